@@ -1,0 +1,80 @@
+#include "fatwal/wire/frame.h"
+
+namespace fatwal::wire {
+
+std::uint8_t message_kind(Bytes message) noexcept {
+    if (message.size() < 2 || load<std::uint8_t>(message.data() + 1) != kVersion) return 0;
+    return load<std::uint8_t>(message.data());
+}
+
+std::optional<RowView> RecordView::new_row() const noexcept {
+    if (op() != Op::Insert && op() != Op::Update) return std::nullopt;
+    return RowView::parse(bytes_.subspan(kRecordHeaderBytes));
+}
+
+std::optional<OldRowView> RecordView::old_row() const noexcept {
+    const auto offset = load<std::uint32_t>(bytes_.data() + 12);
+    if (offset < kRecordHeaderBytes || offset > bytes_.size()) return std::nullopt;
+    if (op() != Op::Update && op() != Op::Delete) return std::nullopt;
+    const auto old = RowView::parse(bytes_.subspan(offset));
+    if (!old) return std::nullopt;
+    if (!old->is_delta()) return OldRowView(*old);
+    const auto newer = new_row();
+    if (!newer || newer->columns() != old->columns()) return std::nullopt;
+    return OldRowView(*old, *newer);
+}
+
+std::optional<Message> RecordView::message() const noexcept {
+    if (op() != Op::Message) return std::nullopt;
+    Cursor cursor(bytes_.subspan(kRecordHeaderBytes));
+    const auto prefix_length = cursor.read<std::uint32_t>();
+    const auto content_length = cursor.read<std::uint32_t>();
+    const Bytes prefix = cursor.take(prefix_length);
+    const Bytes content = cursor.take(content_length);
+    if (!cursor.ok()) return std::nullopt;
+    return Message{as_text(prefix), content};
+}
+
+std::size_t FrameView::records_offset() const noexcept {
+    return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47));
+}
+
+AccountView FrameView::account() const noexcept {
+    return {static_cast<AccountKind>(load<std::uint8_t>(bytes_.data() + 46)),
+            bytes_.subspan(kFrameHeaderBytes, load<std::uint8_t>(bytes_.data() + 47))};
+}
+
+SchemaId FrameView::relation(std::uint16_t index) const noexcept {
+    const std::byte* at = bytes_.data() + relations_offset() + 8 * std::size_t{index};
+    return {load<std::uint32_t>(at), load<std::uint32_t>(at + 4)};
+}
+
+std::optional<FrameView> FrameView::parse_header(Bytes bytes) noexcept {
+    if (bytes.size() < kFrameHeaderBytes || message_kind(bytes) != kFrameKind) return std::nullopt;
+    const FrameView frame(bytes);
+    if (load<std::uint32_t>(bytes.data() + 32) != bytes.size()) return std::nullopt;
+    if (!is_valid_account(load<std::uint8_t>(bytes.data() + 46), load<std::uint8_t>(bytes.data() + 47))) return std::nullopt;
+    const std::size_t relations = frame.relations_offset();
+    if (frame.records_offset() > relations || relations > bytes.size()) return std::nullopt;
+    if (bytes.size() - relations != 8 * std::size_t{frame.relation_count()}) return std::nullopt;
+    return frame;
+}
+
+std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
+    const auto frame = parse_header(bytes);
+    if (!frame) return std::nullopt;
+    std::size_t at = frame->records_offset();
+    const std::size_t end = frame->relations_offset();
+    for (std::uint32_t i = 0; i < frame->record_count(); ++i) {
+        if (end - at < kRecordHeaderBytes) return std::nullopt;
+        const auto length = load<std::uint32_t>(bytes.data() + at);
+        if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at) return std::nullopt;
+        const RecordView record(bytes.subspan(at, length));
+        if (record.op() == Op::Message ? record.relation() != kNoRelation : record.relation() >= frame->relation_count())
+            return std::nullopt;
+        at += length;
+    }
+    return at == end ? frame : std::nullopt;
+}
+
+}  // namespace fatwal::wire
