@@ -1,0 +1,24 @@
+# The Postgres extension (PGXS): make && make install && make installcheck. All else is built by CMake.
+EXTENSION = fatwal
+MODULE_big = fatwal
+DATA = extension/fatwal--0.1.sql
+OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard extension/*.cpp))) \
+	wire/src/account.o wire/src/datetime.o wire/src/frame.o wire/src/json.o wire/src/jsonb.o wire/src/numeric.o \
+	wire/src/row.o wire/src/schema.o
+
+REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
+REGRESS_OPTS = --inputdir=. --load-extension=fatwal
+
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -Iextension -Iwire/include
+# The server's headers are not ours to mend: they are read as system headers, from the same folder that PGXS names with -I.
+PG_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra -Werror \
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -Wno-register -Wno-unused-parameter -MMD -MP
+EXTRA_CLEAN = $(OBJS:.o=.d)
+
+# An output plugin gains nothing from inlining by LLVM.
+override with_llvm = no
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+-include $(OBJS:.o=.d)

@@ -1,0 +1,44 @@
+// How a column of a table goes to the wire: decided once for each version of the table, used for every row.
+#pragma once
+
+#include "buffer.h"
+#include "fatwal/wire/types.h"
+#include "server.h"
+
+namespace fatwal {
+
+// How the server holds a value and how it is written.
+struct ValueType {
+    wire::TypeCode code;
+    bool by_value;
+    char align;
+    int16 length;  // as attlen: -1 varlena, -2 cstring
+    FmgrInfo output;  // of TypeCode::Other
+};
+
+struct Column {
+    int attribute;  // index in the relation that the tuples are of
+    ValueType type;
+    ValueType element;  // of TypeCode::Array
+    bool identity;
+    bool unavailable;  // virtual: never in a tuple
+};
+
+// The type of `type_oid` below its domains. `context` is where output functions are looked up to last.
+struct ResolvedType {
+    Oid base;          // below the domains
+    Oid element;       // below the domains, of an array; else InvalidOid
+    ValueType type;
+    ValueType element_type;
+};
+ResolvedType resolve_type(Oid type_oid, MemoryContext context);
+
+// Writes the value into `buffer` at `slot_at`, its variable part at the end; offsets count from `origin`.
+// A value of a variable type is detoasted in the current context. Never for a null or an on-disk TOAST pointer.
+void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type,
+                  const ValueType& element);
+
+// Whether two values, both there, are the same to the byte.
+bool same_value(Datum a, Datum b, const ValueType& type);
+
+}  // namespace fatwal

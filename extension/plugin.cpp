@@ -1,0 +1,289 @@
+// The output plugin's callbacks, from the table of them to the writing of a change.
+#include <cstring>
+
+#include "options.h"
+#include "plan.h"
+#include "row_encoder.h"
+#include "server.h"
+#include "transaction.h"
+
+namespace fatwal {
+
+namespace {
+
+constexpr char kEmitPrefix[] = "fatwal";
+
+struct Session {
+    Options options;
+    PlanCache plans;
+    Transaction transaction;
+    MemoryContext change_context;  // reset after each change
+    std::uint32_t changes;         // of the transaction, also those that nobody gets
+};
+
+Session* session_of(LogicalDecodingContext* ctx) { return static_cast<Session*>(ctx->output_plugin_private); }
+
+void forget_session(void*) { set_invalidated_cache(nullptr); }
+
+void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, bool is_init) {
+    plugin_options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
+    plugin_options->receive_rewrites = false;
+    ctx->streaming = false;
+    ctx->twophase = false;
+    if (is_init) return;
+
+    if (GetDatabaseEncoding() != PG_UTF8)
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
+                        errhint("Use a database whose encoding is UTF8.")));
+    MemoryContext old = MemoryContextSwitchTo(ctx->context);
+    auto* session = static_cast<Session*>(palloc0(sizeof(Session)));
+    session->options = parse_options(ctx->output_plugin_options);
+    session->plans.init(ctx->context, session->options.publication_names);
+    session->transaction.init(ctx->context, session->options.frame_bytes);
+    session->change_context = AllocSetContextCreate(ctx->context, "fatwal change", ALLOCSET_DEFAULT_SIZES);
+    // Decoding by the SQL functions may end in an error, without shutdown(); the callbacks must not see the freed cache.
+    auto* callback = static_cast<MemoryContextCallback*>(palloc0(sizeof(MemoryContextCallback)));
+    callback->func = forget_session;
+    MemoryContextRegisterResetCallback(ctx->context, callback);
+    MemoryContextSwitchTo(old);
+    ctx->output_plugin_private = session;
+    set_invalidated_cache(&session->plans);
+}
+
+void shutdown(LogicalDecodingContext*) { set_invalidated_cache(nullptr); }
+
+// Before 16 the server leaves it to the plugin to keep the connection alive through changes that nobody gets.
+void report_progress(LogicalDecodingContext* ctx, Session* session) {
+#if PG_VERSION_NUM < 160000
+    constexpr std::uint32_t kChangesPerProgress = 100;
+    if (++session->changes % kChangesPerProgress == 0) OutputPluginUpdateProgress(ctx, false);
+#else
+    (void)ctx;
+    (void)session;
+#endif
+}
+
+void begin(LogicalDecodingContext* ctx, ReorderBufferTXN* txn) {
+    Session* session = session_of(ctx);
+    session->changes = 0;
+    session->transaction.begin(txn->xid, txn->final_lsn, txn->xact_time.commit_time);
+}
+
+void commit(LogicalDecodingContext* ctx, ReorderBufferTXN* txn, XLogRecPtr) {
+    const bool written = session_of(ctx)->transaction.commit(ctx, txn->end_lsn);
+    OutputPluginUpdateProgress(ctx, !written);
+}
+
+void describe_once(LogicalDecodingContext* ctx, Plan* plan) {
+    if (plan->described) return;
+    write_message(ctx, plan->schema_message);
+    plan->described = true;
+}
+
+wire::AccountView text_account(const char* text, std::size_t length, wire::AccountBuffer& buffer) {
+    if (length > wire::kMaxAccountBytes) {
+        ereport(WARNING, (errmsg("account key of %zu bytes goes to the operators' stream", length),
+                          errdetail("A key has at most %zu bytes.", wire::kMaxAccountBytes)));
+        return {};
+    }
+    return wire::account_from_text({text, length}, buffer);
+}
+
+// The account that the row names; the operators' when it names none. Lasts as long as the values and `buffer`.
+wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer) {
+    if (plan.account_type == AccountType::None || !values.present()) return {};
+    const Column& column = plan.column[plan.account_column];
+    if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column)) return {};
+    const Datum value = values.value[column.attribute];
+    switch (plan.account_type) {
+        case AccountType::Uuid:
+            return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
+        case AccountType::Int2: return wire::account_from_integer(DatumGetInt16(value), buffer);
+        case AccountType::Int4: return wire::account_from_integer(DatumGetInt32(value), buffer);
+        case AccountType::Int8: return wire::account_from_integer(DatumGetInt64(value), buffer);
+        case AccountType::Text:
+        case AccountType::BlankPadded: {
+            struct varlena* text = PG_DETOAST_DATUM_PACKED(value);
+            std::size_t length = VARSIZE_ANY_EXHDR(text);
+            const char* bytes = VARDATA_ANY(text);
+            if (plan.account_type == AccountType::BlankPadded)
+                while (length > 0 && bytes[length - 1] == ' ') --length;
+            return text_account(bytes, length, buffer);
+        }
+        case AccountType::None: break;
+    }
+    return {};
+}
+
+struct Change {
+    LogicalDecodingContext* ctx;
+    Session* session;
+    const Plan* plan;
+};
+
+void write_new(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& newer, const Values& whole_old) {
+    Transaction& transaction = change.session->transaction;
+    const auto record = transaction.start_record(account, wire::Op::Insert, flags, change.plan->schema);
+    encode_new_row(record.part->buffer, *change.plan, newer, whole_old);
+    transaction.finish_record(change.ctx, record);
+}
+
+void write_old(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& old) {
+    Transaction& transaction = change.session->transaction;
+    const auto record = transaction.start_record(account, wire::Op::Delete, flags, change.plan->schema);
+    transaction.set_old_offset(record);
+    encode_old_row(record.part->buffer, *change.plan, old);
+    transaction.finish_record(change.ctx, record);
+}
+
+void write_update(const Change& change, const Values& newer, const Values& old) {
+    const Plan& plan = *change.plan;
+    const Values whole_old = plan.full_identity() ? old : Values{};
+    wire::AccountBuffer buffer;
+    wire::AccountBuffer old_buffer;
+    const bool unlogged_key =
+        plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
+    const wire::AccountView account = account_of(plan, unlogged_key ? whole_old : newer, buffer);
+    const bool old_account_known =
+        plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
+    const wire::AccountView old_account = old_account_known ? account_of(plan, old, old_buffer) : account;
+    if (!(old_account == account)) {
+        write_old(change, old_account, wire::kMoved, old);
+        write_new(change, account, wire::kMoved, newer, whole_old);
+        return;
+    }
+    Transaction& transaction = change.session->transaction;
+    const auto record = transaction.start_record(account, wire::Op::Update, 0, plan.schema);
+    encode_new_row(record.part->buffer, plan, newer, whole_old);
+    transaction.set_old_offset(record);
+    encode_old_delta(record.part->buffer, plan, newer, old);
+    transaction.finish_record(change.ctx, record);
+}
+
+bool is_published(const Plan& plan, ReorderBufferChangeType action) {
+    switch (action) {
+        case REORDER_BUFFER_CHANGE_INSERT: return plan.published.insert;
+        case REORDER_BUFFER_CHANGE_UPDATE: return plan.published.update;
+        case REORDER_BUFFER_CHANGE_DELETE: return plan.published.remove;
+        default: return false;
+    }
+}
+
+void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation, ReorderBufferChange* change) {
+    Session* session = session_of(ctx);
+    report_progress(ctx, session);
+    MemoryContext caller = MemoryContextSwitchTo(session->change_context);
+    Plan* plan = session->plans.find(relation);
+    if (is_published(*plan, change->action)) {
+        describe_once(ctx, plan);
+        session->transaction.flush_everyone(ctx);
+        const Values newer = deform(changed_tuple(change->data.tp.newtuple), RelationGetDescr(relation));
+        const Values old = deform(changed_tuple(change->data.tp.oldtuple), RelationGetDescr(relation));
+        const Change described = {ctx, session, plan};
+        wire::AccountBuffer buffer;
+        if (change->action == REORDER_BUFFER_CHANGE_INSERT) {
+            write_new(described, account_of(*plan, newer, buffer), 0, newer, Values{});
+        } else if (change->action == REORDER_BUFFER_CHANGE_UPDATE) {
+            write_update(described, newer, old);
+        } else {
+            const bool known = plan->account_type != AccountType::None && plan->column[plan->account_column].identity;
+            write_old(described, known ? account_of(*plan, old, buffer) : wire::AccountView{}, 0, old);
+        }
+    }
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(session->change_context);
+}
+
+void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relation relations[], ReorderBufferChange* change) {
+    Session* session = session_of(ctx);
+    report_progress(ctx, session);
+    MemoryContext caller = MemoryContextSwitchTo(session->change_context);
+    std::uint8_t flags = 0;
+    if (change->data.truncate.cascade) flags |= wire::kCascade;
+    if (change->data.truncate.restart_seqs) flags |= wire::kRestartIdentity;
+    for (int i = 0; i < count; ++i) {
+        Plan* plan = session->plans.find(relations[i]);
+        // A leaf that goes by its ancestor's name is not the whole of that table.
+        if (!plan->published.truncate || plan->published.as_relation != plan->relation) continue;
+        describe_once(ctx, plan);
+        Transaction& transaction = session->transaction;
+        const bool tenants = plan->account_type != AccountType::None;
+        if (tenants)
+            transaction.flush_before_everyone(ctx);
+        else
+            transaction.flush_everyone(ctx);
+        const wire::AccountView account = {tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
+        transaction.finish_record(ctx, transaction.start_record(account, wire::Op::Truncate, flags, plan->schema));
+    }
+    MemoryContextSwitchTo(caller);
+    MemoryContextReset(session->change_context);
+}
+
+struct LogicalMessage {
+    wire::AccountView account;
+    std::uint8_t flags;
+    std::string_view prefix;
+    std::string_view content;
+};
+
+// What fatwal.emit wrote: str account, str topic, then the payload. What does not read so was written by somebody else.
+LogicalMessage understand(const char* prefix, std::string_view content, wire::AccountBuffer& buffer) {
+    if (std::strcmp(prefix, kEmitPrefix) == 0) {
+        wire::Cursor cursor(wire::as_bytes(content));
+        const std::string_view account = cursor.text();
+        const std::string_view topic = cursor.text();
+        if (cursor.ok() && account.size() <= wire::kMaxAccountBytes)
+            return {account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer), wire::kEmitted, topic,
+                    content.substr(cursor.at())};
+    }
+    return {{}, 0, prefix, content};
+}
+
+void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction, const char* prefix, std::string_view content) {
+    wire::AccountBuffer buffer;
+    const LogicalMessage message = understand(prefix, content, buffer);
+    transaction.flush_everyone(ctx);
+    const auto record = transaction.start_record(message.account, wire::Op::Message, message.flags, {});
+    Buffer& out = record.part->buffer;
+    out.append(static_cast<std::uint32_t>(message.prefix.size()));
+    out.append(static_cast<std::uint32_t>(message.content.size()));
+    out.append(message.prefix.data(), message.prefix.size());
+    out.append(message.content.data(), message.content.size());
+    transaction.finish_record(ctx, record);
+}
+
+void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, bool transactional, const char* prefix, Size size,
+             const char* content) {
+    Session* session = session_of(ctx);
+    if (transactional) report_progress(ctx, session);
+    if (!session->options.messages) return;
+    if (transactional) {
+        write_logical_message(ctx, session->transaction, prefix, {content, size});
+        return;
+    }
+    // It comes between transactions, at the end of its own record: a transaction of its own, in a place that no commit record has.
+    session->transaction.begin_message(lsn - 1);
+    write_logical_message(ctx, session->transaction, prefix, {content, size});
+    session->transaction.commit(ctx, lsn);
+}
+
+}  // namespace
+
+extern "C" {
+
+PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks* callbacks) {
+    callbacks->startup_cb = startup;
+    callbacks->begin_cb = begin;
+    callbacks->change_cb = change;
+    callbacks->truncate_cb = truncate;
+    callbacks->commit_cb = commit;
+    callbacks->message_cb = message;
+    callbacks->shutdown_cb = shutdown;
+}
+
+}  // extern "C"
+
+}  // namespace fatwal

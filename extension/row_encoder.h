@@ -1,0 +1,37 @@
+// Encodes tuples as the rows of a record.
+#pragma once
+
+#include "buffer.h"
+#include "plan.h"
+#include "server.h"
+
+namespace fatwal {
+
+// A tuple taken apart: one entry for each attribute of the relation it came from.
+struct Values {
+    Datum* value;
+    bool* null;
+    bool maybe_large;  // whether its values may come near the size that a record can have
+
+    [[nodiscard]] bool present() const { return value != nullptr; }
+    // A value that an update left alone in its TOAST table: it must not be fetched, for the table may be gone or newer.
+    [[nodiscard]] bool is_unlogged_toast(const Column& column) const {
+        return column.type.length == -1 && !null[column.attribute] &&
+               VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
+    }
+};
+
+// Takes a tuple apart into arrays of the current context; not present when there is no tuple.
+Values deform(HeapTuple tuple, TupleDesc columns);
+
+// The new row whole. `old` is the whole old row under REPLICA IDENTITY FULL, else not present; it fills unlogged TOAST.
+void encode_new_row(Buffer& buffer, const Plan& plan, const Values& newer, const Values& old);
+
+// The old row of a delete, or of an update that moves the row: only the identity's columns are known unless the identity is FULL.
+// With no `old` at all every column is unavailable.
+void encode_old_row(Buffer& buffer, const Plan& plan, const Values& old);
+
+// The old row of an update as a delta against the new row. No `old`: the identity did not change and was not logged.
+void encode_old_delta(Buffer& buffer, const Plan& plan, const Values& newer, const Values& old);
+
+}  // namespace fatwal

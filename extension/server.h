@@ -1,0 +1,101 @@
+// The one door to Postgres's headers: C linkage, the macros that hurt C++ undone, the differences between 15 and 18 hidden.
+// Nothing else of the project includes the server.
+#pragma once
+
+extern "C" {
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/tupmacs.h"
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "catalog/pg_enum.h"
+#include "catalog/pg_publication.h"
+#include "catalog/pg_publication_rel.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "replication/logical.h"
+#include "replication/message.h"
+#include "replication/origin.h"
+#include "replication/output_plugin.h"
+#include "replication/reorderbuffer.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/catcache.h"
+#include "utils/date.h"
+#include "utils/fmgroids.h"
+#include "utils/hsearch.h"
+#include "utils/inet.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
+#include "utils/uuid.h"
+#include "utils/varlena.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+}
+
+// Before 16 it is empty, and we hide what is not marked.
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+
+#undef Min
+#undef Max
+#undef Abs
+#undef gettext
+#undef dgettext
+#undef ngettext
+#undef dngettext
+#undef printf
+#undef fprintf
+#undef snprintf
+#undef sprintf
+#undef vsnprintf
+#undef vsprintf
+#undef strerror
+#undef strtou64
+
+namespace fatwal {
+
+inline HeapTuple changed_tuple(
+#if PG_VERSION_NUM >= 170000
+    HeapTuple tuple
+#else
+    ReorderBufferTupleBuf* tuple
+#endif
+) {
+#if PG_VERSION_NUM >= 170000
+    return tuple;
+#else
+    return tuple == nullptr ? nullptr : &tuple->tuple;
+#endif
+}
+
+inline Oid primary_key_index(Relation relation) {
+#if PG_VERSION_NUM >= 180000
+    return RelationGetPrimaryKeyIndex(relation, false);
+#else
+    return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+inline bool is_virtual_generated(Form_pg_attribute attribute) { return attribute->attgenerated == 'v'; }
+
+}  // namespace fatwal

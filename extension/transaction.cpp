@@ -1,0 +1,234 @@
+#include "transaction.h"
+
+#include "fatwal/wire/schema.h"
+
+namespace fatwal {
+
+namespace {
+
+constexpr std::size_t kInitialBuffer = 8 * 1024;
+// A buffer that one large row made larger than this is not kept for the next transaction.
+constexpr std::size_t kMaxKeptBuffer = 256 * 1024;
+constexpr std::size_t kMaxKeptParts = 256;
+constexpr std::uint16_t kMaxRelations = 0xFFFE;
+
+std::uint32_t hash_of(wire::AccountView account) {
+    return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind);
+}
+
+}  // namespace
+
+void write_message(LogicalDecodingContext* ctx, wire::Bytes message) {
+    OutputPluginPrepareWrite(ctx, true);
+    appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()), static_cast<int>(message.size()));
+    OutputPluginWrite(ctx, true);
+}
+
+void store_frame_header(std::byte* to, const FrameHeader& header) {
+    wire::store(to, wire::kFrameKind);
+    wire::store(to + 1, wire::kVersion);
+    wire::store(to + 2, header.flags);
+    wire::store(to + 4, header.xid);
+    wire::store(to + 8, header.commit_lsn);
+    wire::store(to + 16, header.end_lsn);
+    wire::store(to + 24, header.commit_time);
+    wire::store(to + 32, header.length);
+    wire::store(to + 36, header.record_count);
+    wire::store(to + 40, header.relations_offset);
+    wire::store(to + 44, header.relation_count);
+    wire::store(to + 46, static_cast<std::uint8_t>(header.account.kind));
+    wire::store(to + 47, static_cast<std::uint8_t>(header.account.bytes.size()));
+}
+
+void Transaction::init(MemoryContext parent, std::size_t frame_bytes) {
+    context_ = AllocSetContextCreate(parent, "fatwal transaction", ALLOCSET_DEFAULT_SIZES);
+    frame_bytes_ = frame_bytes;
+    free_ = nullptr;
+    first_ = nullptr;
+    std::memset(buckets_, 0, sizeof buckets_);
+    reset();
+}
+
+void Transaction::begin(std::uint32_t xid, wire::Lsn commit_lsn, wire::Microseconds commit_time) {
+    reset();
+    next_ordinal_ = 0;
+    everyone_closes_ = false;
+    common_flags_ = 0;
+    xid_ = xid;
+    commit_lsn_ = commit_lsn;
+    commit_time_ = commit_time;
+}
+
+void Transaction::begin_message(wire::Lsn lsn) {
+    begin(0, lsn, 0);
+    common_flags_ = wire::kNonTransactional;
+}
+
+// Gives all parts back for the next transaction, or their memory to the context.
+void Transaction::reset() {
+    std::size_t kept = 0;
+    for (Part* part = free_; part != nullptr; part = part->next) ++kept;
+    for (Part* part = first_; part != nullptr;) {
+        Part* next = part->next;
+        buckets_[part->hash % kBuckets] = nullptr;
+        if (kept < kMaxKeptParts && part->buffer.capacity() <= kMaxKeptBuffer) {
+            part->next = free_;
+            free_ = part;
+            ++kept;
+        } else {
+            pfree(part->buffer.at(0));
+            pfree(part->relations);
+            pfree(part);
+        }
+        part = next;
+    }
+    first_ = last_ = recent_ = nullptr;
+    parts_ = 0;
+    held_bytes_ = 0;
+}
+
+Part* Transaction::take_part() {
+    if (free_ != nullptr) {
+        Part* part = free_;
+        free_ = part->next;
+        return part;
+    }
+    auto* part = static_cast<Part*>(MemoryContextAllocZero(context_, sizeof(Part)));
+    part->buffer.init(context_, kInitialBuffer);
+    part->relation_capacity = 4;
+    part->relations = static_cast<wire::SchemaId*>(MemoryContextAlloc(context_, sizeof(wire::SchemaId) * part->relation_capacity));
+    return part;
+}
+
+Part* Transaction::find_part(wire::AccountView account) {
+    if (recent_ != nullptr && recent_->view() == account) return recent_;
+    const std::uint32_t hash = hash_of(account);
+    Part*& bucket = buckets_[hash % kBuckets];
+    for (Part* part = bucket; part != nullptr; part = part->next_in_bucket)
+        if (part->hash == hash && part->view() == account) return recent_ = part;
+
+    Part* part = take_part();
+    part->next_in_bucket = bucket;
+    part->next = nullptr;
+    part->hash = hash;
+    part->kind = account.kind;
+    part->account_length = static_cast<std::uint8_t>(account.bytes.size());
+    if (!account.bytes.empty()) std::memcpy(part->account, account.bytes.data(), account.bytes.size());
+    part->open = false;
+    bucket = part;
+    (last_ == nullptr ? first_ : last_->next) = part;
+    last_ = part;
+    ++parts_;
+    return recent_ = part;
+}
+
+void Transaction::open_frame(Part* part) {
+    part->open = true;
+    part->records = 0;
+    part->relation_count = 0;
+    part->last_relation = 0;
+    part->buffer.truncate(0);
+    part->buffer.extend_zeroed(wire::kFrameHeaderBytes);
+    part->buffer.append(part->account, part->account_length);
+    part->buffer.pad8(0);
+    held_bytes_ += part->buffer.size();
+}
+
+std::uint16_t Transaction::relation_index(Part* part, wire::SchemaId schema) {
+    if (part->last_relation < part->relation_count && part->relations[part->last_relation] == schema) return part->last_relation;
+    for (std::uint16_t i = 0; i < part->relation_count; ++i)
+        if (part->relations[i] == schema) return part->last_relation = i;
+    if (part->relation_count == part->relation_capacity) {
+        part->relation_capacity = static_cast<std::uint16_t>(part->relation_capacity * 2);
+        part->relations = static_cast<wire::SchemaId*>(repalloc(part->relations, sizeof(wire::SchemaId) * part->relation_capacity));
+    }
+    part->relations[part->relation_count] = schema;
+    return part->last_relation = part->relation_count++;
+}
+
+Transaction::Record Transaction::start_record(wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema) {
+    Part* part = find_part(account);
+    if (!part->open) open_frame(part);
+    const std::size_t start = part->buffer.extend_zeroed(wire::kRecordHeaderBytes);
+    std::byte* header = part->buffer.at(start);
+    wire::store(header + 4, next_ordinal_++);
+    wire::store(header + 8, op == wire::Op::Message ? wire::kNoRelation : relation_index(part, schema));
+    wire::store(header + 10, static_cast<std::uint8_t>(op));
+    wire::store(header + 11, flags);
+    return {part, start};
+}
+
+void Transaction::set_old_offset(const Record& record) {
+    Buffer& buffer = record.part->buffer;
+    wire::store(buffer.at(record.start + 12), static_cast<std::uint32_t>(buffer.size() - record.start));
+}
+
+void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& record) {
+    Part* part = record.part;
+    part->buffer.pad8(record.start);
+    const std::size_t length = part->buffer.size() - record.start;
+    wire::store(part->buffer.at(record.start), static_cast<std::uint32_t>(length));
+    ++part->records;
+    held_bytes_ += length;
+    if (part->buffer.size() >= frame_bytes_ || part->relation_count >= kMaxRelations / 2) write_frame(ctx, part, 0, 0);
+    if (held_bytes_ >= kMaxHeldBytes) flush_all(ctx);
+    if (parts_ >= kMaxParts) {
+        flush_all(ctx);
+        reset();
+        everyone_closes_ = true;
+    }
+}
+
+void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn) {
+    if (!part->open) open_frame(part);
+    Buffer& buffer = part->buffer;
+    held_bytes_ -= buffer.size();
+    const std::size_t relations_offset = buffer.size();
+    for (std::uint16_t i = 0; i < part->relation_count; ++i) {
+        buffer.append(part->relations[i].relation);
+        buffer.append(part->relations[i].fingerprint);
+    }
+    const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
+    store_frame_header(buffer.at(0), {all_flags, xid_, commit_lsn_, end_lsn, commit_time_, static_cast<std::uint32_t>(buffer.size()),
+                                      part->records, static_cast<std::uint32_t>(relations_offset), part->relation_count,
+                                      part->view()});
+    write_message(ctx, buffer.bytes());
+    part->open = false;
+}
+
+void Transaction::flush_all(LogicalDecodingContext* ctx) {
+    for (Part* part = first_; part != nullptr; part = part->next)
+        if (part->open) write_frame(ctx, part, 0, 0);
+}
+
+void Transaction::flush_before_everyone(LogicalDecodingContext* ctx) {
+    for (Part* part = first_; part != nullptr; part = part->next)
+        if (part->open && part->kind != wire::AccountKind::Everyone) write_frame(ctx, part, 0, 0);
+    everyone_closes_ = true;
+}
+
+void Transaction::flush_everyone(LogicalDecodingContext* ctx) {
+    if (!everyone_closes_) return;
+    Part* everyone = find_part({wire::AccountKind::Everyone, {}});
+    if (everyone->open) write_frame(ctx, everyone, 0, 0);
+}
+
+bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
+    if (parts_ == 0 && !everyone_closes_) return false;
+    constexpr std::uint16_t kBoth = wire::kLastOfAccount | wire::kLastOfTransaction;
+    if (everyone_closes_) {
+        Part* everyone = find_part({wire::AccountKind::Everyone, {}});
+        for (Part* part = first_; part != nullptr; part = part->next)
+            if (part->open && part != everyone) write_frame(ctx, part, 0, 0);
+        write_frame(ctx, everyone, kBoth, end_lsn);
+    } else {
+        for (Part* part = first_; part != nullptr; part = part->next) {
+            const bool is_last = part->next == nullptr;
+            write_frame(ctx, part, is_last ? kBoth : std::uint16_t{wire::kLastOfAccount}, is_last ? end_lsn : 0);
+        }
+    }
+    reset();
+    return true;
+}
+
+}  // namespace fatwal

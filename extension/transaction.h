@@ -1,0 +1,108 @@
+// Gathers the records of one transaction, account by account, and writes them as frames. Memory is bounded: a part that reaches
+// `frame_bytes` is written, and when all parts together reach kMaxHeldBytes every part is.
+#pragma once
+
+#include "buffer.h"
+#include "fatwal/wire/account.h"
+#include "fatwal/wire/types.h"
+#include "server.h"
+
+namespace fatwal {
+
+// One account's share of the transaction.
+struct Part {
+    Part* next_in_bucket;
+    Part* next;  // in the order of their first change
+    std::uint32_t hash;
+    wire::AccountKind kind;
+    std::uint8_t account_length;
+    std::uint8_t account[wire::kMaxAccountBytes];
+    bool open;  // `buffer` holds a frame that is not written
+    Buffer buffer;
+    std::uint32_t records;
+    wire::SchemaId* relations;
+    std::uint16_t relation_count;
+    std::uint16_t relation_capacity;
+    std::uint16_t last_relation;
+
+    [[nodiscard]] wire::AccountView view() const {
+        return {kind, {reinterpret_cast<const std::byte*>(account), account_length}};
+    }
+};
+
+class Transaction {
+public:
+    static constexpr std::size_t kMaxHeldBytes = std::size_t{32} * 1024 * 1024;
+    // Beyond this many accounts in one transaction their closing marks come in one frame for everyone.
+    static constexpr std::size_t kMaxParts = 16384;
+
+    void init(MemoryContext parent, std::size_t frame_bytes);
+
+    void begin(std::uint32_t xid, wire::Lsn commit_lsn, wire::Microseconds commit_time);
+    // The same for a message outside any transaction.
+    void begin_message(wire::Lsn lsn);
+    // Writes what is held, with its marks. Gives whether the transaction has written anything.
+    bool commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn);
+
+    // Starts a record for the account; its body is appended to the part's buffer, then finish_record() closes it.
+    // `schema` is {} for a message.
+    struct Record {
+        Part* part;
+        std::size_t start;
+    };
+    Record start_record(wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema);
+    void set_old_offset(const Record& record);
+    void finish_record(LogicalDecodingContext* ctx, const Record& record);
+
+    // Before a record for everyone all that is held goes out, so that frames keep the order of the changes around it.
+    void flush_before_everyone(LogicalDecodingContext* ctx);
+    // And what is held for everyone goes out before the next record of a single account.
+    void flush_everyone(LogicalDecodingContext* ctx);
+
+private:
+    Part* find_part(wire::AccountView account);
+    Part* take_part();
+    void open_frame(Part* part);
+    void write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn);
+    void flush_all(LogicalDecodingContext* ctx);
+    void reset();
+    std::uint16_t relation_index(Part* part, wire::SchemaId schema);
+
+    static constexpr std::size_t kBuckets = 4096;
+
+    MemoryContext context_;
+    std::size_t frame_bytes_;
+    Part* buckets_[kBuckets];
+    Part* first_;
+    Part* last_;
+    Part* recent_;
+    Part* free_;
+    std::size_t parts_;
+    std::size_t held_bytes_;
+    bool everyone_closes_;
+    std::uint32_t next_ordinal_;
+    std::uint16_t common_flags_;
+    std::uint32_t xid_;
+    wire::Lsn commit_lsn_;
+    wire::Microseconds commit_time_;
+};
+
+// Writes a message of its own into the stream.
+void write_message(LogicalDecodingContext* ctx, wire::Bytes message);
+
+// Writes the header of a frame at `to`, which has room for kFrameHeaderBytes; `length` and the rest are filled in as given.
+struct FrameHeader {
+    std::uint16_t flags;
+    std::uint32_t xid;
+    wire::Lsn commit_lsn;
+    wire::Lsn end_lsn;
+    wire::Microseconds commit_time;
+    std::uint32_t length;
+    std::uint32_t record_count;
+    std::uint32_t relations_offset;
+    std::uint16_t relation_count;
+    wire::AccountView account;
+};
+void store_frame_header(std::byte* to, const FrameHeader& header);
+
+}  // namespace fatwal

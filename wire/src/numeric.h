@@ -1,0 +1,25 @@
+// The parts of a stored numeric.
+#pragma once
+
+#include <optional>
+
+#include "fatwal/wire/json.h"
+
+namespace fatwal::wire {
+
+struct StoredNumeric {
+    std::string_view special;  // "NaN", "Infinity", "-Infinity"; empty for a number
+    bool negative = false;
+    int scale = 0;   // decimals behind the point
+    int weight = 0;  // of the first digit, in powers of 10,000
+    Bytes digits;    // i16, base 10,000
+};
+
+[[nodiscard]] std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept;
+
+// How many decimal digits it prints, without leading zeros before the point.
+[[nodiscard]] int significant_decimals(const StoredNumeric& numeric) noexcept;
+
+[[nodiscard]] RenderError render(const StoredNumeric& numeric, const Sink& sink);
+
+}  // namespace fatwal::wire
