@@ -29,9 +29,13 @@ BEGIN
         RAISE EXCEPTION 'column "%" of type % cannot name an account', column_name, column_type
             USING ERRCODE = 'datatype_mismatch', HINT = 'An account column is of type uuid, int2, int4, int8 or text.';
     END IF;
-    INSERT INTO fatwal.account_column AS c VALUES (relation, column_name)
-        ON CONFLICT ON CONSTRAINT account_column_pkey DO UPDATE SET column_name = excluded.column_name
-        WHERE c.column_name <> excluded.column_name;
+    -- A catalog table knows no ON CONFLICT; the lock keeps two sessions from both finding no row.
+    LOCK TABLE fatwal.account_column IN SHARE ROW EXCLUSIVE MODE;
+    UPDATE fatwal.account_column c SET column_name = set_account_column.column_name
+     WHERE c.relation = set_account_column.relation;
+    IF NOT FOUND THEN
+        INSERT INTO fatwal.account_column VALUES (relation, column_name);
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION fatwal.set_account_column(regclass, name) IS 'names the column of a table that holds its account, from this transaction on';
