@@ -47,10 +47,7 @@ AttrNumber account_attribute_of(Relation relation) {
     return get_attnum(RelationGetRelid(relation), column == nullptr ? kDefaultColumn : column);
 }
 
-bool is_own_relation(Relation relation) {
-    const Oid schema = get_namespace_oid(kSchema, true);
-    return OidIsValid(schema) && RelationGetNamespace(relation) == schema;
-}
+bool is_own_relation(Relation relation) { return RelationGetRelid(relation) == own_relation(kTable); }
 
 extern "C" {
 
