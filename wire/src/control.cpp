@@ -1,0 +1,237 @@
+#include "fatwal/wire/control.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+namespace fatwal::wire {
+
+namespace {
+
+enum class Type : std::uint8_t {
+    Attach = 1,
+    Attached = 2,
+    Detach = 3,
+    Detached = 4,
+    Describe = 5,
+    Described = 6,
+    Status = 7,
+    StatusReply = 8,
+    Confirm = 9,
+    Confirmed = 10,
+    Ping = 11,
+    Pong = 12,
+    Error = 255,
+};
+
+constexpr std::uint16_t kDurable = 1;
+constexpr std::size_t kMaxStr = 0xFFFF;
+
+class Writer {
+public:
+    template <class T>
+    void put(T value) {
+        static_assert(std::is_integral_v<T>);
+        out_.append(reinterpret_cast<const char*>(&value), sizeof value);
+    }
+    void put_bytes(Bytes bytes) { out_.append(as_text(bytes)); }
+    void put_text(std::string_view text) {
+        text = text.substr(0, kMaxStr);
+        put(static_cast<std::uint16_t>(text.size()));
+        out_.append(text);
+    }
+    std::string take() { return std::move(out_); }
+
+private:
+    std::string out_;
+};
+
+struct Encoder {
+    Writer& out;
+
+    static Type type_of(const ControlBody& body) {
+        static constexpr Type types[] = {Type::Attach,  Type::Attached,  Type::Detach, Type::Detached, Type::Describe, Type::Described, Type::Status,
+                                         Type::StatusReply, Type::Confirm, Type::Confirmed, Type::Ping, Type::Pong, Type::Error};
+        static_assert(std::size(types) == std::variant_size_v<ControlBody>);
+        return types[body.index()];
+    }
+
+    void operator()(const Attach& body) const {
+        out.put_bytes(body.nonce);
+        out.put(static_cast<std::uint8_t>(body.account.kind));
+        out.put(static_cast<std::uint8_t>(body.account.bytes.size()));
+        out.put_bytes(body.account.view().bytes);
+        out.put(body.durable ? kDurable : std::uint16_t{0});
+        out.put_text(body.subscriber);
+    }
+    void operator()(const Attached& body) const {
+        out.put(body.epoch);
+        out.put(body.head_sequence);
+        out.put(body.heartbeat_ms);
+        out.put_text(body.endpoint);
+    }
+    void operator()(const Detach& body) const { out.put_bytes(body.nonce); }
+    void operator()(const Detached&) const {}
+    void operator()(const Describe& body) const {
+        const std::size_t count = std::min(body.schemas.size(), kMaxDescribe);
+        out.put(static_cast<std::uint16_t>(count));
+        for (std::size_t i = 0; i < count; ++i) {
+            out.put(body.schemas[i].relation);
+            out.put(body.schemas[i].fingerprint);
+        }
+    }
+    void operator()(const Described& body) const {
+        const std::size_t count = std::min(body.schemas.size(), kMaxDescribe);
+        out.put(static_cast<std::uint16_t>(count));
+        for (std::size_t i = 0; i < count; ++i) {
+            out.put(static_cast<std::uint32_t>(body.schemas[i].size()));
+            out.put_bytes(as_bytes(body.schemas[i]));
+        }
+    }
+    void operator()(const Status&) const {}
+    void operator()(const StatusReply& body) const {
+        out.put(static_cast<std::uint16_t>(body.values.size()));
+        for (const auto& [name, value] : body.values) {
+            out.put_text(name);
+            out.put_text(value);
+        }
+    }
+    void operator()(const Confirm&) const {}
+    void operator()(const Confirmed& body) const { out.put(body.lsn); }
+    void operator()(const Ping&) const {}
+    void operator()(const Pong& body) const { out.put(body.epoch); }
+    void operator()(const ControlError& body) const {
+        out.put(static_cast<std::uint16_t>(body.code));
+        out.put_text(body.message);
+        out.put_text(body.detail);
+        out.put_text(body.hint);
+    }
+};
+
+Nonce read_nonce(Cursor& cursor) {
+    Nonce nonce{};
+    const Bytes bytes = cursor.take(kNonceBytes);
+    if (cursor.ok()) std::copy(bytes.begin(), bytes.end(), nonce.begin());
+    return nonce;
+}
+
+// Nothing when the type is not known. What is malformed shows in the cursor, or in `valid`.
+std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
+    switch (type) {
+        case Type::Attach: {
+            Attach body;
+            body.nonce = read_nonce(cursor);
+            const auto kind = cursor.read<std::uint8_t>();
+            const Bytes account = cursor.take(cursor.read<std::uint8_t>());
+            body.durable = (cursor.read<std::uint16_t>() & kDurable) != 0;
+            body.subscriber = cursor.text();
+            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() &&
+                    body.subscriber.size() <= kMaxSubscriberNameBytes;
+            if (valid) body.account = AccountKey({static_cast<AccountKind>(kind), account});
+            return body;
+        }
+        case Type::Attached: {
+            Attached body;
+            body.epoch = cursor.read<std::uint64_t>();
+            body.head_sequence = cursor.read<std::uint64_t>();
+            body.heartbeat_ms = cursor.read<std::uint32_t>();
+            body.endpoint = cursor.text();
+            return body;
+        }
+        case Type::Detach: return Detach{read_nonce(cursor)};
+        case Type::Detached: return Detached{};
+        case Type::Describe: {
+            const std::size_t count = cursor.read<std::uint16_t>();
+            valid = count <= kMaxDescribe && count * 8 == cursor.left();
+            Describe body;
+            for (std::size_t i = 0; valid && i < count; ++i) {
+                const auto relation = cursor.read<std::uint32_t>();
+                body.schemas.push_back({relation, cursor.read<std::uint32_t>()});
+            }
+            return body;
+        }
+        case Type::Described: {
+            Described body;
+            const std::size_t count = cursor.read<std::uint16_t>();
+            for (std::size_t i = 0; i < count && cursor.ok(); ++i) body.schemas.emplace_back(as_text(cursor.take(cursor.read<std::uint32_t>())));
+            return body;
+        }
+        case Type::Status: return Status{};
+        case Type::StatusReply: {
+            StatusReply body;
+            const std::size_t count = cursor.read<std::uint16_t>();
+            for (std::size_t i = 0; i < count && cursor.ok(); ++i) {
+                const std::string_view name = cursor.text();
+                body.values.emplace_back(name, cursor.text());
+            }
+            return body;
+        }
+        case Type::Confirm: return Confirm{};
+        case Type::Confirmed: return Confirmed{cursor.read<std::uint64_t>()};
+        case Type::Ping: return Ping{};
+        case Type::Pong: return Pong{cursor.read<std::uint64_t>()};
+        case Type::Error: {
+            ControlError body;
+            body.code = static_cast<ErrorCode>(cursor.read<std::uint16_t>());
+            body.message = cursor.text();
+            body.detail = cursor.text();
+            body.hint = cursor.text();
+            return body;
+        }
+    }
+    return std::nullopt;
+}
+
+DecodedControl refuse(std::uint32_t request_id, ErrorCode code, std::string message, std::string detail) {
+    DecodedControl decoded;
+    decoded.error = ControlMessage{request_id, ControlError{code, std::move(message), std::move(detail), {}}};
+    return decoded;
+}
+
+}  // namespace
+
+AccountKey AccountKey::from_text(std::string_view text) {
+    if (text.size() > kMaxAccountBytes)
+        throw std::invalid_argument("an account key has at most " + std::to_string(kMaxAccountBytes) + " bytes");
+    AccountBuffer buffer;
+    return AccountKey(account_from_text(text, buffer));
+}
+
+std::string AccountKey::to_text() const {
+    char text[kMaxAccountBytes];
+    return {text, account_to_text(view(), text)};
+}
+
+std::string encode(const ControlMessage& message) {
+    Writer out;
+    out.put('F');
+    out.put('W');
+    out.put(kVersion);
+    out.put(static_cast<std::uint8_t>(Encoder::type_of(message.body)));
+    out.put(message.request_id);
+    std::visit(Encoder{out}, message.body);
+    return out.take();
+}
+
+DecodedControl decode_control(Bytes bytes) {
+    Cursor cursor(bytes);
+    if (as_text(cursor.take(2)) != "FW") return {};
+    const auto version = cursor.read<std::uint8_t>();
+    const auto type = cursor.read<std::uint8_t>();
+    const auto request_id = cursor.read<std::uint32_t>();
+    if (!cursor.ok()) return refuse(0, ErrorCode::Malformed, "malformed message", "The header has " + std::to_string(kControlHeaderBytes) + " bytes.");
+    if (version != kVersion)
+        return refuse(request_id, ErrorCode::Version, "protocol version " + std::to_string(version) + " is not supported",
+                      "This is version " + std::to_string(kVersion) + ".");
+    bool valid = true;
+    auto body = read_body(static_cast<Type>(type), cursor, valid);
+    if (!body) return refuse(request_id, ErrorCode::UnknownType, "unknown message type " + std::to_string(type), {});
+    if (!cursor.ok() || !valid || cursor.left() != 0)
+        return refuse(request_id, ErrorCode::Malformed, "malformed message of type " + std::to_string(type), {});
+    DecodedControl decoded;
+    decoded.message = ControlMessage{request_id, std::move(*body)};
+    return decoded;
+}
+
+}  // namespace fatwal::wire
