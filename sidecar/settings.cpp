@@ -1,0 +1,111 @@
+#include "settings.h"
+
+#include <CLI/CLI.hpp>
+#include <toml++/toml.h>
+
+#include <map>
+
+namespace fatwal {
+
+namespace {
+
+// A setting has one name: `run_dir` in the file is --run-dir and FATWAL_RUN_DIR.
+std::string flag_of(std::string name) {
+    for (char& c : name)
+        if (c == '_') c = '-';
+    return "--" + name;
+}
+
+std::string variable_of(const std::string& name) {
+    std::string variable = "FATWAL_";
+    for (const char c : name) variable += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return variable;
+}
+
+class Options {
+public:
+    explicit Options(CLI::App& app) : app_(app) {}
+
+    template <class T>
+    CLI::Option* add(const std::string& name, T& value, const std::string& description) {
+        CLI::Option* option = app_.add_option(flag_of(name), value, description)->envname(variable_of(name))->capture_default_str();
+        options_[name] = option;
+        return option;
+    }
+
+    // Takes from the file what neither flag nor environment gave.
+    void merge(const toml::table& file) {
+        for (const auto& [key, node] : file) {
+            const auto found = options_.find(std::string(key.str()));
+            if (found == options_.end()) throw CLI::ConfigError("unknown setting \"" + std::string(key.str()) + "\"; known: " + names());
+            if (found->second->count() > 0) continue;
+            found->second->add_result(text_of(found->first, node));
+            found->second->run_callback();
+        }
+    }
+
+private:
+    static std::string text_of(const std::string& name, const toml::node& node) {
+        if (const auto* text = node.as_string()) return text->get();
+        if (const auto* number = node.as_integer()) return std::to_string(number->get());
+        if (const auto* boolean = node.as_boolean()) return boolean->get() ? "true" : "false";
+        throw CLI::ConfigError("setting \"" + name + "\" must be a string, a number or a boolean");
+    }
+
+    std::string names() const {
+        std::string all;
+        for (const auto& [name, option] : options_) all += (all.empty() ? "" : ", ") + name;
+        return all;
+    }
+
+    CLI::App& app_;
+    std::map<std::string, CLI::Option*> options_;
+};
+
+}  // namespace
+
+std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv) {
+    Settings settings;
+    CLI::App app{"Streams a fatwal replication slot into one ZeroMQ socket for each account."};
+    app.set_version_flag("--version", "fatwald " FATWAL_VERSION);
+    std::string config;
+    app.add_option("--config", config, "TOML file with any of the settings below")->envname("FATWAL_CONFIG");
+    Options options(app);
+    options.add("database", settings.database, "libpq connection string of the database to stream");
+    options.add("slot", settings.slot, "replication slot; made when absent");
+    options.add("publication", settings.publication, "publications, separated by commas");
+    options.add("run_dir", settings.run_dir, "folder for the sockets and the lock");
+    options.add("control", settings.control, "endpoint of the control socket; default ipc://RUN_DIR/control.sock");
+    options.add("data", settings.data, "tcp://ADDRESS:FIRST-LAST for the account sockets; default ipc in RUN_DIR");
+    options.add("log_level", settings.log_level, "least severity that is logged")
+        ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
+    options.add("send_high_water_mark", settings.send_high_water_mark, "messages queued for each subscriber")
+        ->check(CLI::Range(10, 1'000'000));
+    options.add("heartbeat_interval_ms", settings.heartbeat_interval_ms, "between heartbeats on an account's socket")
+        ->check(CLI::Range(100, 60'000));
+    options.add("confirm_interval_ms", settings.confirm_interval_ms, "most time between confirmations to Postgres")
+        ->check(CLI::Range(100, 10'000));
+    options.add("shutdown_drain_ms", settings.shutdown_drain_ms, "most time for an orderly end")->check(CLI::Range(0, 60'000));
+    options.add("frame_bytes", settings.frame_bytes, "size at which an account's part of a transaction is split")
+        ->check(CLI::Range(1024, 16'777'216));
+    options.add("messages", settings.messages, "whether logical messages are streamed");
+
+    try {
+        app.parse(argc, argv);
+        if (!config.empty()) options.merge(toml::parse_file(config));
+    } catch (const CLI::CallForHelp& help) {
+        return ShowAndExit{app.exit(help)};
+    } catch (const CLI::CallForVersion& version) {
+        return ShowAndExit{app.exit(version)};
+    } catch (const CLI::Error& error) {
+        return Failure{error.what(), {}, "fatwald --help lists the settings."};
+    } catch (const toml::parse_error& error) {
+        return Failure{"cannot read the configuration file \"" + config + "\"", std::string(error.description()), {}};
+    }
+    if (settings.database.empty())
+        return Failure{"no database is given", {}, "Give --database 'host=… dbname=… user=…', or FATWAL_DATABASE."};
+    if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
+    return settings;
+}
+
+}  // namespace fatwal
