@@ -76,7 +76,6 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     options.add("publication", settings.publication, "publications, separated by commas");
     options.add("run_dir", settings.run_dir, "folder for the sockets and the lock");
     options.add("control", settings.control, "endpoint of the control socket; default ipc://RUN_DIR/control.sock");
-    options.add("data", settings.data, "tcp://ADDRESS:FIRST-LAST for the account sockets; default ipc in RUN_DIR");
     options.add("log_level", settings.log_level, "least severity that is logged")
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
     options.add("send_high_water_mark", settings.send_high_water_mark, "messages queued for each subscriber")

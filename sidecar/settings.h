@@ -16,7 +16,6 @@ struct Settings {
     std::string publication = "fatwal";
     std::string run_dir = "/run/fatwal";
     std::string control;  // default: ipc://RUN_DIR/control.sock
-    std::string data;     // default: ipc sockets in RUN_DIR; else tcp://HOST:FIRST-LAST
     std::string log_level = "info";
     int send_high_water_mark = 1000;         // messages for each subscriber
     int heartbeat_interval_ms = 1000;

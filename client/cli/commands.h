@@ -1,0 +1,25 @@
+// The commands of the command line. Each gives the exit status: 0 as asked, 1 failed, 2 bad arguments, 3 changes were or may have been missed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace fatwal::cli {
+
+struct TailArguments {
+    std::string control;
+    std::string account;
+    bool operators = false;
+    std::uint64_t count = 0;  // 0: until stopped
+    std::string format = "json";
+    std::string ready_file;
+};
+int tail(const TailArguments& arguments);
+
+struct CheckArguments {
+    std::string control;
+    std::string database;
+};
+int check(const CheckArguments& arguments);
+
+}  // namespace fatwal::cli

@@ -1,0 +1,108 @@
+#include "event_line.h"
+
+#include "fatwal/wire/json.h"
+
+namespace fatwal::cli {
+
+namespace {
+
+using client::Change;
+using client::Transaction;
+
+wire::Sink sink_to(std::string& text) {
+    return {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }};
+}
+
+const char* name_of(wire::Op op) {
+    switch (op) {
+        case wire::Op::Insert: return "insert";
+        case wire::Op::Update: return "update";
+        case wire::Op::Delete: return "delete";
+        case wire::Op::Truncate: return "truncate";
+        case wire::Op::Message: return "message";
+    }
+    return "unknown";
+}
+
+std::string quoted(std::string_view text) {
+    std::string out;
+    wire::render_string(text, sink_to(out));
+    return out;
+}
+
+std::string lsn(wire::Lsn value) {
+    std::string out;
+    wire::render_lsn(value, sink_to(out));
+    return out;
+}
+
+std::string timestamp(const Transaction& transaction) {
+    const auto since_2000 = transaction.commit_time.time_since_epoch() - std::chrono::seconds(wire::kPostgresEpochUnixSeconds);
+    std::string out;
+    wire::render_timestamp(since_2000.count(), true, sink_to(out));
+    return out;
+}
+
+std::string content_json(const Change& change) {
+    if (!change.message) return "null";
+    if (change.emitted) return std::string(wire::as_text(change.message->content));
+    std::string out;
+    const wire::Cell cell{wire::Cell::State::Value, 0, change.message->content};
+    (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {}, sink_to(out));
+    return out;
+}
+
+void append_row(std::string& line, const char* name, const std::optional<client::Row>& row) {
+    if (!row) return;
+    line += std::string(",\"") + name + "\":" + row->json().value_or("null");
+    const std::string unavailable = row->unavailable_json();
+    if (unavailable != "[]") line += std::string(",\"") + name + "_unavailable\":" + unavailable;
+}
+
+}  // namespace
+
+std::string json_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
+    std::string line = std::string("{\"op\":\"") + name_of(change.op) + '"';
+    if (change.schema != nullptr)
+        line += ",\"schema\":" + quoted(change.schema->schema()) + ",\"table\":" + quoted(change.schema->table());
+    line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
+    line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" + lsn(transaction.commit_lsn) + '"';
+    line += ",\"ordinal\":" + std::to_string(change.position.ordinal);
+    line += ",\"commit_ts\":" + (transaction.transactional ? '"' + timestamp(transaction) + '"' : std::string("null"));
+    line += std::string(",\"last\":") + (last ? "true" : "false");
+    if (change.moved) line += ",\"moved\":true";
+    if (change.op == wire::Op::Truncate) {
+        line += std::string(",\"cascade\":") + (change.cascade ? "true" : "false");
+        line += std::string(",\"restart_identity\":") + (change.restart_identity ? "true" : "false");
+    }
+    if (change.message) {
+        line += std::string(change.emitted ? ",\"topic\":" : ",\"prefix\":") + quoted(change.message->prefix);
+        line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") + content_json(change);
+    }
+    append_row(line, "new", change.new_row);
+    append_row(line, "old", change.old_row);
+    if (change.malformed) line += ",\"malformed\":true";
+    return line + '}';
+}
+
+std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
+    std::string line = lsn(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' + (account.empty() ? "-" : account) + ' ' + name_of(change.op);
+    if (change.schema != nullptr) line += ' ' + std::string(change.schema->schema()) + '.' + std::string(change.schema->table());
+    if (change.message) line += ' ' + std::string(change.message->prefix) + ' ' + content_json(change);
+    if (change.op == wire::Op::Update && change.new_row && change.old_row) {
+        for (std::uint16_t i = 0; i < change.schema->columns().size(); ++i) {
+            const auto before = change.old_row->json(i);
+            const auto after = change.new_row->json(i);
+            if (before == after) continue;
+            line += ' ' + std::string(change.schema->columns()[i].name) + '=' + before.value_or("?") + "→" + after.value_or("?");
+        }
+        line += "  in " + change.new_row->json().value_or("?");
+    } else if (change.new_row) {
+        line += ' ' + change.new_row->json().value_or("?");
+    } else if (change.old_row) {
+        line += ' ' + change.old_row->json().value_or("?");
+    }
+    return last ? line + " ." : line;
+}
+
+}  // namespace fatwal::cli

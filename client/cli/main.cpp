@@ -1,0 +1,43 @@
+// fatwal: the command line for people.
+#include <CLI/CLI.hpp>
+#include <zmq.hpp>
+
+#include <csignal>
+#include <cstdio>
+#include <fstream>
+
+#include "commands.h"
+
+int main(int argc, char** argv) {
+    CLI::App app{"Shows what fatwald streams."};
+    app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
+    app.require_subcommand(1);
+
+    fatwal::cli::TailArguments tail;
+    CLI::App* tail_command = app.add_subcommand("tail", "print the changes of an account, one a line, as they are committed");
+    tail_command->add_option("--control", tail.control, "endpoint of fatwald's control socket")->required()->envname("FATWAL_CONTROL");
+    auto* account = tail_command->add_option("--account", tail.account, "key of the account");
+    tail_command->add_flag("--operators", tail.operators, "the operators' stream: changes that have no account")->excludes(account);
+    tail_command->add_option("--count", tail.count, "leave after that many events")->check(CLI::PositiveNumber);
+    tail_command->add_option("--format", tail.format, "json or text")->check(CLI::IsMember({"json", "text"}))->capture_default_str();
+    tail_command->add_option("--ready-file", tail.ready_file, "made when the subscription has joined");
+
+    fatwal::cli::CheckArguments check;
+    CLI::App* check_command = app.add_subcommand("check", "tell what the sidecar and the database need");
+    check_command->add_option("--control", check.control, "endpoint of fatwald's control socket")->envname("FATWAL_CONTROL");
+    check_command->add_option("--database", check.database, "libpq connection string; read by psql")->envname("FATWAL_DATABASE");
+
+    try {
+        app.parse(argc, argv);
+        if (tail_command->parsed() && !tail.operators && account->count() == 0)
+            throw CLI::RequiredError("--account KEY, or --operators,");
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    }
+    try {
+        return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "fatwal: %s\n", error.what());
+        return 1;
+    }
+}

@@ -1,0 +1,81 @@
+// Typed access to one row. Owns nothing: valid as long as the Transaction that it came from.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "fatwal/client/schema.h"
+#include "fatwal/wire/row.h"
+
+namespace fatwal::client {
+
+// A column is named, or given by its index in schema().columns(); bind the index once for each schema in hot code. Each getter gives nothing when
+// the column does not exist, is of another type, null, unavailable or malformed; state() tells which.
+class Row {
+public:
+    using State = wire::Cell::State;
+
+    // Either a column's name or its index.
+    class Column {
+    public:
+        Column(std::uint16_t index) : column_(index) {}           // NOLINT(google-explicit-constructor)
+        Column(std::string_view name) : column_(name) {}          // NOLINT(google-explicit-constructor)
+        Column(const char* name) : column_(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
+
+    private:
+        friend class Row;
+        std::variant<std::uint16_t, std::string_view> column_;
+    };
+
+    Row(const Schema& schema, wire::RowView row) : schema_(&schema), row_(row) {}
+    Row(const Schema& schema, wire::OldRowView row) : schema_(&schema), row_(row) {}
+
+    [[nodiscard]] const Schema& schema() const { return *schema_; }
+
+    // Malformed also when there is no such column.
+    [[nodiscard]] State state(Column column) const;
+    [[nodiscard]] bool is_null(Column column) const { return state(column) == State::Null; }
+    // The server did not log the value. It is not null; nothing is known of it.
+    [[nodiscard]] bool is_unavailable(Column column) const { return state(column) == State::Unavailable; }
+
+    [[nodiscard]] std::optional<bool> boolean(Column column) const;
+    // int2, int4, int8, oid.
+    [[nodiscard]] std::optional<std::int64_t> integer(Column column) const;
+    // float4, float8.
+    [[nodiscard]] std::optional<double> floating(Column column) const;
+    // text and its kin, json, the label of an enum, the text output of a type that has no form of its own.
+    [[nodiscard]] std::optional<std::string_view> text(Column column) const;
+    // bytea.
+    [[nodiscard]] std::optional<wire::Bytes> bytes(Column column) const;
+    [[nodiscard]] std::optional<std::array<std::byte, 16>> uuid(Column column) const;
+    // numeric in decimal digits; jsonb as JSON text.
+    [[nodiscard]] std::optional<std::string> numeric(Column column) const;
+    [[nodiscard]] std::optional<std::string> jsonb(Column column) const;
+    // timestamp and timestamptz; nothing for ±infinity.
+    [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(Column column) const;
+
+    // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
+    [[nodiscard]] std::optional<std::string> json(Column column) const;
+    // The whole row as a JSON object without its unavailable columns; nothing when malformed.
+    [[nodiscard]] std::optional<std::string> json() const;
+    // The names of the unavailable columns as a JSON array.
+    [[nodiscard]] std::string unavailable_json() const;
+
+private:
+    struct Found {
+        const wire::ColumnView* column = nullptr;
+        wire::Cell cell;
+    };
+    [[nodiscard]] Found find(Column column) const;
+    [[nodiscard]] std::optional<wire::Cell> value(Column column, wire::TypeCode code) const;
+
+    const Schema* schema_;
+    std::variant<wire::RowView, wire::OldRowView> row_;
+};
+
+}  // namespace fatwal::client

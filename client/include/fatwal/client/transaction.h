@@ -1,0 +1,61 @@
+// The changes of one committed transaction for one account.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fatwal/client/row.h"
+#include "fatwal/wire/frame.h"
+
+namespace fatwal::client {
+
+// One change. Owns nothing: valid as long as its Transaction.
+struct Change {
+    wire::Op op = wire::Op::Insert;
+    wire::Position position;
+    const Schema* schema = nullptr;  // null for a message
+    std::optional<Row> new_row;      // insert, update
+    std::optional<Row> old_row;      // update, delete
+    std::optional<wire::Message> message;
+    bool moved = false;             // the half of an update that moved the row between accounts
+    bool cascade = false;           // truncate
+    bool restart_identity = false;  // truncate
+    bool emitted = false;           // a message of fatwal.emit: its prefix is the topic, its content JSON
+    bool malformed = false;         // a row that cannot be read; new_row or old_row is missing
+};
+
+class Transaction {
+public:
+    std::uint32_t xid = 0;  // 0 for a message outside any transaction
+    wire::Lsn commit_lsn = 0;
+    std::chrono::sys_time<std::chrono::microseconds> commit_time;
+    bool transactional = true;
+
+    // Calls `visit(const Change&)` for each change, in the order in which they were made.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        for (const Frame& frame : frames_)
+            frame.view->for_each_record([&](const wire::RecordView& record) {
+                visit(change_of(frame, record));
+                return true;
+            });
+    }
+    // How many changes there are.
+    [[nodiscard]] std::size_t size() const;
+
+private:
+    friend class Assembler;
+    struct Frame {
+        std::shared_ptr<const std::string> bytes;  // what the view points into
+        std::optional<wire::FrameView> view;
+        std::vector<std::shared_ptr<const Schema>> schemas;  // of the frame's relations
+    };
+    [[nodiscard]] Change change_of(const Frame& frame, const wire::RecordView& record) const;
+
+    std::vector<Frame> frames_;
+};
+
+}  // namespace fatwal::client

@@ -1,0 +1,34 @@
+#include "fatwal/client/transaction.h"
+
+namespace fatwal::client {
+
+std::size_t Transaction::size() const {
+    std::size_t changes = 0;
+    for (const Frame& frame : frames_) changes += frame.view->record_count();
+    return changes;
+}
+
+Change Transaction::change_of(const Frame& frame, const wire::RecordView& record) const {
+    Change change;
+    change.op = record.op();
+    change.position = {commit_lsn, record.ordinal()};
+    change.moved = record.has(wire::kMoved);
+    change.cascade = record.has(wire::kCascade);
+    change.restart_identity = record.has(wire::kRestartIdentity);
+    change.emitted = record.has(wire::kEmitted);
+    if (record.op() == wire::Op::Message) {
+        change.message = record.message();
+        change.malformed = !change.message;
+        return change;
+    }
+    const Schema& schema = *frame.schemas[record.relation()];
+    change.schema = &schema;
+    if (const auto row = record.new_row()) change.new_row = Row(schema, *row);
+    if (const auto row = record.old_row()) change.old_row = Row(schema, *row);
+    const bool needs_new = record.op() == wire::Op::Insert || record.op() == wire::Op::Update;
+    const bool needs_old = record.op() == wire::Op::Update || record.op() == wire::Op::Delete;
+    change.malformed = (needs_new && !change.new_row) || (needs_old && !change.old_row);
+    return change;
+}
+
+}  // namespace fatwal::client
