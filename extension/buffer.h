@@ -39,7 +39,8 @@ public:
     }
     template <class T>
     void append(T value) {
-        wire::store(bytes_ + extend(sizeof value), value);
+        const std::size_t offset = extend(sizeof value);  // may move bytes_
+        wire::store(bytes_ + offset, value);
     }
     void append_str(std::string_view text) {
         append(static_cast<std::uint16_t>(text.size()));

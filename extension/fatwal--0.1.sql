@@ -65,3 +65,81 @@ CREATE FUNCTION fatwal.decode(
     OUT unavailable text[]
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'fatwal_decode' LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION fatwal.decode(bytea) IS 'the events in one message of the output plugin; decode the messages of a stream in order, as each schema comes before its frames';
+
+CREATE FUNCTION fatwal.check(
+    OUT requirement text,
+    OUT ok          boolean,
+    OUT found       text,
+    OUT mend        text
+) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT c.requirement, c.ok, c.found, CASE WHEN NOT c.ok THEN c.mend END FROM (
+    SELECT 'wal_level is logical', s.setting = 'logical', s.setting,
+           'ALTER SYSTEM SET wal_level = logical; then restart the server'
+      FROM pg_settings s WHERE s.name = 'wal_level'
+    UNION ALL
+    -- Quotes round the list would make one name of it.
+    SELECT 'output_plugin_libraries lists fatwal',
+           EXISTS (SELECT FROM regexp_split_to_table(s.setting, ',') AS l WHERE btrim(l, ' "') = 'fatwal'), s.setting,
+           format('ALTER SYSTEM SET output_plugin_libraries = %s; SELECT pg_reload_conf();', concat_ws(', ', nullif(s.setting, ''), 'fatwal'))
+      FROM pg_settings s WHERE s.name = 'output_plugin_libraries'
+    UNION ALL
+    SELECT 'the database is in UTF8', e = 'UTF8', e, 'use a database whose encoding is UTF8' FROM current_setting('server_encoding') AS e
+    UNION ALL
+    SELECT 'a replication slot is left for fatwald', EXISTS (SELECT FROM pg_replication_slots WHERE plugin = 'fatwal' AND database = current_database())
+               OR count(*) < current_setting('max_replication_slots')::int,
+           format('%s of %s in use', count(*), current_setting('max_replication_slots')),
+           format('ALTER SYSTEM SET max_replication_slots = %s; then restart the server', count(*) + 5)
+      FROM pg_replication_slots
+    UNION ALL
+    SELECT 'a walsender is left for fatwald', EXISTS (SELECT FROM pg_replication_slots WHERE plugin = 'fatwal' AND database = current_database() AND active)
+               OR count(*) < current_setting('max_wal_senders')::int,
+           format('%s of %s in use', count(*), current_setting('max_wal_senders')),
+           format('ALTER SYSTEM SET max_wal_senders = %s; then restart the server', count(*) + 5)
+      FROM pg_stat_replication
+    UNION ALL
+    SELECT 'a publication exists', count(*) > 0, format('%s', count(*)), 'CREATE PUBLICATION fatwal FOR ALL TABLES;' FROM pg_publication
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('slot %s keeps little WAL', quote_ident(s.slot_name)),
+               s.wal_status <> 'lost' AND coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn), 0) < 1073741824,
+               format('%s, %s', s.wal_status, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn))),
+               format(CASE WHEN s.active THEN 'a subscriber or a long transaction holds it: see pg_stat_replication and pg_stat_activity'
+                           ELSE 'start fatwald, or, if nobody needs it: SELECT pg_drop_replication_slot(%L);' END, s.slot_name)
+          FROM pg_replication_slots s WHERE s.slot_type = 'logical' AND s.database = current_database() AND NOT pg_is_in_recovery()
+         ORDER BY s.slot_name) AS slots
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('publication %s has no row filter or column list on %s', quote_ident(p.pubname), r.prrelid::regclass), false,
+               CASE WHEN r.prqual IS NULL THEN 'column list' ELSE 'row filter' END,
+               format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass)
+          FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+         WHERE r.prqual IS NOT NULL OR r.prattrs IS NOT NULL
+         ORDER BY 1) AS filters
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('%s has REPLICA IDENTITY FULL', c.oid::regclass), c.relreplident = 'f',
+               CASE c.relreplident WHEN 'f' THEN 'full' WHEN 'd' THEN 'default' WHEN 'i' THEN 'index' ELSE 'nothing' END,
+               format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass)
+          FROM (SELECT DISTINCT relid FROM pg_publication, LATERAL pg_get_publication_tables(pubname)) AS t
+          JOIN pg_class c ON c.oid = t.relid
+         WHERE c.relnamespace <> 'fatwal'::regnamespace AND c.relkind = 'r'
+         ORDER BY 1) AS identities
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('%s names its account', c.oid::regclass),
+               coalesce(CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END IN ('uuid'::regtype, 'int2'::regtype, 'int4'::regtype,
+                        'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) OR y.typname = 'citext', false),
+               CASE WHEN a.attname IS NULL THEN 'no column ' || coalesce(s.column_name, 'account_id')
+                    ELSE format('column %s of type %s', a.attname, format_type(a.atttypid, a.atttypmod)) END,
+               format('SELECT fatwal.set_account_column(%L, …); until then its changes go to the operators'' stream', c.oid::regclass)
+          FROM (SELECT DISTINCT relid FROM pg_publication, LATERAL pg_get_publication_tables(pubname)) AS t
+          JOIN pg_class c ON c.oid = t.relid
+          LEFT JOIN fatwal.account_column s ON s.relation = c.oid
+          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 AND NOT a.attisdropped
+          LEFT JOIN pg_type y ON y.oid = a.atttypid
+         WHERE c.relnamespace <> 'fatwal'::regnamespace
+         ORDER BY 1) AS accounts
+    ) AS c (requirement, ok, found, mend)
+$$;
+COMMENT ON FUNCTION fatwal.check() IS 'what the stream needs, whether it is there, and the statement that mends it';

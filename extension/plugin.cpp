@@ -124,14 +124,14 @@ struct Change {
 
 void write_new(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& newer, const Values& whole_old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(account, wire::Op::Insert, flags, change.plan->schema);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert, flags, change.plan->schema);
     encode_new_row(record.part->buffer, *change.plan, newer, whole_old);
     transaction.finish_record(change.ctx, record);
 }
 
 void write_old(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(account, wire::Op::Delete, flags, change.plan->schema);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete, flags, change.plan->schema);
     transaction.set_old_offset(record);
     encode_old_row(record.part->buffer, *change.plan, old);
     transaction.finish_record(change.ctx, record);
@@ -154,7 +154,7 @@ void write_update(const Change& change, const Values& newer, const Values& old) 
         return;
     }
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(account, wire::Op::Update, 0, plan.schema);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Update, 0, plan.schema);
     encode_new_row(record.part->buffer, plan, newer, whole_old);
     transaction.set_old_offset(record);
     encode_old_delta(record.part->buffer, plan, newer, old);
@@ -214,7 +214,7 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
         else
             transaction.flush_everyone(ctx);
         const wire::AccountView account = {tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
-        transaction.finish_record(ctx, transaction.start_record(account, wire::Op::Truncate, flags, plan->schema));
+        transaction.finish_record(ctx, transaction.start_record(ctx, account, wire::Op::Truncate, flags, plan->schema));
     }
     MemoryContextSwitchTo(caller);
     MemoryContextReset(session->change_context);
@@ -244,7 +244,7 @@ void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction
     wire::AccountBuffer buffer;
     const LogicalMessage message = understand(prefix, content, buffer);
     transaction.flush_everyone(ctx);
-    const auto record = transaction.start_record(message.account, wire::Op::Message, message.flags, {});
+    const auto record = transaction.start_record(ctx, message.account, wire::Op::Message, message.flags, {});
     Buffer& out = record.part->buffer;
     out.append(static_cast<std::uint32_t>(message.prefix.size()));
     out.append(static_cast<std::uint32_t>(message.content.size()));

@@ -146,8 +146,11 @@ std::uint16_t Transaction::relation_index(Part* part, wire::SchemaId schema) {
     return part->last_relation = part->relation_count++;
 }
 
-Transaction::Record Transaction::start_record(wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema) {
+Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags,
+                                              wire::SchemaId schema) {
     Part* part = find_part(account);
+    // Only when more follows: so the frame that stays to the end can carry the closing mark.
+    if (part->open && (part->buffer.size() >= frame_bytes_ || part->relation_count == kMaxRelations)) write_frame(ctx, part, 0, 0);
     if (!part->open) open_frame(part);
     const std::size_t start = part->buffer.extend_zeroed(wire::kRecordHeaderBytes);
     std::byte* header = part->buffer.at(start);
@@ -170,7 +173,6 @@ void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& recor
     wire::store(part->buffer.at(record.start), static_cast<std::uint32_t>(length));
     ++part->records;
     held_bytes_ += length;
-    if (part->buffer.size() >= frame_bytes_ || part->relation_count >= kMaxRelations / 2) write_frame(ctx, part, 0, 0);
     if (held_bytes_ >= kMaxHeldBytes) flush_all(ctx);
     if (parts_ >= kMaxParts) {
         flush_all(ctx);

@@ -50,7 +50,7 @@ public:
         Part* part;
         std::size_t start;
     };
-    Record start_record(wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema);
+    Record start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema);
     void set_old_offset(const Record& record);
     void finish_record(LogicalDecodingContext* ctx, const Record& record);
 

@@ -67,8 +67,9 @@ public:
             arm(now);
             if (now >= until) return std::nullopt;
             const auto wait = std::chrono::ceil<milliseconds>(std::min(until, deadline_) - now);
-            zmq::pollitem_t items[] = {{control_.handle(), 0, ZMQ_POLLIN, 0}, {data_.handle(), 0, ZMQ_POLLIN, 0}};
-            zmq::poll(items, data_ ? 2 : 1, std::max(wait, milliseconds(0)));
+            zmq_pollitem_t items[] = {{control_.handle(), 0, ZMQ_POLLIN, 0}, {data_.handle(), 0, ZMQ_POLLIN, 0}};
+            // A signal ends the wait early: the caller may want to look at what it set.
+            if (zmq_poll(items, data_ ? 2 : 1, std::max<long>(wait.count(), 0)) < 0 && errno == EINTR) return std::nullopt;
         }
     }
 

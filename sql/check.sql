@@ -1,0 +1,13 @@
+CREATE TABLE whole (id int PRIMARY KEY, account_id uuid);
+ALTER TABLE whole REPLICA IDENTITY FULL;
+CREATE TABLE partial (id int PRIMARY KEY, account_id point);
+CREATE TABLE nobody (id int PRIMARY KEY);
+CREATE PUBLICATION checked FOR TABLE whole, partial WHERE (id > 1), nobody;
+SELECT requirement, ok, found, mend FROM fatwal.check() WHERE requirement ~ '(whole|partial|nobody|wal_level|UTF8|publication)';
+SELECT fatwal.set_account_column('nobody', 'id');
+SELECT requirement, ok, found, mend FROM fatwal.check() WHERE requirement ~ 'nobody names';
+DELETE FROM fatwal.account_column;
+DROP PUBLICATION checked;
+DROP TABLE whole, partial, nobody;
+-- Every requirement of this server itself holds, or the tests would not run.
+SELECT requirement FROM fatwal.check() WHERE NOT ok AND requirement <> 'a publication exists';
