@@ -1,0 +1,191 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <random>
+
+#include "backoff.h"
+#include "ledger.h"
+#include "schemas.h"
+#include "settings.h"
+#include "support/builder.h"
+
+namespace fatwal {
+namespace {
+
+// A transaction as the plugin cuts it: `frames` of them, the last with the marks.
+struct Sent {
+    wire::Lsn commit;
+    int frame;
+    std::string bytes;
+};
+
+std::vector<Sent> transaction(wire::Lsn commit, int frames) {
+    std::vector<Sent> sent;
+    for (int i = 0; i < frames; ++i) {
+        test::FrameSpec spec;
+        spec.commit_lsn = commit;
+        spec.flags = i + 1 == frames ? wire::kLastOfAccount | wire::kLastOfTransaction : 0;
+        spec.end_lsn = i + 1 == frames ? commit + 8 : 0;
+        sent.push_back({commit, i, test::frame(spec)});
+    }
+    return sent;
+}
+
+bool deliver(Ledger& ledger, const Sent& sent) {
+    const auto frame = wire::FrameView::parse_header(wire::as_bytes(sent.bytes));
+    if (!ledger.admit(*frame)) return false;
+    ledger.published(*frame);
+    return true;
+}
+
+TEST(Ledger, SettlesATransactionWithItsLastFrame) {
+    Ledger ledger;
+    const auto sent = transaction(100, 3);
+    EXPECT_TRUE(deliver(ledger, sent[0]));
+    EXPECT_TRUE(deliver(ledger, sent[1]));
+    EXPECT_EQ(ledger.settled(), 0U);
+    EXPECT_TRUE(ledger.in_transaction());
+    EXPECT_TRUE(deliver(ledger, sent[2]));
+    EXPECT_EQ(ledger.settled(), 108U);
+}
+
+TEST(Ledger, KeepaliveConfirmsOnlyWhatIsNotOutstanding) {
+    Ledger ledger;
+    ledger.keepalive(50);
+    EXPECT_EQ(ledger.settled(), 50U);
+    deliver(ledger, transaction(100, 2)[0]);
+    ledger.keepalive(500);
+    EXPECT_EQ(ledger.settled(), 50U);
+    deliver(ledger, transaction(100, 2)[1]);
+    ledger.keepalive(500);
+    EXPECT_EQ(ledger.settled(), 500U);
+}
+
+TEST(Ledger, SettledNeverGoesBack) {
+    Ledger ledger;
+    ledger.keepalive(500);
+    ledger.keepalive(400);
+    EXPECT_EQ(ledger.settled(), 500U);
+}
+
+// The connection is lost at random places; the server begins again at any transaction boundary at or before what was confirmed.
+TEST(Ledger, ReconnectsPublishEachFrameOnce) {
+    for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+        std::mt19937_64 random(seed);
+        std::vector<std::vector<Sent>> log;
+        for (wire::Lsn commit = 100; commit < 600; commit += 50) log.push_back(transaction(commit, 1 + static_cast<int>(random() % 4)));
+        Ledger ledger;
+        std::vector<std::pair<wire::Lsn, int>> published;
+        wire::Lsn confirmed = 0;
+        for (std::size_t at = 0; at < log.size();) {
+            bool lost = false;
+            for (const Sent& sent : log[at]) {
+                if (random() % 5 == 0) {
+                    lost = true;
+                    break;
+                }
+                if (deliver(ledger, sent)) published.emplace_back(sent.commit, sent.frame);
+                if (random() % 3 == 0) confirmed = ledger.settled();
+            }
+            if (!lost) {
+                ++at;
+                continue;
+            }
+            ledger.restart();
+            // Everything that ends after the confirmed position is sent again; the server may even go further back.
+            while (at > 0 && log[at - 1].front().commit + 8 > confirmed) --at;
+            if (at > 0 && random() % 2 == 0) --at;
+        }
+        std::vector<std::pair<wire::Lsn, int>> expected;
+        for (const auto& sent : log)
+            for (const Sent& frame : sent) expected.emplace_back(frame.commit, frame.frame);
+        ASSERT_EQ(published, expected) << "seed " << seed;
+        ASSERT_EQ(ledger.settled(), log.back().front().commit + 8) << "seed " << seed;
+    }
+}
+
+TEST(Schemas, KeepTheNewestVersionsOfEachRelation) {
+    Schemas schemas;
+    std::vector<wire::SchemaId> ids;
+    for (std::size_t i = 0; i < Schemas::kVersionsKept + 3; ++i) {
+        const std::string message = test::schema_message(16384, "t" + std::to_string(i), {});
+        schemas.add(*wire::SchemaView::parse(wire::as_bytes(message)));
+        schemas.add(*wire::SchemaView::parse(wire::as_bytes(message)));
+        ids.push_back(test::id_of(message));
+    }
+    EXPECT_EQ(schemas.size(), Schemas::kVersionsKept);
+    EXPECT_EQ(schemas.find(ids[2]), nullptr);
+    EXPECT_NE(schemas.find(ids[3]), nullptr);
+    EXPECT_NE(schemas.find(ids.back()), nullptr);
+}
+
+TEST(Backoff, GrowsToItsBoundWithJitterAndStartsAnew) {
+    Backoff backoff(1);
+    const auto first = backoff.next();
+    EXPECT_LE(first.count(), 200);
+    EXPECT_GE(first.count(), 100);
+    for (int i = 0; i < 20; ++i) backoff.next();
+    const auto late = backoff.next();
+    EXPECT_LE(late.count(), 10'000);
+    EXPECT_GE(late.count(), 5'000);
+    backoff.reset();
+    EXPECT_LE(backoff.next().count(), 200);
+}
+
+std::variant<Settings, ShowAndExit, Failure> load(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "fatwald");
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    return load_settings(static_cast<int>(argv.size()), argv.data());
+}
+
+class SettingsFile {
+public:
+    explicit SettingsFile(const std::string& text) : path_(testing::TempDir() + "fatwald-" + std::to_string(getpid()) + ".toml") {
+        std::ofstream(path_) << text;
+    }
+    ~SettingsFile() { std::remove(path_.c_str()); }
+    SettingsFile(const SettingsFile&) = delete;
+    SettingsFile& operator=(const SettingsFile&) = delete;
+    const std::string& path() const { return path_; }
+
+private:
+    std::string path_;
+};
+
+TEST(Settings, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
+    const SettingsFile file("database = 'file'\nslot = 'file'\npublication = 'file'\nframe_bytes = 2048\nmessages = false\n");
+    setenv("FATWAL_SLOT", "environment", 1);
+    setenv("FATWAL_DATABASE", "environment", 1);
+    const auto loaded = load({"--config", file.path(), "--database", "flag"});
+    unsetenv("FATWAL_SLOT");
+    unsetenv("FATWAL_DATABASE");
+    const auto* settings = std::get_if<Settings>(&loaded);
+    ASSERT_NE(settings, nullptr);
+    EXPECT_EQ(settings->database, "flag");
+    EXPECT_EQ(settings->slot, "environment");
+    EXPECT_EQ(settings->publication, "file");
+    EXPECT_EQ(settings->frame_bytes, 2048);
+    EXPECT_FALSE(settings->messages);
+    EXPECT_EQ(settings->confirm_interval_ms, 10'000);
+    EXPECT_EQ(settings->control, "ipc:///run/fatwal/control.sock");
+}
+
+TEST(Settings, BadOnesAreRefusedByName) {
+    const struct {
+        const char* file;
+        const char* named;
+    } cases[] = {{"colour = 'red'", "colour"}, {"frame_bytes = 5", "5"}, {"slot = ['a']", "slot"}, {"slot = ", "configuration file"}};
+    for (const auto& c : cases) {
+        const SettingsFile file(c.file);
+        const auto loaded = load({"--config", file.path(), "--database", "d"});
+        const auto* failure = std::get_if<Failure>(&loaded);
+        ASSERT_NE(failure, nullptr) << c.file;
+        EXPECT_NE(failure->text().find(c.named), std::string::npos) << failure->text();
+    }
+    EXPECT_TRUE(std::holds_alternative<Failure>(load({})));
+}
+
+}  // namespace
+}  // namespace fatwal

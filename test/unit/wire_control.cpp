@@ -1,0 +1,98 @@
+#include <gtest/gtest.h>
+
+#include "fatwal/wire/control.h"
+
+namespace fatwal {
+namespace {
+
+using namespace wire;
+
+std::vector<ControlMessage> one_of_each() {
+    Nonce nonce{};
+    nonce[3] = std::byte{7};
+    return {
+        {1, Attach{nonce, AccountKey::from_text("acme"), true, "worker-1"}},
+        {2, Attached{99, 12, 1000, "ipc:///run/a/1.sock"}},
+        {3, Detach{nonce}},
+        {4, Detached{}},
+        {5, Describe{{{1, 2}, {3, 4}}}},
+        {6, Described{{"one", "two"}}},
+        {7, Status{}},
+        {8, StatusReply{{{"state", "streaming"}}}},
+        {9, Confirm{}},
+        {10, Confirmed{0x1234}},
+        {11, Ping{}},
+        {12, Pong{99}},
+        {13, ControlError{ErrorCode::BadAccount, "m", "d", "h"}},
+    };
+}
+
+TEST(Control, EveryMessageComesBackAsItWasSent) {
+    for (const ControlMessage& message : one_of_each()) {
+        const std::string bytes = encode(message);
+        const auto decoded = decode_control(as_bytes(bytes));
+        ASSERT_TRUE(decoded.message) << message.request_id;
+        EXPECT_EQ(decoded.message->request_id, message.request_id);
+        EXPECT_EQ(decoded.message->body.index(), message.body.index());
+        EXPECT_EQ(encode(*decoded.message), bytes);
+    }
+}
+
+TEST(Control, WhatIsCutOrContinuedIsAnsweredAsMalformed) {
+    for (const ControlMessage& message : one_of_each()) {
+        const std::string bytes = encode(message);
+        for (std::size_t length = 2; length < bytes.size(); ++length) {
+            const auto decoded = decode_control(as_bytes(bytes).first(length));
+            ASSERT_FALSE(decoded.message) << message.request_id << ' ' << length;
+            ASSERT_TRUE(decoded.error);
+            EXPECT_EQ(std::get<ControlError>(decoded.error->body).code, ErrorCode::Malformed);
+        }
+        const auto continued = decode_control(as_bytes(bytes + "x"));
+        EXPECT_FALSE(continued.message);
+        EXPECT_TRUE(continued.error);
+    }
+}
+
+TEST(Control, AnotherVersionIsAnsweredWithBothNumbers) {
+    std::string bytes = encode({5, Ping{}});
+    bytes[2] = 9;
+    const auto decoded = decode_control(as_bytes(bytes));
+    ASSERT_TRUE(decoded.error);
+    EXPECT_EQ(decoded.error->request_id, 5U);
+    const auto& error = std::get<ControlError>(decoded.error->body);
+    EXPECT_EQ(error.code, ErrorCode::Version);
+    EXPECT_NE(error.message.find('9'), std::string::npos);
+    EXPECT_NE(error.detail.find('1'), std::string::npos);
+}
+
+TEST(Control, AnotherProtocolIsDropped) {
+    const auto decoded = decode_control(as_bytes("GET / HTTP/1.1"));
+    EXPECT_FALSE(decoded.message);
+    EXPECT_FALSE(decoded.error);
+}
+
+TEST(Control, NamesAndAccountsAreBounded) {
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, ""}}))).error);
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x')}}))).error);
+    AccountKey wrong;
+    wrong.kind = AccountKind::Uuid;
+    wrong.bytes = "short";
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, wrong, false, "w"}}))).error);
+}
+
+TEST(Publication, HeaderAndMarkerComeBack) {
+    const auto bytes = encode(PublicationHeader{Topic::Heartbeat, 5, 6});
+    const auto header = decode_publication(bytes);
+    ASSERT_TRUE(header);
+    EXPECT_EQ(header->topic, Topic::Heartbeat);
+    EXPECT_EQ(header->epoch, 5U);
+    EXPECT_EQ(header->sequence, 6U);
+    EXPECT_FALSE(decode_publication(Bytes(bytes).first(23)));
+    Nonce nonce{};
+    nonce[15] = std::byte{9};
+    EXPECT_EQ(decode_marker_topic(marker_topic(nonce)), nonce);
+    EXPECT_FALSE(decode_marker_topic(as_bytes("E")));
+}
+
+}  // namespace
+}  // namespace fatwal

@@ -1,0 +1,67 @@
+// The golden files hold the format to the byte. After a deliberate change: FATWAL_UPDATE_GOLDEN=1 unit_wire, and review them like code.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "support/builder.h"
+
+namespace fatwal {
+namespace {
+
+using test::Value;
+using wire::TypeCode;
+
+std::string schema() {
+    return test::schema_message(16384, "things",
+                                {{"id", TypeCode::Int8}, {"account_id", TypeCode::Uuid}, {"name", TypeCode::Text}, {"at", TypeCode::TimestampTz},
+                                 {"mood", TypeCode::Enum, TypeCode::Other, {{16400, "sad"}, {16402, "happy"}}}, {"tags", TypeCode::Array, TypeCode::Text}},
+                                1);
+}
+
+std::string changes() {
+    const std::string uuid(16, '\x11');
+    const std::string now = test::row({Value::fixed(1), Value::text(uuid), Value::text("név"), Value::fixed(757'000'000'000'000), Value::fixed(16402),
+                                       Value::text(test::array_value({2}, {Value::text("a"), Value::null()}))});
+    const std::string before = test::row({Value::same(), Value::same(), Value::null(), Value::unavailable(), Value::fixed(16400), Value::same()}, true);
+    test::FrameSpec spec;
+    spec.end_lsn = 0x1'0000'0130;
+    spec.commit_lsn = 0x1'0000'0100;
+    spec.commit_time = 757'000'000'123'456;
+    spec.account.kind = wire::AccountKind::Uuid;
+    spec.account.bytes = uuid;
+    spec.relations = {test::id_of(schema())};
+    spec.records = {{wire::Op::Insert, 0, 0, 0, now, {}},
+                    {wire::Op::Update, 1, 0, 0, now, before},
+                    {wire::Op::Delete, 2, wire::kMoved, 0, {}, now},
+                    {wire::Op::Message, 3, wire::kEmitted, 0, {}, {}, "topic", "{\"a\": 1}"}};
+    return test::frame(spec);
+}
+
+std::string truncation() {
+    test::FrameSpec spec;
+    spec.account.kind = wire::AccountKind::Everyone;
+    spec.relations = {test::id_of(schema())};
+    spec.records = {{wire::Op::Truncate, 0, wire::kCascade | wire::kRestartIdentity, 0, {}, {}}};
+    return test::frame(spec);
+}
+
+std::string contents(const std::filesystem::path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+TEST(Golden, FormatIsUnchanged) {
+    const std::pair<const char*, std::string> files[] = {
+        {"schema.bin", schema()}, {"changes.bin", changes()}, {"truncation.bin", truncation()}};
+    for (const auto& [name, bytes] : files) {
+        const auto path = std::filesystem::path(FATWAL_GOLDEN_DIR) / name;
+        if (std::getenv("FATWAL_UPDATE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << bytes;
+        EXPECT_EQ(contents(path), bytes) << name;
+    }
+}
+
+}  // namespace
+}  // namespace fatwal
