@@ -127,8 +127,7 @@ ResolvedType resolve_type(Oid type_oid, MemoryContext context) {
     return resolved;
 }
 
-void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type,
-                  const ValueType& element) {
+void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element) {
     switch (type.code) {
         case TypeCode::Bool: wire::store(buffer.at(slot_at), std::uint64_t{DatumGetBool(value)}); return;
         case TypeCode::Int2: wire::store(buffer.at(slot_at), std::int64_t{DatumGetInt16(value)}); return;
@@ -173,20 +172,17 @@ void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum
 
 bool same_value(Datum a, Datum b, const ValueType& type) {
     if (type.by_value) return a == b;
-    if (type.length > 0)
-        return std::memcmp(DatumGetPointer(a), DatumGetPointer(b), static_cast<std::size_t>(type.length)) == 0;
+    if (type.length > 0) return std::memcmp(DatumGetPointer(a), DatumGetPointer(b), static_cast<std::size_t>(type.length)) == 0;
     if (type.length == -2) return std::strcmp(DatumGetCString(a), DatumGetCString(b)) == 0;
 
     auto* x = reinterpret_cast<struct varlena*>(DatumGetPointer(a));
     auto* y = reinterpret_cast<struct varlena*>(DatumGetPointer(b));
     // Compressed forms of the same value by the same method are the same bytes; other pairs need the value itself.
-    if (VARATT_IS_COMPRESSED(x) && VARATT_IS_COMPRESSED(y) && VARSIZE_ANY(x) == VARSIZE_ANY(y) &&
-        std::memcmp(x, y, VARSIZE_ANY(x)) == 0)
+    if (VARATT_IS_COMPRESSED(x) && VARATT_IS_COMPRESSED(y) && VARSIZE_ANY(x) == VARSIZE_ANY(y) && std::memcmp(x, y, VARSIZE_ANY(x)) == 0)
         return true;
     x = PG_DETOAST_DATUM_PACKED(a);
     y = PG_DETOAST_DATUM_PACKED(b);
-    return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) &&
-           std::memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
+    return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) && std::memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
 }
 
 }  // namespace fatwal

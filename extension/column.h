@@ -12,7 +12,7 @@ struct ValueType {
     wire::TypeCode code;
     bool by_value;
     char align;
-    int16 length;  // as attlen: -1 varlena, -2 cstring
+    int16 length;     // as attlen: -1 varlena, -2 cstring
     FmgrInfo output;  // of TypeCode::Other
 };
 
@@ -26,8 +26,8 @@ struct Column {
 
 // The type of `type_oid` below its domains. `context` is where output functions are looked up to last.
 struct ResolvedType {
-    Oid base;          // below the domains
-    Oid element;       // below the domains, of an array; else InvalidOid
+    Oid base;     // below the domains
+    Oid element;  // below the domains, of an array; else InvalidOid
     ValueType type;
     ValueType element_type;
 };
@@ -35,8 +35,7 @@ ResolvedType resolve_type(Oid type_oid, MemoryContext context);
 
 // Writes the value into `buffer` at `slot_at`, its variable part at the end; offsets count from `origin`.
 // A value of a variable type is detoasted in the current context. Never for a null or an on-disk TOAST pointer.
-void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type,
-                  const ValueType& element);
+void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element);
 
 // Whether two values, both there, are the same to the byte.
 bool same_value(Datum a, Datum b, const ValueType& type);

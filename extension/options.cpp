@@ -28,8 +28,7 @@ int integer_of(DefElem* option, int least, int greatest) {
     errno = 0;
     const long parsed = std::strtol(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || parsed < least || parsed > greatest)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                        errmsg("invalid value \"%s\" for option \"%s\"", text, option->defname),
+        ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid value \"%s\" for option \"%s\"", text, option->defname),
                         errdetail("It is a whole number from %d to %d.", least, greatest)));
     value = static_cast<int>(parsed);
     return value;
@@ -38,8 +37,7 @@ int integer_of(DefElem* option, int least, int greatest) {
 List* publications_of(DefElem* option) {
     List* names = NIL;
     if (!SplitIdentifierString(pstrdup(value_of(option)), ',', &names) || names == NIL)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-                        errmsg("invalid value \"%s\" for option \"publication_names\"", value_of(option)),
+        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid value \"%s\" for option \"publication_names\"", value_of(option)),
                         errdetail("It is a list of publication names, separated by commas.")));
     return names;
 }
@@ -68,8 +66,7 @@ Options parse_options(List* options) {
         } else if (std::strcmp(option->defname, "messages") == 0) {
             if (!parse_bool(value_of(option), &parsed.messages))
                 ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                                errmsg("invalid value \"%s\" for option \"messages\"", value_of(option)),
-                                errdetail("It is a boolean.")));
+                                errmsg("invalid value \"%s\" for option \"messages\"", value_of(option)), errdetail("It is a boolean.")));
         } else {
             ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\"", option->defname),
                             errhint("Known options: %s.", kKnownOptions)));

@@ -86,8 +86,8 @@ void PlanCache::build(Plan* plan, Relation relation) {
 
     // An invalidation that arrives while the plan is built, by its own look-ups, must leave it invalid.
     plan->valid = true;
-    plan->published = is_own_relation(relation) ? Published{false, false, false, false, oid}
-                                                : look_up_published(relation, publication_names_);
+    plan->published =
+        is_own_relation(relation) ? Published{false, false, false, false, oid} : look_up_published(relation, publication_names_);
     if (!plan->published.any()) return;
 
     const bool as_ancestor = plan->published.as_relation != oid;
@@ -99,8 +99,8 @@ void PlanCache::build(Plan* plan, Relation relation) {
     Bitmapset* identity = identity_attributes(relation, plan->replica_identity);
     const int account_attribute = account_attribute_of(shown);
     plan->account_column = -1;
-    plan->column = static_cast<Column*>(
-        MemoryContextAllocZero(plan->context, sizeof(Column) * static_cast<std::size_t>(shown_columns->natts + 1)));
+    plan->column =
+        static_cast<Column*>(MemoryContextAllocZero(plan->context, sizeof(Column) * static_cast<std::size_t>(shown_columns->natts + 1)));
     for (int i = 0; i < shown_columns->natts; ++i) {
         Form_pg_attribute attribute = TupleDescAttr(shown_columns, i);
         if (attribute->attisdropped) continue;

@@ -47,7 +47,8 @@ private:
     List* publication_names_;
 };
 
-// Registers the invalidation callbacks, once in the life of a backend (they cannot be unregistered); they act on the cache set here, if any.
+// Registers the invalidation callbacks, once in the life of a backend (they cannot be unregistered); they act on the cache set here, if
+// any.
 void set_invalidated_cache(PlanCache* cache);
 
 }  // namespace fatwal

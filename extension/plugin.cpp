@@ -33,9 +33,9 @@ void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, b
     if (is_init) return;
 
     if (GetDatabaseEncoding() != PG_UTF8)
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
-                        errhint("Use a database whose encoding is UTF8.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
+                 errhint("Use a database whose encoding is UTF8.")));
     MemoryContext old = MemoryContextSwitchTo(ctx->context);
     auto* session = static_cast<Session*>(palloc0(sizeof(Session)));
     session->options = parse_options(ctx->output_plugin_options);
@@ -97,8 +97,7 @@ wire::AccountView account_of(const Plan& plan, const Values& values, wire::Accou
     if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column)) return {};
     const Datum value = values.value[column.attribute];
     switch (plan.account_type) {
-        case AccountType::Uuid:
-            return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
+        case AccountType::Uuid: return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
         case AccountType::Int2: return wire::account_from_integer(DatumGetInt16(value), buffer);
         case AccountType::Int4: return wire::account_from_integer(DatumGetInt32(value), buffer);
         case AccountType::Int8: return wire::account_from_integer(DatumGetInt64(value), buffer);
@@ -142,11 +141,9 @@ void write_update(const Change& change, const Values& newer, const Values& old) 
     const Values whole_old = plan.full_identity() ? old : Values{};
     wire::AccountBuffer buffer;
     wire::AccountBuffer old_buffer;
-    const bool unlogged_key =
-        plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
+    const bool unlogged_key = plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
     const wire::AccountView account = account_of(plan, unlogged_key ? whole_old : newer, buffer);
-    const bool old_account_known =
-        plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
+    const bool old_account_known = plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
     const wire::AccountView old_account = old_account_known ? account_of(plan, old, old_buffer) : account;
     if (!(old_account == account)) {
         write_old(change, old_account, wire::kMoved, old);

@@ -15,12 +15,11 @@ void refuse_filters(Publication* publication, Oid relation) {
     ReleaseSysCache(tuple);
     if (has_no_filter && has_no_list) return;
     const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-             errmsg("publication \"%s\" has a %s on table %s, which fatwal does not apply", publication->name,
-                    has_no_filter ? "column list" : "row filter", name),
-             errhint("ALTER PUBLICATION %s DROP TABLE %s; ALTER PUBLICATION %s ADD TABLE %s;",
-                     quote_identifier(publication->name), name, quote_identifier(publication->name), name)));
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("publication \"%s\" has a %s on table %s, which fatwal does not apply", publication->name,
+                           has_no_filter ? "column list" : "row filter", name),
+                    errhint("ALTER PUBLICATION %s DROP TABLE %s; ALTER PUBLICATION %s ADD TABLE %s;", quote_identifier(publication->name),
+                            name, quote_identifier(publication->name), name)));
 }
 
 // How `publication` publishes the relation: nothing, itself, or as the ancestor at `level`.

@@ -16,8 +16,7 @@ struct Values {
     [[nodiscard]] bool present() const { return value != nullptr; }
     // A value that an update left alone in its TOAST table: it must not be fetched, for the table may be gone or newer.
     [[nodiscard]] bool is_unlogged_toast(const Column& column) const {
-        return column.type.length == -1 && !null[column.attribute] &&
-               VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
+        return column.type.length == -1 && !null[column.attribute] && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
     }
 };
 

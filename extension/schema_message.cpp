@@ -90,8 +90,7 @@ void build_schema_message(Plan* plan, Relation shown) {
     Bitmapset* primary_key = primary_key_attributes(shown);
     TupleDesc columns = RelationGetDescr(shown);
     for (int i = 0, at = 0; i < columns->natts; ++i)
-        if (!TupleDescAttr(columns, i)->attisdropped)
-            append_column(buffer, plan->column[at++], TupleDescAttr(columns, i), primary_key);
+        if (!TupleDescAttr(columns, i)->attisdropped) append_column(buffer, plan->column[at++], TupleDescAttr(columns, i), primary_key);
     buffer.pad8(0);
 
     std::byte* header = buffer.at(0);

@@ -12,9 +12,7 @@ constexpr std::size_t kMaxKeptBuffer = 256 * 1024;
 constexpr std::size_t kMaxKeptParts = 256;
 constexpr std::uint16_t kMaxRelations = 0xFFFE;
 
-std::uint32_t hash_of(wire::AccountView account) {
-    return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind);
-}
+std::uint32_t hash_of(wire::AccountView account) { return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind); }
 
 }  // namespace
 
@@ -192,8 +190,7 @@ void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint
     }
     const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
     store_frame_header(buffer.at(0), {all_flags, xid_, commit_lsn_, end_lsn, commit_time_, static_cast<std::uint32_t>(buffer.size()),
-                                      part->records, static_cast<std::uint32_t>(relations_offset), part->relation_count,
-                                      part->view()});
+                                      part->records, static_cast<std::uint32_t>(relations_offset), part->relation_count, part->view()});
     write_message(ctx, buffer.bytes());
     part->open = false;
 }

@@ -25,9 +25,7 @@ struct Part {
     std::uint16_t relation_capacity;
     std::uint16_t last_relation;
 
-    [[nodiscard]] wire::AccountView view() const {
-        return {kind, {reinterpret_cast<const std::byte*>(account), account_length}};
-    }
+    [[nodiscard]] wire::AccountView view() const { return {kind, {reinterpret_cast<const std::byte*>(account), account_length}}; }
 };
 
 class Transaction {

@@ -24,7 +24,12 @@ zmq::message_t header_of(wire::Topic topic, std::uint64_t epoch, std::uint64_t s
 }  // namespace
 
 Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, std::uint64_t epoch)
-    : context_(context), settings_(settings), run_dir_(run_dir), descriptors_(descriptors), epoch_(epoch), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    : context_(context),
+      settings_(settings),
+      run_dir_(run_dir),
+      descriptors_(descriptors),
+      epoch_(epoch),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
 
@@ -80,7 +85,8 @@ void Accounts::touch(Account& account) {
 
 std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, Clock::time_point now) {
     if (request.account.kind == wire::AccountKind::Everyone)
-        return wire::ControlError{wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
+        return wire::ControlError{
+            wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
     if (sessions_.contains(request.nonce))
         return wire::ControlError{wire::ErrorCode::Malformed, "the nonce is in use", {}, "Choose 16 random bytes for each attach."};
     auto found = accounts_.find(request.account);

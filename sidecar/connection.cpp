@@ -31,8 +31,8 @@ std::string trimmed(std::string text) {
 }
 
 Connection connect(const Settings& settings, bool replication) {
-    const std::array<const char*, 6> keywords = {"connect_timeout", "fallback_application_name", "dbname", replication ? "replication" : nullptr,
-                                                 nullptr, nullptr};
+    const std::array<const char*, 6> keywords = {
+        "connect_timeout", "fallback_application_name", "dbname", replication ? "replication" : nullptr, nullptr, nullptr};
     const std::array<const char*, 6> values = {kDefaultConnectTimeout, "fatwald", settings.database.c_str(), "database", nullptr, nullptr};
     return Connection(PQconnectdbParams(keywords.data(), values.data(), 1));
 }
@@ -69,7 +69,8 @@ Outcome attempt(const Settings& settings) {
     // Types that travel as text are written the same whatever the role's settings are.
     for (const char* setting : {"SET datestyle = 'ISO, MDY'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3"}) {
         const Result result(PQexec(connection, setting));
-        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) return failure_of("cannot prepare the replication connection", connection, result.get());
+        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK)
+            return failure_of("cannot prepare the replication connection", connection, result.get());
     }
     if (!server.slot_exists) {
         const std::string create = "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal NOEXPORT_SNAPSHOT";
@@ -77,8 +78,9 @@ Outcome attempt(const Settings& settings) {
         if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
             return with_slot_hint(failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()), result.get());
     }
-    const std::string start = "START_REPLICATION SLOT " + quote_identifier(settings.slot) + " LOGICAL 0/0 (protocol_version '1', publication_names " +
-                              quote_literal(settings.publication) + ", frame_bytes '" + std::to_string(settings.frame_bytes) + "', messages '" +
+    const std::string start = "START_REPLICATION SLOT " + quote_identifier(settings.slot) +
+                              " LOGICAL 0/0 (protocol_version '1', publication_names " + quote_literal(settings.publication) +
+                              ", frame_bytes '" + std::to_string(settings.frame_bytes) + "', messages '" +
                               (settings.messages ? "true" : "false") + "')";
     const Result result(PQexec(connection, start.c_str()));
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH)

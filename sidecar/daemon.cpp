@@ -93,7 +93,8 @@ std::optional<Failure> Daemon::run(int signals) {
         std::array<epoll_event, 8> events{};
         const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_, connect_at_.value_or(next_tick_)});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
-        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
+        const int count =
+            epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
         more_ = false;
         for (int i = 0; i < count; ++i) {
             const epoll_event& event = events[static_cast<std::size_t>(i)];

@@ -9,7 +9,8 @@ namespace fatwal {
 
 inline std::string lsn_text(wire::Lsn lsn) {
     std::string text;
-    wire::render_lsn(lsn, {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }});
+    wire::render_lsn(
+        lsn, {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }});
     return text;
 }
 

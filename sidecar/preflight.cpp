@@ -35,12 +35,12 @@ void check_wal_level(PGconn* connection) {
 void check_plugin_allowed(PGconn* connection) {
     const Result list = query(connection, "SELECT setting FROM pg_settings WHERE name = 'output_plugin_libraries'");
     if (PQntuples(list.get()) == 0) return;
-    const Result allowed = query(connection,
-                                 "SELECT 1 FROM regexp_split_to_table($1, ',') AS library WHERE btrim(library, ' \"') = 'fatwal'",
-                                 {value(list)});
+    const Result allowed =
+        query(connection, "SELECT 1 FROM regexp_split_to_table($1, ',') AS library WHERE btrim(library, ' \"') = 'fatwal'", {value(list)});
     if (PQntuples(allowed.get()) > 0) return;
     const std::string listed = value(list);
-    throw Failure{"the server may not load the output plugin fatwal", "output_plugin_libraries is " + (listed.empty() ? "empty" : listed) + ".",
+    throw Failure{"the server may not load the output plugin fatwal",
+                  "output_plugin_libraries is " + (listed.empty() ? "empty" : listed) + ".",
                   "ALTER SYSTEM SET output_plugin_libraries = " + (listed.empty() ? "" : listed + ", ") +
                       "fatwal; SELECT pg_reload_conf(); (no quotes round the list: they make one name of it)"};
 }
@@ -51,51 +51,59 @@ void check_database(PGconn* connection) {
         throw Failure{"the database's encoding is not supported", "It is " + encoding + ".", "Use a database whose encoding is UTF8."};
     const Result extension = query(connection, "SELECT 1 FROM pg_extension WHERE extname = 'fatwal'");
     if (PQntuples(extension.get()) == 0)
-        throw Failure{"the extension fatwal is not in the database", "Database " + std::string(PQdb(connection)) + ".", "CREATE EXTENSION fatwal;"};
+        throw Failure{"the extension fatwal is not in the database", "Database " + std::string(PQdb(connection)) + ".",
+                      "CREATE EXTENSION fatwal;"};
 }
 
 void check_role(PGconn* connection) {
-    const Result role = query(connection, "SELECT rolreplication OR rolsuper, quote_ident(current_user) FROM pg_roles WHERE rolname = current_user");
+    const Result role =
+        query(connection, "SELECT rolreplication OR rolsuper, quote_ident(current_user) FROM pg_roles WHERE rolname = current_user");
     if (value(role) == "t") return;
     throw Failure{"the role may not replicate", "Role " + value(role, 0, 1) + ".", "ALTER ROLE " + value(role, 0, 1) + " REPLICATION;"};
 }
 
 void check_publications(PGconn* connection, const Settings& settings) {
-    const Result missing = query(connection,
-                                 "SELECT quote_ident(name) FROM (SELECT btrim(n) AS name FROM regexp_split_to_table($1, ',') AS n) AS names "
-                                 "WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY 1",
-                                 {settings.publication});
+    const Result missing =
+        query(connection,
+              "SELECT quote_ident(name) FROM (SELECT btrim(n) AS name FROM regexp_split_to_table($1, ',') AS n) AS names "
+              "WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY 1",
+              {settings.publication});
     if (PQntuples(missing.get()) > 0)
         throw Failure{"publication " + value(missing) + " does not exist", "In database " + std::string(PQdb(connection)) + ".",
                       "CREATE PUBLICATION " + value(missing) + " FOR ALL TABLES; (or FOR TABLE …, FOR TABLES IN SCHEMA …)"};
-    const Result filtered = query(connection,
-                                  "SELECT quote_ident(pubname), prrelid::regclass, prqual IS NOT NULL FROM pg_publication_rel r "
-                                  "JOIN pg_publication p ON p.oid = r.prpubid WHERE (prqual IS NOT NULL OR prattrs IS NOT NULL) AND pubname IN "
-                                  "(SELECT btrim(n) FROM regexp_split_to_table($1, ',') AS n) ORDER BY 1, 2",
-                                  {settings.publication});
+    const Result filtered =
+        query(connection,
+              "SELECT quote_ident(pubname), prrelid::regclass, prqual IS NOT NULL FROM pg_publication_rel r "
+              "JOIN pg_publication p ON p.oid = r.prpubid WHERE (prqual IS NOT NULL OR prattrs IS NOT NULL) AND pubname IN "
+              "(SELECT btrim(n) FROM regexp_split_to_table($1, ',') AS n) ORDER BY 1, 2",
+              {settings.publication});
     if (PQntuples(filtered.get()) == 0) return;
     const std::string publication = value(filtered);
     const std::string table = value(filtered, 0, 1);
-    throw Failure{"publication " + publication + " has a " + (value(filtered, 0, 2) == "t" ? "row filter" : "column list") + " on table " + table,
-                  "fatwal does not apply it, and does not ignore it.",
-                  "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + ";"};
+    throw Failure{
+        "publication " + publication + " has a " + (value(filtered, 0, 2) == "t" ? "row filter" : "column list") + " on table " + table,
+        "fatwal does not apply it, and does not ignore it.",
+        "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + ";"};
 }
 
 bool check_slot(PGconn* connection, const Settings& settings) {
-    const Result slot = query(connection,
-                              "SELECT plugin, database, wal_status, database = current_database() FROM pg_replication_slots WHERE slot_name = $1",
-                              {settings.slot});
+    const Result slot = query(
+        connection, "SELECT plugin, database, wal_status, database = current_database() FROM pg_replication_slots WHERE slot_name = $1",
+        {settings.slot});
     if (PQntuples(slot.get()) == 0) return false;
     const std::string drop = "SELECT pg_drop_replication_slot(" + quote_literal(settings.slot) + ");";
     if (value(slot) != "fatwal")
-        throw Failure{"slot \"" + settings.slot + "\" is not of the output plugin fatwal", "Its plugin is " + (value(slot).empty() ? "none (physical)" : value(slot)) + ".",
+        throw Failure{"slot \"" + settings.slot + "\" is not of the output plugin fatwal",
+                      "Its plugin is " + (value(slot).empty() ? "none (physical)" : value(slot)) + ".",
                       "Choose another name with --slot, or, if nobody needs it: " + drop};
     if (value(slot, 0, 3) != "t")
-        throw Failure{"slot \"" + settings.slot + "\" belongs to another database", "Database " + value(slot, 0, 1) + ".", "Choose another name with --slot."};
+        throw Failure{"slot \"" + settings.slot + "\" belongs to another database", "Database " + value(slot, 0, 1) + ".",
+                      "Choose another name with --slot."};
     if (value(slot, 0, 2) == "lost")
-        throw Failure{"slot \"" + settings.slot + "\" is lost: the server removed WAL that it needed",
-                      "Changes since its last confirmed position cannot be streamed any more.",
-                      drop + " then start fatwald again, and have every subscriber take a new snapshot. Raise max_slot_wal_keep_size to keep more."};
+        throw Failure{
+            "slot \"" + settings.slot + "\" is lost: the server removed WAL that it needed",
+            "Changes since its last confirmed position cannot be streamed any more.",
+            drop + " then start fatwald again, and have every subscriber take a new snapshot. Raise max_slot_wal_keep_size to keep more."};
     return true;
 }
 

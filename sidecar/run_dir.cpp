@@ -27,8 +27,9 @@ std::string hexadecimal(std::uint64_t value) {
 std::optional<Failure> RunDir::open(const std::string& path, RunDir& out) {
     const std::filesystem::path folder = std::filesystem::absolute(path);
     if (folder.string().size() + kLongestSocketName >= sizeof(sockaddr_un::sun_path))
-        return Failure{"the run folder's name is too long for sockets in it", folder.string(),
-                       "Choose one of at most " + std::to_string(sizeof(sockaddr_un::sun_path) - kLongestSocketName - 1) + " bytes with --run-dir."};
+        return Failure{
+            "the run folder's name is too long for sockets in it", folder.string(),
+            "Choose one of at most " + std::to_string(sizeof(sockaddr_un::sun_path) - kLongestSocketName - 1) + " bytes with --run-dir."};
     out.accounts_ = folder / "a";
     std::error_code error;
     std::filesystem::create_directories(out.accounts_, error);

@@ -1,7 +1,7 @@
 #include "settings.h"
 
-#include <CLI/CLI.hpp>
 #include <toml++/toml.h>
+#include <CLI/CLI.hpp>
 
 #include <map>
 

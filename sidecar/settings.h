@@ -17,7 +17,7 @@ struct Settings {
     std::string run_dir = "/run/fatwal";
     std::string control;  // default: ipc://RUN_DIR/control.sock
     std::string log_level = "info";
-    int send_high_water_mark = 1000;         // messages for each subscriber
+    int send_high_water_mark = 1000;  // messages for each subscriber
     int heartbeat_interval_ms = 1000;
     int confirm_interval_ms = 10'000;
     int shutdown_drain_ms = 5000;

@@ -63,8 +63,7 @@ void append_row(std::string& line, const char* name, const std::optional<client:
 
 std::string json_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
     std::string line = std::string("{\"op\":\"") + name_of(change.op) + '"';
-    if (change.schema != nullptr)
-        line += ",\"schema\":" + quoted(change.schema->schema()) + ",\"table\":" + quoted(change.schema->table());
+    if (change.schema != nullptr) line += ",\"schema\":" + quoted(change.schema->schema()) + ",\"table\":" + quoted(change.schema->table());
     line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
     line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" + lsn(transaction.commit_lsn) + '"';
     line += ",\"ordinal\":" + std::to_string(change.position.ordinal);
@@ -86,7 +85,8 @@ std::string json_line(const Transaction& transaction, const Change& change, cons
 }
 
 std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
-    std::string line = lsn(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' + (account.empty() ? "-" : account) + ' ' + name_of(change.op);
+    std::string line = lsn(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' +
+                       (account.empty() ? "-" : account) + ' ' + name_of(change.op);
     if (change.schema != nullptr) line += ' ' + std::string(change.schema->schema()) + '.' + std::string(change.schema->table());
     if (change.message) line += ' ' + std::string(change.message->prefix) + ' ' + content_json(change);
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {

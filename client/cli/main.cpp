@@ -29,8 +29,7 @@ int main(int argc, char** argv) {
 
     try {
         app.parse(argc, argv);
-        if (tail_command->parsed() && !tail.operators && account->count() == 0)
-            throw CLI::RequiredError("--account KEY, or --operators,");
+        if (tail_command->parsed() && !tail.operators && account->count() == 0) throw CLI::RequiredError("--account KEY, or --operators,");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }

@@ -70,7 +70,8 @@ public:
     }
     void operator()(const client::Lost& lost) {
         if (!lost_) std::fprintf(stderr, "%s; trying again\n", lost.reason.c_str());
-        if (!lost_ && lost.error && !lost.error->hint.empty()) std::fprintf(stderr, "%s %s\n", lost.error->detail.c_str(), lost.error->hint.c_str());
+        if (!lost_ && lost.error && !lost.error->hint.empty())
+            std::fprintf(stderr, "%s %s\n", lost.error->detail.c_str(), lost.error->hint.c_str());
         lost_ = true;
     }
 

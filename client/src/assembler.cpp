@@ -24,7 +24,9 @@ std::optional<Gap> Assembler::joined(std::uint64_t epoch, std::uint64_t sequence
     return gap;
 }
 
-std::optional<Gap> Assembler::heartbeat(std::uint64_t epoch, std::uint64_t sequence) { return epoch == epoch_ ? joined(epoch, sequence) : std::nullopt; }
+std::optional<Gap> Assembler::heartbeat(std::uint64_t epoch, std::uint64_t sequence) {
+    return epoch == epoch_ ? joined(epoch, sequence) : std::nullopt;
+}
 
 void Assembler::message(std::uint64_t epoch, std::uint64_t sequence, std::string bytes) {
     if (epoch != epoch_ || sequence <= sequence_) return;
@@ -133,8 +135,9 @@ void Assembler::add(Transaction::Frame frame) {
     if (!last) return;
     delivered_ = current_->commit_lsn;
     if (too_large_)
-        events_.emplace_back(StreamError{"transaction " + std::to_string(current_->xid) + " is larger than max_transaction_bytes",
-                                         "It is not delivered. Raise max_transaction_bytes, now " + std::to_string(max_transaction_bytes_) + "."});
+        events_.emplace_back(
+            StreamError{"transaction " + std::to_string(current_->xid) + " is larger than max_transaction_bytes",
+                        "It is not delivered. Raise max_transaction_bytes, now " + std::to_string(max_transaction_bytes_) + "."});
     else if (!current_->frames_.empty())
         events_.emplace_back(std::move(*current_));
     current_.reset();

@@ -125,12 +125,15 @@ std::optional<std::string> Row::json(Column column) const {
 
 std::optional<std::string> Row::json() const {
     return std::visit(
-        [&](const auto& row) { return rendered([&](const wire::Sink& sink) { return wire::render_row(row, schema_->view(), sink); }); }, row_);
+        [&](const auto& row) { return rendered([&](const wire::Sink& sink) { return wire::render_row(row, schema_->view(), sink); }); },
+        row_);
 }
 
 std::string Row::unavailable_json() const {
     return std::visit(
-               [&](const auto& row) { return rendered([&](const wire::Sink& sink) { return wire::render_unavailable(row, schema_->view(), sink); }); },
+               [&](const auto& row) {
+                   return rendered([&](const wire::Sink& sink) { return wire::render_unavailable(row, schema_->view(), sink); });
+               },
                row_)
         .value_or("[]");
 }

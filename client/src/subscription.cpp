@@ -246,7 +246,8 @@ private:
     bool describing_ = false;
 };
 
-Subscription::Subscription(zmq::context_t& context, SubscriptionOptions options) : link_(std::make_unique<Link>(context, std::move(options))) {}
+Subscription::Subscription(zmq::context_t& context, SubscriptionOptions options)
+    : link_(std::make_unique<Link>(context, std::move(options))) {}
 Subscription::~Subscription() = default;
 std::optional<Event> Subscription::next(std::chrono::milliseconds timeout) { return link_->next(timeout); }
 int Subscription::fd() const { return link_->fd(); }

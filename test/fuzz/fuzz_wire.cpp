@@ -38,7 +38,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         });
     }
     if (const auto row = RowView::parse(bytes)) read_row(*row, sink);
-    if (const auto schema = SchemaView::parse(bytes)) schema->for_each_column([&](std::uint16_t, const ColumnView& column) { render_string(column.name, sink); });
+    if (const auto schema = SchemaView::parse(bytes))
+        schema->for_each_column([&](std::uint16_t, const ColumnView& column) { render_string(column.name, sink); });
     (void)render_jsonb(bytes, sink);
     (void)render_numeric(bytes, sink);
     (void)decode_control(bytes);

@@ -1,5 +1,6 @@
-// joins CONTROL ACCOUNT COUNT: joins an account COUNT times while a writer numbers its rows (column n, 1, 2, 3 …, one a transaction), and reads a
-// few after each join. Prints "joins N lost N". A loss is a number left out after the marker, or a Gap. Exit status 0 when nothing was lost.
+// joins CONTROL ACCOUNT COUNT: joins an account COUNT times while a writer numbers its rows (column n, 1, 2, 3 …, one a transaction), and
+// reads a few after each join. Prints "joins N lost N". A loss is a number left out after the marker, or a Gap. Exit status 0 when nothing
+// was lost.
 #include <cstdio>
 #include <cstdlib>
 

@@ -37,7 +37,8 @@ void put_str(std::string& out, std::string_view text) {
 
 void pad8(std::string& out) { out.append(wire::align8(out.size()) - out.size(), '\0'); }
 
-std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns, std::int16_t account_column) {
+std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
+                           std::int16_t account_column) {
     std::string out(wire::kSchemaHeaderBytes, '\0');
     put_str(out, "public");
     put_str(out, table);

@@ -24,7 +24,8 @@ struct ColumnSpec {
     std::vector<std::pair<std::uint32_t, std::string>> labels = {};
 };
 
-std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns, std::int16_t account_column = -1);
+std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
+                           std::int16_t account_column = -1);
 wire::SchemaId id_of(const std::string& schema_message);
 
 // One column of a row that is being built. Same: in a delta, not present.
@@ -49,7 +50,7 @@ struct RecordSpec {
     std::uint16_t relation = 0;
     std::string new_row = {};
     std::string old_row = {};
-    std::string prefix = {};   // of a message
+    std::string prefix = {};  // of a message
     std::string content = {};
 };
 

@@ -51,7 +51,8 @@ std::string two_records() {
     spec.account = key("acme");
     spec.relations = {test::id_of(schema)};
     spec.end_lsn = 0x200;
-    spec.records = {{wire::Op::Insert, 0, 0, 0, now, {}}, {wire::Op::Update, 1, 0, 0, now, test::row({Value::same(), Value::text("old")}, true)}};
+    spec.records = {{wire::Op::Insert, 0, 0, 0, now, {}},
+                    {wire::Op::Update, 1, 0, 0, now, test::row({Value::same(), Value::text("old")}, true)}};
     return test::frame(spec);
 }
 
@@ -157,7 +158,8 @@ TEST(Row, DeltaOverManyColumnsReadsWhole) {
 }
 
 TEST(Schema, IsReadAsItWasWrittenAndRefusedWhenChanged) {
-    const std::string bytes = test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"mood", TypeCode::Enum, TypeCode::Other, {{10, "sad"}, {11, "happy"}}}}, 0);
+    const std::string bytes = test::schema_message(
+        16384, "t", {{"id", TypeCode::Int4}, {"mood", TypeCode::Enum, TypeCode::Other, {{10, "sad"}, {11, "happy"}}}}, 0);
     const auto schema = wire::SchemaView::parse(wire::as_bytes(bytes));
     ASSERT_TRUE(schema);
     EXPECT_EQ(schema->schema(), "public");

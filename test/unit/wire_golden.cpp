@@ -16,16 +16,21 @@ using wire::TypeCode;
 
 std::string schema() {
     return test::schema_message(16384, "things",
-                                {{"id", TypeCode::Int8}, {"account_id", TypeCode::Uuid}, {"name", TypeCode::Text}, {"at", TypeCode::TimestampTz},
-                                 {"mood", TypeCode::Enum, TypeCode::Other, {{16400, "sad"}, {16402, "happy"}}}, {"tags", TypeCode::Array, TypeCode::Text}},
+                                {{"id", TypeCode::Int8},
+                                 {"account_id", TypeCode::Uuid},
+                                 {"name", TypeCode::Text},
+                                 {"at", TypeCode::TimestampTz},
+                                 {"mood", TypeCode::Enum, TypeCode::Other, {{16400, "sad"}, {16402, "happy"}}},
+                                 {"tags", TypeCode::Array, TypeCode::Text}},
                                 1);
 }
 
 std::string changes() {
     const std::string uuid(16, '\x11');
-    const std::string now = test::row({Value::fixed(1), Value::text(uuid), Value::text("név"), Value::fixed(757'000'000'000'000), Value::fixed(16402),
-                                       Value::text(test::array_value({2}, {Value::text("a"), Value::null()}))});
-    const std::string before = test::row({Value::same(), Value::same(), Value::null(), Value::unavailable(), Value::fixed(16400), Value::same()}, true);
+    const std::string now = test::row({Value::fixed(1), Value::text(uuid), Value::text("név"), Value::fixed(757'000'000'000'000),
+                                       Value::fixed(16402), Value::text(test::array_value({2}, {Value::text("a"), Value::null()}))});
+    const std::string before =
+        test::row({Value::same(), Value::same(), Value::null(), Value::unavailable(), Value::fixed(16400), Value::same()}, true);
     test::FrameSpec spec;
     spec.end_lsn = 0x1'0000'0130;
     spec.commit_lsn = 0x1'0000'0100;

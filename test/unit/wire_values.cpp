@@ -91,10 +91,12 @@ TEST(Json, AddressesPrintAsPostgresPrintsThem) {
 }
 
 TEST(Json, ArraysNest) {
-    EXPECT_EQ(variable(TypeCode::Array, test::array_value({2, 2}, {Value::fixed(1), Value::fixed(2), Value::null(), Value::fixed(4)}), TypeCode::Int4),
+    EXPECT_EQ(variable(TypeCode::Array, test::array_value({2, 2}, {Value::fixed(1), Value::fixed(2), Value::null(), Value::fixed(4)}),
+                       TypeCode::Int4),
               "[[1,2],[null,4]]");
     EXPECT_EQ(variable(TypeCode::Array, test::array_value({}, {}), TypeCode::Text), "[]");
-    EXPECT_EQ(variable(TypeCode::Array, test::array_value({2}, {Value::text("a,\"b"), Value::text("")}), TypeCode::Text), "[\"a,\\\"b\",\"\"]");
+    EXPECT_EQ(variable(TypeCode::Array, test::array_value({2}, {Value::text("a,\"b"), Value::text("")}), TypeCode::Text),
+              "[\"a,\\\"b\",\"\"]");
     // Dimensions that do not multiply to the number of elements, and more elements than there are bytes.
     EXPECT_EQ(variable(TypeCode::Array, test::array_value({3}, {Value::fixed(1)}), TypeCode::Int4), "malformed");
     std::string huge;
@@ -122,7 +124,8 @@ TEST(Jsonb, IsReadAndRefusedWhenCut) {
     test::put(bytes, std::uint32_t{0x3000'0000});
     test::put(bytes, std::uint32_t{0x4000'0000});
     EXPECT_EQ(variable(TypeCode::Jsonb, bytes), "{\"a\": [true, null]}");
-    for (std::size_t length = 0; length < bytes.size(); ++length) EXPECT_EQ(variable(TypeCode::Jsonb, bytes.substr(0, length)), "malformed") << length;
+    for (std::size_t length = 0; length < bytes.size(); ++length)
+        EXPECT_EQ(variable(TypeCode::Jsonb, bytes.substr(0, length)), "malformed") << length;
 }
 
 TEST(Jsonb, NestingIsBounded) {

@@ -51,8 +51,9 @@ struct Encoder {
     Writer& out;
 
     static Type type_of(const ControlBody& body) {
-        static constexpr Type types[] = {Type::Attach,  Type::Attached,  Type::Detach, Type::Detached, Type::Describe, Type::Described, Type::Status,
-                                         Type::StatusReply, Type::Confirm, Type::Confirmed, Type::Ping, Type::Pong, Type::Error};
+        static constexpr Type types[] = {Type::Attach,    Type::Attached, Type::Detach,      Type::Detached, Type::Describe,
+                                         Type::Described, Type::Status,   Type::StatusReply, Type::Confirm,  Type::Confirmed,
+                                         Type::Ping,      Type::Pong,     Type::Error};
         static_assert(std::size(types) == std::variant_size_v<ControlBody>);
         return types[body.index()];
     }
@@ -126,8 +127,7 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             const Bytes account = cursor.take(cursor.read<std::uint8_t>());
             body.durable = (cursor.read<std::uint16_t>() & kDurable) != 0;
             body.subscriber = cursor.text();
-            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() &&
-                    body.subscriber.size() <= kMaxSubscriberNameBytes;
+            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() && body.subscriber.size() <= kMaxSubscriberNameBytes;
             if (valid) body.account = AccountKey({static_cast<AccountKind>(kind), account});
             return body;
         }
@@ -154,7 +154,8 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
         case Type::Described: {
             Described body;
             const std::size_t count = cursor.read<std::uint16_t>();
-            for (std::size_t i = 0; i < count && cursor.ok(); ++i) body.schemas.emplace_back(as_text(cursor.take(cursor.read<std::uint32_t>())));
+            for (std::size_t i = 0; i < count && cursor.ok(); ++i)
+                body.schemas.emplace_back(as_text(cursor.take(cursor.read<std::uint32_t>())));
             return body;
         }
         case Type::Status: return Status{};
@@ -220,7 +221,8 @@ DecodedControl decode_control(Bytes bytes) {
     const auto version = cursor.read<std::uint8_t>();
     const auto type = cursor.read<std::uint8_t>();
     const auto request_id = cursor.read<std::uint32_t>();
-    if (!cursor.ok()) return refuse(0, ErrorCode::Malformed, "malformed message", "The header has " + std::to_string(kControlHeaderBytes) + " bytes.");
+    if (!cursor.ok())
+        return refuse(0, ErrorCode::Malformed, "malformed message", "The header has " + std::to_string(kControlHeaderBytes) + " bytes.");
     if (version != kVersion)
         return refuse(request_id, ErrorCode::Version, "protocol version " + std::to_string(version) + " is not supported",
                       "This is version " + std::to_string(kVersion) + ".");

@@ -35,9 +35,7 @@ std::optional<Message> RecordView::message() const noexcept {
     return Message{as_text(prefix), content};
 }
 
-std::size_t FrameView::records_offset() const noexcept {
-    return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47));
-}
+std::size_t FrameView::records_offset() const noexcept { return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47)); }
 
 AccountView FrameView::account() const noexcept {
     return {static_cast<AccountKind>(load<std::uint8_t>(bytes_.data() + 46)),

@@ -76,8 +76,8 @@ RenderError render_uuid(Bytes value, const Sink& sink) {
 void render_ipv6(const std::byte* address, const Sink& sink) {
     std::uint16_t groups[8];
     for (int i = 0; i < 8; ++i)
-        groups[i] = static_cast<std::uint16_t>(std::to_integer<unsigned>(address[2 * i]) << 8U |
-                                               std::to_integer<unsigned>(address[2 * i + 1]));
+        groups[i] =
+            static_cast<std::uint16_t>(std::to_integer<unsigned>(address[2 * i]) << 8U | std::to_integer<unsigned>(address[2 * i + 1]));
     int run_at = -1;
     int run = 1;
     for (int i = 0; i < 8; ++i) {
@@ -99,8 +99,8 @@ void render_ipv6(const std::byte* address, const Sink& sink) {
         if (i != 0 && i != run_at + run) sink(':');
         if (embeds_ipv4 && i == 6) {
             char text[20];
-            const int length = std::snprintf(text, sizeof text, "%d.%d.%d.%d", groups[6] >> 8, groups[6] & 255, groups[7] >> 8,
-                                             groups[7] & 255);
+            const int length =
+                std::snprintf(text, sizeof text, "%d.%d.%d.%d", groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255);
             return sink({text, static_cast<std::size_t>(length)});
         }
         char text[8];
@@ -120,9 +120,9 @@ RenderError render_inet(Bytes value, bool cidr, const Sink& sink) {
     char text[24];
     sink('"');
     if (v4) {
-        const int length = std::snprintf(text, sizeof text, "%d.%d.%d.%d", std::to_integer<int>(address[0]),
-                                         std::to_integer<int>(address[1]), std::to_integer<int>(address[2]),
-                                         std::to_integer<int>(address[3]));
+        const int length =
+            std::snprintf(text, sizeof text, "%d.%d.%d.%d", std::to_integer<int>(address[0]), std::to_integer<int>(address[1]),
+                          std::to_integer<int>(address[2]), std::to_integer<int>(address[3]));
         sink({text, static_cast<std::size_t>(length)});
     } else {
         render_ipv6(address, sink);
@@ -252,11 +252,15 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, cons
         case TypeCode::Oid: return render_integer(integer, sink), RenderError::None;
         case TypeCode::Float4: {
             const auto value = std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot));
-            return render_float(value, 6, 9, [](const char* text) { return std::strtof(text, nullptr); }, sink), RenderError::None;
+            return render_float(
+                       value, 6, 9, [](const char* text) { return std::strtof(text, nullptr); }, sink),
+                   RenderError::None;
         }
         case TypeCode::Float8: {
             const auto value = std::bit_cast<double>(cell.slot);
-            return render_float(value, 15, 17, [](const char* text) { return std::strtod(text, nullptr); }, sink), RenderError::None;
+            return render_float(
+                       value, 15, 17, [](const char* text) { return std::strtod(text, nullptr); }, sink),
+                   RenderError::None;
         }
         case TypeCode::Numeric: return render_numeric_json(cell.bytes, sink);
         case TypeCode::Text:

@@ -25,8 +25,7 @@ constexpr std::uint32_t kTypeMask = 0x7000'0000;
 // Walks the entries of a container one behind the other, so that no entry's place is computed twice.
 class Entries {
 public:
-    Entries(Bytes container, std::size_t count) noexcept
-        : entries_(container.subspan(4)), data_(container.subspan(4 + 4 * count)) {}
+    Entries(Bytes container, std::size_t count) noexcept : entries_(container.subspan(4)), data_(container.subspan(4 + 4 * count)) {}
 
     // The next entry's type and data; false when the data leaves the container.
     bool next(Entry& type, Bytes& data) noexcept {

@@ -27,10 +27,14 @@ std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept {
     if (!cursor.ok()) return std::nullopt;
     StoredNumeric numeric;
     if ((header & 0xC000) == 0xC000) {
-        if (header == 0xC000) numeric.special = "NaN";
-        else if (header == 0xD000) numeric.special = "Infinity";
-        else if (header == 0xF000) numeric.special = "-Infinity";
-        else return std::nullopt;
+        if (header == 0xC000)
+            numeric.special = "NaN";
+        else if (header == 0xD000)
+            numeric.special = "Infinity";
+        else if (header == 0xF000)
+            numeric.special = "-Infinity";
+        else
+            return std::nullopt;
         return numeric;
     }
     if ((header & 0xC000) == 0x8000) {

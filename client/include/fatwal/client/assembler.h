@@ -12,8 +12,8 @@
 
 namespace fatwal::client {
 
-// Messages were lost between the subscriber and the sidecar: the next one expected and the next one there is. In this version they are not sent again:
-// whoever needs them must read the database.
+// Messages were lost between the subscriber and the sidecar: the next one expected and the next one there is. In this version they are not
+// sent again: whoever needs them must read the database.
 struct Gap {
     std::uint64_t expected = 0;
     std::uint64_t got = 0;

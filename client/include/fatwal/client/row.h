@@ -14,8 +14,8 @@
 
 namespace fatwal::client {
 
-// A column is named, or given by its index in schema().columns(); bind the index once for each schema in hot code. Each getter gives nothing when
-// the column does not exist, is of another type, null, unavailable or malformed; state() tells which.
+// A column is named, or given by its index in schema().columns(); bind the index once for each schema in hot code. Each getter gives
+// nothing when the column does not exist, is of another type, null, unavailable or malformed; state() tells which.
 class Row {
 public:
     using State = wire::Cell::State;
@@ -23,8 +23,8 @@ public:
     // Either a column's name or its index.
     class Column {
     public:
-        Column(std::uint16_t index) : column_(index) {}           // NOLINT(google-explicit-constructor)
-        Column(std::string_view name) : column_(name) {}          // NOLINT(google-explicit-constructor)
+        Column(std::uint16_t index) : column_(index) {}                // NOLINT(google-explicit-constructor)
+        Column(std::string_view name) : column_(name) {}               // NOLINT(google-explicit-constructor)
         Column(const char* name) : column_(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
 
     private:

@@ -19,9 +19,7 @@ struct AccountView {
     AccountKind kind = AccountKind::Operators;
     Bytes bytes;
 
-    friend bool operator==(AccountView a, AccountView b) noexcept {
-        return a.kind == b.kind && as_text(a.bytes) == as_text(b.bytes);
-    }
+    friend bool operator==(AccountView a, AccountView b) noexcept { return a.kind == b.kind && as_text(a.bytes) == as_text(b.bytes); }
 };
 
 // Whether `kind` is known and has this many bytes.

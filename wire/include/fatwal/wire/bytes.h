@@ -32,9 +32,7 @@ inline void store(std::byte* to, T value) noexcept {
 
 [[nodiscard]] constexpr std::size_t align8(std::size_t length) noexcept { return (length + 7) & ~std::size_t{7}; }
 
-[[nodiscard]] inline std::string_view as_text(Bytes bytes) noexcept {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
+[[nodiscard]] inline std::string_view as_text(Bytes bytes) noexcept { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 
 [[nodiscard]] inline Bytes as_bytes(std::string_view text) noexcept {
     return {reinterpret_cast<const std::byte*>(text.data()), text.size()};

@@ -85,8 +85,8 @@ struct ControlError {
     std::string hint;
 };
 
-using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply, Confirm, Confirmed,
-                                 Ping, Pong, ControlError>;
+using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply, Confirm, Confirmed, Ping,
+                                 Pong, ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;

@@ -25,9 +25,7 @@ public:
     // Index into the frame's relations; kNoRelation for a message.
     [[nodiscard]] std::uint16_t relation() const noexcept { return load<std::uint16_t>(bytes_.data() + 8); }
     [[nodiscard]] Op op() const noexcept { return static_cast<Op>(load<std::uint8_t>(bytes_.data() + 10)); }
-    [[nodiscard]] bool has(RecordFlag flag) const noexcept {
-        return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0;
-    }
+    [[nodiscard]] bool has(RecordFlag flag) const noexcept { return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0; }
 
     // Nothing for an operation without it, and when the row is malformed.
     [[nodiscard]] std::optional<RowView> new_row() const noexcept;

@@ -22,8 +22,8 @@ enum class RenderError : std::uint8_t { None, Malformed };
 // One value:
 //   numbers as JSON numbers where a double holds them exactly (int8 within ±(2^53 - 1), numeric of at most 15 significant digits), else
 //   as strings; NaN and infinities as strings; timestamps, dates, times ISO 8601 (timestamptz with Z); interval an ISO 8601 duration;
-//   bytea "\x…" hexadecimal; json and jsonb as JSON; arrays as nested JSON arrays; enum its label; inet, cidr, macaddr as Postgres prints them;
-//   any other type its text.
+//   bytea "\x…" hexadecimal; json and jsonb as JSON; arrays as nested JSON arrays; enum its label; inet, cidr, macaddr as Postgres prints
+//   them; any other type its text.
 [[nodiscard]] RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, const EnumLabels& labels, const Sink& sink);
 
 // A row as a JSON object, column name → value. Columns that are unavailable are left out.

@@ -36,9 +36,7 @@ public:
     [[nodiscard]] Cell cell(std::uint16_t column, TypeCode code) const noexcept;
 
     [[nodiscard]] bool is_null(std::uint16_t column) const noexcept { return bit(kRowHeaderBytes, column); }
-    [[nodiscard]] bool is_unavailable(std::uint16_t column) const noexcept {
-        return unavailable_ != 0 && bit(unavailable_, column);
-    }
+    [[nodiscard]] bool is_unavailable(std::uint16_t column) const noexcept { return unavailable_ != 0 && bit(unavailable_, column); }
     // Whether a delta itself says something of the column.
     [[nodiscard]] bool is_present(std::uint16_t column) const noexcept { return present_ == 0 || bit(present_, column); }
 

@@ -52,9 +52,7 @@ public:
     // Checks the whole message, its columns and its fingerprint. Nothing when `bytes` is not one schema of this version.
     [[nodiscard]] static std::optional<SchemaView> parse(Bytes bytes) noexcept;
 
-    [[nodiscard]] SchemaId id() const noexcept {
-        return {load<std::uint32_t>(bytes_.data() + 4), load<std::uint32_t>(bytes_.data() + 8)};
-    }
+    [[nodiscard]] SchemaId id() const noexcept { return {load<std::uint32_t>(bytes_.data() + 4), load<std::uint32_t>(bytes_.data() + 8)}; }
     [[nodiscard]] std::uint16_t columns() const noexcept { return load<std::uint16_t>(bytes_.data() + 2); }
     [[nodiscard]] char replica_identity() const noexcept { return load<char>(bytes_.data() + 16); }
     // -1 when the table has none.

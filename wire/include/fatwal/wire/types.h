@@ -59,10 +59,8 @@ inline constexpr std::uint8_t kTypeCodes = 25;
         case TypeCode::TimestampTz:
         case TypeCode::MacAddr:
         case TypeCode::Oid:
-        case TypeCode::Enum:
-            return true;
-        default:
-            return false;
+        case TypeCode::Enum: return true;
+        default: return false;
     }
 }
 

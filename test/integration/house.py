@@ -1,0 +1,103 @@
+"""A real database, fatwald and subscribers for one test: each in its own database and folder, all stopped by process id at the end."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get('FATWAL_BUILD', ROOT / 'build' / 'release'))
+DEADLINE_SECONDS = 60
+
+
+def until(condition, what):
+    """Waits for a condition; its value. Fails after the deadline."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f'waited in vain for {what}')
+        time.sleep(0.02)
+
+
+class House:
+    count = 0
+
+    def __init__(self):
+        House.count += 1
+        self.database = f'house_{os.getpid()}_{House.count}'
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix='fatwal-'))
+        self.control = f'ipc://{self.folder}/run/control.sock'
+        self.slot = self.database
+        self.processes = []
+        self.sql(f'CREATE DATABASE {self.database}', database='postgres')
+        self.sql('CREATE EXTENSION fatwal')
+
+    def conninfo(self):
+        return f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} user={os.environ['PGUSER']} dbname={self.database}"
+
+    def sql(self, *statements, database=None):
+        """Runs the statements, each in its own transaction; the rows of the last as one text."""
+        command = ['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', database or self.database]
+        for statement in statements:
+            command += ['-c', statement]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.rstrip('\n')
+
+    def start(self, command, name):
+        out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
+        out.close()
+        err.close()
+        self.processes.append(process)
+        return process
+
+    def read(self, name):
+        return (self.folder / name).read_text()
+
+    def fatwald(self, name='fatwald', wait=True, **settings):
+        settings = {'database': self.conninfo(), 'slot': self.slot, 'publication': 'p', 'run-dir': self.folder / 'run', 'control': self.control} | settings
+        arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
+        process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name)
+        if wait:
+            until(lambda: 'streaming' in self.read(f'{name}.err') or process.poll() is not None, 'fatwald to stream')
+            assert process.poll() is None, self.read(f'{name}.err')
+        return process
+
+    def tail(self, account, name, *options):
+        """`fatwal tail` of an account, joined when this returns."""
+        ready = self.folder / f'{name}.ready'
+        who = ['--operators'] if account is None else ['--account', account]
+        process = self.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.control, *who, '--ready-file', ready, *options], name)
+        until(ready.exists, f'{name} to join')
+        return process
+
+    def lines(self, name, count):
+        """The first `count` lines of a subscriber, when they have come."""
+        def come():
+            lines = self.read(f'{name}.out').splitlines()
+            return lines if len(lines) >= count else None
+        return until(come, f'{count} lines of {name}')
+
+    def events(self, name, count):
+        return [json.loads(line) for line in self.lines(name, count)]
+
+    def stop(self, process, number=signal.SIGTERM):
+        process.send_signal(number)
+        return process.wait(DEADLINE_SECONDS)
+
+    def close(self):
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        until(lambda: self.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{self.slot}' AND active", database='postgres') == '0', 'the slot to be free')
+        self.sql(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{self.database}'", database='postgres')
+        self.sql(f'DROP DATABASE {self.database} WITH (FORCE)', database='postgres')
+        shutil.rmtree(self.folder)
