@@ -14,6 +14,8 @@ PG_CPPFLAGS = -Iextension -Iwire/include
 # The server's headers are not ours to mend: they are read as system headers, from the same folder that PGXS names with -I.
 PG_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra -Werror \
 	-isystem $(shell $(PG_CONFIG) --includedir-server) -Wno-register -Wno-unused-parameter -MMD -MP
+# Templates of the standard library would be exported otherwise, whatever the visibility is.
+SHLIB_LINK = -Wl,--version-script=extension/exports.map
 EXTRA_CLEAN = $(OBJS:.o=.d)
 
 # An output plugin gains nothing from inlining by LLVM.

@@ -10,6 +10,7 @@ namespace {
 // Runs one query; throws the Failure, which preflight() catches.
 Result query(PGconn* connection, const std::string& sql, const std::vector<std::string>& parameters = {}) {
     std::vector<const char*> values;
+    values.reserve(parameters.size());
     for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
     Result result(PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0));
     if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) throw failure_of("a check of the server failed", connection, result.get());

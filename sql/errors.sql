@@ -1,3 +1,5 @@
+-- The context of an error has an LSN.
+\set SHOW_CONTEXT never
 CREATE TABLE t (id int PRIMARY KEY, account_id int);
 CREATE PUBLICATION p FOR TABLE t;
 SELECT FROM pg_create_logical_replication_slot('errors', 'fatwal');

@@ -1,3 +1,5 @@
+-- The context of an error has an LSN.
+\set SHOW_CONTEXT never
 CREATE SCHEMA shop;
 CREATE TABLE shop.item (id int PRIMARY KEY, account_id int, price int);
 CREATE TABLE other (id int PRIMARY KEY, account_id int);

@@ -90,7 +90,8 @@ std::string text_line(const Transaction& transaction, const Change& change, cons
     if (change.schema != nullptr) line += ' ' + std::string(change.schema->schema()) + '.' + std::string(change.schema->table());
     if (change.message) line += ' ' + std::string(change.message->prefix) + ' ' + content_json(change);
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {
-        for (std::uint16_t i = 0; i < change.schema->columns().size(); ++i) {
+        const auto columns = static_cast<std::uint16_t>(change.schema->columns().size());
+        for (std::uint16_t i = 0; i < columns; ++i) {
             const auto before = change.old_row->json(i);
             const auto after = change.new_row->json(i);
             if (before == after) continue;
