@@ -27,6 +27,14 @@ INSERT INTO everything (id, account_id, i8, f4, f8, n, d, ts, tst, iv, ip, ci, a
     (5, 42, 0, 1e-30, 0.1, '-0.00012', '2000-02-29', '1970-01-01', '2000-01-01 00:00:00+00', '-00:00:00.5', '255.255.255.255', '0.0.0.0/0', '{NULL}', '12.30', repeat('long ', 3));
 SELECT new -> 'id' AS id, key, value FROM changes('types', 'types'), jsonb_each(jsonb_strip_nulls(new)) WHERE kind <> 'schema' ORDER BY 1, 2;
 
+-- Case-insensitive text is text, also as an account; domains over arrays and arrays of domains.
+CREATE EXTENSION citext;
+CREATE DOMAIN tags AS text[];
+CREATE TABLE more (id int PRIMARY KEY, account_id citext, words citext[], tags tags, amounts positive[]);
+CREATE PUBLICATION more FOR TABLE more;
+INSERT INTO more VALUES (1, 'Acme', '{A,b}', '{x,NULL}', '{1.5,2}');
+SELECT kind, account, new FROM changes('types', 'more');
+
 -- What the stream carries is what the row holds: the jsonb's and numerics' own text.
 CREATE TABLE corpus (id int PRIMARY KEY, account_id int, n numeric, jb jsonb);
 CREATE PUBLICATION corpus FOR TABLE corpus;
@@ -44,7 +52,9 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE c.new ->> 'n' = t.n::text) AS nu
   FROM changes('types', 'corpus') c JOIN corpus t ON t.id = (c.new ->> 'id')::int WHERE c.kind = 'insert';
 
 SELECT pg_drop_replication_slot('types');
-DROP PUBLICATION types, corpus;
-DROP TABLE everything, corpus;
+DROP PUBLICATION types, corpus, more;
+DROP TABLE everything, corpus, more;
+DROP DOMAIN tags;
+DROP EXTENSION citext;
 DROP TYPE mood, pair;
 DROP DOMAIN positive;

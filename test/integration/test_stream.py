@@ -183,6 +183,56 @@ class Stream(unittest.TestCase):
         self.assertIn('does not answer', away.stderr)
 
 
+    def test_a_dump_carries_the_account_columns(self):
+        house = self.house
+        house.sql('CREATE TABLE companies (id int PRIMARY KEY)', "SELECT fatwal.set_account_column('companies', 'id')")
+        dump = subprocess.run(['pg_dump', '-d', house.database], check=True, capture_output=True, text=True).stdout
+        house.sql('DROP TABLE companies', 'DROP EXTENSION fatwal CASCADE', 'DROP SCHEMA IF EXISTS fatwal')
+        subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', house.database], input=dump, check=True, capture_output=True, text=True)
+        self.assertEqual(house.sql('SELECT relation, column_name FROM fatwal.account_column'), 'companies|id')
+        house.sql('CREATE PUBLICATION p FOR ALL TABLES')
+        house.fatwald()
+        house.tail('7', 'seven')
+        house.sql('INSERT INTO companies VALUES (6), (7)')
+        self.assertEqual(house.events('seven', 1)[0]['new'], {'id': 7})
+
+    def test_an_installed_library_serves_another_project(self):
+        house = self.house
+        house.sql(*TABLE)
+        house.fatwald()
+        prefix, project = house.folder / 'prefix', house.folder / 'project'
+        project.mkdir()
+        subprocess.run(['cmake', '--install', BUILD, '--prefix', prefix], check=True, capture_output=True)
+        (project / 'CMakeLists.txt').write_text('cmake_minimum_required(VERSION 3.25)\nproject(worker CXX)\nfind_package(fatwal REQUIRED)\n'
+                                                'add_executable(worker worker.cpp)\ntarget_link_libraries(worker PRIVATE fatwal::client)\n')
+        (project / 'worker.cpp').write_text("""
+            #include <fatwal/client/subscription.h>
+            #include <zmq.hpp>
+            #include <cstdio>
+            int main(int, char** argv) {
+                zmq::context_t context;
+                fatwal::client::SubscriptionOptions options;
+                options.control = argv[1];
+                options.account = fatwal::wire::AccountKey::from_text("1");
+                fatwal::client::Subscription subscription(context, options);
+                while (auto event = subscription.next(std::chrono::seconds(20)))
+                    if (std::holds_alternative<fatwal::client::Joined>(*event)) return std::puts("joined") < 0;
+                return 1;
+            }""")
+        options = ['-fsanitize=address,undefined'] if BUILD.name == 'asan' else []
+        for command in (['cmake', '-S', project, '-B', project / 'build', f'-DCMAKE_PREFIX_PATH={prefix}', f'-DCMAKE_CXX_FLAGS={" ".join(options)}'],
+                        ['cmake', '--build', project / 'build']):
+            done = subprocess.run(command, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        done = subprocess.run([project / 'build' / 'worker', house.control], capture_output=True, text=True)
+        self.assertEqual(done.stdout, 'joined\n')
+        library = next(prefix.glob('lib*/**/libfatwal.pc'))
+        flags = subprocess.run(['pkg-config', '--cflags', '--libs', 'libfatwal'], env={**os.environ, 'PKG_CONFIG_PATH': str(library.parent)},
+                               check=True, capture_output=True, text=True).stdout.split()
+        built = subprocess.run(['c++', *options, project / 'worker.cpp', '-o', project / 'by_pkg_config', *flags], capture_output=True, text=True)
+        self.assertEqual(built.returncode, 0, built.stderr)
+
+
 class Refusals(unittest.TestCase):
     """Each lack stops fatwald with the statement that mends it; the statement mends it."""
 
