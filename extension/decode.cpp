@@ -120,17 +120,6 @@ void set_account(Row& row, wire::AccountView account) {
     row.set_text(kAccount, {text, wire::account_to_text(account, text)});
 }
 
-const char* name_of(wire::Op op) {
-    switch (op) {
-        case wire::Op::Insert: return "insert";
-        case wire::Op::Update: return "update";
-        case wire::Op::Delete: return "delete";
-        case wire::Op::Truncate: return "truncate";
-        case wire::Op::Message: return "message";
-    }
-    refuse("record");
-}
-
 const char* marks_of(const wire::FrameView& frame) {
     if (frame.has(wire::kLastOfTransaction)) return "transaction";
     return frame.has(wire::kLastOfAccount) ? "account" : nullptr;
@@ -193,7 +182,7 @@ void decode_frame(ReturnSetInfo* result, const wire::FrameView& frame) {
     std::uint32_t left = frame.record_count();
     frame.for_each_record([&](const wire::RecordView& record) {
         Row row = frame_row(frame);
-        row.set_text(kKind, name_of(record.op()));
+        row.set_text(kKind, wire::op_name(record.op()));
         row.set(kOrdinal, Int64GetDatum(record.ordinal()));
         if (--left == 0 && marks_of(frame) != nullptr) row.set_text(kLast, marks_of(frame));
         if (record.op() == wire::Op::Message) {

@@ -9,7 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "lsn_text.h"
+#include "fatwal/wire/text_sink.h"
 
 namespace fatwal {
 
@@ -210,7 +210,7 @@ void Daemon::end_stream() {
     confirm();
     if (!stream_) return;
     stream_->finish(Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms));
-    spdlog::info("confirmed {}", lsn_text(confirmed_));
+    spdlog::info("confirmed {}", wire::lsn_text(confirmed_));
 }
 
 bool Daemon::answer_requests() {
@@ -281,9 +281,9 @@ wire::StatusReply Daemon::status() const {
              {"slot", settings_.slot},
              {"publication", settings_.publication},
              {"epoch", std::to_string(epoch_)},
-             {"received_lsn", lsn_text(ledger_.received())},
-             {"settled_lsn", lsn_text(ledger_.settled())},
-             {"confirmed_lsn", lsn_text(confirmed_)},
+             {"received_lsn", wire::lsn_text(ledger_.received())},
+             {"settled_lsn", wire::lsn_text(ledger_.settled())},
+             {"confirmed_lsn", wire::lsn_text(confirmed_)},
              {"accounts", std::to_string(accounts_.size())},
              {"subscribers", std::to_string(accounts_.subscribers())},
              {"schemas", std::to_string(schemas_.size())},

@@ -1,6 +1,6 @@
 #include "event_line.h"
 
-#include "fatwal/wire/json.h"
+#include "fatwal/wire/text_sink.h"
 
 namespace fatwal::cli {
 
@@ -9,37 +9,16 @@ namespace {
 using client::Change;
 using client::Transaction;
 
-wire::Sink sink_to(std::string& text) {
-    return {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }};
-}
-
-const char* name_of(wire::Op op) {
-    switch (op) {
-        case wire::Op::Insert: return "insert";
-        case wire::Op::Update: return "update";
-        case wire::Op::Delete: return "delete";
-        case wire::Op::Truncate: return "truncate";
-        case wire::Op::Message: return "message";
-    }
-    return "unknown";
-}
-
 std::string quoted(std::string_view text) {
     std::string out;
-    wire::render_string(text, sink_to(out));
-    return out;
-}
-
-std::string lsn(wire::Lsn value) {
-    std::string out;
-    wire::render_lsn(value, sink_to(out));
+    wire::render_string(text, wire::sink_to(out));
     return out;
 }
 
 std::string timestamp(const Transaction& transaction) {
     const auto since_2000 = transaction.commit_time.time_since_epoch() - std::chrono::seconds(wire::kPostgresEpochUnixSeconds);
     std::string out;
-    wire::render_timestamp(since_2000.count(), true, sink_to(out));
+    wire::render_timestamp(since_2000.count(), true, wire::sink_to(out));
     return out;
 }
 
@@ -48,7 +27,7 @@ std::string content_json(const Change& change) {
     if (change.emitted) return std::string(wire::as_text(change.message->content));
     std::string out;
     const wire::Cell cell{wire::Cell::State::Value, 0, change.message->content};
-    (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {}, sink_to(out));
+    (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {}, wire::sink_to(out));
     return out;
 }
 
@@ -62,10 +41,10 @@ void append_row(std::string& line, const char* name, const std::optional<client:
 }  // namespace
 
 std::string json_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
-    std::string line = std::string("{\"op\":\"") + name_of(change.op) + '"';
+    std::string line = std::string("{\"op\":\"") + wire::op_name(change.op) + '"';
     if (change.schema != nullptr) line += ",\"schema\":" + quoted(change.schema->schema()) + ",\"table\":" + quoted(change.schema->table());
     line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
-    line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" + lsn(transaction.commit_lsn) + '"';
+    line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" + wire::lsn_text(transaction.commit_lsn) + '"';
     line += ",\"ordinal\":" + std::to_string(change.position.ordinal);
     line += ",\"commit_ts\":" + (transaction.transactional ? '"' + timestamp(transaction) + '"' : std::string("null"));
     line += std::string(",\"last\":") + (last ? "true" : "false");
@@ -85,8 +64,8 @@ std::string json_line(const Transaction& transaction, const Change& change, cons
 }
 
 std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
-    std::string line = lsn(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' +
-                       (account.empty() ? "-" : account) + ' ' + name_of(change.op);
+    std::string line = wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' +
+                       (account.empty() ? "-" : account) + ' ' + wire::op_name(change.op);
     if (change.schema != nullptr) line += ' ' + std::string(change.schema->schema()) + '.' + std::string(change.schema->table());
     if (change.message) line += ' ' + std::string(change.message->prefix) + ' ' + content_json(change);
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {

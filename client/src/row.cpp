@@ -4,20 +4,16 @@
 #include <bit>
 #include <limits>
 
-#include "fatwal/wire/json.h"
+#include "fatwal/wire/text_sink.h"
 
 namespace fatwal::client {
 
 namespace {
 
-wire::Sink sink_to(std::string& text) {
-    return {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }};
-}
-
 template <class Render>
 std::optional<std::string> rendered(Render&& render) {
     std::string text;
-    if (render(sink_to(text)) != wire::RenderError::None) return std::nullopt;
+    if (render(wire::sink_to(text)) != wire::RenderError::None) return std::nullopt;
     return text;
 }
 

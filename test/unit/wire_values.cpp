@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "fatwal/wire/json.h"
+#include "fatwal/wire/text_sink.h"
 #include "support/builder.h"
 
 namespace fatwal {
@@ -12,19 +12,16 @@ namespace {
 using test::Value;
 using wire::TypeCode;
 
-wire::Sink sink_to(std::string& text) {
-    return {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }};
-}
-
 std::string fixed(TypeCode code, std::uint64_t slot) {
     std::string out;
-    EXPECT_EQ(wire::render_value({wire::Cell::State::Value, slot, {}}, code, TypeCode::Other, {}, sink_to(out)), wire::RenderError::None);
+    EXPECT_EQ(wire::render_value({wire::Cell::State::Value, slot, {}}, code, TypeCode::Other, {}, wire::sink_to(out)),
+              wire::RenderError::None);
     return out;
 }
 
 std::string variable(TypeCode code, const std::string& bytes, TypeCode element = TypeCode::Other) {
     std::string out;
-    const auto error = wire::render_value({wire::Cell::State::Value, 0, wire::as_bytes(bytes)}, code, element, {}, sink_to(out));
+    const auto error = wire::render_value({wire::Cell::State::Value, 0, wire::as_bytes(bytes)}, code, element, {}, wire::sink_to(out));
     return error == wire::RenderError::None ? out : "malformed";
 }
 
@@ -109,7 +106,7 @@ TEST(Json, ArraysNest) {
 
 TEST(Json, StringsAreEscaped) {
     std::string out;
-    wire::render_string("a\"\\\n\t\x01/é", sink_to(out));
+    wire::render_string("a\"\\\n\t\x01/é", wire::sink_to(out));
     EXPECT_EQ(out, "\"a\\\"\\\\\\n\\t\\u0001/é\"");
 }
 

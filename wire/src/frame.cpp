@@ -68,6 +68,7 @@ std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
         const auto length = load<std::uint32_t>(bytes.data() + at);
         if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at) return std::nullopt;
         const RecordView record(bytes.subspan(at, length));
+        if (!is_op(record.op())) return std::nullopt;
         if (record.op() == Op::Message ? record.relation() != kNoRelation : record.relation() >= frame->relation_count())
             return std::nullopt;
         at += length;

@@ -43,7 +43,7 @@ private:
 // The changes of one transaction for one account, or a part of them. Valid as long as the bytes it was parsed from.
 class FrameView {
 public:
-    // Checks the header, the account, the relations and the bounds of every record (not the rows in them).
+    // Checks the header, the account, the relations, and the operation and bounds of every record (not the rows in them).
     // Nothing when `bytes` is not one whole frame of this version.
     [[nodiscard]] static std::optional<FrameView> parse(Bytes bytes) noexcept;
     // The same without the walk over the records: enough for whoever only routes the frame.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 
 namespace fatwal::wire {
@@ -65,6 +66,22 @@ inline constexpr std::uint8_t kTypeCodes = 25;
 }
 
 enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncate = 'T', Message = 'M' };
+
+[[nodiscard]] constexpr bool is_op(Op op) noexcept {
+    return op == Op::Insert || op == Op::Update || op == Op::Delete || op == Op::Truncate || op == Op::Message;
+}
+
+// `op` is one of them, as FrameView::parse has checked.
+[[nodiscard]] constexpr const char* op_name(Op op) noexcept {
+    switch (op) {
+        case Op::Insert: return "insert";
+        case Op::Update: return "update";
+        case Op::Delete: return "delete";
+        case Op::Truncate: return "truncate";
+        case Op::Message: return "message";
+    }
+    return "unknown";
+}
 
 enum FrameFlag : std::uint16_t { kLastOfAccount = 1, kLastOfTransaction = 2, kNonTransactional = 4 };
 enum RecordFlag : std::uint8_t { kMoved = 1, kCascade = 2, kRestartIdentity = 4, kEmitted = 8 };
