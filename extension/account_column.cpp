@@ -8,6 +8,7 @@ namespace {
 
 constexpr char kSchema[] = "fatwal";
 constexpr char kTable[] = "account_column";
+constexpr char kSubscriberTable[] = "subscriber";
 constexpr char kPrimaryKey[] = "account_column_pkey";
 constexpr char kDefaultColumn[] = "account_id";
 constexpr AttrNumber kRelationAttribute = 1;
@@ -47,7 +48,10 @@ AttrNumber account_attribute_of(Relation relation) {
     return get_attnum(RelationGetRelid(relation), column == nullptr ? kDefaultColumn : column);
 }
 
-bool is_own_relation(Relation relation) { return RelationGetRelid(relation) == own_relation(kTable); }
+bool is_own_relation(Relation relation) {
+    const Oid oid = RelationGetRelid(relation);
+    return oid == own_relation(kTable) || oid == own_relation(kSubscriberTable);
+}
 
 extern "C" {
 

@@ -8,7 +8,7 @@ namespace fatwal {
 // The attribute number of the account column of `relation` in the snapshot in use; InvalidAttrNumber when it has none.
 AttrNumber account_attribute_of(Relation relation);
 
-// Whether the relation is the extension's own table, which is nobody's business.
+// Whether the relation is one of the extension's own tables, which are nobody's business.
 bool is_own_relation(Relation relation);
 
 }  // namespace fatwal

@@ -164,7 +164,7 @@ Row frame_row(const wire::FrameView& frame) {
     Row row = empty_row();
     set_account(row, frame.account());
     if (frame.xid() != 0) row.set(kXid, TransactionIdGetDatum(frame.xid()));
-    row.set(kCommitLsn, LSNGetDatum(frame.commit_lsn()));
+    if (!frame.has(wire::kSnapshot)) row.set(kCommitLsn, LSNGetDatum(frame.commit_lsn()));
     if (!frame.has(wire::kNonTransactional)) row.set(kCommitTs, TimestampTzGetDatum(frame.commit_time()));
     return row;
 }

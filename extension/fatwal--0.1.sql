@@ -8,6 +8,18 @@ CREATE TABLE fatwal.account_column (
 SELECT pg_catalog.pg_extension_config_dump('fatwal.account_column', '');
 COMMENT ON TABLE fatwal.account_column IS 'the account column of each table that does not have it in account_id';
 
+-- The durable subscribers of each slot. Not in dumps: positions mean nothing in another cluster.
+CREATE TABLE fatwal.subscriber (
+    slot         name NOT NULL,
+    account_kind smallint NOT NULL,
+    account      text NOT NULL,
+    subscriber   text NOT NULL,
+    acknowledged pg_lsn NOT NULL,
+    updated_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (slot, account_kind, account, subscriber)
+);
+COMMENT ON TABLE fatwal.subscriber IS 'the durable subscribers of each slot: fatwald keeps the log until they have acknowledged it';
+
 CREATE FUNCTION fatwal.account_column_changed() RETURNS trigger
     AS 'MODULE_PATHNAME', 'fatwal_account_column_changed' LANGUAGE C;
 CREATE TRIGGER account_column_changed AFTER INSERT OR UPDATE OR DELETE ON fatwal.account_column
@@ -65,6 +77,10 @@ CREATE FUNCTION fatwal.decode(
     OUT unavailable text[]
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'fatwal_decode' LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION fatwal.decode(bytea) IS 'the events in one message of the output plugin; decode the messages of a stream in order, as each schema comes before its frames';
+
+CREATE FUNCTION fatwal.snapshot(account text, publication text) RETURNS SETOF bytea
+    AS 'MODULE_PATHNAME', 'fatwal_snapshot' LANGUAGE C STABLE ROWS 1000;
+COMMENT ON FUNCTION fatwal.snapshot(text, text) IS 'the rows of an account, as messages of the output plugin; of a null account those that belong to none';
 
 CREATE FUNCTION fatwal.check(
     OUT requirement text,

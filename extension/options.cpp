@@ -11,7 +11,6 @@ namespace fatwal {
 namespace {
 
 constexpr char kKnownOptions[] = "publication_names, protocol_version, frame_bytes, messages";
-constexpr int kDefaultFrameBytes = 64 * 1024;
 constexpr int kMinFrameBytes = 1024;
 constexpr int kMaxFrameBytes = 16 * 1024 * 1024;
 
@@ -35,8 +34,8 @@ int integer_of(DefElem* option, int least, int greatest) {
 }
 
 List* publications_of(DefElem* option) {
-    List* names = NIL;
-    if (!SplitIdentifierString(pstrdup(value_of(option)), ',', &names) || names == NIL)
+    List* names = parse_publication_names(value_of(option));
+    if (names == NIL)
         ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid value \"%s\" for option \"publication_names\"", value_of(option)),
                         errdetail("It is a list of publication names, separated by commas.")));
     return names;
@@ -51,6 +50,11 @@ void check_protocol_version(DefElem* option) {
 }
 
 }  // namespace
+
+List* parse_publication_names(const char* text) {
+    List* names = NIL;
+    return SplitIdentifierString(pstrdup(text), ',', &names) ? names : NIL;
+}
 
 Options parse_options(List* options) {
     Options parsed = {NIL, kDefaultFrameBytes, true};

@@ -5,6 +5,8 @@
 
 namespace fatwal {
 
+inline constexpr int kDefaultFrameBytes = 64 * 1024;
+
 struct Options {
     List* publication_names;  // of char*
     std::size_t frame_bytes;
@@ -13,5 +15,8 @@ struct Options {
 
 // Reads the options; refuses unknown and malformed ones with the list of the known ones. Lasts in the current context.
 Options parse_options(List* options);
+
+// The names in a list that is separated by commas; nullptr when it is none. Lasts in the current context.
+List* parse_publication_names(const char* text);
 
 }  // namespace fatwal

@@ -1,6 +1,7 @@
 // The output plugin's callbacks, from the table of them to the writing of a change.
 #include <cstring>
 
+#include "account_of.h"
 #include "options.h"
 #include "plan.h"
 #include "row_encoder.h"
@@ -81,40 +82,6 @@ void describe_once(LogicalDecodingContext* ctx, Plan* plan) {
     plan->described = true;
 }
 
-wire::AccountView text_account(const char* text, std::size_t length, wire::AccountBuffer& buffer) {
-    if (length > wire::kMaxAccountBytes) {
-        ereport(WARNING, (errmsg("account key of %zu bytes goes to the operators' stream", length),
-                          errdetail("A key has at most %zu bytes.", wire::kMaxAccountBytes)));
-        return {};
-    }
-    return wire::account_from_text({text, length}, buffer);
-}
-
-// The account that the row names; the operators' when it names none. Lasts as long as the values and `buffer`.
-wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer) {
-    if (plan.account_type == AccountType::None || !values.present()) return {};
-    const Column& column = plan.column[plan.account_column];
-    if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column)) return {};
-    const Datum value = values.value[column.attribute];
-    switch (plan.account_type) {
-        case AccountType::Uuid: return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
-        case AccountType::Int2: return wire::account_from_integer(DatumGetInt16(value), buffer);
-        case AccountType::Int4: return wire::account_from_integer(DatumGetInt32(value), buffer);
-        case AccountType::Int8: return wire::account_from_integer(DatumGetInt64(value), buffer);
-        case AccountType::Text:
-        case AccountType::BlankPadded: {
-            struct varlena* text = PG_DETOAST_DATUM_PACKED(value);
-            std::size_t length = VARSIZE_ANY_EXHDR(text);
-            const char* bytes = VARDATA_ANY(text);
-            if (plan.account_type == AccountType::BlankPadded)
-                while (length > 0 && bytes[length - 1] == ' ') --length;
-            return text_account(bytes, length, buffer);
-        }
-        case AccountType::None: break;
-    }
-    return {};
-}
-
 struct Change {
     LogicalDecodingContext* ctx;
     Session* session;
@@ -124,7 +91,7 @@ struct Change {
 void write_new(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& newer, const Values& whole_old) {
     Transaction& transaction = change.session->transaction;
     const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert, flags, change.plan->schema);
-    encode_new_row(record.part->buffer, *change.plan, newer, whole_old);
+    encode_new_row(record.part->frame.buffer, *change.plan, newer, whole_old);
     transaction.finish_record(change.ctx, record);
 }
 
@@ -132,7 +99,7 @@ void write_old(const Change& change, wire::AccountView account, std::uint8_t fla
     Transaction& transaction = change.session->transaction;
     const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete, flags, change.plan->schema);
     transaction.set_old_offset(record);
-    encode_old_row(record.part->buffer, *change.plan, old);
+    encode_old_row(record.part->frame.buffer, *change.plan, old);
     transaction.finish_record(change.ctx, record);
 }
 
@@ -152,9 +119,9 @@ void write_update(const Change& change, const Values& newer, const Values& old) 
     }
     Transaction& transaction = change.session->transaction;
     const auto record = transaction.start_record(change.ctx, account, wire::Op::Update, 0, plan.schema);
-    encode_new_row(record.part->buffer, plan, newer, whole_old);
+    encode_new_row(record.part->frame.buffer, plan, newer, whole_old);
     transaction.set_old_offset(record);
-    encode_old_delta(record.part->buffer, plan, newer, old);
+    encode_old_delta(record.part->frame.buffer, plan, newer, old);
     transaction.finish_record(change.ctx, record);
 }
 
@@ -242,7 +209,7 @@ void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction
     const LogicalMessage message = understand(prefix, content, buffer);
     transaction.flush_everyone(ctx);
     const auto record = transaction.start_record(ctx, message.account, wire::Op::Message, message.flags, {});
-    Buffer& out = record.part->buffer;
+    Buffer& out = record.part->frame.buffer;
     out.append(static_cast<std::uint32_t>(message.prefix.size()));
     out.append(static_cast<std::uint32_t>(message.content.size()));
     out.append(message.prefix.data(), message.prefix.size());

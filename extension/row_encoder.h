@@ -12,11 +12,13 @@ struct Values {
     Datum* value;
     bool* null;
     bool maybe_large;  // whether its values may come near the size that a record can have
+    bool readable;     // whether its TOAST may be fetched: of a snapshot, not of the log
 
     [[nodiscard]] bool present() const { return value != nullptr; }
     // A value that an update left alone in its TOAST table: it must not be fetched, for the table may be gone or newer.
     [[nodiscard]] bool is_unlogged_toast(const Column& column) const {
-        return column.type.length == -1 && !null[column.attribute] && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
+        return !readable && column.type.length == -1 && !null[column.attribute] &&
+               VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
     }
 };
 

@@ -6,11 +6,9 @@ namespace fatwal {
 
 namespace {
 
-constexpr std::size_t kInitialBuffer = 8 * 1024;
 // A buffer that one large row made larger than this is not kept for the next transaction.
 constexpr std::size_t kMaxKeptBuffer = 256 * 1024;
 constexpr std::size_t kMaxKeptParts = 256;
-constexpr std::uint16_t kMaxRelations = 0xFFFE;
 
 std::uint32_t hash_of(wire::AccountView account) { return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind); }
 
@@ -20,22 +18,6 @@ void write_message(LogicalDecodingContext* ctx, wire::Bytes message) {
     OutputPluginPrepareWrite(ctx, true);
     appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()), static_cast<int>(message.size()));
     OutputPluginWrite(ctx, true);
-}
-
-void store_frame_header(std::byte* to, const FrameHeader& header) {
-    wire::store(to, wire::kFrameKind);
-    wire::store(to + 1, wire::kVersion);
-    wire::store(to + 2, header.flags);
-    wire::store(to + 4, header.xid);
-    wire::store(to + 8, header.commit_lsn);
-    wire::store(to + 16, header.end_lsn);
-    wire::store(to + 24, header.commit_time);
-    wire::store(to + 32, header.length);
-    wire::store(to + 36, header.record_count);
-    wire::store(to + 40, header.relations_offset);
-    wire::store(to + 44, header.relation_count);
-    wire::store(to + 46, static_cast<std::uint8_t>(header.account.kind));
-    wire::store(to + 47, static_cast<std::uint8_t>(header.account.bytes.size()));
 }
 
 void Transaction::init(MemoryContext parent, std::size_t frame_bytes) {
@@ -69,13 +51,12 @@ void Transaction::reset() {
     for (Part* part = first_; part != nullptr;) {
         Part* next = part->next;
         buckets_[part->hash % kBuckets] = nullptr;
-        if (kept < kMaxKeptParts && part->buffer.capacity() <= kMaxKeptBuffer) {
+        if (kept < kMaxKeptParts && part->frame.buffer.capacity() <= kMaxKeptBuffer) {
             part->next = free_;
             free_ = part;
             ++kept;
         } else {
-            pfree(part->buffer.at(0));
-            pfree(part->relations);
+            part->frame.free();
             pfree(part);
         }
         part = next;
@@ -92,9 +73,7 @@ Part* Transaction::take_part() {
         return part;
     }
     auto* part = static_cast<Part*>(MemoryContextAllocZero(context_, sizeof(Part)));
-    part->buffer.init(context_, kInitialBuffer);
-    part->relation_capacity = 4;
-    part->relations = static_cast<wire::SchemaId*>(MemoryContextAlloc(context_, sizeof(wire::SchemaId) * part->relation_capacity));
+    part->frame.init(context_);
     return part;
 }
 
@@ -122,55 +101,23 @@ Part* Transaction::find_part(wire::AccountView account) {
 
 void Transaction::open_frame(Part* part) {
     part->open = true;
-    part->records = 0;
-    part->relation_count = 0;
-    part->last_relation = 0;
-    part->buffer.truncate(0);
-    part->buffer.extend_zeroed(wire::kFrameHeaderBytes);
-    part->buffer.append(part->account, part->account_length);
-    part->buffer.pad8(0);
-    held_bytes_ += part->buffer.size();
-}
-
-std::uint16_t Transaction::relation_index(Part* part, wire::SchemaId schema) {
-    if (part->last_relation < part->relation_count && part->relations[part->last_relation] == schema) return part->last_relation;
-    for (std::uint16_t i = 0; i < part->relation_count; ++i)
-        if (part->relations[i] == schema) return part->last_relation = i;
-    if (part->relation_count == part->relation_capacity) {
-        part->relation_capacity = static_cast<std::uint16_t>(part->relation_capacity * 2);
-        part->relations = static_cast<wire::SchemaId*>(repalloc(part->relations, sizeof(wire::SchemaId) * part->relation_capacity));
-    }
-    part->relations[part->relation_count] = schema;
-    return part->last_relation = part->relation_count++;
+    part->frame.open(part->view());
+    held_bytes_ += part->frame.buffer.size();
 }
 
 Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags,
                                               wire::SchemaId schema) {
     Part* part = find_part(account);
     // Only when more follows: so the frame that stays to the end can carry the closing mark.
-    if (part->open && (part->buffer.size() >= frame_bytes_ || part->relation_count == kMaxRelations)) write_frame(ctx, part, 0, 0);
+    if (part->open && part->frame.is_full(frame_bytes_)) write_frame(ctx, part, 0, 0);
     if (!part->open) open_frame(part);
-    const std::size_t start = part->buffer.extend_zeroed(wire::kRecordHeaderBytes);
-    std::byte* header = part->buffer.at(start);
-    wire::store(header + 4, next_ordinal_++);
-    wire::store(header + 8, op == wire::Op::Message ? wire::kNoRelation : relation_index(part, schema));
-    wire::store(header + 10, static_cast<std::uint8_t>(op));
-    wire::store(header + 11, flags);
-    return {part, start};
+    return {part, part->frame.start_record(op, flags, schema, next_ordinal_++)};
 }
 
-void Transaction::set_old_offset(const Record& record) {
-    Buffer& buffer = record.part->buffer;
-    wire::store(buffer.at(record.start + 12), static_cast<std::uint32_t>(buffer.size() - record.start));
-}
+void Transaction::set_old_offset(const Record& record) { record.part->frame.set_old_offset(record.start); }
 
 void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& record) {
-    Part* part = record.part;
-    part->buffer.pad8(record.start);
-    const std::size_t length = part->buffer.size() - record.start;
-    wire::store(part->buffer.at(record.start), static_cast<std::uint32_t>(length));
-    ++part->records;
-    held_bytes_ += length;
+    held_bytes_ += record.part->frame.finish_record(record.start);
     if (held_bytes_ >= kMaxHeldBytes) flush_all(ctx);
     if (parts_ >= kMaxParts) {
         flush_all(ctx);
@@ -181,17 +128,10 @@ void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& recor
 
 void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn) {
     if (!part->open) open_frame(part);
-    Buffer& buffer = part->buffer;
-    held_bytes_ -= buffer.size();
-    const std::size_t relations_offset = buffer.size();
-    for (std::uint16_t i = 0; i < part->relation_count; ++i) {
-        buffer.append(part->relations[i].relation);
-        buffer.append(part->relations[i].fingerprint);
-    }
+    held_bytes_ -= part->frame.buffer.size();
     const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
-    store_frame_header(buffer.at(0), {all_flags, xid_, commit_lsn_, end_lsn, commit_time_, static_cast<std::uint32_t>(buffer.size()),
-                                      part->records, static_cast<std::uint32_t>(relations_offset), part->relation_count, part->view()});
-    write_message(ctx, buffer.bytes());
+    part->frame.close({all_flags, xid_, commit_lsn_, end_lsn, commit_time_, part->view()});
+    write_message(ctx, part->frame.buffer.bytes());
     part->open = false;
 }
 

@@ -2,9 +2,9 @@
 // `frame_bytes` is written, and when all parts together reach kMaxHeldBytes every part is.
 #pragma once
 
-#include "buffer.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/types.h"
+#include "frame_builder.h"
 #include "server.h"
 
 namespace fatwal {
@@ -17,13 +17,8 @@ struct Part {
     wire::AccountKind kind;
     std::uint8_t account_length;
     std::uint8_t account[wire::kMaxAccountBytes];
-    bool open;  // `buffer` holds a frame that is not written
-    Buffer buffer;
-    std::uint32_t records;
-    wire::SchemaId* relations;
-    std::uint16_t relation_count;
-    std::uint16_t relation_capacity;
-    std::uint16_t last_relation;
+    bool open;  // `frame` is not written
+    FrameBuilder frame;
 
     [[nodiscard]] wire::AccountView view() const { return {kind, {reinterpret_cast<const std::byte*>(account), account_length}}; }
 };
@@ -42,7 +37,7 @@ public:
     // Writes what is held, with its marks. Gives whether the transaction has written anything.
     bool commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn);
 
-    // Starts a record for the account; its body is appended to the part's buffer, then finish_record() closes it.
+    // Starts a record for the account; its body is appended to the buffer of the part's frame, then finish_record() closes it.
     // `schema` is {} for a message.
     struct Record {
         Part* part;
@@ -64,7 +59,6 @@ private:
     void write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn);
     void flush_all(LogicalDecodingContext* ctx);
     void reset();
-    std::uint16_t relation_index(Part* part, wire::SchemaId schema);
 
     static constexpr std::size_t kBuckets = 4096;
 
@@ -87,20 +81,5 @@ private:
 
 // Writes a message of its own into the stream.
 void write_message(LogicalDecodingContext* ctx, wire::Bytes message);
-
-// Writes the header of a frame at `to`, which has room for kFrameHeaderBytes; `length` and the rest are filled in as given.
-struct FrameHeader {
-    std::uint16_t flags;
-    std::uint32_t xid;
-    wire::Lsn commit_lsn;
-    wire::Lsn end_lsn;
-    wire::Microseconds commit_time;
-    std::uint32_t length;
-    std::uint32_t record_count;
-    std::uint32_t relations_offset;
-    std::uint16_t relation_count;
-    wire::AccountView account;
-};
-void store_frame_header(std::byte* to, const FrameHeader& header);
 
 }  // namespace fatwal

@@ -83,7 +83,7 @@ enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncat
     return "unknown";
 }
 
-enum FrameFlag : std::uint16_t { kLastOfAccount = 1, kLastOfTransaction = 2, kNonTransactional = 4 };
+enum FrameFlag : std::uint16_t { kLastOfAccount = 1, kLastOfTransaction = 2, kNonTransactional = 4, kSnapshot = 8 };
 enum RecordFlag : std::uint8_t { kMoved = 1, kCascade = 2, kRestartIdentity = 4, kEmitted = 8 };
 enum RowFlag : std::uint8_t { kHasUnavailable = 1, kDelta = 2 };
 enum ColumnFlag : std::uint8_t { kIdentity = 1, kNotNull = 2, kPrimaryKey = 4, kGenerated = 8 };

@@ -1,0 +1,42 @@
+#include "account_of.h"
+
+namespace fatwal {
+
+namespace {
+
+wire::AccountView text_account(const char* text, std::size_t length, wire::AccountBuffer& buffer) {
+    if (length > wire::kMaxAccountBytes) {
+        ereport(WARNING, (errmsg("account key of %zu bytes goes to the operators' stream", length),
+                          errdetail("A key has at most %zu bytes.", wire::kMaxAccountBytes)));
+        return {};
+    }
+    return wire::account_from_text({text, length}, buffer);
+}
+
+}  // namespace
+
+wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer) {
+    if (plan.account_type == AccountType::None || !values.present()) return {};
+    const Column& column = plan.column[plan.account_column];
+    if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column)) return {};
+    const Datum value = values.value[column.attribute];
+    switch (plan.account_type) {
+        case AccountType::Uuid: return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
+        case AccountType::Int2: return wire::account_from_integer(DatumGetInt16(value), buffer);
+        case AccountType::Int4: return wire::account_from_integer(DatumGetInt32(value), buffer);
+        case AccountType::Int8: return wire::account_from_integer(DatumGetInt64(value), buffer);
+        case AccountType::Text:
+        case AccountType::BlankPadded: {
+            struct varlena* text = PG_DETOAST_DATUM_PACKED(value);
+            std::size_t length = VARSIZE_ANY_EXHDR(text);
+            const char* bytes = VARDATA_ANY(text);
+            if (plan.account_type == AccountType::BlankPadded)
+                while (length > 0 && bytes[length - 1] == ' ') --length;
+            return text_account(bytes, length, buffer);
+        }
+        case AccountType::None: break;
+    }
+    return {};
+}
+
+}  // namespace fatwal

@@ -1,0 +1,252 @@
+// fatwal.snapshot: the rows of an account, by the stream's encoder, a message a call. What is held at a time is a frame and some rows,
+// however many rows there are.
+#include <algorithm>
+#include <cstring>
+
+#include "account_of.h"
+#include "frame_builder.h"
+#include "options.h"
+#include "plan.h"
+#include "row_encoder.h"
+#include "server.h"
+
+namespace fatwal {
+
+namespace {
+
+constexpr char kPortal[] = "fatwal snapshot %p";
+constexpr long kFirstFetch = 16;
+constexpr long kMostRowsAtATime = 256;
+
+struct Snapshot {
+    MemoryContext context;
+    MemoryContext row_context;
+    wire::AccountView account;
+    const char* account_text;  // nullptr: the operators'
+    PlanCache plans;
+    FrameBuilder frame;
+    Oid* tables;
+    std::uint64_t table_count;
+    std::uint64_t next_table;
+    const Plan* plan;  // of the table that is being read; nullptr none
+    const char* portal;
+    long fetch;          // rows at a time
+    bool schema_is_due;  // before the frame
+    bool ended;
+    std::uint32_t ordinal;
+};
+
+const char* column_name(Relation relation, const Plan& plan) {
+    return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation), plan.column[plan.account_column].attribute)->attname));
+}
+
+// What selects the account's rows, so that an index on the column can serve; nullptr when the table has none of its kind. It may select
+// more than those: each row's account is looked at again.
+const char* condition(Relation relation, const Plan& plan, wire::AccountView account) {
+    if (account.kind == wire::AccountKind::Operators) {
+        if (plan.account_type == AccountType::None) return "";
+        const char* name = column_name(relation, plan);
+        if (plan.account_type != AccountType::Text && plan.account_type != AccountType::BlankPadded)
+            return psprintf(" WHERE %s IS NULL", name);
+        return psprintf(" WHERE %s IS NULL OR pg_catalog.octet_length(%s::pg_catalog.text) > %zu", name, name, wire::kMaxAccountBytes);
+    }
+    const bool is_uuid = account.kind == wire::AccountKind::Uuid;
+    switch (plan.account_type) {
+        case AccountType::None: return nullptr;
+        case AccountType::Uuid:
+            return is_uuid ? psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.uuid", column_name(relation, plan)) : nullptr;
+        case AccountType::Int2:
+        case AccountType::Int4:
+        case AccountType::Int8:
+            if (account.kind != wire::AccountKind::Integer) return nullptr;
+            return psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.int8", column_name(relation, plan));
+        case AccountType::Text:
+        case AccountType::BlankPadded: break;
+    }
+    const char* name = column_name(relation, plan);
+    // A text that spells a uuid is that account in either case.
+    if (is_uuid) return psprintf(" WHERE pg_catalog.lower(%s::pg_catalog.text) OPERATOR(pg_catalog.=) pg_catalog.lower($1)", name);
+    return plan.account_type == AccountType::BlankPadded ? psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.bpchar", name)
+                                                         : psprintf(" WHERE %s::pg_catalog.text OPERATOR(pg_catalog.=) $1", name);
+}
+
+void list_tables(Snapshot* snapshot, List* names) {
+    constexpr char kQuery[] =
+        "SELECT c.oid FROM (SELECT DISTINCT t.relid FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n, "
+        "LATERAL pg_catalog.pg_get_publication_tables(n) AS t) AS published JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) "
+        "relid "
+        "JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace ORDER BY s.nspname, c.relname";
+    ArrayBuildState* array = nullptr;
+    ListCell* cell = nullptr;
+    foreach (cell, names)
+        array = accumArrayResult(array, CStringGetTextDatum(static_cast<char*>(lfirst(cell))), false, TEXTOID, CurrentMemoryContext);
+    Oid types[] = {TEXTARRAYOID};
+    Datum arguments[] = {makeArrayResult(array, CurrentMemoryContext)};
+    if (SPI_execute_with_args(kQuery, 1, types, arguments, nullptr, true, 0) != SPI_OK_SELECT)
+        elog(ERROR, "cannot list the published tables");
+    snapshot->table_count = SPI_processed;
+    snapshot->tables = static_cast<Oid*>(MemoryContextAlloc(snapshot->context, sizeof(Oid) * (SPI_processed + 1)));
+    for (std::uint64_t i = 0; i < SPI_processed; ++i) {
+        bool is_null = false;
+        snapshot->tables[i] = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &is_null));
+    }
+}
+
+// Opens a cursor on the account's rows of the table, if it can have any. The lock stays to the end of the transaction.
+bool open_table(Snapshot* snapshot, Oid table) {
+    Relation relation = table_open(table, AccessShareLock);
+    const Plan* plan = snapshot->plans.find(relation);
+    // A leaf that goes by its ancestor's name is read with that.
+    const bool is_read =
+        (plan->published.insert || plan->published.update || plan->published.remove) && plan->published.as_relation == table;
+    const char* where = is_read ? condition(relation, *plan, snapshot->account) : nullptr;
+    if (where != nullptr) {
+        const char* query = psprintf(
+            "SELECT * FROM %s%s%s", relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+            quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)), where);
+        Oid types[] = {TEXTOID};
+        Datum arguments[] = {snapshot->account_text == nullptr ? Datum{0} : CStringGetTextDatum(snapshot->account_text)};
+        const int count = snapshot->account_text == nullptr ? 0 : 1;
+        SPI_cursor_open_with_args(snapshot->portal, query, count, types, arguments, nullptr, true, CURSOR_OPT_NO_SCROLL);
+        snapshot->plan = plan;
+        snapshot->schema_is_due = true;
+        snapshot->fetch = kFirstFetch;
+    }
+    table_close(relation, NoLock);
+    return where != nullptr;
+}
+
+// A row of `SELECT *`, which has the columns of the plan, as a tuple of the table would have them.
+Values values_of(const Plan& plan, HeapTuple tuple, TupleDesc columns) {
+    Values selected = deform(tuple, columns);
+    int attributes = 0;
+    for (std::uint16_t c = 0; c < plan.columns; ++c) attributes = std::max(attributes, plan.column[c].attribute + 1);
+    Values values = {};
+    values.value = static_cast<Datum*>(palloc0(sizeof(Datum) * static_cast<std::size_t>(attributes + 1)));
+    values.null = static_cast<bool*>(palloc0(sizeof(bool) * static_cast<std::size_t>(attributes + 1)));
+    values.maybe_large = selected.maybe_large;
+    values.readable = true;
+    for (std::uint16_t c = 0; c < plan.columns; ++c) {
+        values.value[plan.column[c].attribute] = selected.value[c];
+        values.null[plan.column[c].attribute] = selected.null[c];
+    }
+    return values;
+}
+
+// Appends the account's rows of the next few to the frame. False at the end of the table.
+bool read_rows(Snapshot* snapshot) {
+    Portal portal = SPI_cursor_find(snapshot->portal);
+    if (portal == nullptr) elog(ERROR, "the cursor of the snapshot is gone");
+    SPI_cursor_fetch(portal, true, snapshot->fetch);
+    const std::uint64_t rows = SPI_processed;
+    if (rows == 0) {
+        SPI_cursor_close(portal);
+        return false;
+    }
+    const Plan& plan = *snapshot->plan;
+    if (SPI_tuptable->tupdesc->natts != plan.columns)
+        elog(ERROR, "the table has %d columns, %d were expected", SPI_tuptable->tupdesc->natts, plan.columns);
+    const std::size_t before = snapshot->frame.buffer.size();
+    for (std::uint64_t i = 0; i < rows; ++i) {
+        MemoryContext caller = MemoryContextSwitchTo(snapshot->row_context);
+        const Values values = values_of(plan, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+        wire::AccountBuffer buffer;
+        if (account_of(plan, values, buffer) == snapshot->account) {
+            const std::size_t record = snapshot->frame.start_record(wire::Op::Insert, 0, plan.schema, snapshot->ordinal++);
+            encode_new_row(snapshot->frame.buffer, plan, values, Values{});
+            (void)snapshot->frame.finish_record(record);
+        }
+        MemoryContextSwitchTo(caller);
+        MemoryContextReset(snapshot->row_context);
+    }
+    // As many next as fill about one frame.
+    const std::size_t bytes = std::max<std::size_t>((snapshot->frame.buffer.size() - before) / rows, 1);
+    snapshot->fetch = std::clamp(static_cast<long>(kDefaultFrameBytes / bytes), 1L, kMostRowsAtATime);
+    SPI_freetuptable(SPI_tuptable);
+    return true;
+}
+
+// Reads until a message is to be returned, and gives it; it lasts until the next call. Nothing at the end.
+wire::Bytes next_message(Snapshot* snapshot) {
+    FrameBuilder& frame = snapshot->frame;
+    std::uint16_t flags = wire::kSnapshot;
+    if (snapshot->ended) return {};
+    while (!frame.is_full(kDefaultFrameBytes)) {
+        if (snapshot->plan == nullptr) {
+            if (snapshot->next_table == snapshot->table_count) {
+                flags |= wire::kLastOfAccount;
+                snapshot->ended = true;
+                break;
+            }
+            (void)open_table(snapshot, snapshot->tables[snapshot->next_table++]);
+            continue;
+        }
+        const std::uint32_t before = frame.records();
+        const Plan* plan = snapshot->plan;
+        if (!read_rows(snapshot)) snapshot->plan = nullptr;
+        if (snapshot->schema_is_due && frame.records() > before) {
+            snapshot->schema_is_due = false;
+            return plan->schema_message;
+        }
+    }
+    frame.close({flags, 0, 0, 0, GetCurrentTransactionStartTimestamp(), snapshot->account});
+    return frame.buffer.bytes();
+}
+
+Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
+    if (PG_ARGISNULL(1)) ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("publication must not be null")));
+    if (GetDatabaseEncoding() != PG_UTF8)
+        ereport(ERROR,
+                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName())));
+    auto* snapshot = static_cast<Snapshot*>(palloc0(sizeof(Snapshot)));
+    snapshot->context = context;
+    snapshot->row_context = AllocSetContextCreate(context, "fatwal snapshot row", ALLOCSET_DEFAULT_SIZES);
+    snapshot->portal = psprintf(kPortal, static_cast<void*>(snapshot));
+    if (!PG_ARGISNULL(0)) {
+        snapshot->account_text = text_to_cstring(PG_GETARG_TEXT_PP(0));
+        const std::string_view text = snapshot->account_text;
+        if (text.size() > wire::kMaxAccountBytes)
+            ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("account is too long"),
+                            errdetail("It has at most %zu bytes.", wire::kMaxAccountBytes)));
+        auto* buffer = static_cast<wire::AccountBuffer*>(palloc0(sizeof(wire::AccountBuffer)));
+        snapshot->account = wire::account_from_text(text, *buffer);
+    }
+    List* names = parse_publication_names(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+    if (names == NIL) ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("publication is not a list of names, separated by commas")));
+    snapshot->plans.init(context, names);
+    snapshot->frame.init(context);
+    snapshot->frame.open(snapshot->account);
+    SPI_connect();
+    list_tables(snapshot, names);
+    SPI_finish();
+    return snapshot;
+}
+
+}  // namespace
+
+extern "C" {
+
+PG_FUNCTION_INFO_V1(fatwal_snapshot);
+PGDLLEXPORT Datum fatwal_snapshot(PG_FUNCTION_ARGS) {
+    if (SRF_IS_FIRSTCALL()) {
+        FuncCallContext* first = SRF_FIRSTCALL_INIT();
+        MemoryContext caller = MemoryContextSwitchTo(first->multi_call_memory_ctx);
+        first->user_fctx = begin(fcinfo, first->multi_call_memory_ctx);
+        MemoryContextSwitchTo(caller);
+    }
+    FuncCallContext* call = SRF_PERCALL_SETUP();
+    auto* snapshot = static_cast<Snapshot*>(call->user_fctx);
+    SPI_connect();
+    const wire::Bytes message = next_message(snapshot);
+    SPI_finish();
+    if (message.empty()) SRF_RETURN_DONE(call);
+    auto* result = static_cast<struct varlena*>(palloc(VARHDRSZ + message.size()));
+    SET_VARSIZE(result, VARHDRSZ + message.size());
+    std::memcpy(VARDATA(result), message.data(), message.size());
+    if (message.data() == snapshot->frame.buffer.bytes().data()) snapshot->frame.open(snapshot->account);
+    SRF_RETURN_NEXT(call, PointerGetDatum(result));
+}
+
+}  // extern "C"
+
+}  // namespace fatwal
