@@ -3,7 +3,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <system_error>
 
 namespace fatwal {
@@ -15,37 +15,75 @@ constexpr std::size_t kDescriptorsOfSubscriber = 1;
 constexpr std::int64_t kMaxSubscriptionBytes = 256;
 constexpr int kPeerHeartbeatMs = 2000;
 constexpr int kPeerTimeoutMs = 4000;
+constexpr std::size_t kDroppedBuckets = 65'536;
 
-zmq::message_t header_of(wire::Topic topic, std::uint64_t epoch, std::uint64_t sequence) {
-    const auto header = wire::encode(wire::PublicationHeader{topic, epoch, sequence});
-    return {header.data(), header.size()};
+std::string hold_of_session(const wire::Nonce& nonce) { return "subscriber " + std::string(wire::as_text(nonce)); }
+
+std::string hold_of_durable(const wire::AccountKey& account, const std::string& name) {
+    return "durable subscriber " + name + " of account " + std::to_string(static_cast<int>(account.kind)) + ':' + account.to_text();
 }
 
 }  // namespace
 
-Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, std::uint64_t epoch)
+Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, Holds& holds)
     : context_(context),
       settings_(settings),
       run_dir_(run_dir),
       descriptors_(descriptors),
-      epoch_(epoch),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+      holds_(holds),
+      dropped_(kDroppedBuckets),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      ring_(static_cast<std::size_t>(settings.replay_bytes), static_cast<std::size_t>(settings.replay_account_bytes)) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
 
 Accounts::~Accounts() {
-    for (auto& [key, account] : accounts_) {
-        account->socket.close();
-        RunDir::remove(account->endpoint);
-    }
+    close_sockets();
+    accounts_.clear();
     ::close(epoll_);
 }
 
-Accounts::Account& Accounts::open(const wire::AccountKey& key) {
-    auto account = std::make_unique<Account>();
-    account->key = key;
-    account->socket = zmq::socket_t(context_, zmq::socket_type::xpub);
-    zmq::socket_t& socket = account->socket;
+void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position, const std::vector<DurableSubscriber>& durable) {
+    close_sockets();
+    accounts_.clear();
+    by_hold_.clear();
+    unstored_.clear();
+    std::fill(dropped_.begin(), dropped_.end(), 0);
+    newest_for_everyone_ = 0;
+    epoch_ = epoch;
+    history_ = history;
+    begin_ = position_ = position;
+    for (const DurableSubscriber& subscriber : durable)
+        remember_durable(find_or_add(subscriber.account.view()), subscriber.name, subscriber.acknowledged);
+}
+
+void Accounts::close_sockets() {
+    while (!sessions_.empty()) forget(sessions_.begin());
+    for (auto& [key, account] : accounts_) close_socket(*account);
+}
+
+Accounts::Account& Accounts::find_or_add(wire::AccountView key) {
+    const auto found = accounts_.find(key);
+    if (found != accounts_.end()) return *found->second;
+    wire::AccountKey owned(key);
+    auto account = std::make_unique<Account>(owned, ring_, floor_of_new(key));
+    return *accounts_.emplace(std::move(owned), std::move(account)).first->second;
+}
+
+wire::Lsn Accounts::floor_of_new(wire::AccountView key) const {
+    // What came for everyone was not kept for accounts that had no log then.
+    return std::max({begin_, dropped_[Hash{}(key) % dropped_.size()], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
+}
+
+wire::Lsn Accounts::floor_of(wire::AccountView account) const {
+    const auto found = accounts_.find(account);
+    return found == accounts_.end() ? floor_of_new(account) : found->second->log.floor();
+}
+
+void Accounts::open_socket(Account& account) {
+    if (!account.endpoint.empty()) return;
+    account.socket = zmq::socket_t(context_, zmq::socket_type::xpub);
+    zmq::socket_t& socket = account.socket;
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, settings_.send_high_water_mark);
     socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
@@ -53,28 +91,29 @@ Accounts::Account& Accounts::open(const wire::AccountKey& key) {
     // A peer that has stopped reading no longer answers these, and is cut off; its SUB connects again by itself.
     socket.set(zmq::sockopt::heartbeat_ivl, kPeerHeartbeatMs);
     socket.set(zmq::sockopt::heartbeat_timeout, kPeerTimeoutMs);
-    socket.set(zmq::sockopt::zap_domain, "acct:" + key.to_text());
-    account->endpoint = run_dir_.endpoint(epoch_, ++opened_);
-    socket.bind(account->endpoint);
+    socket.set(zmq::sockopt::zap_domain, "acct:" + account.key.to_text());
+    account.endpoint = run_dir_.endpoint(epoch_, ++opened_);
+    socket.bind(account.endpoint);
     descriptors_.opened(kDescriptorsOfSocket);
+    ++endpoints_;
 
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = account.get();
+    event.data.ptr = &account;
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(zmq::sockopt::fd), &event) != 0)
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
-    Account& opened = *account;
-    accounts_.emplace(key, std::move(account));
-    touch(opened);
-    return opened;
+    touch(account);
 }
 
-void Accounts::close(Account& account) {
+void Accounts::close_socket(Account& account) {
+    if (account.endpoint.empty()) return;
     epoll_ctl(epoll_, EPOLL_CTL_DEL, account.socket.get(zmq::sockopt::fd), nullptr);
     std::erase(touched_, &account);
+    account.touched = false;
     account.socket.close();
     RunDir::remove(account.endpoint);
-    accounts_.erase(accounts_.find(account.key));
+    account.endpoint.clear();
+    --endpoints_;
 }
 
 void Accounts::touch(Account& account) {
@@ -89,27 +128,107 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
             wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
     if (sessions_.contains(request.nonce))
         return wire::ControlError{wire::ErrorCode::Malformed, "the nonce is in use", {}, "Choose 16 random bytes for each attach."};
-    auto found = accounts_.find(request.account);
-    const std::size_t needed = kDescriptorsOfSubscriber + (found == accounts_.end() ? kDescriptorsOfSocket : 0);
-    if (!descriptors_.has_room_for(needed))
+    const auto found = accounts_.find(request.account);
+    const bool is_open = found != accounts_.end() && !found->second->endpoint.empty();
+    if (!descriptors_.has_room_for(kDescriptorsOfSubscriber + (is_open ? 0 : kDescriptorsOfSocket)))
         return wire::ControlError{wire::ErrorCode::TooManyAttachments, "no file descriptors left for another subscriber",
                                   std::to_string(descriptors_.used()) + " of " + std::to_string(descriptors_.limit()) + " are in use.",
                                   "Raise the limit of fatwald's open files (LimitNOFILE, ulimit -n)."};
-    Account& account = found == accounts_.end() ? open(request.account) : *found->second;
+    Account& account = find_or_add(request.account.view());
+    open_socket(account);
     descriptors_.opened(kDescriptorsOfSubscriber);
-    sessions_.emplace(request.nonce, Session{&account, false, now});
+    sessions_.emplace(request.nonce, Session{&account, request.durable ? request.subscriber : std::string(), false, now});
     ++account.sessions;
-    return wire::Attached{epoch_, account.sequence, static_cast<std::uint32_t>(settings_.heartbeat_interval_ms), account.endpoint};
+    if (request.durable) {
+        const wire::Lsn processed = request.history == history_ ? request.cursor : 0;
+        if (!account.durable.contains(request.subscriber)) {
+            unstored_.insert(hold_of_durable(account.key, request.subscriber));
+            remember_durable(account, request.subscriber, processed != 0 ? processed : position_);
+        }
+        acknowledge(account, request.subscriber, processed, now);
+    }
+    return wire::Attached{epoch_, account.log.sequence(), static_cast<std::uint32_t>(settings_.heartbeat_interval_ms), history_,
+                          account.endpoint};
 }
 
-void Accounts::forget(std::map<wire::Nonce, Session>::iterator session) {
+void Accounts::forget(Sessions::iterator session) {
+    holds_.release(hold_of_session(session->first));
     --session->second.account->sessions;
     sessions_.erase(session);
 }
 
-void Accounts::detach(const wire::Nonce& nonce) {
+void Accounts::detach(const wire::Detach& request) {
+    const auto session = sessions_.find(request.nonce);
+    if (session == sessions_.end()) return;
+    Account& account = *session->second.account;
+    const std::string durable = session->second.durable;
+    forget(session);
+    if (!request.forget || durable.empty()) return;
+    left_.push_back({account.key, durable, 0});
+    drop_durable(account, durable);
+}
+
+Accounts::Durable& Accounts::remember_durable(Account& account, const std::string& name, wire::Lsn acknowledged) {
+    by_hold_.emplace(hold_of_durable(account.key, name), std::pair(&account, name));
+    return account.durable.try_emplace(name, Durable{acknowledged, false}).first->second;
+}
+
+void Accounts::drop_durable(Account& account, const std::string& name) {
+    const std::string hold = hold_of_durable(account.key, name);
+    holds_.release(hold);
+    by_hold_.erase(hold);
+    unstored_.erase(hold);
+    account.durable.erase(name);
+}
+
+void Accounts::acknowledge(const wire::Acknowledge& request, Clock::time_point now) {
+    const auto session = sessions_.find(request.nonce);
+    if (session == sessions_.end() || session->second.durable.empty()) return;
+    acknowledge(*session->second.account, session->second.durable, request.cursor, now);
+}
+
+void Accounts::acknowledge(Account& account, const std::string& name, wire::Lsn cursor, Clock::time_point now) {
+    const auto found = account.durable.find(name);
+    if (found == account.durable.end()) return;
+    Durable& durable = found->second;
+    const std::string hold = hold_of_durable(account.key, name);
+    if (cursor > durable.acknowledged) {
+        durable.acknowledged = cursor;
+        unstored_.insert(hold);
+    }
+    durable.holding = account.log.newest() >= durable.acknowledged;
+    if (durable.holding)
+        holds_.hold(hold, durable.acknowledged, now);
+    else
+        holds_.release(hold);
+}
+
+std::optional<DurableSubscriber> Accounts::give_up(const std::string& hold) {
+    holds_.release(hold);
+    const auto found = by_hold_.find(hold);
+    if (found == by_hold_.end()) return std::nullopt;
+    const auto [account, name] = found->second;
+    DurableSubscriber given_up{account->key, name, account->durable.at(name).acknowledged};
+    drop_durable(*account, name);
+    return given_up;
+}
+
+std::vector<DurableSubscriber> Accounts::take_acknowledged() {
+    std::vector<DurableSubscriber> taken;
+    for (const std::string& hold : unstored_) {
+        const auto& [account, name] = by_hold_.at(hold);
+        taken.push_back({account->key, name, account->durable.at(name).acknowledged});
+    }
+    unstored_.clear();
+    return taken;
+}
+
+std::vector<DurableSubscriber> Accounts::take_left() { return std::exchange(left_, {}); }
+
+std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) const {
     const auto session = sessions_.find(nonce);
-    if (session != sessions_.end()) forget(session);
+    if (session == sessions_.end()) return std::nullopt;
+    return Attachment{&session->second.account->key, &session->second.account->log, hold_of_session(nonce)};
 }
 
 void Accounts::hear(Clock::time_point now) {
@@ -138,56 +257,86 @@ void Accounts::hear(Account& account, Clock::time_point now) {
     }
 }
 
+zmq::message_t Accounts::header(wire::Topic topic, std::uint64_t sequence) const {
+    const auto bytes = wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_});
+    return {bytes.data(), bytes.size()};
+}
+
 void Accounts::send_marker(Account& account, const wire::Nonce& nonce) {
     const auto topic = wire::marker_topic(nonce);
     account.socket.send(zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
-    account.socket.send(header_of(wire::Topic::Marker, epoch_, account.sequence), zmq::send_flags::dontwait);
+    account.socket.send(header(wire::Topic::Marker, account.log.sequence()), zmq::send_flags::dontwait);
 }
 
-void Accounts::send_numbered(Account& account, zmq::message_t payload) {
+void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn) {
+    zmq::message_t kept;
+    kept.copy(payload);
+    const std::uint64_t sequence = account.log.append(std::move(kept), commit_lsn);
+    if (account.endpoint.empty()) return;
     bytes_ += payload.size();
-    account.socket.send(header_of(wire::Topic::Event, epoch_, ++account.sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    account.socket.send(header(wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
     account.socket.send(std::move(payload), zmq::send_flags::dontwait);
     touch(account);
 }
 
-void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas) {
-    for (std::uint16_t i = 0; i < frame.relation_count(); ++i) {
+void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
+                       Clock::time_point now) {
+    for (auto& [name, durable] : account.durable) {
+        if (durable.holding || frame.commit_lsn() < durable.acknowledged) continue;
+        durable.holding = true;
+        holds_.hold(hold_of_durable(account.key, name), frame.commit_lsn(), now);
+    }
+    // Who comes later asks for the schemas that it lacks.
+    for (std::uint16_t i = 0; !account.endpoint.empty() && i < frame.relation_count(); ++i) {
         const wire::SchemaId id = frame.relation(i);
         if (!account.described.insert(id).second) continue;
-        if (const std::string* schema = schemas.find(id)) send_numbered(account, zmq::message_t(schema->data(), schema->size()));
+        if (const std::string* schema = schemas.find(id))
+            send_numbered(account, zmq::message_t(schema->data(), schema->size()), frame.commit_lsn());
     }
     ++frames_;
-    send_numbered(account, std::move(payload));
+    send_numbered(account, std::move(payload), frame.commit_lsn());
 }
 
-void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas) {
-    if (frame.account().kind == wire::AccountKind::Everyone) {
-        for (auto& [key, account] : accounts_) {
-            zmq::message_t shared;
-            shared.copy(payload);
-            publish(*account, frame, std::move(shared), schemas);
-        }
+void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now) {
+    if (frame.account().kind != wire::AccountKind::Everyone) {
+        publish(find_or_add(frame.account()), frame, std::move(payload), schemas, now);
         return;
     }
-    const auto found = accounts_.find(frame.account());
-    if (found != accounts_.end()) publish(*found->second, frame, std::move(payload), schemas);
+    newest_for_everyone_ = frame.commit_lsn();
+    for (auto& [key, account] : accounts_) {
+        zmq::message_t shared;
+        shared.copy(payload);
+        publish(*account, frame, std::move(shared), schemas, now);
+    }
+}
+
+void Accounts::heartbeat() {
+    for (auto& [key, account] : accounts_) {
+        if (account->endpoint.empty()) continue;
+        account->socket.send(header(wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
+        touch(*account);
+    }
 }
 
 void Accounts::tick(Clock::time_point now) {
     descriptors_.recount();
+    heartbeat();
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const auto next = std::next(session);
         if (!session->second.connected && now - session->second.since >= kSessionGrace) forget(session);
         session = next;
     }
-    std::vector<Account*> idle;
-    for (auto& [key, account] : accounts_) {
-        account->socket.send(header_of(wire::Topic::Heartbeat, epoch_, account->sequence), zmq::send_flags::dontwait);
-        touch(*account);
-        if (account->sessions == 0) idle.push_back(account.get());
+    for (auto at = accounts_.begin(); at != accounts_.end();) {
+        Account& account = *at->second;
+        if (account.sessions == 0) close_socket(account);
+        if (!account.endpoint.empty() || !account.log.empty() || !account.durable.empty()) {
+            ++at;
+            continue;
+        }
+        wire::Lsn& dropped = dropped_of(account.key.view());
+        dropped = std::max(dropped, account.log.floor());
+        at = accounts_.erase(at);
     }
-    for (Account* account : idle) close(*account);
 }
 
 }  // namespace fatwal

@@ -1,10 +1,12 @@
-// The sockets of the accounts that somebody listens to: opened by the first attach, numbered, closed when the last subscriber has gone.
+// The accounts: their logs, their sockets (opened by the first attach, closed when the last subscriber has gone), their subscribers.
 // All of it belongs to one thread.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -13,9 +15,12 @@
 
 #include <zmq.hpp>
 
+#include "connection.h"
 #include "descriptors.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/frame.h"
+#include "ledger.h"
+#include "ring.h"
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
@@ -29,41 +34,78 @@ public:
     // A subscriber whose connection is gone, or never came, has this long to come (again) before it must attach anew.
     static constexpr std::chrono::seconds kSessionGrace{10};
 
-    Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, std::uint64_t epoch);
+    Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, Holds& holds);
     ~Accounts();
     Accounts(const Accounts&) = delete;
     Accounts& operator=(const Accounts&) = delete;
+
+    // A new run of the stream begins at `position`: all sockets are closed, all logs are empty. `durable` are the subscribers to wait for.
+    void begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position, const std::vector<DurableSubscriber>& durable);
+    // Closes all sockets, as the stream is interrupted; the logs stay.
+    void close_sockets();
 
     // Readable when a subscription came or went on some account's socket; then call hear().
     [[nodiscard]] int fd() const { return epoll_; }
     void hear(Clock::time_point now);
 
     std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, Clock::time_point now);
-    void detach(const wire::Nonce& nonce);
+    void detach(const wire::Detach& request);
+    void acknowledge(const wire::Acknowledge& request, Clock::time_point now);
+
+    struct Attachment {
+        const wire::AccountKey* account = nullptr;
+        AccountLog* log = nullptr;
+        std::string hold;  // the name of what this subscriber may hold while it catches up
+    };
+    // Nothing when the nonce is not attached.
+    [[nodiscard]] std::optional<Attachment> find(const wire::Nonce& nonce) const;
+
+    // The log of this account holds every transaction that commits at this position or later.
+    [[nodiscard]] wire::Lsn floor_of(wire::AccountView account) const;
 
     // Publishes the frame to its account, or for everyone to all, each behind the schemas that it needs and that were not published there.
-    void publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas);
+    void publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
+    // Every transaction that commits before `position` is published.
+    void advance(wire::Lsn position) { position_ = position; }
 
+    // Publishes the heartbeats: how far each account's stream is.
+    void heartbeat();
     // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that nobody listens to.
     void tick(Clock::time_point now);
 
-    [[nodiscard]] std::size_t size() const { return accounts_.size(); }
+    // Gives up whatever has this name in the holds: a durable subscriber, which it returns, or one that catches up.
+    std::optional<DurableSubscriber> give_up(const std::string& hold);
+    // The durable subscribers that acknowledged more since the last call; those that left.
+    std::vector<DurableSubscriber> take_acknowledged();
+    std::vector<DurableSubscriber> take_left();
+
+    [[nodiscard]] std::size_t attached() const { return endpoints_; }
     [[nodiscard]] std::size_t subscribers() const { return sessions_.size(); }
+    [[nodiscard]] std::size_t durable() const { return by_hold_.size(); }
+    [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
     [[nodiscard]] std::uint64_t frames() const { return frames_; }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
 private:
+    struct Durable {
+        wire::Lsn acknowledged = 0;
+        bool holding = false;
+        bool unstored = false;
+    };
     struct Account {
+        Account(wire::AccountKey name, Ring& ring, wire::Lsn floor) : key(std::move(name)), log(ring, floor) {}
         wire::AccountKey key;
-        zmq::socket_t socket;
-        std::string endpoint;
-        std::uint64_t sequence = 0;
+        AccountLog log;
         std::set<wire::SchemaId> described;
+        std::map<std::string, Durable> durable;
+        zmq::socket_t socket;
+        std::string endpoint;  // empty: no socket
         std::size_t sessions = 0;
         bool touched = false;  // used since hear(): libzmq may have swallowed the signal of a subscription
     };
     struct Session {
         Account* account = nullptr;
+        std::string durable;  // its name, if it is
         bool connected = false;
         Clock::time_point since;
     };
@@ -81,26 +123,46 @@ private:
         bool operator()(wire::AccountView a, const wire::AccountKey& b) const noexcept { return a == b.view(); }
         bool operator()(const wire::AccountKey& a, wire::AccountView b) const noexcept { return a.view() == b; }
     };
+    using Sessions = std::map<wire::Nonce, Session>;
 
-    Account& open(const wire::AccountKey& key);
-    void close(Account& account);
+    Account& find_or_add(wire::AccountView key);
+    [[nodiscard]] wire::Lsn& dropped_of(wire::AccountView key) { return dropped_[Hash{}(key) % dropped_.size()]; }
+    [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
+    void open_socket(Account& account);
+    void close_socket(Account& account);
     void touch(Account& account);
     void hear(Account& account, Clock::time_point now);
-    void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas);
-    void send_numbered(Account& account, zmq::message_t payload);
+    void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
+    void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
     void send_marker(Account& account, const wire::Nonce& nonce);
-    void forget(std::map<wire::Nonce, Session>::iterator session);
+    [[nodiscard]] zmq::message_t header(wire::Topic topic, std::uint64_t sequence) const;
+    void forget(Sessions::iterator session);
+    Durable& remember_durable(Account& account, const std::string& name, wire::Lsn acknowledged);
+    void acknowledge(Account& account, const std::string& name, wire::Lsn cursor, Clock::time_point now);
+    void drop_durable(Account& account, const std::string& name);
 
     zmq::context_t& context_;
     const Settings& settings_;
     const RunDir& run_dir_;
     Descriptors& descriptors_;
-    std::uint64_t epoch_;
+    Holds& holds_;
+    std::uint64_t epoch_ = 0;
+    wire::History history_;
+    wire::Lsn position_ = 0;
+    wire::Lsn begin_ = 0;
+    wire::Lsn newest_for_everyone_ = 0;
+    // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of those logs.
+    std::vector<wire::Lsn> dropped_;
     std::uint64_t opened_ = 0;
+    std::size_t endpoints_ = 0;
     int epoll_;
+    Ring ring_;
     std::unordered_map<wire::AccountKey, std::unique_ptr<Account>, Hash, Equal> accounts_;
-    std::map<wire::Nonce, Session> sessions_;
+    Sessions sessions_;
     std::vector<Account*> touched_;
+    std::map<std::string, std::pair<Account*, std::string>> by_hold_;  // durable subscribers by the names of their holds
+    std::set<std::string> unstored_;                                   // of those
+    std::vector<DurableSubscriber> left_;
     std::uint64_t frames_ = 0;
     std::uint64_t bytes_ = 0;
 };

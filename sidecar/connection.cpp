@@ -1,19 +1,25 @@
 #include "connection.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <system_error>
 
+#include "fatwal/wire/text_sink.h"
 #include "preflight.h"
 
 namespace fatwal {
 
 namespace {
 
-constexpr char kDefaultConnectTimeout[] = "10";
+constexpr std::chrono::seconds kConnectTimeout{10};
+constexpr char kStartingOrStopping[] = "57P03";
 
 // Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot is in another's use.
 bool passes(const std::string& state) {
@@ -30,66 +36,137 @@ std::string trimmed(std::string text) {
     return text;
 }
 
-Connection connect(const Settings& settings, bool replication) {
-    const std::array<const char*, 6> keywords = {
-        "connect_timeout", "fallback_application_name", "dbname", replication ? "replication" : nullptr, nullptr, nullptr};
-    const std::array<const char*, 6> values = {kDefaultConnectTimeout, "fatwald", settings.database.c_str(), "database", nullptr, nullptr};
-    return Connection(PQconnectdbParams(keywords.data(), values.data(), 1));
-}
-
 Failure with_slot_hint(Failure failure, PGresult* result) {
     if (field(result, PG_DIAG_SQLSTATE) == "53400" && failure.hint.empty())
         failure.hint = "Drop a slot that nobody needs, or ALTER SYSTEM SET max_replication_slots = …; then restart the server.";
     return failure;
 }
 
-Outcome attempt(const Settings& settings) {
-    Server server;
-    {
-        const Connection ordinary = connect(settings, false);
-        if (PQstatus(ordinary.get()) != CONNECTION_OK) {
-            Failure failure = failure_of("cannot connect to Postgres", ordinary.get());
-            failure.fatal = false;
-            return failure;
-        }
-        auto checked = preflight(ordinary.get(), settings);
-        if (auto* failure = std::get_if<Failure>(&checked)) return std::move(*failure);
-        server = std::get<Server>(checked);
+std::string value(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
+
+wire::Lsn lsn_of(const std::string& text) {
+    unsigned high = 0;
+    unsigned low = 0;
+    if (std::sscanf(text.c_str(), "%X/%X", &high, &low) != 2) return 0;
+    return wire::Lsn{high} << 32U | low;
+}
+
+Connection open(const Settings& settings, ConnectAs as, int stop, const char* what) {
+    Connection connection = connect(settings, as, stop);
+    if (PQstatus(connection.get()) == CONNECTION_OK) return connection;
+    Failure failure = failure_of(what, connection.get());
+    failure.fatal = false;
+    throw failure;
+}
+
+void create_slot(PGconn* connection, const Settings& settings) {
+    // A slot that follows a failover, where the server has such.
+    const char* options = PQserverVersion(connection) >= 170000 ? " (SNAPSHOT 'nothing', FAILOVER true)" : " NOEXPORT_SNAPSHOT";
+    const std::string create = "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal" + options;
+    const Result result(PQexec(connection, create.c_str()));
+    if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
+        throw with_slot_hint(failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()), result.get());
+}
+
+std::vector<DurableSubscriber> read_subscribers(PGconn* connection, const Settings& settings) {
+    const Result rows =
+        run(connection, "cannot read the durable subscribers",
+            "SELECT account_kind, account, subscriber, acknowledged FROM fatwal.subscriber WHERE slot = $1", {settings.slot});
+    std::vector<DurableSubscriber> subscribers;
+    for (int i = 0; i < PQntuples(rows.get()); ++i) {
+        DurableSubscriber subscriber;
+        if (std::string(PQgetvalue(rows.get(), i, 0)) != "0")
+            subscriber.account = wire::AccountKey::from_text(PQgetvalue(rows.get(), i, 1));
+        subscriber.name = PQgetvalue(rows.get(), i, 2);
+        subscriber.acknowledged = lsn_of(PQgetvalue(rows.get(), i, 3));
+        subscribers.push_back(std::move(subscriber));
     }
+    return subscribers;
+}
+
+// What is known of the stream only when the slot is ours: nobody else can move it any more.
+void read_position(PGconn* ordinary, const Settings& settings, Streaming& streaming) {
+    const Result slot =
+        run(ordinary, "cannot read the slot's position",
+            "SELECT confirmed_flush_lsn, pg_current_wal_insert_lsn() FROM pg_replication_slots WHERE slot_name = $1", {settings.slot});
+    if (PQntuples(slot.get()) != 1) throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
+    streaming.begin = lsn_of(value(slot, 0));
+    streaming.server_end = lsn_of(value(slot, 1));
+    streaming.subscribers = read_subscribers(ordinary, settings);
+}
+
+Streaming attempt(const Settings& settings, bool streamed_before, int stop) {
+    const Connection ordinary = open(settings, ConnectAs::Ordinary, stop, "cannot connect to Postgres");
+    const Server server = preflight(ordinary.get(), settings, streamed_before);
     Streaming streaming;
     streaming.sender_timeout = server.sender_timeout;
-    streaming.connection = connect(settings, true);
+    streaming.connection = open(settings, ConnectAs::Replication, stop, "cannot open a replication connection");
     PGconn* connection = streaming.connection.get();
-    if (PQstatus(connection) != CONNECTION_OK) {
-        Failure failure = failure_of("cannot open a replication connection", connection);
-        failure.fatal = false;
-        return failure;
-    }
-    streaming.server_version = PQserverVersion(connection);
+    const Result system = run(connection, "cannot identify the server", "IDENTIFY_SYSTEM");
+    streaming.history.system_identifier = std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
+    streaming.history.timeline = static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
     // Types that travel as text are written the same whatever the role's settings are.
-    for (const char* setting : {"SET datestyle = 'ISO, MDY'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3"}) {
-        const Result result(PQexec(connection, setting));
-        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK)
-            return failure_of("cannot prepare the replication connection", connection, result.get());
-    }
+    for (const char* setting : kTextSettings) (void)run(connection, "cannot prepare the replication connection", setting);
     if (!server.slot_exists) {
-        const std::string create = "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal NOEXPORT_SNAPSHOT";
-        const Result result(PQexec(connection, create.c_str()));
-        if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
-            return with_slot_hint(failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()), result.get());
+        create_slot(connection, settings);
+        streaming.slot_created = true;
     }
-    const std::string start = "START_REPLICATION SLOT " + quote_identifier(settings.slot) +
-                              " LOGICAL 0/0 (protocol_version '1', publication_names " + quote_literal(settings.publication) +
-                              ", frame_bytes '" + std::to_string(settings.frame_bytes) + "', messages '" +
-                              (settings.messages ? "true" : "false") + "')";
+    const std::string start = start_replication(settings, settings.slot, 0);
     const Result result(PQexec(connection, start.c_str()));
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH)
-        return failure_of("cannot start streaming slot \"" + settings.slot + "\"", connection, result.get());
-    if (PQsetnonblocking(connection, 1) != 0) return failure_of("cannot set the connection to non-blocking", connection);
+        throw failure_of("cannot start streaming slot \"" + settings.slot + "\"", connection, result.get());
+    if (PQsetnonblocking(connection, 1) != 0) throw failure_of("cannot set the connection to non-blocking", connection);
+    read_position(ordinary.get(), settings, streaming);
     return streaming;
 }
 
 }  // namespace
+
+Connection connect(const Settings& settings, ConnectAs as, int stop) {
+    const bool replication = as == ConnectAs::Replication;
+    const std::array<const char*, 5> keywords = {"fallback_application_name", "dbname", replication ? "replication" : nullptr, nullptr,
+                                                 nullptr};
+    const std::array<const char*, 5> values = {"fatwald", settings.database.c_str(), "database", nullptr, nullptr};
+    Connection connection(PQconnectStartParams(keywords.data(), values.data(), 1));
+    if (!connection) throw std::bad_alloc();
+    // The SQLSTATE of a refusal is to be had in no other way.
+    PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);
+    const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+    short events = POLLOUT;
+    while (PQstatus(connection.get()) != CONNECTION_BAD) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+        std::array<pollfd, 2> wait = {pollfd{PQsocket(connection.get()), events, 0}, pollfd{stop, POLLIN, 0}};
+        if (left <= 0 || poll(wait.data(), wait.size(), static_cast<int>(left)) < 0 || wait[1].revents != 0) break;
+        if (wait[0].revents == 0) continue;
+        const PostgresPollingStatusType status = PQconnectPoll(connection.get());
+        if (status == PGRES_POLLING_OK || status == PGRES_POLLING_FAILED) break;
+        events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
+    }
+    PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
+    return connection;
+}
+
+bool refused_for_now(PGconn* connection) { return std::strstr(PQerrorMessage(connection), kStartingOrStopping) != nullptr; }
+
+Result run(PGconn* connection, const std::string& what, const std::string& sql, const std::vector<std::string>& parameters) {
+    std::vector<const char*> values;
+    values.reserve(parameters.size());
+    for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
+    // Replication connections have the simple protocol only.
+    Result result(parameters.empty() ? PQexec(connection, sql.c_str())
+                                     : PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
+                                                    nullptr, nullptr, 0));
+    const ExecStatusType status = PQresultStatus(result.get());
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_COPY_OUT)
+        throw failure_of(what, connection, result.get());
+    return result;
+}
+
+std::string start_replication(const Settings& settings, const std::string& slot, wire::Lsn from) {
+    return "START_REPLICATION SLOT " + quote_identifier(slot) + " LOGICAL " + wire::lsn_text(from) +
+           " (protocol_version '1', publication_names " + quote_literal(settings.publication) + ", frame_bytes '" +
+           std::to_string(settings.frame_bytes) + "', messages '" + (settings.messages ? "true" : "false") + "')";
+}
 
 Failure failure_of(const std::string& what, PGconn* connection, PGresult* result) {
     const std::string state = field(result, PG_DIAG_SQLSTATE);
@@ -112,27 +189,33 @@ std::string quote_identifier(const std::string& text) {
     return quoted + "\"";
 }
 
-Connector::Connector(Settings settings) : settings_(std::move(settings)), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+Connector::Connector(const Settings& settings)
+    : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (event_ < 0 || stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
 Connector::~Connector() {
+    eventfd_write(stop_, 1);
     if (thread_.joinable()) thread_.join();
     close(event_);
+    close(stop_);
 }
 
-void Connector::start() {
-    thread_ = std::thread([this] {
-        outcome_ = attempt(settings_);
-        const std::uint64_t one = 1;
-        (void)!write(event_, &one, sizeof one);
+void Connector::start(bool streamed_before) {
+    thread_ = std::thread([this, streamed_before] {
+        try {
+            outcome_ = attempt(settings_, streamed_before, stop_);
+        } catch (Failure& failure) {
+            outcome_ = std::move(failure);
+        }
+        eventfd_write(event_, 1);
     });
 }
 
 Outcome Connector::take() {
     thread_.join();
-    std::uint64_t count = 0;
-    (void)!read(event_, &count, sizeof count);
+    eventfd_t count = 0;
+    eventfd_read(event_, &count);
     Outcome outcome = std::move(*outcome_);
     outcome_.reset();
     return outcome;

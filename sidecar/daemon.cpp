@@ -1,8 +1,10 @@
 #include "daemon.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 #include <system_error>
@@ -15,12 +17,17 @@ namespace fatwal {
 
 namespace {
 
-// Work in one turn of the loop, so that neither the stream nor the requests keep the other waiting.
+// Bounds of one turn of the loop, so that neither the stream nor the requests keep the other waiting.
 constexpr int kMessagesPerTurn = 256;
 constexpr int kRequestsPerTurn = 64;
 // A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to free it.
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
+constexpr std::chrono::seconds kHealthInterval{10};
+// Without a stream for longer the subscribers are sent away: another fatwald may have the slot by now.
+constexpr std::chrono::seconds kStreamGrace{5};
+constexpr std::chrono::milliseconds kLastLook{2000};
+constexpr char kSnapshotHold[] = "snapshot ";
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -42,35 +49,35 @@ zmq::context_t make_context(const Descriptors& descriptors) {
     return context;
 }
 
+Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}, std::string hint = {}) {
+    return {wire::ControlError{code, std::move(message), std::move(detail), std::move(hint)}, {}};
+}
+
+std::string hold_of_snapshot(Snapshots::Id id) { return kSnapshotHold + std::to_string(id); }
+
 }  // namespace
 
 Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
     : settings_(settings),
-      epoch_(microseconds_since_unix_epoch()),
       started_(Clock::now()),
       context_(make_context(descriptors_)),
-      accounts_(context_, settings, run_dir, descriptors_, epoch_),
-      control_(context_, zmq::socket_type::router),
+      accounts_(context_, settings, run_dir, descriptors_, ledger_.holds),
+      control_(context_, settings.control),
+      replays_(settings, accounts_, ledger_.holds),
+      snapshots_(settings),
       connector_(settings),
+      keeper_(settings),
       backoff_(std::random_device{}()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      lost_at_(started_),
       next_tick_(started_ + kTick),
-      next_confirm_(started_) {
+      next_confirm_(started_),
+      next_health_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    control_.set(zmq::sockopt::linger, 0);
-    control_.set(zmq::sockopt::router_mandatory, true);
-    control_.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
-    control_.bind(settings.control);
-    watch(control_.get(zmq::sockopt::fd), EPOLLIN);
-    watch(accounts_.fd(), EPOLLIN);
-    watch(connector_.fd(), EPOLLIN);
+    for (const int fd : {control_.fd(), accounts_.fd(), connector_.fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()}) watch(fd, EPOLLIN);
 }
 
-Daemon::~Daemon() {
-    control_.close();
-    RunDir::remove(settings_.control);
-    ::close(epoll_);
-}
+Daemon::~Daemon() { ::close(epoll_); }
 
 void Daemon::watch(int fd, std::uint32_t events) {
     epoll_event event{};
@@ -82,29 +89,32 @@ void Daemon::watch(int fd, std::uint32_t events) {
 std::optional<Failure> Daemon::run(int signals) {
     watch(signals, EPOLLIN);
     connect_at_ = started_;
-    spdlog::info("control endpoint {}, epoch {}", settings_.control, epoch_);
+    spdlog::info("control endpoint {}", settings_.control);
     for (;;) {
         const auto now = Clock::now();
         if (connect_at_ && now >= *connect_at_) {
             connect_at_.reset();
             connecting_ = true;
-            connector_.start();
+            connector_.start(epoch_ != 0);
         }
-        std::array<epoll_event, 8> events{};
+        std::array<epoll_event, 16> events{};
         const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_, connect_at_.value_or(next_tick_)});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
         const int count =
             epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
         more_ = false;
         for (int i = 0; i < count; ++i) {
-            const epoll_event& event = events[static_cast<std::size_t>(i)];
-            if (event.data.fd == signals) {
+            const int fd = events[static_cast<std::size_t>(i)].data.fd;
+            if (fd == signals) {
                 spdlog::info("stopping");
                 end_stream();
                 return std::nullopt;
             }
-            if (event.data.fd == connector_.fd() && connecting_)
+            if (fd == connector_.fd() && connecting_)
                 if (auto failure = connected()) return failure;
+            if (fd == keeper_.fd()) look_at_keeper();
+            if (fd == snapshots_.fd()) look_at_snapshots(Clock::now());
+            if (fd == replays_.fd()) look_at_replays(Clock::now());
         }
         if (stream_)
             if (auto failure = read_stream()) return failure;
@@ -122,20 +132,51 @@ std::optional<Failure> Daemon::connected() {
         lost(*failure);
         return std::nullopt;
     }
+    Streaming& streaming = std::get<Streaming>(outcome);
     backoff_.reset();
-    ledger_.restart();
-    stream_.emplace(std::move(std::get<Streaming>(outcome)));
+    sender_timeout_ = streaming.sender_timeout;
+    server_end_ = streaming.server_end;
+    server_goes_down_.reset();
+    const wire::Lsn position = ledger_.position();
+    // Whoever moved the slot on, or took the log away behind it, has made a gap that only new snapshots can close.
+    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ || streaming.begin > position ||
+        streaming.server_end < position)
+        begin_epoch(streaming);
+    else
+        ledger_.restart();
+    stream_.emplace(std::move(streaming.connection));
     stream_fd_ = stream_->fd();
     watch(stream_fd_, EPOLLIN);
-    spdlog::info("streaming slot {} of publication {}", settings_.slot, settings_.publication);
+    next_health_ = Clock::now();
+    spdlog::info("streaming slot {} of publication {} from {}, epoch {}", settings_.slot, settings_.publication,
+                 wire::lsn_text(streaming.begin), epoch_);
     confirm();
     return std::nullopt;
+}
+
+void Daemon::begin_epoch(const Streaming& streaming) {
+    if (epoch_ != 0)
+        spdlog::error("the slot does not go on where we stood ({}), it begins at {}: every subscriber behind that takes a new snapshot",
+                      wire::lsn_text(ledger_.position()), wire::lsn_text(streaming.begin));
+    else if (streaming.slot_created)
+        spdlog::info("slot {} was made", settings_.slot);
+    epoch_ = std::max(epoch_ + 1, microseconds_since_unix_epoch());
+    history_ = streaming.history;
+    replays_.clear();
+    snapshots_.clear();
+    waiting_snapshots_.clear();
+    waiting_attaches_.clear();
+    schemas_ = Schemas();
+    ledger_.begin(streaming.begin);
+    confirmed_ = streaming.begin;
+    accounts_.begin(epoch_, history_, streaming.begin, streaming.subscribers);
 }
 
 void Daemon::lost(const Failure& failure) {
     if (stream_) {
         epoll_ctl(epoll_, EPOLL_CTL_DEL, stream_fd_, nullptr);
         stream_.reset();
+        lost_at_ = Clock::now();
         ++reconnects_;
     }
     const auto delay = backoff_.next();
@@ -175,8 +216,9 @@ std::optional<Failure> Daemon::take(Received received) {
         if (!ledger_.admit(*frame)) return std::nullopt;
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
-        accounts_.publish(*frame, std::move(shared), schemas_);
+        accounts_.publish(*frame, std::move(shared), schemas_, Clock::now());
         ledger_.published(*frame);
+        accounts_.advance(ledger_.position());
         return std::nullopt;
     }
     if (const auto schema = wire::SchemaView::parse(message)) {
@@ -189,89 +231,242 @@ std::optional<Failure> Daemon::take(Received received) {
 
 void Daemon::take(const Keepalive& keepalive) {
     ledger_.keepalive(keepalive.wal_end);
-    if (keepalive.reply_requested) confirm();
+    accounts_.advance(ledger_.position());
+    if (!keepalive.reply_requested) return;
+    confirm();
+    // A server that shuts down asks once, and waits until all is confirmed.
+    asked_ = stream_ && confirmed_ < ledger_.received();
+    if (asked_ && !looking_) {
+        looking_ = true;
+        keeper_.look_what_is_seen();
+    }
 }
 
 void Daemon::confirm() {
     if (!stream_) return;
-    if (!stream_->confirm(ledger_.received(), ledger_.settled())) {
+    const wire::Lsn settled = ledger_.settle();
+    // Those that have all shall know it before: their cursors are not to fall behind what Postgres still holds.
+    if (settled > confirmed_) accounts_.heartbeat();
+    if (!stream_->confirm(ledger_.received(), settled)) {
         lost(stream_->failure());
         return;
     }
-    confirmed_ = ledger_.settled();
+    confirmed_ = settled;
     auto interval = std::chrono::milliseconds(settings_.confirm_interval_ms);
-    const auto timeout = stream_->streaming().sender_timeout;
-    if (timeout.count() > 0) interval = std::min(interval, timeout / 2);
+    if (sender_timeout_.count() > 0) interval = std::min(interval, sender_timeout_ / 2);
     next_confirm_ = Clock::now() + interval;
 }
 
 void Daemon::end_stream() {
+    store_acknowledged(0);
     if (!stream_) return;
+    const auto deadline = Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms);
+    // What was published last is seen by now, but we have not looked.
+    if (!ledger_.visibility.all_seen()) {
+        keeper_.look_what_is_seen();
+        const auto until = std::min(deadline, Clock::now() + kLastLook);
+        while (!ledger_.visibility.all_seen() && Clock::now() < until) {
+            pollfd wait = {keeper_.fd(), POLLIN, 0};
+            (void)poll(&wait, 1, 100);
+            look_at_keeper();
+        }
+    }
     confirm();
     if (!stream_) return;
-    stream_->finish(Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms));
+    stream_->finish(deadline);
     spdlog::info("confirmed {}", wire::lsn_text(confirmed_));
 }
 
 bool Daemon::answer_requests() {
     for (int i = 0; i < kRequestsPerTurn; ++i) {
-        zmq::message_t identity;
-        zmq::message_t request;
-        if (!control_.recv(identity, zmq::recv_flags::dontwait)) return false;
-        if (!identity.more()) continue;
-        if (!control_.recv(request, zmq::recv_flags::dontwait)) return false;
-        if (request.more()) {
-            // Not of the protocol: one part each. Read away what belongs to it.
-            for (zmq::message_t rest; control_.recv(rest, zmq::recv_flags::dontwait) && rest.more();) continue;
-            continue;
-        }
-        const wire::DecodedControl decoded = wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
-        wire::ControlMessage reply;
-        if (decoded.message)
-            reply = {decoded.message->request_id, answer(decoded.message->body, Clock::now())};
-        else if (decoded.error)
-            reply = *decoded.error;
-        else
-            continue;
-        const std::string bytes = wire::encode(reply);
-        try {
-            if (control_.send(identity, zmq::send_flags::sndmore | zmq::send_flags::dontwait))
-                control_.send(zmq::message_t(bytes.data(), bytes.size()), zmq::send_flags::dontwait);
-        } catch (const zmq::error_t& error) {
-            // The requester has gone, or does not read its replies: its own loss.
-            spdlog::debug("a reply was not delivered: {}", error.what());
-        }
+        auto request = control_.next();
+        if (!request) return false;
+        if (auto reply = answer(*request, Clock::now())) control_.send(request->requester, std::move(*reply));
     }
     return true;
 }
 
-wire::ControlBody Daemon::answer(const wire::ControlBody& request, Clock::time_point now) {
-    if (const auto* attach = std::get_if<wire::Attach>(&request)) {
-        auto answered = accounts_.attach(*attach, now);
-        if (auto* error = std::get_if<wire::ControlError>(&answered)) {
-            spdlog::warn("attach of {} refused: {} {}", attach->subscriber, error->message, error->detail);
-            return std::move(*error);
-        }
-        return std::get<wire::Attached>(std::move(answered));
+std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point now) {
+    const wire::ControlBody& body = request.body;
+    if (const auto* asked = std::get_if<wire::Attach>(&body)) return attach(*asked, request.requester, now);
+    if (const auto* detach = std::get_if<wire::Detach>(&body)) {
+        accounts_.detach(*detach);
+        if (auto left = accounts_.take_left(); !left.empty()) keeper_.store({}, std::move(left), 0);
+        return Reply{wire::Detached{}, {}};
     }
-    if (const auto* detach = std::get_if<wire::Detach>(&request)) {
-        accounts_.detach(detach->nonce);
-        return wire::Detached{};
-    }
-    if (const auto* describe = std::get_if<wire::Describe>(&request)) {
+    if (const auto* describe = std::get_if<wire::Describe>(&body)) {
         wire::Described described;
         for (const wire::SchemaId id : describe->schemas)
             if (const std::string* schema = schemas_.find(id)) described.schemas.push_back(*schema);
-        return described;
+        return Reply{std::move(described), {}};
     }
-    if (std::holds_alternative<wire::Status>(request)) return status();
-    if (std::holds_alternative<wire::Confirm>(request)) {
-        if (!stream_) return wire::ControlError{wire::ErrorCode::NotStreaming, "the slot is not being streamed", {}, {}};
+    if (const auto* replay = std::get_if<wire::Replay>(&body)) return replays_.answer(*replay, request.requester, standing(), now);
+    if (const auto* asked = std::get_if<wire::SnapshotRequest>(&body)) {
+        wire::SnapshotRequest copy = *asked;
+        return snapshot(copy, request.requester, now);
+    }
+    if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&body)) {
+        accounts_.acknowledge(*acknowledge, now);
+        if (asked_) confirm();
+        return std::nullopt;
+    }
+    if (std::holds_alternative<wire::Status>(body)) return Reply{status(), {}};
+    if (std::holds_alternative<wire::Confirm>(body)) {
+        if (!stream_) return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed");
         confirm();
-        return wire::Confirmed{confirmed_};
+        return Reply{wire::Confirmed{confirmed_}, {}};
     }
-    if (std::holds_alternative<wire::Ping>(request)) return wire::Pong{epoch_};
-    return wire::ControlError{wire::ErrorCode::UnknownType, "this is a reply, not a request", {}, {}};
+    if (std::holds_alternative<wire::Ping>(body)) return Reply{wire::Pong{epoch_}, {}};
+    return refuse(wire::ErrorCode::UnknownType, "this is a reply, not a request");
+}
+
+std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester& requester, Clock::time_point now) {
+    if (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace))
+        return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
+                      "Another fatwald may have it; else see the log of this one.");
+    const std::size_t durable_before = accounts_.durable();
+    auto answered = accounts_.attach(request, now);
+    if (auto* error = std::get_if<wire::ControlError>(&answered)) {
+        spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message, error->detail);
+        return Reply{std::move(*error), {}};
+    }
+    wire::Attached& attached = std::get<wire::Attached>(answered);
+    if (accounts_.durable() == durable_before) return Reply{std::move(attached), {}};
+    // A promise to wait for somebody outlives us: it is given when it is written down.
+    waiting_attaches_.emplace(++last_ticket_, WaitingAttach{requester, std::move(attached)});
+    store_acknowledged(last_ticket_);
+    return std::nullopt;
+}
+
+std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requester& requester, Clock::time_point now) {
+    const auto attachment = accounts_.find(request.nonce);
+    if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
+    if (request.snapshot == 0)
+        request.snapshot = snapshots_.find_or_begin(*attachment->account, std::min(attachment->log->floor(), confirmed_), now);
+    switch (snapshots_.state(request.snapshot, request.offset)) {
+        case Snapshots::State::Unknown: return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
+        case Snapshots::State::Failed: {
+            const Failure failure = snapshots_.failure(request.snapshot);
+            return refuse(wire::ErrorCode::SnapshotFailed, failure.message, failure.detail, failure.hint);
+        }
+        case Snapshots::State::Waiting: waiting_snapshots_[request.nonce] = {requester, request}; return std::nullopt;
+        case Snapshots::State::Readable: break;
+    }
+    constexpr std::uint32_t kLeastCredit = 64 * 1024;
+    constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
+    auto part = snapshots_.read(request.snapshot, request.offset, std::clamp(request.credit, kLeastCredit, kMostCredit), now);
+    if (!part) return refuse(wire::ErrorCode::SnapshotGone, "the snapshot cannot be read at this offset");
+    wire::SnapshotPart head = snapshots_.head(request.snapshot);
+    if (request.offset == 0) {
+        // Until it has caught up with the stream the log is kept for it.
+        ledger_.holds.hold(attachment->hold, head.cursor, now);
+    } else {
+        head.sees = {};
+        head.cursor = head.until = 0;
+    }
+    head.next_offset = part->next_offset;
+    head.end = part->end;
+    head.messages = static_cast<std::uint16_t>(part->messages.size());
+    return Reply{std::move(head), std::move(part->messages)};
+}
+
+void Daemon::look_at_snapshots(Clock::time_point now) {
+    for (const Snapshots::Taken& taken : snapshots_.progress()) {
+        // Nothing that commits before this is missing in it.
+        const wire::Lsn cursor = std::min(ledger_.position(), ledger_.visibility.oldest_unseen_by(taken.sees));
+        if (cursor < confirmed_ && cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
+            snapshots_.take_again(taken.id, now);
+            continue;
+        }
+        ledger_.holds.hold(hold_of_snapshot(taken.id), cursor, now);
+        snapshots_.set_cursor(taken.id, cursor);
+    }
+    ledger_.visibility.known_before(snapshots_.oldest_unknown());
+    auto waiting = std::exchange(waiting_snapshots_, {});
+    for (auto& [nonce, asked] : waiting)
+        if (auto reply = snapshot(asked.request, asked.requester, now)) control_.send(asked.requester, std::move(*reply));
+}
+
+void Daemon::look_at_replays(Clock::time_point now) {
+    for (auto& [requester, reply] : replays_.progress(standing(), now)) control_.send(requester, std::move(reply));
+}
+
+Replays::Standing Daemon::standing() const { return {epoch_, history_, confirmed_, std::max(server_end_, ledger_.position())}; }
+
+void Daemon::look_at_keeper() {
+    while (auto kept = keeper_.take()) {
+        if (const auto* seen = std::get_if<Seen>(&*kept)) {
+            looking_ = false;
+            ledger_.visibility.seen(seen->snapshot, snapshots_.newest_begun());
+            ledger_.visibility.known_before(snapshots_.oldest_unknown());
+            if (asked_) confirm();
+        } else if (const auto* stored = std::get_if<Stored>(&*kept)) {
+            const auto waiting = waiting_attaches_.find(stored->ticket);
+            if (waiting == waiting_attaches_.end()) continue;
+            control_.send(waiting->second.requester, {std::move(waiting->second.attached), {}});
+            waiting_attaches_.erase(waiting);
+        } else if (const auto* health = std::get_if<SlotHealth>(&*kept)) {
+            look_at(*health);
+        } else {
+            look_at(std::get<KeeperFailed>(*kept));
+        }
+    }
+}
+
+void Daemon::look_at(const SlotHealth& health) {
+    if (!stream_) return;
+    if (!health.slot || health.slot->wal_status == "lost") {
+        lost({"slot \"" + settings_.slot + "\" is " + (health.slot ? "lost" : "missing"), {}, {}, false});
+        return;
+    }
+    const SlotHealth::Slot& slot = *health.slot;
+    if (slot.wal_status != wal_status_ && slot.wal_status == "unreserved")
+        spdlog::warn("the server may take away WAL that slot {} needs: raise max_slot_wal_keep_size, or see who holds it (fatwal check)",
+                     settings_.slot);
+    wal_status_ = slot.wal_status;
+    safe_wal_size_ = slot.safe_wal_size.value_or(-1);
+    retained_bytes_ = slot.retained_bytes;
+}
+
+void Daemon::look_at(const KeeperFailed& failed) {
+    looking_ = false;
+    if (const auto waiting = waiting_attaches_.find(failed.ticket); waiting != waiting_attaches_.end()) {
+        control_.send(waiting->second.requester, refuse(wire::ErrorCode::Internal, "the durable subscriber could not be written down",
+                                                        failed.failure.detail, failed.failure.hint));
+        waiting_attaches_.erase(waiting);
+    }
+    if (!failed.server_goes_down || !stream_) {
+        if (stream_) spdlog::warn("{}", failed.failure.text());
+        return;
+    }
+    // It takes no more connections, so no snapshot will be taken before it has started again; then all is seen.
+    if (!server_goes_down_) {
+        spdlog::info("the server is going down");
+        server_goes_down_ = Clock::now();
+    }
+    ledger_.visibility.seen_all();
+    confirm();
+}
+
+void Daemon::store_acknowledged(std::uint64_t ticket) {
+    auto acknowledged = accounts_.take_acknowledged();
+    if (!acknowledged.empty()) keeper_.store(std::move(acknowledged), {}, ticket);
+}
+
+void Daemon::give_up_those_beyond_retention(Clock::time_point now) {
+    std::vector<DurableSubscriber> removed;
+    const auto since = now - std::chrono::seconds(settings_.retention_s);
+    for (const std::string& hold : ledger_.holds.beyond(static_cast<std::uint64_t>(settings_.retention_bytes), ledger_.position(), since)) {
+        const wire::Lsn from = ledger_.holds.of(hold);
+        auto durable = accounts_.give_up(hold);
+        if (durable) {
+            spdlog::warn("{} is given up: it holds the log from {}, beyond the retention; it will be told to take a snapshot", hold,
+                         wire::lsn_text(from));
+            ++given_up_;
+            removed.push_back(std::move(*durable));
+        }
+    }
+    if (!removed.empty()) keeper_.store({}, std::move(removed), 0);
 }
 
 wire::StatusReply Daemon::status() const {
@@ -282,13 +477,24 @@ wire::StatusReply Daemon::status() const {
              {"publication", settings_.publication},
              {"epoch", std::to_string(epoch_)},
              {"received_lsn", wire::lsn_text(ledger_.received())},
+             {"published_lsn", wire::lsn_text(ledger_.position())},
              {"settled_lsn", wire::lsn_text(ledger_.settled())},
              {"confirmed_lsn", wire::lsn_text(confirmed_)},
-             {"accounts", std::to_string(accounts_.size())},
+             {"wal_status", wal_status_},
+             {"safe_wal_bytes", std::to_string(safe_wal_size_)},
+             {"retained_wal_bytes", std::to_string(retained_bytes_)},
+             {"accounts", std::to_string(accounts_.attached())},
              {"subscribers", std::to_string(accounts_.subscribers())},
+             {"durable_subscribers", std::to_string(accounts_.durable())},
+             {"holds", std::to_string(ledger_.holds.size())},
+             {"given_up", std::to_string(given_up_)},
              {"schemas", std::to_string(schemas_.size())},
              {"published_frames", std::to_string(accounts_.frames())},
              {"published_bytes", std::to_string(accounts_.bytes())},
+             {"replay_bytes", std::to_string(accounts_.ring_bytes())},
+             {"replayed_messages", std::to_string(replays_.replayed())},
+             {"rereads", std::to_string(replays_.rereads())},
+             {"snapshot_queries", std::to_string(snapshots_.queries())},
              {"reconnects", std::to_string(reconnects_)},
              {"descriptors_used", std::to_string(descriptors_.used())},
              {"descriptors_limit", std::to_string(descriptors_.limit())},
@@ -300,6 +506,30 @@ void Daemon::tick(Clock::time_point now) {
     if (now < next_tick_) return;
     next_tick_ = now + std::min<Clock::duration>(kTick, std::chrono::milliseconds(settings_.heartbeat_interval_ms));
     accounts_.tick(now);
+    replays_.tick();
+    for (const Snapshots::Id id : snapshots_.tick(now)) ledger_.holds.release(hold_of_snapshot(id));
+    give_up_those_beyond_retention(now);
+    if (!stream_) {
+        if (accounts_.subscribers() > 0 && now - lost_at_ >= kStreamGrace) {
+            spdlog::warn("no stream: the subscribers are sent away, to another fatwald or to wait");
+            accounts_.close_sockets();
+        }
+        return;
+    }
+    store_acknowledged(0);
+    if (!looking_ && !ledger_.visibility.all_seen()) {
+        looking_ = true;
+        keeper_.look_what_is_seen();
+    }
+    if (now >= next_health_) {
+        next_health_ = now + kHealthInterval;
+        keeper_.look_at_slot();
+    }
+    if (server_goes_down_ && now - *server_goes_down_ >= std::chrono::milliseconds(settings_.shutdown_drain_ms))
+        lost({"the server goes down and is not kept waiting any longer",
+              "Subscribers have not acknowledged all; the slot keeps it for them.",
+              {},
+              false});
 }
 
 }  // namespace fatwal

@@ -1,6 +1,8 @@
-// fatwald's one thread: the replication stream in, the account sockets out, control requests answered.
+// fatwald's one thread: the replication stream in, the account sockets out, control requests answered. What blocks has threads of its own:
+// connecting, housekeeping, snapshots, reading the slot again.
 #pragma once
 
+#include <map>
 #include <optional>
 
 #include <zmq.hpp>
@@ -8,11 +10,14 @@
 #include "accounts.h"
 #include "backoff.h"
 #include "connection.h"
-#include "fatwal/wire/control.h"
+#include "control.h"
+#include "keeper.h"
 #include "ledger.h"
+#include "replays.h"
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
+#include "snapshots.h"
 #include "stream.h"
 
 namespace fatwal {
@@ -30,10 +35,10 @@ public:
 
 private:
     void watch(int fd, std::uint32_t events);
-    void wait(Clock::time_point now);
 
     // Connecting.
     std::optional<Failure> connected();
+    void begin_epoch(const Streaming& streaming);
     void lost(const Failure& failure);
 
     // The stream. Each gives a failure that ends the daemon.
@@ -43,34 +48,72 @@ private:
     void confirm();
     void end_stream();
 
-    // Control.
+    // Control. Nothing: the reply comes later, or never.
     bool answer_requests();
-    wire::ControlBody answer(const wire::ControlBody& request, Clock::time_point now);
+    std::optional<Reply> answer(const Request& request, Clock::time_point now);
+    std::optional<Reply> attach(const wire::Attach& request, const Requester& requester, Clock::time_point now);
+    std::optional<Reply> snapshot(wire::SnapshotRequest& request, const Requester& requester, Clock::time_point now);
+    void look_at_snapshots(Clock::time_point now);
+    void look_at_replays(Clock::time_point now);
     wire::StatusReply status() const;
 
+    // Housekeeping.
+    void look_at_keeper();
+    void look_at(const SlotHealth& health);
+    void look_at(const KeeperFailed& failed);
+    void store_acknowledged(std::uint64_t ticket);
+    void give_up_those_beyond_retention(Clock::time_point now);
     void tick(Clock::time_point now);
+    [[nodiscard]] Replays::Standing standing() const;
 
     const Settings& settings_;
-    std::uint64_t epoch_;
+    std::uint64_t epoch_ = 0;
     Clock::time_point started_;
     Descriptors descriptors_;
     zmq::context_t context_;
-    Accounts accounts_;
-    zmq::socket_t control_;
-    Connector connector_;
-    Backoff backoff_;
     Ledger ledger_;
+    Accounts accounts_;
+    Control control_;
+    Replays replays_;
+    Snapshots snapshots_;
+    Connector connector_;
+    Keeper keeper_;
+    Backoff backoff_;
     Schemas schemas_;
     std::optional<Stream> stream_;
     int stream_fd_ = -1;
+    std::chrono::milliseconds sender_timeout_{0};
+    wire::History history_;
+    wire::Lsn server_end_ = 0;
     int epoll_;
     bool connecting_ = false;
     bool more_ = false;  // something was left unread for the next turn
     std::optional<Clock::time_point> connect_at_;
+    Clock::time_point lost_at_;
     Clock::time_point next_tick_;
     Clock::time_point next_confirm_;
+    Clock::time_point next_health_;
     wire::Lsn confirmed_ = 0;
+
+    struct WaitingSnapshot {
+        Requester requester;
+        wire::SnapshotRequest request;
+    };
+    std::map<wire::Nonce, WaitingSnapshot> waiting_snapshots_;
+    struct WaitingAttach {
+        Requester requester;
+        wire::Attached attached;
+    };
+    std::map<std::uint64_t, WaitingAttach> waiting_attaches_;  // by the ticket of their writing down
+    std::uint64_t last_ticket_ = 0;
+    bool looking_ = false;  // the keeper was asked what is seen
+    bool asked_ = false;    // the server waits for a confirmation
+    std::optional<Clock::time_point> server_goes_down_;
+    std::string wal_status_;
+    std::int64_t safe_wal_size_ = -1;
+    std::int64_t retained_bytes_ = 0;
     std::uint64_t reconnects_ = 0;
+    std::uint64_t given_up_ = 0;
 };
 
 }  // namespace fatwal

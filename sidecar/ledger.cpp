@@ -4,12 +4,76 @@
 
 namespace fatwal {
 
+void Visibility::published(std::uint32_t xid, wire::Lsn commit_lsn) {
+    if (xid != 0) unseen_.push_back({xid, commit_lsn});
+}
+
+void Visibility::seen(const wire::TransactionSnapshot& snapshot, std::uint64_t newest_begun) {
+    std::erase_if(unseen_, [&](const Transaction& transaction) {
+        if (!snapshot.sees(transaction.xid)) return false;
+        seen_.push_back({transaction, newest_begun});
+        return true;
+    });
+}
+
+void Visibility::known_before(std::uint64_t number) {
+    std::erase_if(seen_, [&](const Seen& seen) { return seen.newest_begun < number; });
+}
+
+void Visibility::seen_all() {
+    unseen_.clear();
+    seen_.clear();
+}
+
+wire::Lsn Visibility::oldest_unseen_by(const wire::TransactionSnapshot& snapshot) const {
+    wire::Lsn oldest = kNoLsn;
+    for (const Transaction& transaction : unseen_)
+        if (!snapshot.sees(transaction.xid)) oldest = std::min(oldest, transaction.commit_lsn);
+    for (const Seen& seen : seen_)
+        if (!snapshot.sees(seen.transaction.xid)) oldest = std::min(oldest, seen.transaction.commit_lsn);
+    return oldest;
+}
+
+void Holds::hold(const std::string& name, wire::Lsn from, Time now) {
+    const auto [at, is_new] = holds_.try_emplace(name, Hold{from, now});
+    if (is_new || at->second.from == from) return;
+    at->second = {from, now};
+}
+
+wire::Lsn Holds::oldest() const {
+    wire::Lsn oldest = kNoLsn;
+    for (const auto& [name, hold] : holds_) oldest = std::min(oldest, hold.from);
+    return oldest;
+}
+
+wire::Lsn Holds::of(const std::string& name) const {
+    const auto found = holds_.find(name);
+    return found == holds_.end() ? kNoLsn : found->second.from;
+}
+
+std::vector<std::string> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time since) const {
+    std::vector<std::string> names;
+    for (const auto& [name, hold] : holds_)
+        if (hold.since < since || (position > hold.from && position - hold.from > bytes)) names.push_back(name);
+    return names;
+}
+
+void Ledger::begin(wire::Lsn position) {
+    restart();
+    position_ = settled_ = received_ = position;
+    transaction_ = 0;
+    transaction_done_ = true;
+    published_of_transaction_ = 0;
+    visibility.seen_all();
+    holds.clear();
+}
+
 bool Ledger::admit(const wire::FrameView& frame) {
     const wire::Lsn commit = frame.commit_lsn();
     received_ = std::max(received_, commit);
     in_transaction_ = !frame.has(wire::kLastOfTransaction);
     if (commit < transaction_ || (commit == transaction_ && transaction_done_)) {
-        // A whole transaction of before: it is settled already, but its end is news to nobody.
+        // A whole transaction of before: it is published already, but its end is news to nobody.
         return false;
     }
     if (commit != transaction_) {
@@ -25,13 +89,16 @@ void Ledger::published(const wire::FrameView& frame) {
     ++published_of_transaction_;
     if (!frame.has(wire::kLastOfTransaction)) return;
     transaction_done_ = true;
-    settled_ = std::max(settled_, frame.end_lsn());
+    position_ = std::max(position_, frame.end_lsn());
     received_ = std::max(received_, frame.end_lsn());
+    visibility.published(frame.xid(), frame.commit_lsn());
 }
 
 void Ledger::keepalive(wire::Lsn wal_end) {
     received_ = std::max(received_, wal_end);
-    if (!in_transaction_) settled_ = std::max(settled_, wal_end);
+    if (!in_transaction_) position_ = std::max(position_, wal_end);
 }
+
+wire::Lsn Ledger::settle() { return settled_ = std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()})); }
 
 }  // namespace fatwal

@@ -1,14 +1,91 @@
-// What was received from the slot, what is settled, what may be confirmed. No I/O: events in, answers out.
+// What was received from the slot, what was published, seen and acknowledged, and so what may be confirmed. No I/O: events in, answers out.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "fatwal/wire/frame.h"
+#include "fatwal/wire/transaction_snapshot.h"
 
 namespace fatwal {
 
+inline constexpr wire::Lsn kNoLsn = std::numeric_limits<wire::Lsn>::max();
+
+// The transactions that were published and that a new snapshot of the database may not see yet. A commit is decoded when its record is
+// flushed; others see it only after that, and under synchronous replication perhaps long after. Whoever takes a snapshot in between needs
+// the transaction from the log, so it is not settled before all see it.
+class Visibility {
+public:
+    // The last frame of a transaction was published.
+    void published(std::uint32_t xid, wire::Lsn commit_lsn);
+    // A snapshot that was taken now: what it sees, all later ones see. Other snapshots up to the one numbered `newest_begun` may have been
+    // taken before it and not be known yet.
+    void seen(const wire::TransactionSnapshot& snapshot, std::uint64_t newest_begun);
+    // All snapshots before the one of this number are known.
+    void known_before(std::uint64_t number);
+    // No snapshot will ever be taken that does not see all: the server is going down, or another's stream begins.
+    void seen_all();
+
+    [[nodiscard]] bool all_seen() const { return unseen_.empty(); }
+    // Where the oldest of them commits; kNoLsn when there is none.
+    [[nodiscard]] wire::Lsn oldest() const { return unseen_.empty() ? kNoLsn : unseen_.front().commit_lsn; }
+    // Where the oldest commits that this snapshot does not see, also of those that a newer one has seen.
+    [[nodiscard]] wire::Lsn oldest_unseen_by(const wire::TransactionSnapshot& snapshot) const;
+
+private:
+    struct Transaction {
+        std::uint32_t xid;
+        wire::Lsn commit_lsn;
+    };
+    struct Seen {
+        Transaction transaction;
+        std::uint64_t newest_begun;
+    };
+    std::deque<Transaction> unseen_;  // in commit order
+    std::deque<Seen> seen_;           // that a snapshot which is not known yet may not see
+};
+
+// Who needs the log from which position on: durable subscribers and snapshots, by a name that the caller chooses.
+class Holds {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    // Moves the hold, or makes it. `now` counts for its age if it is made or moved.
+    void hold(const std::string& name, wire::Lsn from, Time now);
+    void release(const std::string& name) { holds_.erase(name); }
+    void clear() { holds_.clear(); }
+
+    // kNoLsn when nothing is held.
+    [[nodiscard]] wire::Lsn oldest() const;
+    [[nodiscard]] wire::Lsn of(const std::string& name) const;
+    // Those that are older than `since` or hold more than `bytes` before `position`.
+    [[nodiscard]] std::vector<std::string> beyond(std::uint64_t bytes, wire::Lsn position, Time since) const;
+    [[nodiscard]] std::size_t size() const { return holds_.size(); }
+
+private:
+    struct Hold {
+        wire::Lsn from;
+        Time since;
+    };
+    std::map<std::string, Hold> holds_;
+};
+
 class Ledger {
 public:
+    // The stream begins at `position`: another's work, a new slot, or the first connection. Nothing before it will come.
+    void begin(wire::Lsn position);
+
+    // The connection is lost: what comes next begins at or before the last confirmed position.
+    void restart() {
+        frames_of_transaction_ = 0;
+        in_transaction_ = false;
+    }
+
     // Takes the next frame of the stream. False when it was published before the connection was lost and must not be published again:
     // the server begins again at the confirmed position, and the plugin cuts a transaction into the same frames each time.
     [[nodiscard]] bool admit(const wire::FrameView& frame);
@@ -19,19 +96,21 @@ public:
     // All up to here was sent by the server.
     void keepalive(wire::Lsn wal_end);
 
-    // The connection is lost: what comes next begins at or before the last confirmed position.
-    void restart() {
-        frames_of_transaction_ = 0;
-        in_transaction_ = false;
-    }
-
-    // The position before which nothing is unsettled; 0 before anything is known.
-    [[nodiscard]] wire::Lsn settled() const { return settled_; }
+    // Every transaction that commits before it was published.
+    [[nodiscard]] wire::Lsn position() const { return position_; }
     [[nodiscard]] wire::Lsn received() const { return received_; }
     // Whether a transaction is received in part.
     [[nodiscard]] bool in_transaction() const { return in_transaction_; }
 
+    // What may be confirmed: all before it was published, is seen by every later snapshot, and was acknowledged. Never goes back.
+    [[nodiscard]] wire::Lsn settle();
+    [[nodiscard]] wire::Lsn settled() const { return settled_; }
+
+    Visibility visibility;
+    Holds holds;
+
 private:
+    wire::Lsn position_ = 0;
     wire::Lsn settled_ = 0;
     wire::Lsn received_ = 0;
     wire::Lsn transaction_ = 0;  // commit LSN of the newest transaction seen

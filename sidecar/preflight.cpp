@@ -7,14 +7,8 @@ namespace fatwal {
 
 namespace {
 
-// Runs one query; throws the Failure, which preflight() catches.
 Result query(PGconn* connection, const std::string& sql, const std::vector<std::string>& parameters = {}) {
-    std::vector<const char*> values;
-    values.reserve(parameters.size());
-    for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-    Result result(PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0));
-    if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) throw failure_of("a check of the server failed", connection, result.get());
-    return result;
+    return run(connection, "a check of the server failed", sql, parameters);
 }
 
 std::string value(const Result& result, int row = 0, int column = 0) { return PQgetvalue(result.get(), row, column); }
@@ -59,8 +53,17 @@ void check_database(PGconn* connection) {
 void check_role(PGconn* connection) {
     const Result role =
         query(connection, "SELECT rolreplication OR rolsuper, quote_ident(current_user) FROM pg_roles WHERE rolname = current_user");
-    if (value(role) == "t") return;
-    throw Failure{"the role may not replicate", "Role " + value(role, 0, 1) + ".", "ALTER ROLE " + value(role, 0, 1) + " REPLICATION;"};
+    const std::string name = value(role, 0, 1);
+    if (value(role) != "t") throw Failure{"the role may not replicate", "Role " + name + ".", "ALTER ROLE " + name + " REPLICATION;"};
+    const Result writes =
+        query(connection,
+              "SELECT has_schema_privilege('fatwal', 'USAGE') AND has_table_privilege('fatwal.subscriber', 'SELECT') AND "
+              "has_table_privilege('fatwal.subscriber', 'INSERT') AND has_table_privilege('fatwal.subscriber', 'UPDATE') AND "
+              "has_table_privilege('fatwal.subscriber', 'DELETE')");
+    if (value(writes) != "t")
+        throw Failure{"the role may not write down durable subscribers", "Role " + name + ".",
+                      "GRANT USAGE ON SCHEMA fatwal TO " + name + "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber TO " + name +
+                          "; (and, for snapshots, SELECT on the published tables)"};
 }
 
 void check_publications(PGconn* connection, const Settings& settings) {
@@ -87,45 +90,57 @@ void check_publications(PGconn* connection, const Settings& settings) {
         "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + ";"};
 }
 
-bool check_slot(PGconn* connection, const Settings& settings) {
+constexpr char kResyncHint[] =
+    " Or start fatwald with --on-lost-slot=resync: it does both, and tells every subscriber to take a new snapshot.";
+
+// Whether there is a slot to stream; if not, one is to be made.
+bool check_slot(PGconn* connection, const Settings& settings, bool streamed_before) {
     const Result slot = query(
         connection, "SELECT plugin, database, wal_status, database = current_database() FROM pg_replication_slots WHERE slot_name = $1",
         {settings.slot});
-    if (PQntuples(slot.get()) == 0) return false;
+    const bool resync = settings.on_lost_slot == "resync";
+    const std::string name = "slot \"" + settings.slot + "\"";
+    if (PQntuples(slot.get()) == 0) {
+        const Result waiting = query(connection, "SELECT count(*) FROM fatwal.subscriber WHERE slot = $1", {settings.slot});
+        if ((value(waiting) == "0" && !streamed_before) || resync) return false;
+        throw Failure{
+            name + " is missing",
+            "It was streamed before" + (value(waiting) == "0" ? "." : ": " + value(waiting) + " durable subscribers wait for it."),
+            "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " + quote_literal(settings.slot) +
+                "; then start fatwald again." + kResyncHint};
+    }
     const std::string drop = "SELECT pg_drop_replication_slot(" + quote_literal(settings.slot) + ");";
     if (value(slot) != "fatwal")
-        throw Failure{"slot \"" + settings.slot + "\" is not of the output plugin fatwal",
+        throw Failure{name + " is not of the output plugin fatwal",
                       "Its plugin is " + (value(slot).empty() ? "none (physical)" : value(slot)) + ".",
                       "Choose another name with --slot, or, if nobody needs it: " + drop};
     if (value(slot, 0, 3) != "t")
-        throw Failure{"slot \"" + settings.slot + "\" belongs to another database", "Database " + value(slot, 0, 1) + ".",
-                      "Choose another name with --slot."};
-    if (value(slot, 0, 2) == "lost")
-        throw Failure{
-            "slot \"" + settings.slot + "\" is lost: the server removed WAL that it needed",
-            "Changes since its last confirmed position cannot be streamed any more.",
-            drop + " then start fatwald again, and have every subscriber take a new snapshot. Raise max_slot_wal_keep_size to keep more."};
-    return true;
+        throw Failure{name + " belongs to another database", "Database " + value(slot, 0, 1) + ".", "Choose another name with --slot."};
+    if (value(slot, 0, 2) != "lost") return true;
+    if (resync) {
+        (void)query(connection, "SELECT pg_drop_replication_slot($1)", {settings.slot});
+        return false;
+    }
+    throw Failure{name + " is lost: the server removed WAL that it needed",
+                  "Changes since its last confirmed position cannot be streamed any more.",
+                  drop + " DELETE FROM fatwal.subscriber WHERE slot = " + quote_literal(settings.slot) +
+                      "; then start fatwald again. Raise max_slot_wal_keep_size to keep more." + kResyncHint};
 }
 
 }  // namespace
 
-std::variant<Server, Failure> preflight(PGconn* connection, const Settings& settings) {
-    try {
-        Server server;
-        check_version(connection);
-        check_wal_level(connection);
-        check_plugin_allowed(connection);
-        check_database(connection);
-        check_role(connection);
-        check_publications(connection, settings);
-        server.slot_exists = check_slot(connection, settings);
-        server.sender_timeout = std::chrono::milliseconds(
-            std::stoll(value(query(connection, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"))));
-        return server;
-    } catch (Failure& failure) {
-        return std::move(failure);
-    }
+Server preflight(PGconn* connection, const Settings& settings, bool streamed_before) {
+    Server server;
+    check_version(connection);
+    check_wal_level(connection);
+    check_plugin_allowed(connection);
+    check_database(connection);
+    check_role(connection);
+    check_publications(connection, settings);
+    server.slot_exists = check_slot(connection, settings, streamed_before);
+    server.sender_timeout = std::chrono::milliseconds(
+        std::stoll(value(query(connection, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"))));
+    return server;
 }
 
 }  // namespace fatwal

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 
+#include <filesystem>
 #include <map>
 
 namespace fatwal {
@@ -88,6 +89,24 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     options.add("frame_bytes", settings.frame_bytes, "size at which an account's part of a transaction is split")
         ->check(CLI::Range(1024, 16'777'216));
     options.add("messages", settings.messages, "whether logical messages are streamed");
+    constexpr std::int64_t kMost = std::int64_t{1} << 50;
+    options.add("replay_bytes", settings.replay_bytes, "published messages kept for replay, in all")
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    options.add("replay_account_bytes", settings.replay_account_bytes, "the same for one account")
+        ->check(CLI::Range(std::int64_t{0}, kMost));
+    options.add("retention_bytes", settings.retention_bytes, "WAL that a subscriber may hold before it is given up")
+        ->check(CLI::Range(std::int64_t{1}, kMost));
+    options.add("retention_s", settings.retention_s, "seconds for which a subscriber may hold WAL without progress")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{31'536'000}));
+    options.add("snapshot_concurrency", settings.snapshot_concurrency, "snapshots read from the database at a time")
+        ->check(CLI::Range(1, 64));
+    options.add("snapshot_reuse_ms", settings.snapshot_reuse_ms, "for which a snapshot serves others of its account")
+        ->check(CLI::Range(0, 600'000));
+    options.add("reread_concurrency", settings.reread_concurrency, "subscribers at a time that are served from the slot again")
+        ->check(CLI::Range(0, 16));
+    options.add("spool_dir", settings.spool_dir, "folder where snapshots wait for their readers; default the system's for temporary files");
+    options.add("on_lost_slot", settings.on_lost_slot, "what to do when the slot is lost or missing: stop, or resync every subscriber")
+        ->check(CLI::IsMember({"stop", "resync"}));
 
     try {
         app.parse(argc, argv);
@@ -104,6 +123,7 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     if (settings.database.empty())
         return Failure{"no database is given", {}, "Give --database 'host=… dbname=… user=…', or FATWAL_DATABASE."};
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
+    if (settings.spool_dir.empty()) settings.spool_dir = std::filesystem::temp_directory_path();
     return settings;
 }
 

@@ -23,6 +23,15 @@ struct Settings {
     int shutdown_drain_ms = 5000;
     int frame_bytes = 65'536;
     bool messages = true;
+    std::int64_t replay_bytes = 67'108'864;          // kept for replay, in all
+    std::int64_t replay_account_bytes = 16'777'216;  // the same for one account
+    std::int64_t retention_bytes = 10'737'418'240;   // of WAL that a subscriber may hold
+    std::int64_t retention_s = 86'400;               // for which it may do so without progress
+    int snapshot_concurrency = 4;                    // snapshots read from the database at a time
+    int snapshot_reuse_ms = 5000;                    // for which a snapshot serves others of its account
+    int reread_concurrency = 2;                      // subscribers at a time that are served from the slot again
+    std::string spool_dir;                           // default: the system's folder for temporary files
+    std::string on_lost_slot = "stop";               // or "resync"
 };
 
 struct ShowAndExit {

@@ -37,7 +37,7 @@ std::uint64_t now_since_postgres_epoch() {
 Stream::Next Stream::next() {
     for (;;) {
         char* raw = nullptr;
-        const int length = PQgetCopyData(streaming_.connection.get(), &raw, 1);
+        const int length = PQgetCopyData(connection_.get(), &raw, 1);
         if (length == 0) return {};
         if (length < 0) return {{}, State::Ended};
         Received received{std::unique_ptr<char, FreeCopyData>(raw), {}};
@@ -59,13 +59,13 @@ bool Stream::confirm(wire::Lsn received, wire::Lsn settled) {
     at = to_network(at, std::uint64_t{settled});
     at = to_network(at, now_since_postgres_epoch());
     *at = 0;
-    PGconn* connection = streaming_.connection.get();
+    PGconn* connection = connection_.get();
     if (PQputCopyData(connection, message.data(), static_cast<int>(message.size())) != 1) return false;
     return PQflush(connection) >= 0;
 }
 
 void Stream::finish(std::chrono::steady_clock::time_point deadline) {
-    PGconn* connection = streaming_.connection.get();
+    PGconn* connection = connection_.get();
     if (PQputCopyEnd(connection, nullptr) != 1) return;
     for (;;) {
         const int unsent = PQflush(connection);
@@ -81,7 +81,7 @@ void Stream::finish(std::chrono::steady_clock::time_point deadline) {
 }
 
 Failure Stream::failure() {
-    PGconn* connection = streaming_.connection.get();
+    PGconn* connection = connection_.get();
     const Result result(PQgetResult(connection));
     Failure failure = failure_of("the stream has ended", connection, result.get());
     if (failure.detail.empty()) failure.detail = "The server closed it.";

@@ -30,13 +30,12 @@ class Stream {
 public:
     enum class State { Open, Ended };
 
-    explicit Stream(Streaming streaming) : streaming_(std::move(streaming)) {}
+    explicit Stream(Connection connection) : connection_(std::move(connection)) {}
 
-    [[nodiscard]] int fd() const { return PQsocket(streaming_.connection.get()); }
-    [[nodiscard]] const Streaming& streaming() const { return streaming_; }
+    [[nodiscard]] int fd() const { return PQsocket(connection_.get()); }
 
     // Reads what the socket has. False when the connection is lost.
-    bool read_socket() { return PQconsumeInput(streaming_.connection.get()) == 1; }
+    bool read_socket() { return PQconsumeInput(connection_.get()) == 1; }
 
     // The next message that was read; nothing when none is whole. On Ended see failure().
     struct Next {
@@ -48,7 +47,7 @@ public:
     // Tells the server what is received and what is settled. False when the connection is lost.
     bool confirm(wire::Lsn received, wire::Lsn settled);
     // Whether bytes wait for the socket to take them; then call flush() when it is writable.
-    bool flush() { return PQflush(streaming_.connection.get()) == 0; }
+    bool flush() { return PQflush(connection_.get()) == 0; }
 
     // Ends the stream in order: CopyDone, then what the server still sends is read away until `deadline`.
     void finish(std::chrono::steady_clock::time_point deadline);
@@ -57,7 +56,7 @@ public:
     Failure failure();
 
 private:
-    Streaming streaming_;
+    Connection connection_;  // in COPY BOTH, not blocking
 };
 
 }  // namespace fatwal

@@ -4,13 +4,17 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace fatwal::cli {
 
 struct TailArguments {
-    std::string control;
+    std::vector<std::string> control;
     std::string account;
     bool operators = false;
+    bool snapshot = false;
+    std::string durable;      // its name; empty: not durable
+    std::string cursor_file;  // where to go on, and where to write how far it came
     std::uint64_t count = 0;  // 0: until stopped
     std::string format = "json";
     std::string ready_file;

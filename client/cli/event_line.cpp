@@ -63,6 +63,16 @@ std::string json_line(const Transaction& transaction, const Change& change, cons
     return line + '}';
 }
 
+std::string row_line(const client::Row& row, const std::string& account, bool as_text) {
+    if (as_text)
+        return "- - " + (account.empty() ? "-" : account) + " row " + std::string(row.schema().schema()) + '.' +
+               std::string(row.schema().table()) + ' ' + row.json().value_or("?");
+    std::string line = "{\"op\":\"row\",\"schema\":" + quoted(row.schema().schema()) + ",\"table\":" + quoted(row.schema().table());
+    line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
+    append_row(line, "new", row);
+    return line + '}';
+}
+
 std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
     std::string line = wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' +
                        (account.empty() ? "-" : account) + ' ' + wire::op_name(change.op);

@@ -15,9 +15,15 @@ int main(int argc, char** argv) {
 
     fatwal::cli::TailArguments tail;
     CLI::App* tail_command = app.add_subcommand("tail", "print the changes of an account, one a line, as they are committed");
-    tail_command->add_option("--control", tail.control, "endpoint of fatwald's control socket")->required()->envname("FATWAL_CONTROL");
+    tail_command->add_option("--control", tail.control, "endpoint of fatwald's control socket; several, by commas, of those that take over")
+        ->required()
+        ->delimiter(',')
+        ->envname("FATWAL_CONTROL");
     auto* account = tail_command->add_option("--account", tail.account, "key of the account");
     tail_command->add_flag("--operators", tail.operators, "the operators' stream: changes that have no account")->excludes(account);
+    tail_command->add_flag("--snapshot", tail.snapshot, "begin with the account's rows, and print them anew when changes cannot be had");
+    tail_command->add_option("--durable", tail.durable, "name under which fatwald keeps what was not printed yet");
+    tail_command->add_option("--cursor-file", tail.cursor_file, "go on where this file says, and keep it up to date");
     tail_command->add_option("--count", tail.count, "leave after that many events")->check(CLI::PositiveNumber);
     tail_command->add_option("--format", tail.format, "json or text")->check(CLI::IsMember({"json", "text"}))->capture_default_str();
     tail_command->add_option("--ready-file", tail.ready_file, "made when the subscription has joined");

@@ -1,6 +1,6 @@
 // joins CONTROL ACCOUNT COUNT: joins an account COUNT times while a writer numbers its rows (column n, 1, 2, 3 …, one a transaction), and
-// reads a few after each join. Prints "joins N lost N". A loss is a number left out after the marker, or a Gap. Exit status 0 when nothing
-// was lost.
+// reads a few after each join. Prints "joins N lost N". A loss is a number left out after the marker, or a Resync. Exit status 0 when
+// nothing was lost.
 #include <cstdio>
 #include <cstdlib>
 
@@ -18,7 +18,8 @@ constexpr int kRowsAfterJoin = 5;
 // The rows missed in one join; -1 when it did not come about.
 int lost_in_join(zmq::context_t& context, const char* control, const char* account) {
     SubscriptionOptions options;
-    options.control = control;
+    options.control = {control};
+    options.snapshots = false;
     options.account = fatwal::wire::AccountKey::from_text(account);
     options.name = "joins";
     Subscription subscription(context, options);
@@ -29,7 +30,7 @@ int lost_in_join(zmq::context_t& context, const char* control, const char* accou
     while (rows < kRowsAfterJoin && std::chrono::steady_clock::now() < deadline) {
         const auto event = subscription.next(500ms);
         if (!event) continue;
-        if (std::holds_alternative<Gap>(*event) || std::holds_alternative<StreamError>(*event)) ++lost;
+        if (std::holds_alternative<Resync>(*event) || std::holds_alternative<StreamError>(*event)) ++lost;
         if (const auto* transaction = std::get_if<Transaction>(&*event))
             transaction->for_each([&](const Change& change) {
                 const auto n = change.new_row ? change.new_row->integer("n") : std::nullopt;

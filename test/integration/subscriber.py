@@ -273,9 +273,9 @@ class Subscriber:
         kind, key = account_bytes(account)
         nonce = os.urandom(16)
         name = b'subscriber.py'
-        reply = self.request(1, nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', 0, len(name)) + name)
+        reply = self.request(1, nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', 0, len(name)) + name + struct.pack('<QQI', 0, 0, 0))
         self.epoch, _, _ = struct.unpack_from('<QQI', reply)
-        endpoint = Reader(reply, 20).str()
+        endpoint = Reader(reply, 32).str()
         self.data = self.context.socket(zmq.SUB)
         self.data.linger = 0
         self.data.rcvhwm = 0
@@ -286,7 +286,7 @@ class Subscriber:
         while True:
             head, *rest = self.data.recv_multipart()
             if head == b'\xff' + nonce:
-                _, _, _, _, epoch, self.sequence = struct.unpack('<BBHIQQ', rest[0])
+                _, _, _, _, epoch, self.sequence, _ = struct.unpack('<BBHIQQQ', rest[0])
                 assert epoch == self.epoch
                 return
 
@@ -308,7 +308,7 @@ class Subscriber:
         lines = []
         while True:
             head, *rest = self.data.recv_multipart()
-            _, _, _, _, epoch, sequence = struct.unpack('<BBHIQQ', head)
+            _, _, _, _, epoch, sequence, _ = struct.unpack('<BBHIQQQ', head)
             assert epoch == self.epoch
             if head[:1] == b'H':
                 assert sequence == self.sequence, 'the tail was lost'

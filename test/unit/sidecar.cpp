@@ -6,6 +6,7 @@
 
 #include "backoff.h"
 #include "ledger.h"
+#include "ring.h"
 #include "schemas.h"
 #include "settings.h"
 #include "support/builder.h"
@@ -39,34 +40,34 @@ bool deliver(Ledger& ledger, const Sent& sent) {
     return true;
 }
 
-TEST(Ledger, SettlesATransactionWithItsLastFrame) {
+TEST(Ledger, ATransactionIsPublishedWithItsLastFrame) {
     Ledger ledger;
     const auto sent = transaction(100, 3);
     EXPECT_TRUE(deliver(ledger, sent[0]));
     EXPECT_TRUE(deliver(ledger, sent[1]));
-    EXPECT_EQ(ledger.settled(), 0U);
+    EXPECT_EQ(ledger.position(), 0U);
     EXPECT_TRUE(ledger.in_transaction());
     EXPECT_TRUE(deliver(ledger, sent[2]));
-    EXPECT_EQ(ledger.settled(), 108U);
+    EXPECT_EQ(ledger.position(), 108U);
 }
 
-TEST(Ledger, KeepaliveConfirmsOnlyWhatIsNotOutstanding) {
+TEST(Ledger, KeepaliveCountsOnlyBetweenTransactions) {
     Ledger ledger;
     ledger.keepalive(50);
-    EXPECT_EQ(ledger.settled(), 50U);
+    EXPECT_EQ(ledger.position(), 50U);
     deliver(ledger, transaction(100, 2)[0]);
     ledger.keepalive(500);
-    EXPECT_EQ(ledger.settled(), 50U);
+    EXPECT_EQ(ledger.position(), 50U);
     deliver(ledger, transaction(100, 2)[1]);
     ledger.keepalive(500);
-    EXPECT_EQ(ledger.settled(), 500U);
+    EXPECT_EQ(ledger.position(), 500U);
 }
 
-TEST(Ledger, SettledNeverGoesBack) {
+TEST(Ledger, PositionNeverGoesBack) {
     Ledger ledger;
     ledger.keepalive(500);
     ledger.keepalive(400);
-    EXPECT_EQ(ledger.settled(), 500U);
+    EXPECT_EQ(ledger.position(), 500U);
 }
 
 // The connection is lost at random places; the server begins again at any transaction boundary at or before what was confirmed.
@@ -86,7 +87,7 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
                     break;
                 }
                 if (deliver(ledger, sent)) published.emplace_back(sent.commit, sent.frame);
-                if (random() % 3 == 0) confirmed = ledger.settled();
+                if (random() % 3 == 0) confirmed = ledger.position();
             }
             if (!lost) {
                 ++at;
@@ -101,8 +102,113 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
         for (const auto& sent : log)
             for (const Sent& frame : sent) expected.emplace_back(frame.commit, frame.frame);
         ASSERT_EQ(published, expected) << "seed " << seed;
-        ASSERT_EQ(ledger.settled(), log.back().front().commit + 8) << "seed " << seed;
+        ASSERT_EQ(ledger.position(), log.back().front().commit + 8) << "seed " << seed;
     }
+}
+
+wire::TransactionSnapshot snapshot(const char* text) { return *wire::TransactionSnapshot::from_text(text); }
+
+TEST(TransactionSnapshot, SeesWhatHasEndedBefore) {
+    const auto taken = snapshot("100:110:103,107");
+    for (const std::uint32_t xid : {99U, 100U, 102U, 104U, 109U}) EXPECT_TRUE(taken.sees(xid)) << xid;
+    for (const std::uint32_t xid : {103U, 107U, 110U, 200U}) EXPECT_FALSE(taken.sees(xid)) << xid;
+    // In the second epoch of ids, just after the counter has begun anew.
+    const auto wrapped = snapshot("4294967290:4294967300:4294967299");
+    EXPECT_TRUE(wrapped.sees(4294967280U));
+    EXPECT_TRUE(wrapped.sees(2U));
+    EXPECT_FALSE(wrapped.sees(3U));
+    EXPECT_FALSE(wrapped.sees(4U));
+    EXPECT_FALSE(wrapped.sees(2'000'000'000U));
+    EXPECT_EQ(wrapped.to_text(), "4294967290:4294967300:4294967299");
+    for (const char* bad : {"", "1", "1:2", "1:2:x", "1:2:3,", "1:2:5,4"}) EXPECT_FALSE(wire::TransactionSnapshot::from_text(bad)) << bad;
+}
+
+TEST(Ledger, SettlesWhatIsSeenAndNotHeld) {
+    Ledger ledger;
+    ledger.begin(50);
+    EXPECT_EQ(ledger.settle(), 50U);
+    deliver(ledger, transaction(100, 1)[0]);  // by transaction 700
+    ledger.keepalive(500);
+    // A snapshot that is taken now may not see it.
+    EXPECT_EQ(ledger.settle(), 100U);
+    ledger.visibility.seen(snapshot("700:705:700"), 0);
+    EXPECT_EQ(ledger.settle(), 100U);
+    ledger.visibility.seen(snapshot("701:705:"), 0);
+    ledger.holds.hold("a", 300, {});
+    ledger.holds.hold("b", 200, {});
+    EXPECT_EQ(ledger.settle(), 200U);
+    ledger.holds.release("b");
+    EXPECT_EQ(ledger.settle(), 300U);
+    ledger.holds.hold("b", 60, {});
+    EXPECT_EQ(ledger.settle(), 300U) << "it never goes back";
+    ledger.holds.clear();
+    EXPECT_EQ(ledger.settle(), 500U);
+}
+
+TEST(Visibility, ASnapshotThatIsOlderThanWhatWasSeenIsStillServed) {
+    Visibility visibility;
+    visibility.published(700, 100);
+    // Snapshot 1 is being taken, and does not see 700; then somebody else looks, and sees it.
+    visibility.seen(snapshot("701:702:"), 1);
+    EXPECT_EQ(visibility.oldest(), kNoLsn);
+    EXPECT_EQ(visibility.oldest_unseen_by(snapshot("699:700:")), 100U);
+    visibility.known_before(1);
+    EXPECT_EQ(visibility.oldest_unseen_by(snapshot("699:700:")), 100U);
+    visibility.known_before(2);
+    EXPECT_EQ(visibility.oldest_unseen_by(snapshot("699:700:")), kNoLsn);
+}
+
+TEST(Holds, ThoseBeyondTheRetentionAreTold) {
+    Holds holds;
+    const Holds::Time start{};
+    holds.hold("old", 900, start);
+    holds.hold("far", 100, start + std::chrono::seconds(50));
+    holds.hold("fine", 900, start + std::chrono::seconds(50));
+    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)), (std::vector<std::string>{"far", "old"}));
+    // Progress makes it young again.
+    holds.hold("old", 950, start + std::chrono::seconds(60));
+    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)), std::vector<std::string>{"far"});
+}
+
+zmq::message_t payload(std::size_t bytes) { return zmq::message_t(bytes); }
+
+TEST(Ring, KeepsTheNewestOfEachAccountWithinItsBounds) {
+    constexpr std::size_t kEach = 100 + Ring::kOverheadBytes;
+    Ring ring(10 * kEach, 4 * kEach);
+    AccountLog a(ring, 50);
+    AccountLog b(ring, 50);
+    for (wire::Lsn commit = 100; commit < 106; ++commit) a.append(payload(100), commit);
+    EXPECT_EQ(a.sequence(), 6U);
+    EXPECT_EQ(a.floor(), 102U);
+    EXPECT_EQ(a.find(2), nullptr);
+    EXPECT_NE(a.find(3), nullptr);
+    EXPECT_EQ(a.first_from(102), 3U);
+    EXPECT_EQ(a.first_from(104), 5U);
+    EXPECT_EQ(a.first_from(106), 7U);
+    EXPECT_EQ(b.floor(), 50U);
+    EXPECT_EQ(b.first_from(50), 1U);
+    EXPECT_EQ(ring.bytes(), 4 * kEach);
+}
+
+TEST(Ring, TheOldestOfAllGoFirst) {
+    constexpr std::size_t kEach = 100 + Ring::kOverheadBytes;
+    Ring ring(3 * kEach, 100 * kEach);
+    AccountLog a(ring, 0);
+    auto b = std::make_unique<AccountLog>(ring, 0);
+    a.append(payload(100), 100);
+    b->append(payload(100), 101);
+    a.append(payload(100), 102);
+    a.append(payload(100), 102);
+    EXPECT_EQ(a.find(1), nullptr);
+    EXPECT_NE(b->find(1), nullptr);
+    b.reset();
+    EXPECT_EQ(ring.bytes(), 2 * kEach);
+    a.append(payload(100), 103);
+    EXPECT_NE(a.find(2), nullptr);
+    // A transaction of which a part has gone is not held.
+    a.append(payload(100), 104);
+    EXPECT_EQ(a.floor(), 103U);
+    EXPECT_EQ(a.first_from(103), 4U);
 }
 
 TEST(Schemas, KeepTheNewestVersionsOfEachRelation) {

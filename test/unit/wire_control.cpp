@@ -11,9 +11,9 @@ std::vector<ControlMessage> one_of_each() {
     Nonce nonce{};
     nonce[3] = std::byte{7};
     return {
-        {1, Attach{nonce, AccountKey::from_text("acme"), true, "worker-1"}},
-        {2, Attached{99, 12, 1000, "ipc:///run/a/1.sock"}},
-        {3, Detach{nonce}},
+        {1, Attach{nonce, AccountKey::from_text("acme"), true, "worker-1", 0x55, {7, 2}}},
+        {2, Attached{99, 12, 1000, {7, 2}, "ipc:///run/a/1.sock"}},
+        {3, Detach{nonce, true}},
         {4, Detached{}},
         {5, Describe{{{1, 2}, {3, 4}}}},
         {6, Described{{"one", "two"}}},
@@ -23,7 +23,12 @@ std::vector<ControlMessage> one_of_each() {
         {10, Confirmed{0x1234}},
         {11, Ping{}},
         {12, Pong{99}},
-        {13, ControlError{ErrorCode::BadAccount, "m", "d", "h"}},
+        {13, Replay{nonce, 99, Replay::From::Sequence, 7, 0x1234, {7, 2}, 65536}},
+        {14, Replayed{99, 7, true, 3}},
+        {15, SnapshotRequest{nonce, 4, 1000, 65536}},
+        {16, SnapshotPart{4, 2000, true, 9, 0x1234, 0x2345, {10, 20, {12, 14}}}},
+        {17, Acknowledge{nonce, 0x1234}},
+        {18, ControlError{ErrorCode::BadAccount, "m", "d", "h"}},
     };
 }
 
@@ -72,22 +77,23 @@ TEST(Control, AnotherProtocolIsDropped) {
 }
 
 TEST(Control, NamesAndAccountsAreBounded) {
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, ""}}))).error);
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x')}}))).error);
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, "", 0, {}}}))).error);
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x'), 0, {}}}))).error);
     AccountKey wrong;
     wrong.kind = AccountKind::Uuid;
     wrong.bytes = "short";
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, wrong, false, "w"}}))).error);
+    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, wrong, false, "w", 0, {}}}))).error);
 }
 
 TEST(Publication, HeaderAndMarkerComeBack) {
-    const auto bytes = encode(PublicationHeader{Topic::Heartbeat, 5, 6});
+    const auto bytes = encode(PublicationHeader{Topic::Heartbeat, 5, 6, 7});
     const auto header = decode_publication(bytes);
     ASSERT_TRUE(header);
     EXPECT_EQ(header->topic, Topic::Heartbeat);
     EXPECT_EQ(header->epoch, 5U);
     EXPECT_EQ(header->sequence, 6U);
-    EXPECT_FALSE(decode_publication(Bytes(bytes).first(23)));
+    EXPECT_EQ(header->position, 7U);
+    EXPECT_FALSE(decode_publication(Bytes(bytes).first(31)));
     Nonce nonce{};
     nonce[15] = std::byte{9};
     EXPECT_EQ(decode_marker_topic(marker_topic(nonce)), nonce);

@@ -22,10 +22,17 @@ enum class Type : std::uint8_t {
     Confirmed = 10,
     Ping = 11,
     Pong = 12,
+    Replay = 13,
+    Replayed = 14,
+    SnapshotRequest = 15,
+    SnapshotPart = 16,
+    Acknowledge = 17,
     Error = 255,
 };
 
 constexpr std::uint16_t kDurable = 1;
+constexpr std::uint16_t kForget = 1;
+constexpr std::uint8_t kEnd = 1;
 constexpr std::size_t kMaxStr = 0xFFFF;
 
 class Writer {
@@ -51,9 +58,10 @@ struct Encoder {
     Writer& out;
 
     static Type type_of(const ControlBody& body) {
-        static constexpr Type types[] = {Type::Attach,    Type::Attached, Type::Detach,      Type::Detached, Type::Describe,
-                                         Type::Described, Type::Status,   Type::StatusReply, Type::Confirm,  Type::Confirmed,
-                                         Type::Ping,      Type::Pong,     Type::Error};
+        static constexpr Type types[] = {Type::Attach,       Type::Attached,    Type::Detach,      Type::Detached, Type::Describe,
+                                         Type::Described,    Type::Status,      Type::StatusReply, Type::Confirm,  Type::Confirmed,
+                                         Type::Ping,         Type::Pong,        Type::Replay,      Type::Replayed, Type::SnapshotRequest,
+                                         Type::SnapshotPart, Type::Acknowledge, Type::Error};
         static_assert(std::size(types) == std::variant_size_v<ControlBody>);
         return types[body.index()];
     }
@@ -65,14 +73,20 @@ struct Encoder {
         out.put_bytes(body.account.view().bytes);
         out.put(body.durable ? kDurable : std::uint16_t{0});
         out.put_text(body.subscriber);
+        out.put(body.cursor);
+        put_history(body.history);
     }
     void operator()(const Attached& body) const {
         out.put(body.epoch);
         out.put(body.head_sequence);
         out.put(body.heartbeat_ms);
+        put_history(body.history);
         out.put_text(body.endpoint);
     }
-    void operator()(const Detach& body) const { out.put_bytes(body.nonce); }
+    void operator()(const Detach& body) const {
+        out.put_bytes(body.nonce);
+        out.put(body.forget ? kForget : std::uint16_t{0});
+    }
     void operator()(const Detached&) const {}
     void operator()(const Describe& body) const {
         const std::size_t count = std::min(body.schemas.size(), kMaxDescribe);
@@ -102,13 +116,61 @@ struct Encoder {
     void operator()(const Confirmed& body) const { out.put(body.lsn); }
     void operator()(const Ping&) const {}
     void operator()(const Pong& body) const { out.put(body.epoch); }
+    void operator()(const Replay& body) const {
+        out.put_bytes(body.nonce);
+        out.put(body.epoch);
+        out.put(static_cast<std::uint8_t>(body.from));
+        out.put(body.sequence);
+        out.put(body.cursor);
+        put_history(body.history);
+        out.put(body.credit);
+    }
+    void operator()(const Replayed& body) const {
+        out.put(body.epoch);
+        out.put(body.first_sequence);
+        out.put(body.end ? kEnd : std::uint8_t{0});
+        out.put(body.messages);
+    }
+    void operator()(const SnapshotRequest& body) const {
+        out.put_bytes(body.nonce);
+        out.put(body.snapshot);
+        out.put(body.offset);
+        out.put(body.credit);
+    }
+    void operator()(const SnapshotPart& body) const {
+        out.put(body.snapshot);
+        out.put(body.next_offset);
+        out.put(body.end ? kEnd : std::uint8_t{0});
+        out.put(body.messages);
+        out.put(body.cursor);
+        out.put(body.until);
+        out.put(body.sees.xmin);
+        out.put(body.sees.xmax);
+        out.put(static_cast<std::uint32_t>(body.sees.in_progress.size()));
+        for (const std::uint64_t xid : body.sees.in_progress) out.put(xid);
+    }
+    void operator()(const Acknowledge& body) const {
+        out.put_bytes(body.nonce);
+        out.put(body.cursor);
+    }
     void operator()(const ControlError& body) const {
         out.put(static_cast<std::uint16_t>(body.code));
         out.put_text(body.message);
         out.put_text(body.detail);
         out.put_text(body.hint);
     }
+
+private:
+    void put_history(const History& history) const {
+        out.put(history.system_identifier);
+        out.put(history.timeline);
+    }
 };
+
+History read_history(Cursor& cursor) {
+    const auto system = cursor.read<std::uint64_t>();
+    return {system, cursor.read<std::uint32_t>()};
+}
 
 Nonce read_nonce(Cursor& cursor) {
     Nonce nonce{};
@@ -127,6 +189,8 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             const Bytes account = cursor.take(cursor.read<std::uint8_t>());
             body.durable = (cursor.read<std::uint16_t>() & kDurable) != 0;
             body.subscriber = cursor.text();
+            body.cursor = cursor.read<Lsn>();
+            body.history = read_history(cursor);
             valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() && body.subscriber.size() <= kMaxSubscriberNameBytes;
             if (valid) body.account = AccountKey({static_cast<AccountKind>(kind), account});
             return body;
@@ -136,10 +200,16 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.epoch = cursor.read<std::uint64_t>();
             body.head_sequence = cursor.read<std::uint64_t>();
             body.heartbeat_ms = cursor.read<std::uint32_t>();
+            body.history = read_history(cursor);
             body.endpoint = cursor.text();
             return body;
         }
-        case Type::Detach: return Detach{read_nonce(cursor)};
+        case Type::Detach: {
+            Detach body;
+            body.nonce = read_nonce(cursor);
+            body.forget = (cursor.read<std::uint16_t>() & kForget) != 0;
+            return body;
+        }
         case Type::Detached: return Detached{};
         case Type::Describe: {
             const std::size_t count = cursor.read<std::uint16_t>();
@@ -172,6 +242,56 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
         case Type::Confirmed: return Confirmed{cursor.read<std::uint64_t>()};
         case Type::Ping: return Ping{};
         case Type::Pong: return Pong{cursor.read<std::uint64_t>()};
+        case Type::Replay: {
+            Replay body;
+            body.nonce = read_nonce(cursor);
+            body.epoch = cursor.read<std::uint64_t>();
+            const auto from = cursor.read<std::uint8_t>();
+            body.from = static_cast<Replay::From>(from);
+            body.sequence = cursor.read<std::uint64_t>();
+            body.cursor = cursor.read<Lsn>();
+            body.history = read_history(cursor);
+            body.credit = cursor.read<std::uint32_t>();
+            valid = from <= static_cast<std::uint8_t>(Replay::From::Continue);
+            return body;
+        }
+        case Type::Replayed: {
+            Replayed body;
+            body.epoch = cursor.read<std::uint64_t>();
+            body.first_sequence = cursor.read<std::uint64_t>();
+            body.end = (cursor.read<std::uint8_t>() & kEnd) != 0;
+            body.messages = cursor.read<std::uint16_t>();
+            return body;
+        }
+        case Type::SnapshotRequest: {
+            SnapshotRequest body;
+            body.nonce = read_nonce(cursor);
+            body.snapshot = cursor.read<std::uint64_t>();
+            body.offset = cursor.read<std::uint64_t>();
+            body.credit = cursor.read<std::uint32_t>();
+            return body;
+        }
+        case Type::SnapshotPart: {
+            SnapshotPart body;
+            body.snapshot = cursor.read<std::uint64_t>();
+            body.next_offset = cursor.read<std::uint64_t>();
+            body.end = (cursor.read<std::uint8_t>() & kEnd) != 0;
+            body.messages = cursor.read<std::uint16_t>();
+            body.cursor = cursor.read<Lsn>();
+            body.until = cursor.read<Lsn>();
+            body.sees.xmin = cursor.read<std::uint64_t>();
+            body.sees.xmax = cursor.read<std::uint64_t>();
+            const std::size_t count = cursor.read<std::uint32_t>();
+            valid = count * sizeof(std::uint64_t) == cursor.left();
+            for (std::size_t i = 0; valid && i < count; ++i) body.sees.in_progress.push_back(cursor.read<std::uint64_t>());
+            return body;
+        }
+        case Type::Acknowledge: {
+            Acknowledge body;
+            body.nonce = read_nonce(cursor);
+            body.cursor = cursor.read<Lsn>();
+            return body;
+        }
         case Type::Error: {
             ControlError body;
             body.code = static_cast<ErrorCode>(cursor.read<std::uint16_t>());

@@ -10,6 +10,7 @@ PublicationHeaderBytes encode(const PublicationHeader& header) noexcept {
     store(bytes.data() + 1, kVersion);
     store(bytes.data() + 8, header.epoch);
     store(bytes.data() + 16, header.sequence);
+    store(bytes.data() + 24, header.position);
     return bytes;
 }
 
@@ -17,7 +18,8 @@ std::optional<PublicationHeader> decode_publication(Bytes bytes) noexcept {
     if (bytes.size() != kPublicationHeaderBytes || load<std::uint8_t>(bytes.data() + 1) != kVersion) return std::nullopt;
     const auto topic = static_cast<Topic>(load<std::uint8_t>(bytes.data()));
     if (topic != Topic::Event && topic != Topic::Heartbeat && topic != Topic::Marker) return std::nullopt;
-    return PublicationHeader{topic, load<std::uint64_t>(bytes.data() + 8), load<std::uint64_t>(bytes.data() + 16)};
+    return PublicationHeader{topic, load<std::uint64_t>(bytes.data() + 8), load<std::uint64_t>(bytes.data() + 16),
+                             load<Lsn>(bytes.data() + 24)};
 }
 
 MarkerTopic marker_topic(const Nonce& nonce) noexcept {

@@ -1,14 +1,15 @@
-// One account's stream of transactions, as a worker sees it.
+// One account's stream, as a worker sees it: its rows, then every change after them, each once and in commit order, whatever is killed,
+// stalled or cut in between.
 #pragma once
 
 #include <chrono>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
-#include <variant>
+#include <vector>
 
-#include "fatwal/client/assembler.h"
+#include "fatwal/client/cursor.h"
+#include "fatwal/client/events.h"
 #include "fatwal/wire/control.h"
 
 namespace zmq {
@@ -18,28 +19,26 @@ class context_t;
 namespace fatwal::client {
 
 struct SubscriptionOptions {
-    std::string control;                              // endpoint of fatwald's control socket
-    wire::AccountKey account;                         // AccountKey::from_text("…"); default: the operators' stream
-    std::string name = "fatwal";                      // of the subscriber, for the sidecar's log; 1 to 63 bytes
+    std::vector<std::string> control;  // endpoints of the control sockets of the sidecars: one streams, the others wait to take over
+    wire::AccountKey account;          // AccountKey::from_text("…"); default: the operators' stream
+    std::string name = "fatwal";       // of the subscriber, for the sidecar's log and, of a durable one, its memory; 1 to 63 bytes
+
+    // The sidecar, and Postgres, keep what this subscriber has not acknowledged, within the retention that the operator has set. The name
+    // is its own in the account.
+    bool durable = false;
+    // Where an earlier subscription stood (Subscription::cursor): without one it begins with a snapshot.
+    std::optional<Cursor> cursor;
+    // Without snapshots it begins with what comes, and is told by Resync when something is missing.
+    bool snapshots = true;
+    // A transaction that committed longer ago is not delivered any more; a new snapshot is taken instead. 0: any is delivered.
+    std::chrono::seconds resync_after{1800};
+
     int receive_high_water_mark = 5000;               // messages queued before the sidecar's own queue fills
-    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory
-    std::chrono::milliseconds request_timeout{2000};  // for an answer, and for the marker of a join
+    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory; a larger one is replaced by a snapshot
+    std::size_t max_ahead_bytes = 4'194'304;          // of messages that wait behind a gap
+    std::uint32_t credit = 1'048'576;                 // bytes of a replay or a snapshot that are asked for at a time
+    std::chrono::milliseconds request_timeout{2000};  // for the answer to an attach, and for the marker of a join
 };
-
-// The subscription has joined: from here on nothing is missed, or a Gap says so. What was committed between a Lost and the next Joined may
-// have been missed: read the database after Joined.
-struct Joined {
-    std::uint64_t epoch = 0;     // of the sidecar's run
-    std::uint64_t sequence = 0;  // of the last message before the join
-};
-
-// The sidecar is gone or does not answer, or has refused (then `error` is its answer). The subscription tries again by itself.
-struct Lost {
-    std::string reason;
-    std::optional<wire::ControlError> error;
-};
-
-using Event = std::variant<Joined, Transaction, Gap, StreamError, Lost>;
 
 // Not thread-safe: one thread at a time. Throws zmq::error_t only when a socket cannot be made (out of descriptors, a malformed endpoint).
 class Subscription {
@@ -50,13 +49,25 @@ public:
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
 
-    // The next event; nothing when none came within `timeout`. Transactions come in commit order, each once in the life of the
-    // subscription.
+    // The next event; nothing when none came within `timeout`.
     std::optional<Event> next(std::chrono::milliseconds timeout);
+
+    // The same by callbacks: waits up to `timeout` for one, then calls them for all that is there. Gives how many events there were.
+    std::size_t run(const Handlers& handlers, std::chrono::milliseconds timeout);
 
     // For an event loop: a descriptor that is readable when next() may have something. Then call next(0ms) until it gives nothing. Belongs
     // to the subscription.
     [[nodiscard]] int fd() const;
+
+    // How far the worker has come with all that next() has given; nothing before a snapshot is whole. Kept together with the effects of
+    // the events, it makes them exactly once.
+    [[nodiscard]] std::optional<Cursor> cursor() const;
+
+    // All that next() has given is processed, or all before an earlier cursor(). Sent along in batches; without effect if not durable.
+    void ack();
+    void ack(const Cursor& processed);
+    // A durable subscriber that will not come back: nothing is kept for it any more.
+    void forget();
 
 private:
     class Link;

@@ -27,6 +27,13 @@ struct Change {
     bool malformed = false;         // a row that cannot be read; new_row or old_row is missing
 };
 
+// A frame with what reading it needs.
+struct Frame {
+    std::shared_ptr<const std::string> bytes;  // what the view points into
+    std::optional<wire::FrameView> view;
+    std::vector<std::shared_ptr<const Schema>> schemas;  // of the frame's relations
+};
+
 class Transaction {
 public:
     std::uint32_t xid = 0;  // 0 for a message outside any transaction
@@ -47,12 +54,7 @@ public:
     [[nodiscard]] std::size_t size() const;
 
 private:
-    friend class Assembler;
-    struct Frame {
-        std::shared_ptr<const std::string> bytes;  // what the view points into
-        std::optional<wire::FrameView> view;
-        std::vector<std::shared_ptr<const Schema>> schemas;  // of the frame's relations
-    };
+    friend class Follower;
     [[nodiscard]] Change change_of(const Frame& frame, const wire::RecordView& record) const;
 
     std::vector<Frame> frames_;

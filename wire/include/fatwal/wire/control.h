@@ -10,6 +10,7 @@
 
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/publication.h"
+#include "fatwal/wire/transaction_snapshot.h"
 #include "fatwal/wire/types.h"
 
 namespace fatwal::wire {
@@ -42,6 +43,18 @@ enum class ErrorCode : std::uint16_t {
     NotStreaming = 6,
     ShuttingDown = 7,
     Internal = 8,
+    TooOld = 9,         // what the cursor asks for is no longer held: take a snapshot
+    AskByCursor = 10,   // what was asked for by sequence or as a continuation is no longer at hand, but may be by cursor
+    SnapshotGone = 11,  // begin another
+    SnapshotFailed = 12,
+    NotAttached = 13,
+};
+
+// Which history of which cluster a position belongs to: positions of another mean nothing.
+struct History {
+    std::uint64_t system_identifier = 0;
+    std::uint32_t timeline = 0;
+    friend bool operator==(const History&, const History&) = default;
 };
 
 struct Attach {
@@ -49,15 +62,19 @@ struct Attach {
     AccountKey account;
     bool durable = false;
     std::string subscriber;
+    Lsn cursor = 0;   // of a durable subscriber that comes back: it has processed all that commits before; 0 nothing
+    History history;  // of the cursor
 };
 struct Attached {
     std::uint64_t epoch = 0;
     std::uint64_t head_sequence = 0;
     std::uint32_t heartbeat_ms = 0;
+    History history;
     std::string endpoint;
 };
 struct Detach {
     Nonce nonce{};
+    bool forget = false;  // a durable subscriber does not come back: what it has not acknowledged is kept no longer
 };
 struct Detached {};
 struct Describe {
@@ -78,6 +95,48 @@ struct Ping {};
 struct Pong {
     std::uint64_t epoch = 0;
 };
+// Asks for published messages again: all from `sequence` on; all of the transactions that commit at `cursor` or later; or what follows the
+// last reply to such a request. At most about `credit` bytes of them, one message at least.
+struct Replay {
+    enum class From : std::uint8_t { Cursor = 0, Sequence = 1, Continue = 2 };
+    Nonce nonce{};
+    std::uint64_t epoch = 0;
+    From from = From::Cursor;
+    std::uint64_t sequence = 0;
+    Lsn cursor = 0;
+    History history;  // of the cursor
+    std::uint32_t credit = 0;
+};
+// `messages` messages follow in parts of their own.
+struct Replayed {
+    std::uint64_t epoch = 0;
+    std::uint64_t first_sequence =
+        0;             // of the first message, or of the next one if there is none; 0: without numbers, read again from the slot
+    bool end = false;  // what follows comes, or came, on the account's socket
+    std::uint16_t messages = 0;
+};
+// Asks for the account's rows: `snapshot` 0 begins, else goes on at `offset` of that snapshot.
+struct SnapshotRequest {
+    Nonce nonce{};
+    std::uint64_t snapshot = 0;
+    std::uint64_t offset = 0;
+    std::uint32_t credit = 0;
+};
+// `messages` messages follow in parts of their own. The rest is in the reply to a beginning only.
+struct SnapshotPart {
+    std::uint64_t snapshot = 0;
+    std::uint64_t next_offset = 0;
+    bool end = false;
+    std::uint16_t messages = 0;
+    Lsn cursor = 0;  // the stream goes on here, without the transactions before `until` that the snapshot sees
+    Lsn until = 0;
+    TransactionSnapshot sees;
+};
+// A durable subscriber has processed all that commits before `cursor`. There is no reply.
+struct Acknowledge {
+    Nonce nonce{};
+    Lsn cursor = 0;
+};
 struct ControlError {
     ErrorCode code = ErrorCode::Internal;
     std::string message;
@@ -86,7 +145,7 @@ struct ControlError {
 };
 
 using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply, Confirm, Confirmed, Ping,
-                                 Pong, ControlError>;
+                                 Pong, Replay, Replayed, SnapshotRequest, SnapshotPart, Acknowledge, ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;

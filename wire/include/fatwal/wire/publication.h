@@ -11,7 +11,7 @@ namespace fatwal::wire {
 
 enum class Topic : std::uint8_t { Event = 'E', Heartbeat = 'H', Marker = 0xFF };
 
-inline constexpr std::size_t kPublicationHeaderBytes = 24;
+inline constexpr std::size_t kPublicationHeaderBytes = 32;
 inline constexpr std::size_t kNonceBytes = 16;
 using Nonce = std::array<std::byte, kNonceBytes>;
 
@@ -19,6 +19,7 @@ struct PublicationHeader {
     Topic topic = Topic::Event;
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
+    Lsn position = 0;  // every transaction that commits before it was published before this message
 };
 
 using PublicationHeaderBytes = std::array<std::byte, kPublicationHeaderBytes>;

@@ -1,0 +1,36 @@
+// How far a worker has come in its account's stream: what it keeps to go on there, in another process or after a restart.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "fatwal/wire/control.h"
+
+namespace fatwal::client {
+
+struct Cursor {
+    wire::History history;
+    wire::Lsn next = 0;  // every transaction that commits before is had
+
+    // After a snapshot, for as long as transactions may follow that it holds already: those that commit before `until` and that it sees.
+    struct Held {
+        wire::TransactionSnapshot sees;
+        wire::Lsn until = 0;
+        friend bool operator==(const Held&, const Held&) = default;
+    };
+    std::optional<Held> held;
+
+    // Whether this transaction is had.
+    [[nodiscard]] bool has(std::uint32_t xid, wire::Lsn commit_lsn) const {
+        return commit_lsn < next || (held && commit_lsn < held->until && (xid == 0 || held->sees.sees(xid)));
+    }
+
+    // One line of text, and back; nothing when it is none.
+    [[nodiscard]] std::string to_text() const;
+    [[nodiscard]] static std::optional<Cursor> from_text(std::string_view text);
+
+    friend bool operator==(const Cursor&, const Cursor&) = default;
+};
+
+}  // namespace fatwal::client

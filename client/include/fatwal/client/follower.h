@@ -1,0 +1,113 @@
+// From the messages of the sockets to what the worker is told: finds gaps and has them replayed, takes snapshots, drops what is had, binds
+// schemas, keeps transactions whole. No I/O and no clock of its own: messages and times in, events and requests out.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fatwal/client/cursor.h"
+#include "fatwal/client/events.h"
+#include "fatwal/wire/publication.h"
+
+namespace fatwal::client {
+
+struct FollowerOptions {
+    wire::AccountKey account;
+    bool snapshots = true;                            // take one to begin with, and whenever changes cannot be had
+    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory
+    std::size_t max_ahead_bytes = 4'194'304;          // of messages that wait behind a gap
+    std::uint32_t credit = 1'048'576;                 // bytes of a reply
+    std::chrono::seconds resync_after{1800};          // a transaction that committed longer ago is not worth applying; 0: any is
+};
+
+class Follower {
+public:
+    using WallTime = std::chrono::sys_time<std::chrono::microseconds>;
+
+    // `cursor`: where an earlier subscription stood.
+    Follower(FollowerOptions options, std::optional<Cursor> cursor);
+
+    // The sidecar has accepted the attach; the marker comes next.
+    void attached(const wire::Nonce& nonce, std::uint64_t epoch, const wire::History& history);
+    // Nothing more will come of what was asked for.
+    void detached();
+    // The marker has come: all after its sequence will arrive or show as a gap.
+    void marker(const wire::PublicationHeader& header, WallTime now);
+    void heartbeat(const wire::PublicationHeader& header, WallTime now);
+    void message(const wire::PublicationHeader& header, std::string bytes, WallTime now);
+
+    // The next request to be sent, if any: one at a time, until its answer comes to one of the functions below.
+    std::optional<wire::ControlBody> take_request();
+    void replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now);
+    void snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages);
+    void described(std::vector<std::string> schemas, WallTime now);
+    // False when the subscription must attach anew.
+    [[nodiscard]] bool refused(const wire::ControlError& error);
+    // No answer came: what was asked for is asked again.
+    void ask_again();
+
+    // The next event, oldest first, and how far the worker has come with it; no cursor while a snapshot is not whole.
+    using Told = std::pair<Event, std::optional<Cursor>>;
+    std::optional<Told> take();
+    [[nodiscard]] bool has_events() const { return !events_.empty(); }
+    // How far a worker has come that was told all events.
+    [[nodiscard]] const std::optional<Cursor>& cursor() const { return cursor_; }
+    [[nodiscard]] bool live() const { return state_ == State::Live; }
+
+private:
+    enum class State : std::uint8_t {
+        Detached,      // nothing comes
+        Joining,       // the marker is to come
+        Replaying,     // a replay brings what is missing; what comes meanwhile waits
+        Snapshotting,  // a snapshot brings the rows; what comes meanwhile is left to the replay after it
+        Live,          // each message continues the one before
+    };
+
+    void replay(wire::Replay::From from);
+    void begin_snapshot();
+    void resync(std::string reason);
+    void catch_up(WallTime now);
+    void enqueue(std::string bytes, WallTime now);
+    void advance(WallTime now);
+    void add(Frame frame, WallTime now);
+    void finish_transaction();
+    void learn(std::string message);
+    [[nodiscard]] std::optional<Frame> bind(std::string& bytes) const;
+    [[nodiscard]] std::vector<wire::SchemaId> missing() const;
+    void drop_unfinished();
+    void tell(Event event);
+
+    FollowerOptions options_;
+    State state_ = State::Detached;
+    wire::Nonce nonce_{};
+    std::uint64_t epoch_ = 0;
+    wire::History history_;
+    std::uint64_t sequence_ = 0;  // of the last message that continued the one before
+    std::uint64_t head_ = 0;      // of the last message that the publisher is known to have sent
+    wire::Lsn position_ = 0;      // with sequence_ == head_, every transaction that commits before was sent
+    std::optional<Cursor> cursor_;
+
+    wire::Replay::From from_ = wire::Replay::From::Cursor;
+    std::uint64_t snapshot_ = 0;
+    std::uint64_t snapshot_offset_ = 0;
+    std::optional<Cursor> after_snapshot_;
+    bool asked_ = false;       // the request of the state is under way
+    bool describing_ = false;  // that for schemas is
+
+    std::map<std::uint64_t, std::string> ahead_;  // messages behind a gap, by sequence
+    std::size_t ahead_bytes_ = 0;
+    std::map<wire::SchemaId, std::shared_ptr<const Schema>> schemas_;
+    std::deque<std::string> waiting_;  // messages from a frame with an unknown schema on
+    std::size_t waiting_bytes_ = 0;
+    std::optional<Transaction> current_;
+    std::size_t current_bytes_ = 0;
+    std::string resync_reason_;  // found while messages are being worked off
+    std::deque<Told> events_;
+};
+
+}  // namespace fatwal::client

@@ -1,0 +1,351 @@
+#include "fatwal/client/follower.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace fatwal::client {
+
+namespace {
+
+Follower::WallTime wall_time(wire::Microseconds since_2000) {
+    return Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds) + std::chrono::microseconds(since_2000));
+}
+
+}  // namespace
+
+Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor) : options_(std::move(options)), cursor_(std::move(cursor)) {}
+
+void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor_); }
+
+std::optional<Follower::Told> Follower::take() {
+    if (events_.empty()) return std::nullopt;
+    auto event = std::move(events_.front());
+    events_.pop_front();
+    return event;
+}
+
+void Follower::drop_unfinished() {
+    current_.reset();
+    waiting_.clear();
+    waiting_bytes_ = 0;
+    ahead_.clear();
+    ahead_bytes_ = 0;
+}
+
+void Follower::attached(const wire::Nonce& nonce, std::uint64_t epoch, const wire::History& history) {
+    drop_unfinished();
+    nonce_ = nonce;
+    epoch_ = epoch;
+    history_ = history;
+    sequence_ = head_ = 0;
+    asked_ = describing_ = false;
+    state_ = State::Joining;
+}
+
+void Follower::detached() {
+    drop_unfinished();
+    asked_ = describing_ = false;
+    state_ = State::Detached;
+}
+
+void Follower::replay(wire::Replay::From from) {
+    state_ = State::Replaying;
+    from_ = from;
+    asked_ = false;
+    // By cursor whole transactions come, from the first that is not had.
+    if (from == wire::Replay::From::Cursor) drop_unfinished();
+}
+
+void Follower::begin_snapshot() {
+    drop_unfinished();
+    state_ = State::Snapshotting;
+    snapshot_ = snapshot_offset_ = 0;
+    after_snapshot_.reset();
+    cursor_.reset();
+    asked_ = false;
+}
+
+void Follower::resync(std::string reason) {
+    if (options_.snapshots) begin_snapshot();
+    tell(Resync{std::move(reason)});
+    if (options_.snapshots) return;
+    // On from here.
+    cursor_ = Cursor{history_, position_, {}};
+    replay(wire::Replay::From::Cursor);
+}
+
+void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
+    if (header.epoch != epoch_) return;
+    if (state_ != State::Joining) {
+        // The socket has connected again by itself.
+        heartbeat(header, now);
+        return;
+    }
+    head_ = header.sequence;
+    position_ = header.position;
+    tell(Joined{header.epoch, header.sequence});
+    if (!cursor_ && options_.snapshots) {
+        begin_snapshot();
+        return;
+    }
+    if (!cursor_) cursor_ = Cursor{history_, position_, {}};
+    replay(wire::Replay::From::Cursor);
+}
+
+void Follower::heartbeat(const wire::PublicationHeader& header, WallTime now) {
+    if (header.epoch != epoch_ || header.sequence < head_) return;
+    head_ = header.sequence;
+    position_ = header.position;
+    if (state_ != State::Live) return;
+    if (sequence_ < head_)
+        replay(wire::Replay::From::Sequence);
+    else
+        catch_up(now);
+}
+
+void Follower::message(const wire::PublicationHeader& header, std::string bytes, WallTime now) {
+    if (header.epoch != epoch_ || state_ == State::Detached || state_ == State::Joining) return;
+    head_ = std::max(head_, header.sequence);
+    position_ = std::max(position_, header.position);
+    if (state_ == State::Snapshotting || header.sequence <= sequence_) return;
+    if (state_ == State::Live && header.sequence == sequence_ + 1) {
+        sequence_ = header.sequence;
+        enqueue(std::move(bytes), now);
+        return;
+    }
+    if (ahead_bytes_ + bytes.size() <= options_.max_ahead_bytes) {
+        ahead_bytes_ += bytes.size();
+        ahead_.emplace(header.sequence, std::move(bytes));
+    }
+    if (state_ == State::Live) replay(wire::Replay::From::Sequence);
+}
+
+// What waits behind the gap, as far as it is closed.
+void Follower::catch_up(WallTime now) {
+    while (state_ != State::Snapshotting && !ahead_.empty() && ahead_.begin()->first <= sequence_ + 1) {
+        auto next = ahead_.extract(ahead_.begin());
+        ahead_bytes_ -= next.mapped().size();
+        if (next.key() <= sequence_) continue;
+        sequence_ = next.key();
+        enqueue(std::move(next.mapped()), now);
+    }
+    // Every transaction before the position was sent, and all that was sent is had.
+    if (state_ == State::Live && sequence_ == head_ && !current_ && waiting_.empty() && cursor_ && cursor_->next < position_) {
+        cursor_->next = position_;
+        if (cursor_->held && cursor_->next >= cursor_->held->until) cursor_->held.reset();
+    }
+}
+
+std::optional<wire::ControlBody> Follower::take_request() {
+    if (!describing_ && !waiting_.empty()) {
+        describing_ = true;
+        return wire::Describe{missing()};
+    }
+    if (asked_) return std::nullopt;
+    if (state_ == State::Replaying) {
+        asked_ = true;
+        return wire::Replay{nonce_, epoch_, from_, sequence_ + 1, cursor_->next, cursor_->history, options_.credit};
+    }
+    if (state_ == State::Snapshotting) {
+        asked_ = true;
+        return wire::SnapshotRequest{nonce_, snapshot_, snapshot_offset_, options_.credit};
+    }
+    return std::nullopt;
+}
+
+void Follower::ask_again() {
+    describing_ = false;
+    if (!asked_) return;
+    asked_ = false;
+    // What a lost continuation held comes again only by cursor.
+    if (state_ == State::Replaying && from_ == wire::Replay::From::Continue) replay(wire::Replay::From::Cursor);
+}
+
+void Follower::replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now) {
+    if (state_ != State::Replaying || !asked_ || head.epoch != epoch_) return;
+    asked_ = false;
+    if (head.first_sequence == 0) {
+        from_ = wire::Replay::From::Continue;
+        for (std::string& bytes : messages) {
+            enqueue(std::move(bytes), now);
+            if (state_ != State::Replaying) return;
+        }
+        return;
+    }
+    // A reply by cursor tells where the numbers begin.
+    if (from_ != wire::Replay::From::Sequence) sequence_ = head.first_sequence - 1;
+    from_ = wire::Replay::From::Sequence;
+    std::uint64_t number = head.first_sequence;
+    for (std::string& bytes : messages) {
+        if (number++ != sequence_ + 1) continue;
+        ++sequence_;
+        enqueue(std::move(bytes), now);
+        if (state_ != State::Replaying) return;
+    }
+    head_ = std::max(head_, sequence_);
+    catch_up(now);
+    if (state_ != State::Replaying || !head.end || !ahead_.empty() || sequence_ < head_) return;
+    state_ = State::Live;
+    catch_up(now);
+}
+
+void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages) {
+    if (state_ != State::Snapshotting || !asked_) return;
+    asked_ = false;
+    if (snapshot_offset_ == 0) {
+        snapshot_ = head.snapshot;
+        after_snapshot_ = Cursor{history_, head.cursor, Cursor::Held{head.sees, head.until}};
+        tell(SnapshotBegin{});
+    }
+    snapshot_offset_ = head.next_offset;
+    for (std::string& bytes : messages) {
+        if (wire::message_kind(wire::as_bytes(bytes)) == wire::kSchemaKind) {
+            learn(std::move(bytes));
+            continue;
+        }
+        auto frame = bind(bytes);
+        if (!frame || !frame->view)
+            tell(StreamError{"a malformed part of a snapshot has arrived", "The sidecar and this library may be of different versions."});
+        else if (frame->view->record_count() > 0)
+            tell(SnapshotRows(std::move(*frame)));
+    }
+    if (!head.end) return;
+    cursor_ = std::move(after_snapshot_);
+    tell(SnapshotEnd{});
+    replay(wire::Replay::From::Cursor);
+}
+
+bool Follower::refused(const wire::ControlError& error) {
+    asked_ = false;
+    switch (error.code) {
+        case wire::ErrorCode::TooOld: resync(error.message + ". " + error.detail); return true;
+        case wire::ErrorCode::AskByCursor: replay(wire::Replay::From::Cursor); return true;
+        case wire::ErrorCode::SnapshotGone: begin_snapshot(); return true;
+        default: return false;
+    }
+}
+
+void Follower::enqueue(std::string bytes, WallTime now) {
+    waiting_bytes_ += bytes.size();
+    waiting_.push_back(std::move(bytes));
+    advance(now);
+    if (waiting_bytes_ > options_.max_transaction_bytes) resync("too much has arrived before the schema that it needs");
+}
+
+void Follower::described(std::vector<std::string> schemas, WallTime now) {
+    describing_ = false;
+    const auto missing_before = missing();
+    for (std::string& schema : schemas) learn(std::move(schema));
+    if (missing_before.empty()) return;
+    if (missing() == missing_before) {
+        // The sidecar does not have it any more: the frame cannot be read.
+        resync("the schema of relation " + std::to_string(missing_before.front().relation) + " is not to be had");
+        return;
+    }
+    advance(now);
+    catch_up(now);
+}
+
+void Follower::learn(std::string message) {
+    if (auto schema = Schema::parse(std::move(message))) {
+        const wire::SchemaId id = schema->id();
+        schemas_[id] = std::move(schema);
+    }
+}
+
+std::vector<wire::SchemaId> Follower::missing() const {
+    std::vector<wire::SchemaId> ids;
+    if (waiting_.empty()) return ids;
+    const auto frame = wire::FrameView::parse(wire::as_bytes(waiting_.front()));
+    for (std::uint16_t i = 0; frame && i < frame->relation_count(); ++i)
+        if (!schemas_.contains(frame->relation(i))) ids.push_back(frame->relation(i));
+    return ids;
+}
+
+// The frame with its schemas, and without a view if it is malformed; nothing, and `bytes` as they were, when a schema is not known.
+std::optional<Frame> Follower::bind(std::string& bytes) const {
+    Frame frame;
+    auto kept = std::make_shared<std::string>(std::move(bytes));
+    frame.view = wire::FrameView::parse(wire::as_bytes(*kept));
+    for (std::uint16_t i = 0; frame.view && i < frame.view->relation_count(); ++i) {
+        const auto found = schemas_.find(frame.view->relation(i));
+        if (found == schemas_.end()) {
+            bytes = std::move(*kept);
+            return std::nullopt;
+        }
+        frame.schemas.push_back(found->second);
+    }
+    frame.bytes = std::move(kept);
+    return frame;
+}
+
+void Follower::advance(WallTime now) {
+    while (!waiting_.empty()) {
+        std::string& bytes = waiting_.front();
+        const std::size_t length = bytes.size();
+        if (wire::message_kind(wire::as_bytes(bytes)) == wire::kSchemaKind) {
+            learn(std::move(bytes));
+        } else {
+            auto frame = bind(bytes);
+            if (!frame) return;
+            add(std::move(*frame), now);
+        }
+        waiting_bytes_ -= length;
+        waiting_.pop_front();
+        if (!resync_reason_.empty()) {
+            resync(std::exchange(resync_reason_, {}));
+            return;
+        }
+    }
+}
+
+void Follower::add(Frame frame, WallTime now) {
+    if (!frame.view) {
+        tell(StreamError{"a malformed frame has arrived", "The sidecar and this library may be of different versions."});
+        current_.reset();
+        return;
+    }
+    const wire::FrameView view = *frame.view;
+    if (view.account().kind != wire::AccountKind::Everyone && !(view.account() == options_.account.view())) {
+        tell(StreamError{"a frame of another account has arrived", "It is not delivered."});
+        return;
+    }
+    if (view.commit_lsn() < cursor_->next) return;
+    const WallTime committed = wall_time(view.commit_time());
+    const bool had = cursor_->has(view.xid(), view.commit_lsn());
+    if (!had && options_.resync_after.count() > 0 && view.xid() != 0 && committed < now - options_.resync_after) {
+        resync_reason_ = "the stream is more than " + std::to_string(options_.resync_after.count()) + " s behind";
+        if (options_.snapshots) return;
+        resync_reason_.clear();
+    }
+    if (!current_ || current_->commit_lsn != view.commit_lsn()) {
+        current_.emplace();
+        current_bytes_ = 0;
+        current_->xid = view.xid();
+        current_->commit_lsn = view.commit_lsn();
+        current_->transactional = !view.has(wire::kNonTransactional);
+        current_->commit_time = committed;
+    }
+    const bool last = view.has(wire::kLastOfAccount);
+    if (!had && view.record_count() > 0) {
+        current_bytes_ += view.bytes().size();
+        if (current_bytes_ > options_.max_transaction_bytes) {
+            resync_reason_ = "transaction " + std::to_string(current_->xid) + " is larger than max_transaction_bytes, " +
+                             std::to_string(options_.max_transaction_bytes);
+            // Not again: what is told is told of all of it.
+            position_ = std::max(position_, view.commit_lsn() + 1);
+            return;
+        }
+        current_->frames_.push_back(std::move(frame));
+    }
+    if (last) finish_transaction();
+}
+
+void Follower::finish_transaction() {
+    cursor_->next = current_->commit_lsn + 1;
+    if (cursor_->held && cursor_->next >= cursor_->held->until) cursor_->held.reset();
+    if (!current_->frames_.empty()) tell(std::move(*current_));
+    current_.reset();
+}
+
+}  // namespace fatwal::client

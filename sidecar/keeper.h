@@ -1,0 +1,80 @@
+// Housekeeping in the database beside the stream, in a thread of its own: what snapshots see now, the slot's health, the table of durable
+// subscribers. Its connection is a walsender's, as a server that shuts down does not wait for those.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "connection.h"
+#include "fatwal/wire/transaction_snapshot.h"
+
+namespace fatwal {
+
+// What all later snapshots see.
+struct Seen {
+    wire::TransactionSnapshot snapshot;
+};
+// The columns of pg_replication_slots; nothing when the slot is missing.
+struct SlotHealth {
+    struct Slot {
+        std::string wal_status;
+        std::optional<std::int64_t> safe_wal_size;  // bytes that can be written before the slot is lost
+        std::int64_t retained_bytes = 0;            // WAL from restart_lsn to the end
+    };
+    std::optional<Slot> slot;
+};
+struct Stored {
+    std::uint64_t ticket = 0;  // as given
+};
+struct KeeperFailed {
+    Failure failure;
+    std::uint64_t ticket = 0;       // of a store(), else 0
+    bool server_goes_down = false;  // it takes no connections any more, or not yet
+};
+using Kept = std::variant<Seen, SlotHealth, Stored, KeeperFailed>;
+
+class Keeper {
+public:
+    explicit Keeper(const Settings& settings);
+    ~Keeper();
+    Keeper(const Keeper&) = delete;
+    Keeper& operator=(const Keeper&) = delete;
+
+    void look_what_is_seen();
+    void look_at_slot();
+    // Writes the subscribers into the table and takes the others out of it. A ticket other than 0 asks for a Stored.
+    void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed, std::uint64_t ticket);
+
+    // Readable when take() has something.
+    [[nodiscard]] int fd() const { return event_; }
+    std::optional<Kept> take();
+
+private:
+    struct Job {
+        std::uint64_t ticket = 0;
+        std::function<std::optional<Kept>(PGconn*)> work;
+    };
+    void post(Job job);
+    void loop();
+    Kept perform(const Job& job);
+
+    const Settings& settings_;
+    int event_;
+    int stop_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<Job> jobs_;
+    std::deque<Kept> done_;
+    bool stopping_ = false;
+    Connection connection_;  // the thread's
+    std::thread thread_;
+};
+
+}  // namespace fatwal

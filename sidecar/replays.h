@@ -1,0 +1,71 @@
+// Answers what subscribers have missed: from the log that is in memory, or, as far as Postgres still holds it, from the slot again.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "accounts.h"
+#include "control.h"
+#include "reread.h"
+
+namespace fatwal {
+
+class Replays {
+public:
+    Replays(const Settings& settings, Accounts& accounts, Holds& holds);
+    ~Replays();
+    Replays(const Replays&) = delete;
+    Replays& operator=(const Replays&) = delete;
+
+    // What the stream knows of itself at the moment.
+    struct Standing {
+        std::uint64_t epoch = 0;
+        wire::History history;
+        wire::Lsn confirmed = 0;  // Postgres holds the log from here on
+        wire::Lsn end = 0;        // no position beyond it can be of this history
+    };
+
+    // The reply; nothing when it comes later, by progress().
+    std::optional<Reply> answer(const wire::Replay& request, const Requester& requester, const Standing& standing, Clock::time_point now);
+
+    // Readable when progress() may have something.
+    [[nodiscard]] int fd() const { return event_; }
+    std::vector<std::pair<Requester, Reply>> progress(const Standing& standing, Clock::time_point now);
+
+    // Forgets those whose subscribers have gone.
+    void tick();
+    void clear();
+
+    [[nodiscard]] std::uint64_t replayed() const { return replayed_; }
+    [[nodiscard]] std::uint64_t rereads() const { return rereads_; }
+
+private:
+    // A subscriber that is served from the slot.
+    struct Reader {
+        std::unique_ptr<Reread> reread;  // none while it waits for its turn
+        wire::Lsn cursor = 0;            // it has all that commits before
+        bool between_transactions = true;
+        std::optional<std::pair<Requester, std::uint32_t>> waiting;  // who waits for a reply, and its credit
+    };
+    using Readers = std::map<wire::Nonce, Reader>;
+
+    Reply from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit, std::uint64_t epoch);
+    Reply by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit, const Standing& standing);
+    std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit, const Standing& standing,
+                                Clock::time_point now);
+    Reply too_old(const std::string& why);
+
+    const Settings& settings_;
+    Accounts& accounts_;
+    Holds& holds_;
+    int event_;
+    Readers readers_;
+    std::uint64_t replayed_ = 0;
+    std::uint64_t rereads_ = 0;
+};
+
+}  // namespace fatwal

@@ -1,0 +1,392 @@
+#include "snapshots.h"
+
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+
+namespace fatwal {
+
+namespace {
+
+constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
+constexpr std::uint64_t kMaxMessageBytes = std::uint64_t{1} << 30U;
+constexpr std::chrono::seconds kFailureKept{5};
+
+int open_spool(const std::string& folder) {
+    const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) return fd;
+    // A file system without unnamed files.
+    std::string path = folder + "/fatwald-snapshot-XXXXXX";
+    const int named = mkostemp(path.data(), O_CLOEXEC);
+    if (named < 0)
+        throw Failure{"cannot make a file for a snapshot", folder + ": " + std::strerror(errno), "Choose another folder with --spool-dir."};
+    unlink(path.c_str());
+    return named;
+}
+
+void write_all(int fd, const char* bytes, std::size_t length) {
+    while (length > 0) {
+        const ssize_t written = ::write(fd, bytes, length);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0)
+            throw Failure{"cannot write a snapshot to its file", std::strerror(errno),
+                          "Make room, or choose another folder with --spool-dir."};
+        bytes += written;
+        length -= static_cast<std::size_t>(written);
+    }
+}
+
+bool read_all(int fd, char* bytes, std::size_t length, std::uint64_t offset) {
+    while (length > 0) {
+        const ssize_t got = pread(fd, bytes, length, static_cast<off_t>(offset));
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return false;
+        bytes += got;
+        offset += static_cast<std::uint64_t>(got);
+        length -= static_cast<std::size_t>(got);
+    }
+    return true;
+}
+
+wire::Lsn lsn_of(const char* text) {
+    unsigned high = 0;
+    unsigned low = 0;
+    return std::sscanf(text, "%X/%X", &high, &low) == 2 ? wire::Lsn{high} << 32U | low : 0;
+}
+
+template <class T>
+T from_network(const char* bytes) {
+    T value = 0;
+    for (std::size_t i = 0; i < sizeof value; ++i) value = static_cast<T>(value << 8U | static_cast<unsigned char>(bytes[i]));
+    return value;
+}
+
+// The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the whole.
+class CopyRows {
+public:
+    // Of what libpq gave: a row at a time, the header before the first.
+    std::optional<std::string_view> row(std::string_view data) {
+        if (!header_read_) {
+            constexpr std::size_t kSignature = 11;
+            if (data.size() < kSignature + 8) throw malformed();
+            const std::size_t header = kSignature + 8 + from_network<std::uint32_t>(data.data() + kSignature + 4);
+            if (data.size() < header) throw malformed();
+            data.remove_prefix(header);
+            header_read_ = true;
+            if (data.empty()) return std::nullopt;
+        }
+        if (data.size() < 2) throw malformed();
+        if (from_network<std::uint16_t>(data.data()) == 0xFFFF) return std::nullopt;
+        if (data.size() < 6 || from_network<std::uint16_t>(data.data()) != 1) throw malformed();
+        const auto length = from_network<std::uint32_t>(data.data() + 2);
+        if (data.size() - 6 != length) throw malformed();
+        return data.substr(6);
+    }
+
+private:
+    static Failure malformed() { return {"the server's COPY is not understood", {}, {}}; }
+    bool header_read_ = false;
+};
+
+}  // namespace
+
+// What the thread and the loop share.
+class Snapshots::Job {
+public:
+    Job(const Settings& settings, wire::AccountKey account, int event)
+        : settings_(settings), account_(std::move(account)), event_(event), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+        thread_ = std::thread([this] { run_to_end(); });
+    }
+    ~Job() {
+        eventfd_write(stop_, 1);
+        cancel();
+        thread_.join();
+        if (spool_ >= 0) close(spool_);
+        close(stop_);
+    }
+    Job(const Job&) = delete;
+    Job& operator=(const Job&) = delete;
+
+    struct View {
+        bool taken = false;
+        bool ended = false;
+        std::optional<Failure> failure;
+        wire::TransactionSnapshot sees;
+        wire::Lsn until = 0;
+    };
+    [[nodiscard]] View view() {
+        const std::lock_guard lock(mutex_);
+        return view_;
+    }
+    [[nodiscard]] bool ended() {
+        const std::lock_guard lock(mutex_);
+        return view_.ended;
+    }
+    [[nodiscard]] std::uint64_t size() const { return size_.load(std::memory_order_acquire); }
+    [[nodiscard]] int spool() const { return spool_; }
+
+private:
+    void run_to_end() {
+        std::optional<Failure> failure;
+        try {
+            read();
+        } catch (Failure& caught) {
+            failure = std::move(caught);
+        }
+        const std::lock_guard lock(mutex_);
+        view_.failure = std::move(failure);
+        view_.ended = true;
+        cancel_.reset();
+        eventfd_write(event_, 1);
+    }
+
+    void read() {
+        const Connection connection = connect(settings_, ConnectAs::Ordinary, stop_);
+        PGconn* server = connection.get();
+        if (PQstatus(server) != CONNECTION_OK) throw failure_of("cannot connect for a snapshot", server);
+        {
+            const std::lock_guard lock(mutex_);
+            cancel_.reset(PQgetCancel(server));
+        }
+        for (const char* setting : kTextSettings) (void)run(server, "cannot prepare a snapshot", setting);
+        // Rows that the role may not see are an error, not missing.
+        (void)run(server, "cannot prepare a snapshot", "SET row_security = off");
+        (void)run(server, "cannot prepare a snapshot", "SET statement_timeout = 0");
+        (void)run(server, "cannot begin a snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        // The position is read after the snapshot was taken, as the query itself runs in it.
+        const Result taken = run(server, "cannot take a snapshot", "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
+        const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(taken.get(), 0, 0));
+        if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(taken.get(), 0, 0), {}};
+        spool_ = open_spool(settings_.spool_dir);
+        {
+            const std::lock_guard lock(mutex_);
+            view_.taken = true;
+            view_.sees = *sees;
+            view_.until = lsn_of(PQgetvalue(taken.get(), 0, 1));
+        }
+        eventfd_write(event_, 1);
+        copy(server);
+        (void)run(server, "cannot end a snapshot", "COMMIT");
+    }
+
+    void copy(PGconn* server) {
+        const std::string account = account_.kind == wire::AccountKind::Operators ? "NULL" : quote_literal(account_.to_text());
+        (void)run(server, "cannot read a snapshot",
+                  "COPY (SELECT fatwal.snapshot(" + account + ", " + quote_literal(settings_.publication) + ")) TO STDOUT (FORMAT binary)");
+        CopyRows rows;
+        std::uint64_t size = 0;
+        std::uint64_t signalled = 0;
+        char* raw = nullptr;
+        int length = 0;
+        while ((length = PQgetCopyData(server, &raw, 0)) > 0) {
+            const std::unique_ptr<char, void (*)(void*)> data(raw, PQfreemem);
+            const auto message = rows.row({raw, static_cast<std::size_t>(length)});
+            if (!message) continue;
+            const auto bytes = static_cast<std::uint32_t>(message->size());
+            write_all(spool_, reinterpret_cast<const char*>(&bytes), sizeof bytes);
+            write_all(spool_, message->data(), message->size());
+            size += sizeof bytes + message->size();
+            size_.store(size, std::memory_order_release);
+            if (size - signalled < kBytesBetweenSignals) continue;
+            signalled = size;
+            eventfd_write(event_, 1);
+        }
+        const Result result(PQgetResult(server));
+        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
+            Failure failure = failure_of("cannot read a snapshot", server, result.get());
+            if (failure.hint.empty() && std::strstr(failure.detail.c_str(), "permission denied") != nullptr)
+                failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
+            throw failure;
+        }
+        while (Result(PQgetResult(server))) continue;
+    }
+
+    void cancel() {
+        const std::lock_guard lock(mutex_);
+        if (!cancel_) return;
+        char error[256];
+        PQcancel(cancel_.get(), error, sizeof error);
+    }
+
+    struct FreeCancel {
+        void operator()(PGcancel* cancel) const { PQfreeCancel(cancel); }
+    };
+
+    const Settings& settings_;
+    wire::AccountKey account_;
+    int event_;
+    int stop_;
+    int spool_ = -1;  // written by the thread alone; read by the loop only up to size_
+    std::atomic<std::uint64_t> size_ = 0;
+    std::mutex mutex_;
+    View view_;
+    std::unique_ptr<PGcancel, FreeCancel> cancel_;
+    std::thread thread_;
+};
+
+struct Snapshots::Snapshot {
+    wire::AccountKey account;
+    std::unique_ptr<Job> job;  // none before its turn
+    bool told = false;         // progress() has given it
+    bool ended = false;
+    std::optional<Failure> failure;
+    wire::SnapshotPart head;  // its cursor 0: not known yet
+    Time taken;               // when its turn came
+    Time touched;             // when somebody read of it, or it ended
+};
+
+Snapshots::Snapshots(const Settings& settings) : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+Snapshots::~Snapshots() {
+    snapshots_.clear();
+    close(event_);
+}
+
+Snapshots::Snapshot* Snapshots::find(Id id) const {
+    const auto found = snapshots_.find(id);
+    return found == snapshots_.end() ? nullptr : found->second.get();
+}
+
+Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, wire::Lsn floor, Time now) {
+    const auto reuse = std::chrono::milliseconds(settings_.snapshot_reuse_ms);
+    for (auto at = snapshots_.rbegin(); at != snapshots_.rend(); ++at) {
+        const Snapshot& snapshot = *at->second;
+        if (snapshot.account != account || snapshot.failure) continue;
+        if (snapshot.head.cursor != 0 && snapshot.head.cursor < floor) continue;
+        if (!snapshot.ended || now - snapshot.taken <= reuse) return at->first;
+    }
+    auto snapshot = std::make_unique<Snapshot>();
+    snapshot->account = account;
+    snapshot->head.snapshot = ++last_id_;
+    snapshot->touched = now;
+    snapshots_.emplace(last_id_, std::move(snapshot));
+    begin_waiting(now);
+    return last_id_;
+}
+
+void Snapshots::begin_waiting(Time now) {
+    int running = 0;
+    for (const auto& [id, snapshot] : snapshots_)
+        if (snapshot->job && !snapshot->ended) ++running;
+    for (auto& [id, snapshot] : snapshots_) {
+        if (running >= settings_.snapshot_concurrency) return;
+        if (snapshot->job) continue;
+        snapshot->job = std::make_unique<Job>(settings_, snapshot->account, event_);
+        snapshot->taken = snapshot->touched = now;
+        newest_begun_ = std::max(newest_begun_, id);
+        ++queries_;
+        ++running;
+    }
+}
+
+void Snapshots::set_cursor(Id id, wire::Lsn cursor) {
+    if (Snapshot* snapshot = find(id)) snapshot->head.cursor = cursor;
+}
+
+Snapshots::State Snapshots::state(Id id, std::uint64_t offset) const {
+    const Snapshot* snapshot = find(id);
+    if (snapshot == nullptr) return State::Unknown;
+    if (snapshot->failure) return State::Failed;
+    if (!snapshot->job || snapshot->head.cursor == 0) return State::Waiting;
+    return snapshot->ended || snapshot->job->size() > offset ? State::Readable : State::Waiting;
+}
+
+Failure Snapshots::failure(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot != nullptr && snapshot->failure ? *snapshot->failure : Failure{};
+}
+
+wire::AccountKey Snapshots::account(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot == nullptr ? wire::AccountKey{} : snapshot->account;
+}
+
+wire::SnapshotPart Snapshots::head(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot == nullptr ? wire::SnapshotPart{} : snapshot->head;
+}
+
+std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std::size_t credit, Time now) {
+    Snapshot* snapshot = find(id);
+    if (snapshot == nullptr || !snapshot->job) return std::nullopt;
+    constexpr std::size_t kMaxMessages = 4096;
+    snapshot->touched = now;
+    const std::uint64_t size = snapshot->job->size();
+    Part part;
+    part.next_offset = offset;
+    std::size_t bytes = 0;
+    while (part.next_offset < size && part.messages.size() < kMaxMessages && (part.messages.empty() || bytes < credit)) {
+        std::uint32_t length = 0;
+        if (!read_all(snapshot->job->spool(), reinterpret_cast<char*>(&length), sizeof length, part.next_offset) ||
+            length > kMaxMessageBytes || part.next_offset + sizeof length + length > size)
+            return std::nullopt;
+        zmq::message_t message(length);
+        if (!read_all(snapshot->job->spool(), static_cast<char*>(message.data()), length, part.next_offset + sizeof length))
+            return std::nullopt;
+        bytes += length;
+        part.next_offset += sizeof length + length;
+        part.messages.push_back(std::move(message));
+    }
+    part.end = snapshot->ended && part.next_offset == size;
+    return part;
+}
+
+void Snapshots::take_again(Id id, Time now) {
+    Snapshot* snapshot = find(id);
+    if (snapshot == nullptr) return;
+    snapshot->job.reset();
+    snapshot->told = snapshot->ended = false;
+    begin_waiting(now);
+}
+
+std::vector<Snapshots::Taken> Snapshots::progress() {
+    eventfd_t count = 0;
+    eventfd_read(event_, &count);
+    std::vector<Taken> taken;
+    const auto now = std::chrono::steady_clock::now();
+    for (auto& [id, snapshot] : snapshots_) {
+        if (!snapshot->job || snapshot->ended) continue;
+        const Job::View view = snapshot->job->view();
+        if (view.taken && !snapshot->told) {
+            snapshot->told = true;
+            snapshot->head.until = view.until;
+            snapshot->head.sees = view.sees;
+            taken.push_back({id, view.sees, view.until});
+        }
+        if (!view.ended) continue;
+        snapshot->ended = true;
+        snapshot->failure = view.failure;
+        snapshot->touched = now;
+    }
+    begin_waiting(now);
+    return taken;
+}
+
+std::vector<Snapshots::Id> Snapshots::tick(Time now) {
+    const auto kept = std::max<std::chrono::steady_clock::duration>(std::chrono::milliseconds(settings_.snapshot_reuse_ms), kFailureKept);
+    std::vector<Id> forgotten;
+    std::erase_if(snapshots_, [&](const auto& entry) {
+        if (!entry.second->ended || now - entry.second->touched <= kept) return false;
+        forgotten.push_back(entry.first);
+        return true;
+    });
+    return forgotten;
+}
+
+void Snapshots::clear() { snapshots_.clear(); }
+
+Snapshots::Id Snapshots::oldest_unknown() const {
+    for (const auto& [id, snapshot] : snapshots_)
+        if (snapshot->job && !snapshot->told && !snapshot->ended) return id;
+    return newest_begun_ + 1;
+}
+
+}  // namespace fatwal

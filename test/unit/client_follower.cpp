@@ -1,0 +1,586 @@
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "fatwal/client/follower.h"
+#include "support/builder.h"
+
+namespace fatwal {
+namespace {
+
+using namespace std::chrono_literals;
+using client::Cursor;
+using client::Follower;
+using client::FollowerOptions;
+using test::Value;
+using wire::PublicationHeader;
+using wire::Topic;
+using wire::TypeCode;
+
+constexpr std::uint64_t kEpoch = 7;
+constexpr wire::History kHistory{99, 1};
+constexpr Follower::WallTime kNow = Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds)) + 10s;
+
+const std::string& schema() {
+    static const std::string message = test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
+    return message;
+}
+
+std::string frame(wire::Lsn commit, const std::vector<int>& ids, bool last = true, const std::string& account = "1",
+                  std::uint32_t xid = 700, std::uint16_t flags = 0) {
+    test::FrameSpec spec;
+    spec.commit_lsn = commit;
+    spec.xid = xid;
+    spec.flags = static_cast<std::uint16_t>(flags | (last ? wire::kLastOfAccount : 0));
+    spec.account = wire::AccountKey::from_text(account);
+    spec.relations = {test::id_of(schema())};
+    std::uint32_t ordinal = 0;
+    for (const int id : ids)
+        spec.records.push_back({wire::Op::Insert, ordinal++, 0, 0, test::row({Value::fixed(id), Value::text("n")}), {}});
+    return test::frame(spec);
+}
+
+std::string everyone_end(wire::Lsn commit) {
+    test::FrameSpec spec;
+    spec.commit_lsn = commit;
+    spec.account.kind = wire::AccountKind::Everyone;
+    return test::frame(spec);
+}
+
+// What comes out, as text: "100:1,2" a transaction and its ids, "begin", "rows:1,2", "end", "resync", "error".
+std::string drain(Follower& follower) {
+    std::string out;
+    const auto ids = [&](const client::Row& row, bool first) {
+        out += (first ? "" : ",") + std::to_string(row.integer("id").value_or(-1));
+    };
+    while (auto told = follower.take()) {
+        if (std::holds_alternative<client::Joined>(told->first)) continue;
+        if (!out.empty()) out += ' ';
+        bool first = true;
+        if (const auto* transaction = std::get_if<client::Transaction>(&told->first)) {
+            out += std::to_string(transaction->commit_lsn) + ':';
+            transaction->for_each([&](const client::Change& change) {
+                ids(*change.new_row, first);
+                first = false;
+            });
+        } else if (const auto* rows = std::get_if<client::SnapshotRows>(&told->first)) {
+            out += "rows:";
+            rows->for_each([&](const client::Row& row) {
+                ids(row, first);
+                first = false;
+            });
+        } else if (std::holds_alternative<client::SnapshotBegin>(told->first)) {
+            out += "begin";
+        } else if (std::holds_alternative<client::SnapshotEnd>(told->first)) {
+            out += "end";
+        } else if (std::holds_alternative<client::Resync>(told->first)) {
+            out += "resync";
+        } else {
+            out += "error";
+        }
+    }
+    return out;
+}
+
+FollowerOptions options(bool snapshots) {
+    FollowerOptions options;
+    options.account = wire::AccountKey::from_text("1");
+    options.snapshots = snapshots;
+    options.max_transaction_bytes = 1'000'000;
+    options.max_ahead_bytes = 1000;
+    return options;
+}
+
+// A follower without snapshots that has joined at sequence 10 and is live.
+class FollowerTest : public testing::Test {
+protected:
+    Follower follower_{options(false), {}};
+    std::uint64_t position_ = 50;
+
+    void SetUp() override {
+        join(follower_, 10);
+        EXPECT_TRUE(follower_.live());
+        message(11, schema());
+    }
+    void join(Follower& follower, std::uint64_t sequence) {
+        follower.attached({}, kEpoch, kHistory);
+        follower.marker({Topic::Marker, kEpoch, sequence, position_}, kNow);
+        const auto request = follower.take_request();
+        ASSERT_TRUE(request);
+        EXPECT_EQ(std::get<wire::Replay>(*request).from, wire::Replay::From::Cursor);
+        follower.replayed({kEpoch, sequence + 1, true, 0}, {}, kNow);
+    }
+    void message(std::uint64_t sequence, std::string bytes) {
+        follower_.message({Topic::Event, kEpoch, sequence, position_}, std::move(bytes), kNow);
+    }
+    // The request for what follows `sequence`.
+    void expect_replay_from(std::uint64_t sequence) {
+        const auto request = follower_.take_request();
+        ASSERT_TRUE(request);
+        const auto* replay = std::get_if<wire::Replay>(&*request);
+        ASSERT_NE(replay, nullptr);
+        EXPECT_EQ(replay->from, wire::Replay::From::Sequence);
+        EXPECT_EQ(replay->sequence, sequence);
+        EXPECT_FALSE(follower_.take_request()) << "one at a time";
+    }
+};
+
+TEST_F(FollowerTest, DeliversTransactionsWhole) {
+    message(12, frame(100, {1, 2}, false));
+    EXPECT_EQ(drain(follower_), "");
+    message(13, frame(100, {3}));
+    EXPECT_EQ(drain(follower_), "100:1,2,3");
+}
+
+TEST_F(FollowerTest, ClosesByTheMarkForEveryone) {
+    message(12, frame(100, {1}, false));
+    message(13, everyone_end(100));
+    message(14, everyone_end(200));
+    EXPECT_EQ(drain(follower_), "100:1");
+    EXPECT_EQ(follower_.cursor()->next, 201U);
+}
+
+TEST_F(FollowerTest, AGapIsReplayedBeforeAnythingLater) {
+    message(12, frame(100, {1}));
+    message(15, frame(400, {4}));
+    message(16, frame(500, {5}));
+    EXPECT_EQ(drain(follower_), "100:1");
+    expect_replay_from(13);
+    follower_.replayed({kEpoch, 13, false, 1}, {frame(200, {2})}, kNow);
+    EXPECT_EQ(drain(follower_), "200:2");
+    expect_replay_from(14);
+    follower_.replayed({kEpoch, 14, false, 1}, {frame(300, {3})}, kNow);
+    EXPECT_EQ(drain(follower_), "300:3 400:4 500:5");
+    expect_replay_from(17);
+    follower_.replayed({kEpoch, 17, true, 0}, {}, kNow);
+    EXPECT_TRUE(follower_.live());
+}
+
+TEST_F(FollowerTest, WhatDoesNotFitBehindAGapIsReplayedToo) {
+    message(13, frame(200, {2}));
+    for (int i = 0; i < 20; ++i) message(static_cast<std::uint64_t>(14 + i), frame(static_cast<wire::Lsn>(300 + i), {3 + i}));
+    expect_replay_from(12);
+    follower_.replayed({kEpoch, 12, true, 1}, {frame(100, {1})}, kNow);
+    EXPECT_FALSE(follower_.live());
+    const std::string got = drain(follower_);
+    EXPECT_EQ(got.substr(0, 17), "100:1 200:2 300:3");
+    EXPECT_TRUE(follower_.take_request());
+}
+
+TEST_F(FollowerTest, AGapInATransactionDoesNotTearIt) {
+    message(12, frame(100, {1}, false));
+    message(14, frame(200, {2}));
+    expect_replay_from(13);
+    follower_.replayed({kEpoch, 13, true, 2}, {frame(100, {9}), frame(200, {2})}, kNow);
+    EXPECT_EQ(drain(follower_), "100:1,9 200:2");
+}
+
+TEST_F(FollowerTest, AHeartbeatShowsALostTail) {
+    message(12, frame(100, {1}));
+    follower_.heartbeat({Topic::Heartbeat, kEpoch, 12, 110}, kNow);
+    EXPECT_FALSE(follower_.take_request());
+    EXPECT_EQ(follower_.cursor()->next, 110U);
+    follower_.heartbeat({Topic::Heartbeat, kEpoch, 14, 300}, kNow);
+    expect_replay_from(13);
+    EXPECT_EQ(follower_.cursor()->next, 110U);
+    follower_.replayed({kEpoch, 13, true, 2}, {frame(200, {2}), frame(250, {3})}, kNow);
+    EXPECT_EQ(drain(follower_), "100:1 200:2 250:3");
+    EXPECT_EQ(follower_.cursor()->next, 300U);
+}
+
+TEST_F(FollowerTest, AnotherEpochGoesOnByCursorAndDropsWhatIsHad) {
+    message(12, frame(100, {1}));
+    message(13, frame(200, {2}, false));
+    follower_.detached();
+    follower_.attached({}, kEpoch + 1, kHistory);
+    follower_.marker({Topic::Marker, kEpoch + 1, 3, 60}, kNow);
+    follower_.message({Topic::Event, kEpoch, 14, 60}, frame(200, {9}), kNow);  // of the old epoch, late
+    const auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).cursor, 101U);
+    EXPECT_EQ(std::get<wire::Replay>(*request).from, wire::Replay::From::Cursor);
+    follower_.replayed({kEpoch + 1, 2, true, 2}, {frame(100, {1}), frame(200, {2}, false)}, kNow);
+    follower_.message({Topic::Event, kEpoch + 1, 4, 60}, frame(200, {3}), kNow);
+    EXPECT_EQ(drain(follower_), "100:1 200:2,3");
+}
+
+TEST_F(FollowerTest, WhatIsReadAgainFromTheSlotHasNoNumbersAndEndsInTheLog) {
+    follower_.detached();
+    follower_.attached({}, kEpoch, kHistory);
+    follower_.marker({Topic::Marker, kEpoch, 40, 900}, kNow);
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 0, false, 2}, {schema(), frame(100, {1}, false)}, kNow);
+    auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).from, wire::Replay::From::Continue);
+    follower_.replayed({kEpoch, 0, false, 1}, {frame(100, {2})}, kNow);
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 39, false, 1}, {frame(200, {3})}, kNow);
+    expect_replay_from(40);
+    follower_.replayed({kEpoch, 40, true, 1}, {frame(300, {4})}, kNow);
+    EXPECT_EQ(drain(follower_), "100:1,2 200:3 300:4");
+    EXPECT_TRUE(follower_.live());
+}
+
+TEST_F(FollowerTest, ALostContinuationIsAskedForByCursor) {
+    follower_.detached();
+    follower_.attached({}, kEpoch, kHistory);
+    follower_.marker({Topic::Marker, kEpoch, 40, 900}, kNow);
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 0, false, 1}, {frame(100, {1}, false)}, kNow);
+    ASSERT_TRUE(follower_.take_request());
+    follower_.ask_again();
+    const auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).from, wire::Replay::From::Cursor);
+    follower_.replayed({kEpoch, 40, true, 1}, {frame(100, {1, 2})}, kNow);
+    EXPECT_EQ(drain(follower_), "100:1,2");
+}
+
+TEST_F(FollowerTest, WithoutSnapshotsItIsToldAndGoesOnBehind) {
+    message(13, frame(200, {2}));
+    ASSERT_TRUE(follower_.take_request());
+    EXPECT_TRUE(follower_.refused({wire::ErrorCode::TooOld, "gone", "", ""}));
+    EXPECT_EQ(drain(follower_), "resync");
+    const auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).cursor, position_);
+}
+
+TEST_F(FollowerTest, AnotherAccountsFrameIsNotDelivered) {
+    message(12, frame(100, {1}, true, "2"));
+    EXPECT_EQ(drain(follower_), "error");
+}
+
+TEST_F(FollowerTest, MalformedMessagesAreReported) {
+    message(12, "F");
+    message(13, frame(100, {1}));
+    EXPECT_EQ(drain(follower_), "error 100:1");
+}
+
+TEST_F(FollowerTest, AsksForTheSchemaThatItMissedAndKeepsTheOrder) {
+    Follower fresh(options(false), {});
+    join(fresh, 0);
+    fresh.message({Topic::Event, kEpoch, 1, 50}, frame(100, {1}), kNow);
+    fresh.message({Topic::Event, kEpoch, 2, 50}, frame(200, {2}), kNow);
+    EXPECT_EQ(drain(fresh), "");
+    const auto request = fresh.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Describe>(*request).schemas, std::vector<wire::SchemaId>{test::id_of(schema())});
+    fresh.heartbeat({Topic::Heartbeat, kEpoch, 2, 900}, kNow);
+    EXPECT_EQ(fresh.cursor()->next, 50U) << "not past what waits";
+    fresh.described({schema()}, kNow);
+    EXPECT_EQ(drain(fresh), "100:1 200:2");
+}
+
+// A follower with snapshots, at its beginning.
+class SnapshotTest : public FollowerTest {
+protected:
+    Follower follower_{options(true), {}};
+    void SetUp() override {
+        follower_.attached({}, kEpoch, kHistory);
+        follower_.marker({Topic::Marker, kEpoch, 10, 300}, kNow);
+    }
+    // Asks and answers: transactions below 710 but 705 are seen, the stream goes on at 200.
+    void answer_snapshot() {
+        const auto request = follower_.take_request();
+        ASSERT_TRUE(request);
+        EXPECT_EQ(std::get<wire::SnapshotRequest>(*request).offset, 0U);
+        follower_.snapshot_part({5, 1000, false, 2, 200, 400, {705, 710, {705}}},
+                                {schema(), frame(0, {1, 2}, false, "1", 0, wire::kSnapshot)});
+        const auto more = follower_.take_request();
+        ASSERT_TRUE(more);
+        EXPECT_EQ(std::get<wire::SnapshotRequest>(*more).snapshot, 5U);
+        EXPECT_EQ(std::get<wire::SnapshotRequest>(*more).offset, 1000U);
+        follower_.snapshot_part({5, 2000, true, 1, 0, 0, {}}, {frame(0, {3}, true, "1", 0, wire::kSnapshot)});
+    }
+};
+
+TEST_F(SnapshotTest, ATransactionIsAppliedIfAndOnlyIfTheSnapshotDoesNotSeeIt) {
+    EXPECT_FALSE(follower_.cursor());
+    answer_snapshot();
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end");
+    const auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).cursor, 200U);
+    follower_.replayed({kEpoch, 8, true, 3},
+                       {frame(200, {20}, true, "1", 705), frame(210, {21}, true, "1", 704), frame(220, {22}, true, "1", 710)}, kNow);
+    EXPECT_EQ(drain(follower_), "200:20 220:22");
+    // The cursor carries the rule, as long as it is needed.
+    EXPECT_TRUE(follower_.cursor()->has(704, 390));
+    EXPECT_FALSE(follower_.cursor()->has(705, 390));
+    EXPECT_EQ(Cursor::from_text(follower_.cursor()->to_text()), follower_.cursor());
+    follower_.message({Topic::Event, kEpoch, 11, 300}, frame(390, {23}, true, "1", 703), kNow);
+    follower_.message({Topic::Event, kEpoch, 12, 300}, frame(400, {24}, true, "1", 703), kNow);
+    EXPECT_EQ(drain(follower_), "400:24") << "an id is used again, far later";
+    EXPECT_FALSE(follower_.cursor()->held);
+}
+
+TEST_F(SnapshotTest, OneThatBreaksOffBeginsAgain) {
+    ASSERT_TRUE(follower_.take_request());
+    follower_.snapshot_part({5, 1000, false, 2, 200, 400, {705, 710, {}}}, {schema(), frame(0, {1}, false, "1", 0, wire::kSnapshot)});
+    EXPECT_EQ(drain(follower_), "begin rows:1");
+    EXPECT_FALSE(follower_.cursor());
+    ASSERT_TRUE(follower_.take_request());
+    EXPECT_TRUE(follower_.refused({wire::ErrorCode::SnapshotGone, "", "", ""}));
+    answer_snapshot();
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end");
+}
+
+TEST_F(SnapshotTest, WhatIsTooOldIsReplacedByASnapshot) {
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    EXPECT_TRUE(follower_.refused({wire::ErrorCode::TooOld, "gone", "", ""}));
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end resync");
+    EXPECT_FALSE(follower_.cursor());
+    EXPECT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower_.take_request()));
+}
+
+TEST_F(SnapshotTest, TheStreamThatIsTooFarBehindIsReplacedByASnapshot) {
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 11, true, 0}, {}, kNow);
+    follower_.message({Topic::Event, kEpoch, 11, 300}, frame(400, {1}, true, "1", 704), kNow + 29min);
+    follower_.message({Topic::Event, kEpoch, 12, 300}, frame(410, {1}, true, "1", 720), kNow + 31min);
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end 400:1 resync");
+}
+
+TEST_F(SnapshotTest, ATransactionBeyondTheBoundIsReplacedByASnapshot) {
+    FollowerOptions small = options(true);
+    small.max_transaction_bytes = 300;
+    Follower follower(small, Cursor{kHistory, 50, {}});
+    join(follower, 0);
+    follower.message({Topic::Event, kEpoch, 1, 50}, schema(), kNow);
+    follower.message({Topic::Event, kEpoch, 2, 50}, frame(100, {1, 2}, false), kNow);
+    follower.message({Topic::Event, kEpoch, 3, 50}, frame(100, {3, 4}), kNow);
+    EXPECT_EQ(drain(follower), "resync");
+    EXPECT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower.take_request()));
+}
+
+TEST(Cursor, TextAndBack) {
+    const Cursor plain{{7, 3}, 0x1'0000'00AB, {}};
+    EXPECT_EQ(plain.to_text(), "7 3 1/AB");
+    EXPECT_EQ(Cursor::from_text(plain.to_text()), plain);
+    for (const char* bad : {"", "7", "7 3", "7 3 1", "7 3 1/AB ", "7 3 1/AB 0/1", "7 3 1/AB 0/1 x", "7 3 1/XY"})
+        EXPECT_FALSE(Cursor::from_text(bad)) << bad;
+}
+
+// A publisher that loses messages, forgets old ones, changes its epoch and takes snapshots that see what they will, driven by a seed. What
+// the follower tells must be each transaction once and in order, and the sum of all must be the state.
+class Publisher {
+public:
+    explicit Publisher(std::uint64_t seed) : random_(seed) {}
+
+    void run() {
+        follower_ = std::make_unique<Follower>(options(true), std::nullopt);
+        attach();
+        for (int step = 0; step < 400; ++step) {
+            const auto choice = random_() % 100;
+            if (choice < 35) commit();
+            if (choice >= 35 && choice < 45) heartbeat();
+            if (choice >= 45 && choice < 47) attach();
+            if (choice == 47) new_epoch();
+            if (choice == 48) follower_->ask_again();
+            if (choice == 49) restart_worker();
+            if (choice >= 50) answer();
+            work();
+        }
+        for (int step = 0; step < 200 && !(done() && follower_->live()); ++step) {
+            heartbeat(true);
+            answer(true);
+            work();
+        }
+        ASSERT_TRUE(follower_->live());
+        ASSERT_TRUE(done());
+        std::set<int> expected;
+        for (const auto& transaction : log_) expected.insert(transaction.id);
+        ASSERT_EQ(state_, expected);
+    }
+
+private:
+    struct Committed {
+        wire::Lsn commit;
+        std::uint32_t xid;
+        int id;
+        bool visible = false;
+    };
+    struct Numbered {
+        wire::Lsn commit;
+        std::string bytes;
+    };
+
+    bool done() const { return follower_->cursor() && !log_.empty() && follower_->cursor()->next > log_.back().commit; }
+    wire::Lsn position() const { return log_.empty() ? 50 : log_.back().commit + 5; }
+
+    void publish(const Committed& transaction) {
+        const auto xid = transaction.xid;
+        const bool split = transaction.id % 3 == 0;
+        if (split) number({transaction.commit, frame(transaction.commit, {}, false, "1", xid)}, transaction.commit);
+        number({transaction.commit, frame(transaction.commit, {transaction.id}, true, "1", xid)}, transaction.commit);
+    }
+    void number(Numbered message, wire::Lsn position) {
+        numbered_.push_back(message);
+        if (random_() % 10 < 7) follower_->message({Topic::Event, epoch_, numbered_.size(), position}, message.bytes, kNow);
+    }
+    void commit() {
+        for (auto& transaction : log_)
+            if (random_() % 2 == 0) transaction.visible = true;
+        const auto id = static_cast<int>(log_.size()) + 1;
+        log_.push_back({static_cast<wire::Lsn>(100 * id), static_cast<std::uint32_t>(1000 + id), id});
+        publish(log_.back());
+    }
+    void heartbeat(bool always = false) {
+        if (always || random_() % 2 == 0) follower_->heartbeat({Topic::Heartbeat, epoch_, numbered_.size(), position()}, kNow);
+    }
+    void attach() {
+        request_.reset();
+        follower_->detached();
+        follower_->attached({}, epoch_, kHistory);
+        follower_->marker({Topic::Marker, epoch_, numbered_.size(), position()}, kNow);
+    }
+    void new_epoch() {
+        // The new one begins at a confirmed position, and sends again from there.
+        ++epoch_;
+        numbered_.clear();
+        first_kept_ = log_.empty() ? 0 : random_() % log_.size();
+        while (first_kept_ > 0 && !log_[first_kept_ - 1].visible) --first_kept_;
+        follower_->detached();
+        for (std::size_t i = first_kept_; i < log_.size(); ++i) publish(log_[i]);
+        attach();
+    }
+    void restart_worker() {
+        // It has kept its state with its cursor.
+        const auto cursor = worker_cursor_;
+        if (!cursor) state_.clear();
+        follower_ = std::make_unique<Follower>(options(true), cursor);
+        attach();
+    }
+
+    void answer(bool always = false) {
+        if (!request_) request_ = follower_->take_request();
+        if (!request_) return;
+        if (!always && random_() % 10 == 0) {
+            // The answer is lost.
+            request_.reset();
+            follower_->ask_again();
+            return;
+        }
+        const auto request = *std::exchange(request_, std::nullopt);
+        if (std::holds_alternative<wire::Describe>(request))
+            follower_->described({schema()}, kNow);
+        else if (const auto* replay = std::get_if<wire::Replay>(&request))
+            answer(*replay);
+        else
+            answer(std::get<wire::SnapshotRequest>(request));
+    }
+    void answer(const wire::Replay& replay) {
+        const wire::Lsn floor = first_kept_ == 0 ? 0 : log_[first_kept_ - 1].commit + 1;
+        std::uint64_t first = replay.sequence;
+        if (replay.from == wire::Replay::From::Cursor) {
+            if (replay.cursor < floor) {
+                ASSERT_TRUE(follower_->refused({wire::ErrorCode::TooOld, "", "", ""}));
+                return;
+            }
+            first = 1;
+            while (first <= numbered_.size() && numbered_[first - 1].commit < replay.cursor) ++first;
+        }
+        wire::Replayed head{epoch_, first, false, 0};
+        std::vector<std::string> messages;
+        for (; first <= numbered_.size() && messages.size() < 3; ++first) messages.push_back(numbered_[first - 1].bytes);
+        head.end = first > numbered_.size();
+        follower_->replayed(head, std::move(messages), kNow);
+    }
+    void answer(const wire::SnapshotRequest& request) {
+        if (request.snapshot == 0) {
+            snapshot_ = {};
+            snapshot_.cursor = position();
+            snapshot_.until = position();
+            snapshot_.sees.xmin = snapshot_.sees.xmax = 1001 + log_.size();
+            rows_.clear();
+            for (auto& transaction : log_) {
+                if (transaction.visible || random_() % 2 == 0) {
+                    transaction.visible = true;
+                    rows_.push_back(transaction.id);
+                    continue;
+                }
+                snapshot_.sees.xmin = std::min<std::uint64_t>(snapshot_.sees.xmin, transaction.xid);
+                snapshot_.sees.in_progress.push_back(transaction.xid);
+                snapshot_.cursor = std::min(snapshot_.cursor, transaction.commit);
+            }
+            snapshot_.snapshot = ++last_snapshot_;
+        } else if (request.snapshot != last_snapshot_ || random_() % 20 == 0) {
+            ASSERT_TRUE(follower_->refused({wire::ErrorCode::SnapshotGone, "", "", ""}));
+            return;
+        }
+        wire::SnapshotPart part = snapshot_;
+        part.next_offset = std::min<std::uint64_t>(request.offset + 5, rows_.size());
+        part.end = part.next_offset == rows_.size();
+        std::vector<int> ids(rows_.begin() + static_cast<std::ptrdiff_t>(request.offset),
+                             rows_.begin() + static_cast<std::ptrdiff_t>(part.next_offset));
+        follower_->snapshot_part(part, {schema(), frame(0, ids, part.end, "1", 0, wire::kSnapshot)});
+    }
+
+    void work() {
+        while (auto told = follower_->take()) {
+            if (std::holds_alternative<client::SnapshotBegin>(told->first)) state_.clear();
+            if (const auto* rows = std::get_if<client::SnapshotRows>(&told->first))
+                rows->for_each([&](const client::Row& row) { ASSERT_TRUE(state_.insert(static_cast<int>(*row.integer("id"))).second); });
+            if (const auto* transaction = std::get_if<client::Transaction>(&told->first)) {
+                ASSERT_GT(transaction->commit_lsn, applied_) << "in order, and once";
+                applied_ = transaction->commit_lsn;
+                transaction->for_each([&](const client::Change& change) {
+                    ASSERT_TRUE(state_.insert(static_cast<int>(*change.new_row->integer("id"))).second) << "applied twice";
+                });
+            }
+            // A snapshot may lie behind what was applied before it: its own transactions come after it.
+            if (std::holds_alternative<client::SnapshotEnd>(told->first)) applied_ = told->second->next - 1;
+            worker_cursor_ = told->second;
+        }
+    }
+
+    std::mt19937_64 random_;
+    std::unique_ptr<Follower> follower_;
+    std::uint64_t epoch_ = 1;
+    std::vector<Committed> log_;
+    std::vector<Numbered> numbered_;
+    std::size_t first_kept_ = 0;
+    std::optional<wire::ControlBody> request_;
+    wire::SnapshotPart snapshot_;
+    std::uint64_t last_snapshot_ = 0;
+    std::vector<int> rows_;
+    std::set<int> state_;
+    std::optional<Cursor> worker_cursor_;
+    wire::Lsn applied_ = 0;
+};
+
+TEST(Follower, LosesNothingWhateverThePublisherLoses) {
+    for (std::uint64_t seed = 1; seed <= 1000; ++seed) {
+        Publisher publisher(seed);
+        publisher.run();
+        ASSERT_FALSE(testing::Test::HasFatalFailure()) << "seed " << seed;
+    }
+}
+
+TEST_F(FollowerTest, GettersGiveNothingForAnotherType) {
+    message(12, frame(100, {5}));
+    const auto told = [&] {
+        (void)follower_.take();  // Joined
+        return follower_.take();
+    }();
+    ASSERT_TRUE(told);
+    std::get<client::Transaction>(told->first).for_each([](const client::Change& change) {
+        const client::Row& row = *change.new_row;
+        EXPECT_EQ(row.integer("id"), 5);
+        EXPECT_EQ(row.integer(std::uint16_t{0}), 5);
+        EXPECT_EQ(row.text("name"), "n");
+        EXPECT_FALSE(row.text("id"));
+        EXPECT_FALSE(row.integer("name"));
+        EXPECT_FALSE(row.integer("missing"));
+        EXPECT_FALSE(row.integer(std::uint16_t{9}));
+        EXPECT_EQ(row.json(), "{\"id\":5,\"name\":\"n\"}");
+    });
+}
+
+}  // namespace
+}  // namespace fatwal
