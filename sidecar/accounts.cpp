@@ -1,10 +1,16 @@
 #include "accounts.h"
 
+#include <linux/sockios.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <system_error>
+
+#include <spdlog/spdlog.h>
 
 namespace fatwal {
 
@@ -13,20 +19,15 @@ namespace {
 constexpr std::size_t kDescriptorsOfSocket = 3;
 constexpr std::size_t kDescriptorsOfSubscriber = 1;
 constexpr std::int64_t kMaxSubscriptionBytes = 256;
-constexpr int kPeerHeartbeatMs = 2000;
-constexpr int kPeerTimeoutMs = 4000;
 constexpr std::size_t kDroppedBuckets = 65'536;
 
 std::string hold_of_session(const wire::Nonce& nonce) { return "subscriber " + std::string(wire::as_text(nonce)); }
 
-std::string hold_of_durable(const wire::AccountKey& account, const std::string& name) {
-    return "durable subscriber " + name + " of account " + std::to_string(static_cast<int>(account.kind)) + ':' + account.to_text();
-}
-
 }  // namespace
 
 Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, Holds& holds)
-    : context_(context),
+    : durables(holds),
+      context_(context),
       settings_(settings),
       run_dir_(run_dir),
       descriptors_(descriptors),
@@ -46,15 +47,13 @@ Accounts::~Accounts() {
 void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position, const std::vector<DurableSubscriber>& durable) {
     close_sockets();
     accounts_.clear();
-    by_hold_.clear();
-    unstored_.clear();
     std::fill(dropped_.begin(), dropped_.end(), 0);
     newest_for_everyone_ = 0;
     epoch_ = epoch;
     history_ = history;
     begin_ = position_ = position;
     for (const DurableSubscriber& subscriber : durable)
-        remember_durable(find_or_add(subscriber.account.view()), subscriber.name, subscriber.acknowledged);
+        find_or_add(subscriber.account.view()).durable.add(subscriber.name, subscriber.acknowledged, true, Clock::now());
 }
 
 void Accounts::close_sockets() {
@@ -66,7 +65,7 @@ Accounts::Account& Accounts::find_or_add(wire::AccountView key) {
     const auto found = accounts_.find(key);
     if (found != accounts_.end()) return *found->second;
     wire::AccountKey owned(key);
-    auto account = std::make_unique<Account>(owned, ring_, floor_of_new(key));
+    auto account = std::make_unique<Account>(owned, ring_, floor_of_new(key), durables);
     return *accounts_.emplace(std::move(owned), std::move(account)).first->second;
 }
 
@@ -88,9 +87,7 @@ void Accounts::open_socket(Account& account) {
     socket.set(zmq::sockopt::sndhwm, settings_.send_high_water_mark);
     socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
     socket.set(zmq::sockopt::xpub_verbose, true);
-    // A peer that has stopped reading no longer answers these, and is cut off; its SUB connects again by itself.
-    socket.set(zmq::sockopt::heartbeat_ivl, kPeerHeartbeatMs);
-    socket.set(zmq::sockopt::heartbeat_timeout, kPeerTimeoutMs);
+    // No heartbeats of libzmq's: answering one aborts a subscriber whose queue was full when its connection broke (4.3.4).
     socket.set(zmq::sockopt::zap_domain, "acct:" + account.key.to_text());
     account.endpoint = run_dir_.endpoint(epoch_, ++opened_);
     socket.bind(account.endpoint);
@@ -122,7 +119,7 @@ void Accounts::touch(Account& account) {
     touched_.push_back(&account);
 }
 
-std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, Clock::time_point now) {
+std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, wire::Lsn confirmed, Clock::time_point now) {
     if (request.account.kind == wire::AccountKind::Everyone)
         return wire::ControlError{
             wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
@@ -137,15 +134,16 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     Account& account = find_or_add(request.account.view());
     open_socket(account);
     descriptors_.opened(kDescriptorsOfSubscriber);
-    sessions_.emplace(request.nonce, Session{&account, request.durable ? request.subscriber : std::string(), false, now});
+    Session& session = sessions_[request.nonce];
+    session.account = &account;
+    session.since = now;
+    if (request.durable) session.durable = request.subscriber;
     ++account.sessions;
     if (request.durable) {
         const wire::Lsn processed = request.history == history_ ? request.cursor : 0;
-        if (!account.durable.contains(request.subscriber)) {
-            unstored_.insert(hold_of_durable(account.key, request.subscriber));
-            remember_durable(account, request.subscriber, processed != 0 ? processed : position_);
-        }
-        acknowledge(account, request.subscriber, processed, now);
+        // Without a cursor it may have seen what a snapshot holds: what is not confirmed is kept until it says so.
+        account.durable.add(request.subscriber, std::max(processed, confirmed), false, now);
+        account.durable.acknowledge(request.subscriber, processed);
     }
     return wire::Attached{epoch_, account.log.sequence(), static_cast<std::uint32_t>(settings_.heartbeat_interval_ms), history_,
                           account.endpoint};
@@ -163,72 +161,27 @@ void Accounts::detach(const wire::Detach& request) {
     Account& account = *session->second.account;
     const std::string durable = session->second.durable;
     forget(session);
-    if (!request.forget || durable.empty()) return;
-    left_.push_back({account.key, durable, 0});
-    drop_durable(account, durable);
+    if (request.forget && !durable.empty()) account.durable.leave(durable);
 }
 
-Accounts::Durable& Accounts::remember_durable(Account& account, const std::string& name, wire::Lsn acknowledged) {
-    by_hold_.emplace(hold_of_durable(account.key, name), std::pair(&account, name));
-    return account.durable.try_emplace(name, Durable{acknowledged, false}).first->second;
-}
-
-void Accounts::drop_durable(Account& account, const std::string& name) {
-    const std::string hold = hold_of_durable(account.key, name);
-    holds_.release(hold);
-    by_hold_.erase(hold);
-    unstored_.erase(hold);
-    account.durable.erase(name);
-}
-
-void Accounts::acknowledge(const wire::Acknowledge& request, Clock::time_point now) {
+void Accounts::acknowledge(const wire::Acknowledge& request) {
     const auto session = sessions_.find(request.nonce);
     if (session == sessions_.end() || session->second.durable.empty()) return;
-    acknowledge(*session->second.account, session->second.durable, request.cursor, now);
+    session->second.account->durable.acknowledge(session->second.durable, request.cursor);
 }
 
-void Accounts::acknowledge(Account& account, const std::string& name, wire::Lsn cursor, Clock::time_point now) {
-    const auto found = account.durable.find(name);
-    if (found == account.durable.end()) return;
-    Durable& durable = found->second;
-    const std::string hold = hold_of_durable(account.key, name);
-    if (cursor > durable.acknowledged) {
-        durable.acknowledged = cursor;
-        unstored_.insert(hold);
-    }
-    durable.holding = account.log.newest() >= durable.acknowledged;
-    if (durable.holding)
-        holds_.hold(hold, durable.acknowledged, now);
-    else
-        holds_.release(hold);
+bool Accounts::to_be_written(const wire::Attach& request) const {
+    const auto account = accounts_.find(request.account);
+    return request.durable && account != accounts_.end() && !account->second->durable.written(request.subscriber);
 }
-
-std::optional<DurableSubscriber> Accounts::give_up(const std::string& hold) {
-    holds_.release(hold);
-    const auto found = by_hold_.find(hold);
-    if (found == by_hold_.end()) return std::nullopt;
-    const auto [account, name] = found->second;
-    DurableSubscriber given_up{account->key, name, account->durable.at(name).acknowledged};
-    drop_durable(*account, name);
-    return given_up;
-}
-
-std::vector<DurableSubscriber> Accounts::take_acknowledged() {
-    std::vector<DurableSubscriber> taken;
-    for (const std::string& hold : unstored_) {
-        const auto& [account, name] = by_hold_.at(hold);
-        taken.push_back({account->key, name, account->durable.at(name).acknowledged});
-    }
-    unstored_.clear();
-    return taken;
-}
-
-std::vector<DurableSubscriber> Accounts::take_left() { return std::exchange(left_, {}); }
 
 std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) const {
     const auto session = sessions_.find(nonce);
     if (session == sessions_.end()) return std::nullopt;
-    return Attachment{&session->second.account->key, &session->second.account->log, hold_of_session(nonce)};
+    Account& account = *session->second.account;
+    Attachment attachment{&account.key, &account.log, hold_of_session(nonce), nullptr, session->second.durable};
+    if (!attachment.durable.empty()) attachment.durables = &account.durable;
+    return attachment;
 }
 
 void Accounts::hear(Clock::time_point now) {
@@ -253,6 +206,11 @@ void Accounts::hear(Account& account, Clock::time_point now) {
         const bool subscribed = bytes[0] == std::byte{1};
         session->second.connected = subscribed;
         session->second.since = now;
+        struct stat status {};
+        const int descriptor = subscribed ? message.get(ZMQ_SRCFD) : -1;
+        session->second.descriptor = descriptor >= 0 && fstat(descriptor, &status) == 0 ? descriptor : -1;
+        session->second.inode = status.st_ino;
+        session->second.moved = now;
         if (subscribed) send_marker(account, *nonce);
     }
 }
@@ -281,11 +239,7 @@ void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn
 
 void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
                        Clock::time_point now) {
-    for (auto& [name, durable] : account.durable) {
-        if (durable.holding || frame.commit_lsn() < durable.acknowledged) continue;
-        durable.holding = true;
-        holds_.hold(hold_of_durable(account.key, name), frame.commit_lsn(), now);
-    }
+    account.durable.published(frame.commit_lsn(), now);
     // Who comes later asks for the schemas that it lacks.
     for (std::uint16_t i = 0; !account.endpoint.empty() && i < frame.relation_count(); ++i) {
         const wire::SchemaId id = frame.relation(i);
@@ -310,6 +264,22 @@ void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, con
     }
 }
 
+void Accounts::cut_if_stuck(Session& session, Clock::time_point now) {
+    int unread = 0;
+    if (!session.connected || session.descriptor < 0 || ioctl(session.descriptor, SIOCOUTQ, &unread) != 0) return;
+    if (unread == 0 || unread != session.unread) {
+        session.unread = unread;
+        session.moved = now;
+        return;
+    }
+    struct stat status {};
+    if (now - session.moved < kStuck || fstat(session.descriptor, &status) != 0 || status.st_ino != session.inode) return;
+    shutdown(session.descriptor, SHUT_RDWR);
+    session.descriptor = -1;
+    ++cuts_;
+    spdlog::info("a subscriber of account {} does not read: cut off until it does", session.account->key.to_text());
+}
+
 void Accounts::heartbeat() {
     for (auto& [key, account] : accounts_) {
         if (account->endpoint.empty()) continue;
@@ -323,6 +293,7 @@ void Accounts::tick(Clock::time_point now) {
     heartbeat();
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const auto next = std::next(session);
+        cut_if_stuck(session->second, now);
         if (!session->second.connected && now - session->second.since >= kSessionGrace) forget(session);
         session = next;
     }

@@ -17,6 +17,7 @@
 
 #include "connection.h"
 #include "descriptors.h"
+#include "durables.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/frame.h"
 #include "ledger.h"
@@ -31,6 +32,9 @@ using Clock = std::chrono::steady_clock;
 
 class Accounts {
 public:
+    // A connection on which nothing moves for so long, although something waits to be read, is cut: what waits costs us memory. The
+    // subscriber connects again by itself when it reads again, and has replayed what it missed.
+    static constexpr std::chrono::seconds kStuck{4};
     // A subscriber whose connection is gone, or never came, has this long to come (again) before it must attach anew.
     static constexpr std::chrono::seconds kSessionGrace{10};
 
@@ -48,14 +52,24 @@ public:
     [[nodiscard]] int fd() const { return epoll_; }
     void hear(Clock::time_point now);
 
-    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, Clock::time_point now);
+    // All before `confirmed` is confirmed to Postgres.
+    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, wire::Lsn confirmed, Clock::time_point now);
     void detach(const wire::Detach& request);
-    void acknowledge(const wire::Acknowledge& request, Clock::time_point now);
+    void acknowledge(const wire::Acknowledge& request);
+    // Whether this subscriber is durable and not written down yet.
+    [[nodiscard]] bool to_be_written(const wire::Attach& request) const;
 
     struct Attachment {
         const wire::AccountKey* account = nullptr;
         AccountLog* log = nullptr;
-        std::string hold;  // the name of what this subscriber may hold while it catches up
+        std::string hold;                           // the name of what this subscriber may hold while it catches up
+        const Durables::Group* durables = nullptr;  // none if it is not durable
+        std::string durable;
+
+        // Where it goes on with this cursor, when all before `confirmed` is confirmed to Postgres.
+        [[nodiscard]] wire::Lsn resume(wire::Lsn cursor, wire::Lsn confirmed) const {
+            return durables == nullptr ? cursor : durables->resume(durable, cursor, confirmed);
+        }
     };
     // Nothing when the nonce is not attached.
     [[nodiscard]] std::optional<Attachment> find(const wire::Nonce& nonce) const;
@@ -73,31 +87,23 @@ public:
     // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that nobody listens to.
     void tick(Clock::time_point now);
 
-    // Gives up whatever has this name in the holds: a durable subscriber, which it returns, or one that catches up.
-    std::optional<DurableSubscriber> give_up(const std::string& hold);
-    // The durable subscribers that acknowledged more since the last call; those that left.
-    std::vector<DurableSubscriber> take_acknowledged();
-    std::vector<DurableSubscriber> take_left();
+    Durables durables;
 
     [[nodiscard]] std::size_t attached() const { return endpoints_; }
     [[nodiscard]] std::size_t subscribers() const { return sessions_.size(); }
-    [[nodiscard]] std::size_t durable() const { return by_hold_.size(); }
     [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
+    [[nodiscard]] std::uint64_t cuts() const { return cuts_; }
     [[nodiscard]] std::uint64_t frames() const { return frames_; }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
 private:
-    struct Durable {
-        wire::Lsn acknowledged = 0;
-        bool holding = false;
-        bool unstored = false;
-    };
     struct Account {
-        Account(wire::AccountKey name, Ring& ring, wire::Lsn floor) : key(std::move(name)), log(ring, floor) {}
+        Account(wire::AccountKey name, Ring& ring, wire::Lsn floor, Durables& all)
+            : key(std::move(name)), log(ring, floor), durable(all, key) {}
         wire::AccountKey key;
         AccountLog log;
         std::set<wire::SchemaId> described;
-        std::map<std::string, Durable> durable;
+        Durables::Group durable;
         zmq::socket_t socket;
         std::string endpoint;  // empty: no socket
         std::size_t sessions = 0;
@@ -108,6 +114,11 @@ private:
         std::string durable;  // its name, if it is
         bool connected = false;
         Clock::time_point since;
+        // Its connection, as far as libzmq tells: by descriptor and inode, as the number may be another's by now.
+        int descriptor = -1;
+        std::uint64_t inode = 0;
+        int unread = 0;  // bytes in the kernel's queue
+        Clock::time_point moved;
     };
     // Finds by a view without making a key.
     struct Hash {
@@ -137,9 +148,7 @@ private:
     void send_marker(Account& account, const wire::Nonce& nonce);
     [[nodiscard]] zmq::message_t header(wire::Topic topic, std::uint64_t sequence) const;
     void forget(Sessions::iterator session);
-    Durable& remember_durable(Account& account, const std::string& name, wire::Lsn acknowledged);
-    void acknowledge(Account& account, const std::string& name, wire::Lsn cursor, Clock::time_point now);
-    void drop_durable(Account& account, const std::string& name);
+    void cut_if_stuck(Session& session, Clock::time_point now);
 
     zmq::context_t& context_;
     const Settings& settings_;
@@ -160,9 +169,7 @@ private:
     std::unordered_map<wire::AccountKey, std::unique_ptr<Account>, Hash, Equal> accounts_;
     Sessions sessions_;
     std::vector<Account*> touched_;
-    std::map<std::string, std::pair<Account*, std::string>> by_hold_;  // durable subscribers by the names of their holds
-    std::set<std::string> unstored_;                                   // of those
-    std::vector<DurableSubscriber> left_;
+    std::uint64_t cuts_ = 0;
     std::uint64_t frames_ = 0;
     std::uint64_t bytes_ = 0;
 };

@@ -21,9 +21,9 @@ namespace {
 constexpr std::chrono::seconds kConnectTimeout{10};
 constexpr char kStartingOrStopping[] = "57P03";
 
-// Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot is in another's use.
+// Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot is in another's use or was made by it.
 bool passes(const std::string& state) {
-    return state.empty() || state.starts_with("08") || state.starts_with("57P") || state == "53300" || state == "55006";
+    return state.empty() || state.starts_with("08") || state.starts_with("57P") || state == "53300" || state == "55006" || state == "42710";
 }
 
 std::string field(PGresult* result, int code) {
@@ -174,6 +174,8 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
     if (found.empty()) found = trimmed(PQerrorMessage(connection));
     const std::string detail = field(result, PG_DIAG_MESSAGE_DETAIL);
     if (!detail.empty()) found += " (" + detail + ")";
+    for (char& c : found)
+        if (c == '\n' || c == '\t') c = ' ';
     return {what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state)};
 }
 

@@ -166,6 +166,7 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     snapshots_.clear();
     waiting_snapshots_.clear();
     waiting_attaches_.clear();
+    storing_.clear();
     schemas_ = Schemas();
     ledger_.begin(streaming.begin);
     confirmed_ = streaming.begin;
@@ -258,18 +259,16 @@ void Daemon::confirm() {
 }
 
 void Daemon::end_stream() {
-    store_acknowledged(0);
+    store_durables();
     if (!stream_) return;
     const auto deadline = Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms);
     // What was published last is seen by now, but we have not looked.
-    if (!ledger_.visibility.all_seen()) {
-        keeper_.look_what_is_seen();
-        const auto until = std::min(deadline, Clock::now() + kLastLook);
-        while (!ledger_.visibility.all_seen() && Clock::now() < until) {
-            pollfd wait = {keeper_.fd(), POLLIN, 0};
-            (void)poll(&wait, 1, 100);
-            look_at_keeper();
-        }
+    if (!ledger_.visibility.all_seen()) keeper_.look_what_is_seen();
+    const auto until = std::min(deadline, Clock::now() + kLastLook);
+    while (stream_ && (!ledger_.visibility.all_seen() || !storing_.empty()) && Clock::now() < until) {
+        pollfd wait = {keeper_.fd(), POLLIN, 0};
+        (void)poll(&wait, 1, 100);
+        look_at_keeper();
     }
     confirm();
     if (!stream_) return;
@@ -291,7 +290,7 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
     if (const auto* asked = std::get_if<wire::Attach>(&body)) return attach(*asked, request.requester, now);
     if (const auto* detach = std::get_if<wire::Detach>(&body)) {
         accounts_.detach(*detach);
-        if (auto left = accounts_.take_left(); !left.empty()) keeper_.store({}, std::move(left), 0);
+        if (detach->forget) store_durables();
         return Reply{wire::Detached{}, {}};
     }
     if (const auto* describe = std::get_if<wire::Describe>(&body)) {
@@ -306,8 +305,8 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
         return snapshot(copy, request.requester, now);
     }
     if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&body)) {
-        accounts_.acknowledge(*acknowledge, now);
-        if (asked_) confirm();
+        accounts_.acknowledge(*acknowledge);
+        if (asked_) store_durables();
         return std::nullopt;
     }
     if (std::holds_alternative<wire::Status>(body)) return Reply{status(), {}};
@@ -324,17 +323,16 @@ std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester
     if (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace))
         return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
                       "Another fatwald may have it; else see the log of this one.");
-    const std::size_t durable_before = accounts_.durable();
-    auto answered = accounts_.attach(request, now);
+    auto answered = accounts_.attach(request, confirmed_, now);
     if (auto* error = std::get_if<wire::ControlError>(&answered)) {
         spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message, error->detail);
         return Reply{std::move(*error), {}};
     }
     wire::Attached& attached = std::get<wire::Attached>(answered);
-    if (accounts_.durable() == durable_before) return Reply{std::move(attached), {}};
+    if (!accounts_.to_be_written(request)) return Reply{std::move(attached), {}};
     // A promise to wait for somebody outlives us: it is given when it is written down.
-    waiting_attaches_.emplace(++last_ticket_, WaitingAttach{requester, std::move(attached)});
-    store_acknowledged(last_ticket_);
+    store_durables();
+    waiting_attaches_.emplace(last_ticket_, WaitingAttach{requester, std::move(attached)});
     return std::nullopt;
 }
 
@@ -401,10 +399,7 @@ void Daemon::look_at_keeper() {
             ledger_.visibility.known_before(snapshots_.oldest_unknown());
             if (asked_) confirm();
         } else if (const auto* stored = std::get_if<Stored>(&*kept)) {
-            const auto waiting = waiting_attaches_.find(stored->ticket);
-            if (waiting == waiting_attaches_.end()) continue;
-            control_.send(waiting->second.requester, {std::move(waiting->second.attached), {}});
-            waiting_attaches_.erase(waiting);
+            look_at(*stored);
         } else if (const auto* health = std::get_if<SlotHealth>(&*kept)) {
             look_at(*health);
         } else {
@@ -428,13 +423,23 @@ void Daemon::look_at(const SlotHealth& health) {
     retained_bytes_ = slot.retained_bytes;
 }
 
+void Daemon::look_at(const Stored& stored) {
+    if (auto changes = storing_.extract(stored.ticket)) accounts_.durables.stored(changes.mapped(), Clock::now());
+    const auto [first, last] = waiting_attaches_.equal_range(stored.ticket);
+    for (auto waiting = first; waiting != last; ++waiting)
+        control_.send(waiting->second.requester, {std::move(waiting->second.attached), {}});
+    waiting_attaches_.erase(first, last);
+    if (asked_) confirm();
+}
+
 void Daemon::look_at(const KeeperFailed& failed) {
     looking_ = false;
-    if (const auto waiting = waiting_attaches_.find(failed.ticket); waiting != waiting_attaches_.end()) {
+    if (auto changes = storing_.extract(failed.ticket)) accounts_.durables.not_stored(std::move(changes.mapped()));
+    const auto [first, last] = waiting_attaches_.equal_range(failed.ticket);
+    for (auto waiting = first; waiting != last; ++waiting)
         control_.send(waiting->second.requester, refuse(wire::ErrorCode::Internal, "the durable subscriber could not be written down",
                                                         failed.failure.detail, failed.failure.hint));
-        waiting_attaches_.erase(waiting);
-    }
+    waiting_attaches_.erase(first, last);
     if (!failed.server_goes_down || !stream_) {
         if (stream_) spdlog::warn("{}", failed.failure.text());
         return;
@@ -445,28 +450,28 @@ void Daemon::look_at(const KeeperFailed& failed) {
         server_goes_down_ = Clock::now();
     }
     ledger_.visibility.seen_all();
+    accounts_.durables.count_unwritten(Clock::now());
     confirm();
 }
 
-void Daemon::store_acknowledged(std::uint64_t ticket) {
-    auto acknowledged = accounts_.take_acknowledged();
-    if (!acknowledged.empty()) keeper_.store(std::move(acknowledged), {}, ticket);
+void Daemon::store_durables() {
+    auto changes = accounts_.durables.take_changes();
+    if (changes.empty()) return;
+    keeper_.store(changes.written, changes.removed, ++last_ticket_);
+    storing_.emplace(last_ticket_, std::move(changes));
 }
 
 void Daemon::give_up_those_beyond_retention(Clock::time_point now) {
-    std::vector<DurableSubscriber> removed;
     const auto since = now - std::chrono::seconds(settings_.retention_s);
     for (const std::string& hold : ledger_.holds.beyond(static_cast<std::uint64_t>(settings_.retention_bytes), ledger_.position(), since)) {
         const wire::Lsn from = ledger_.holds.of(hold);
-        auto durable = accounts_.give_up(hold);
-        if (durable) {
-            spdlog::warn("{} is given up: it holds the log from {}, beyond the retention; it will be told to take a snapshot", hold,
-                         wire::lsn_text(from));
-            ++given_up_;
-            removed.push_back(std::move(*durable));
-        }
+        const bool durable = accounts_.durables.give_up(hold);
+        ledger_.holds.release(hold);
+        if (!durable) continue;
+        ++given_up_;
+        spdlog::warn("{} is given up: it holds the log from {}, beyond the retention; it will be told to take a snapshot", hold,
+                     wire::lsn_text(from));
     }
-    if (!removed.empty()) keeper_.store({}, std::move(removed), 0);
 }
 
 wire::StatusReply Daemon::status() const {
@@ -485,7 +490,7 @@ wire::StatusReply Daemon::status() const {
              {"retained_wal_bytes", std::to_string(retained_bytes_)},
              {"accounts", std::to_string(accounts_.attached())},
              {"subscribers", std::to_string(accounts_.subscribers())},
-             {"durable_subscribers", std::to_string(accounts_.durable())},
+             {"durable_subscribers", std::to_string(accounts_.durables.size())},
              {"holds", std::to_string(ledger_.holds.size())},
              {"given_up", std::to_string(given_up_)},
              {"schemas", std::to_string(schemas_.size())},
@@ -495,6 +500,7 @@ wire::StatusReply Daemon::status() const {
              {"replayed_messages", std::to_string(replays_.replayed())},
              {"rereads", std::to_string(replays_.rereads())},
              {"snapshot_queries", std::to_string(snapshots_.queries())},
+             {"cut_subscribers", std::to_string(accounts_.cuts())},
              {"reconnects", std::to_string(reconnects_)},
              {"descriptors_used", std::to_string(descriptors_.used())},
              {"descriptors_limit", std::to_string(descriptors_.limit())},
@@ -516,7 +522,7 @@ void Daemon::tick(Clock::time_point now) {
         }
         return;
     }
-    store_acknowledged(0);
+    store_durables();
     if (!looking_ && !ledger_.visibility.all_seen()) {
         looking_ = true;
         keeper_.look_what_is_seen();

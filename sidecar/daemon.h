@@ -60,8 +60,9 @@ private:
     // Housekeeping.
     void look_at_keeper();
     void look_at(const SlotHealth& health);
+    void look_at(const Stored& stored);
     void look_at(const KeeperFailed& failed);
-    void store_acknowledged(std::uint64_t ticket);
+    void store_durables();
     void give_up_those_beyond_retention(Clock::time_point now);
     void tick(Clock::time_point now);
     [[nodiscard]] Replays::Standing standing() const;
@@ -104,7 +105,8 @@ private:
         Requester requester;
         wire::Attached attached;
     };
-    std::map<std::uint64_t, WaitingAttach> waiting_attaches_;  // by the ticket of their writing down
+    std::multimap<std::uint64_t, WaitingAttach> waiting_attaches_;  // by the ticket of their writing down
+    std::map<std::uint64_t, Durables::Changes> storing_;            // by ticket
     std::uint64_t last_ticket_ = 0;
     bool looking_ = false;  // the keeper was asked what is seen
     bool asked_ = false;    // the server waits for a confirmation

@@ -37,8 +37,8 @@ void write_rows(PGconn* connection, const Settings& settings, const std::vector<
                               [&](const DurableSubscriber& row) {
                                   return key_of(settings, row) + ", '" + wire::lsn_text(row.acknowledged) + "'";
                               }) +
-                      " ON CONFLICT (slot, account_kind, account, subscriber) DO UPDATE SET acknowledged = excluded.acknowledged, "
-                      "updated_at = now()");
+                      " ON CONFLICT (slot, account_kind, account, subscriber) DO UPDATE "
+                      "SET acknowledged = greatest(s.acknowledged, excluded.acknowledged), updated_at = now()");
     for (std::size_t from = 0; from < removed.size(); from += kRowsPerStatement)
         (void)run(connection, "cannot write fatwal.subscriber",
                   "DELETE FROM fatwal.subscriber WHERE (slot, account_kind, account, subscriber) IN (" +

@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint32_t kLeastCredit = 64 * 1024;
 constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 constexpr std::size_t kMostMessages = 4096;
+constexpr std::chrono::seconds kRetry{1};
 
 Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}) {
     return {wire::ControlError{code, std::move(message), std::move(detail), {}}, {}};
@@ -91,13 +92,14 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     if (request.cursor > standing.end)
         return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " + wire::lsn_text(standing.end) +
                        ": the database was restored.");
-    if (request.cursor >= log.floor()) return by_cursor(*attachment, request.cursor, credit, standing);
-    if (request.cursor < standing.confirmed || settings_.reread_concurrency == 0)
+    const wire::Lsn cursor = attachment->resume(request.cursor, standing.confirmed);
+    if (cursor >= log.floor()) return by_cursor(*attachment, cursor, credit, standing);
+    if (cursor < standing.confirmed || settings_.reread_concurrency == 0)
         return too_old(wire::lsn_text(request.cursor) + " is confirmed to Postgres, and memory begins at " + wire::lsn_text(log.floor()) +
                        ".");
-    holds_.hold(attachment->hold, request.cursor, now);
+    holds_.hold(attachment->hold, cursor, now);
     Reader& reader = readers_[request.nonce];
-    reader.cursor = request.cursor;
+    reader.cursor = cursor;
     reader.waiting = std::pair(requester, credit);
     eventfd_write(event_, 1);
     return std::nullopt;
@@ -135,6 +137,14 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
             reader.cursor = std::max(reader.cursor, reached->position);
         } else {
             const Failure& failure = std::get<Failure>(*item);
+            if (!failure.fatal) {
+                // Postgres is away for a moment. Of a transaction of which a part was given the whole must be asked for.
+                reader.reread.reset();
+                reader.not_before = now + kRetry;
+                if (reply.parts.empty() && reader.between_transactions) return std::nullopt;
+                readers_.erase(nonce);
+                return reply.parts.empty() ? refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted") : give();
+            }
             spdlog::warn("a subscriber could not be served from the slot again: {}", failure.text());
             readers_.erase(nonce);
             holds_.release(attachment->hold);
@@ -156,7 +166,7 @@ std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& stand
         const auto next = std::next(at);
         const wire::Nonce nonce = at->first;
         Reader& reader = at->second;
-        if (!reader.reread && active < settings_.reread_concurrency) {
+        if (!reader.reread && active < settings_.reread_concurrency && now >= reader.not_before) {
             if (const auto attachment = accounts_.find(nonce)) {
                 reader.reread = std::make_unique<Reread>(settings_, *attachment->account, reader.cursor, event_);
                 ++rereads_;

@@ -49,6 +49,7 @@ private:
         std::unique_ptr<Reread> reread;  // none while it waits for its turn
         wire::Lsn cursor = 0;            // it has all that commits before
         bool between_transactions = true;
+        Clock::time_point not_before;                                // after a failure that passes
         std::optional<std::pair<Requester, std::uint32_t>> waiting;  // who waits for a reply, and its credit
     };
     using Readers = std::map<wire::Nonce, Reader>;

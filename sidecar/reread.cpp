@@ -83,7 +83,11 @@ void Reread::read() {
     Connection connection = connect(settings_, ConnectAs::Replication, stop_);
     PGconn* server = connection.get();
     const std::string what = "cannot read the log again";
-    if (PQstatus(server) != CONNECTION_OK) throw failure_of(what, server);
+    if (PQstatus(server) != CONNECTION_OK) {
+        Failure failure = failure_of(what, server);
+        failure.fatal = false;
+        throw failure;
+    }
     for (const char* setting : kTextSettings) (void)run(server, what, setting);
     const std::string copy = (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
     const Result copied = run(server, what,

@@ -1,0 +1,94 @@
+// The durable subscribers: what each has acknowledged, what of that is written down, what is held for it. No I/O.
+//
+// The log is held for a subscriber from the position that is written down for it, as soon as something of its account commits there or
+// later. So whatever is confirmed to Postgres beyond that position holds nothing of its account, and a subscriber that comes back with a
+// cursor from there on has missed nothing, also when another fatwald has the slot by then.
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "connection.h"
+#include "ledger.h"
+
+namespace fatwal {
+
+class Durables {
+public:
+    using Time = Holds::Time;
+
+    // Those of one account.
+    class Group {
+    public:
+        Group(Durables& all, wire::AccountKey account) : all_(all), account_(std::move(account)) {}
+        ~Group();
+        Group(const Group&) = delete;
+        Group& operator=(const Group&) = delete;
+
+        [[nodiscard]] bool empty() const { return by_name_.empty(); }
+        [[nodiscard]] bool contains(const std::string& name) const { return by_name_.contains(name); }
+        // Whether the table knows it.
+        [[nodiscard]] bool written(const std::string& name) const;
+        // It has processed all before `from`, and Postgres has the log from there on.
+        void add(const std::string& name, wire::Lsn from, bool written, Time now);
+        // Something commits here.
+        void published(wire::Lsn commit_lsn, Time now);
+        void acknowledge(const std::string& name, wire::Lsn cursor);
+        // It does not come back.
+        void leave(const std::string& name);
+        // Where it goes on with this cursor, when all before `confirmed` is confirmed to Postgres.
+        [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor, wire::Lsn confirmed) const;
+
+    private:
+        friend class Durables;
+        struct Subscriber {
+            wire::Lsn acknowledged = 0;
+            wire::Lsn stored = 0;  // as written down; all holds go by it
+            bool written = false;
+            bool holding = false;
+        };
+        [[nodiscard]] std::string hold_of(const std::string& name) const;
+        void hold(const std::string& name, Subscriber& subscriber, Time now);
+        void drop(const std::string& name);
+
+        Durables& all_;
+        wire::AccountKey account_;
+        std::map<std::string, Subscriber> by_name_;
+        wire::Lsn newest_ = 0;  // where the newest transaction of the account commits
+    };
+
+    explicit Durables(Holds& holds) : holds_(holds) {}
+
+    [[nodiscard]] std::size_t size() const { return by_hold_.size(); }
+
+    // What is to be written down since the last call, and who is to be taken out.
+    struct Changes {
+        std::vector<DurableSubscriber> written;
+        std::vector<DurableSubscriber> removed;
+        [[nodiscard]] bool empty() const { return written.empty() && removed.empty(); }
+    };
+    Changes take_changes();
+    // They were written, or could not be.
+    void stored(const Changes& changes, Time now);
+    void not_stored(Changes changes);
+    // The server goes down and takes no writing any more: what was acknowledged counts at once.
+    void count_unwritten(Time now);
+
+    // Gives up the one that has this name in the holds; false when there is none.
+    bool give_up(const std::string& hold);
+
+private:
+    struct Place {
+        Group* group;
+        std::string name;
+    };
+    Holds& holds_;
+    std::map<std::string, Place> by_hold_;
+    std::set<std::string> unwritten_;  // of by_hold_
+    std::vector<DurableSubscriber> removed_;
+};
+
+}  // namespace fatwal
