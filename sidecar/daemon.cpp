@@ -389,7 +389,9 @@ void Daemon::look_at_replays(Clock::time_point now) {
     for (auto& [requester, reply] : replays_.progress(standing(), now)) control_.send(requester, std::move(reply));
 }
 
-Replays::Standing Daemon::standing() const { return {epoch_, history_, confirmed_, std::max(server_end_, ledger_.position())}; }
+Replays::Standing Daemon::standing() const {
+    return {epoch_, history_, confirmed_, ledger_.position(), std::max(server_end_, ledger_.position())};
+}
 
 void Daemon::look_at_keeper() {
     while (auto kept = keeper_.take()) {

@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint32_t kLeastCredit = 64 * 1024;
 constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 constexpr std::size_t kMostMessages = 4096;
-constexpr std::chrono::seconds kRetry{1};
+constexpr std::chrono::milliseconds kRetry{500};
 
 Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}) {
     return {wire::ControlError{code, std::move(message), std::move(detail), {}}, {}};
@@ -31,7 +31,7 @@ Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds)
 }
 
 Replays::~Replays() {
-    readers_.clear();
+    clear();
     close(event_);
 }
 
@@ -100,9 +100,35 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     holds_.hold(attachment->hold, cursor, now);
     Reader& reader = readers_[request.nonce];
     reader.cursor = cursor;
+    reader.job = find_or_add(*attachment->account, cursor, now);
     reader.waiting = std::pair(requester, credit);
     eventfd_write(event_, 1);
     return std::nullopt;
+}
+
+// One that waits for its turn begins where the first of its readers needs it to; one that has begun serves who is behind its beginning.
+std::shared_ptr<Replays::Job> Replays::find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before) {
+    for (const auto& job : jobs_) {
+        if (job->account != account) continue;
+        if (!job->reread) job->from = std::min(job->from, cursor);
+        if (!job->reread || (job->from <= cursor && cursor < job->reread->until() && !job->ended)) return job;
+    }
+    jobs_.push_back(std::make_shared<Job>(Job{account, cursor, nullptr, not_before, false}));
+    return jobs_.back();
+}
+
+void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
+    // Held by the list alone: nobody reads it.
+    std::erase_if(jobs_, [](const auto& job) { return job.use_count() == 1; });
+    const auto runs = [](const auto& job) { return job->reread && !job->ended; };
+    auto running = std::count_if(jobs_.begin(), jobs_.end(), runs);
+    for (const auto& job : jobs_) {
+        if (running >= settings_.reread_concurrency) return;
+        if (job->reread || now < job->not_before) continue;
+        job->reread = std::make_unique<Reread>(settings_, job->account, job->from, standing.published, event_);
+        ++rereads_;
+        ++running;
+    }
 }
 
 // The next part of what is read again; nothing when there is none yet. Goes over to the log in memory as soon as that has the rest.
@@ -110,69 +136,66 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
                                      Clock::time_point now) {
     const auto attachment = accounts_.find(nonce);
     if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
-    Reply reply;
-    std::size_t bytes = 0;
-    const auto give = [&]() -> Reply {
-        wire::Replayed head{standing.epoch, 0, false, static_cast<std::uint16_t>(reply.parts.size())};
-        replayed_ += reply.parts.size();
-        reply.body = head;
-        return std::move(reply);
-    };
-    for (;;) {
-        if (reader.between_transactions && reader.cursor >= attachment->log->floor()) {
-            if (!reply.parts.empty()) return give();
-            const wire::Lsn cursor = reader.cursor;
-            readers_.erase(nonce);
-            return by_cursor(*attachment, cursor, credit, standing);
-        }
-        if (bytes >= credit || reply.parts.size() >= kMostMessages) return give();
-        auto item = reader.reread ? reader.reread->take() : std::nullopt;
-        if (!item) break;
-        if (auto* message = std::get_if<Reread::Message>(&*item)) {
-            bytes += message->payload.size();
-            reply.parts.push_back(std::move(message->payload));
-            if (message->commit_lsn != 0) reader.between_transactions = message->ends_transaction;
-            if (message->ends_transaction) reader.cursor = std::max(reader.cursor, message->commit_lsn + 1);
-        } else if (const auto* reached = std::get_if<Reread::Reached>(&*item)) {
-            reader.cursor = std::max(reader.cursor, reached->position);
-        } else {
-            const Failure& failure = std::get<Failure>(*item);
-            if (!failure.fatal) {
-                // Postgres is away for a moment. Of a transaction of which a part was given the whole must be asked for.
-                reader.reread.reset();
-                reader.not_before = now + kRetry;
-                if (reply.parts.empty() && reader.between_transactions) return std::nullopt;
-                readers_.erase(nonce);
-                return reply.parts.empty() ? refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted") : give();
-            }
-            spdlog::warn("a subscriber could not be served from the slot again: {}", failure.text());
-            readers_.erase(nonce);
-            holds_.release(attachment->hold);
-            return too_old(failure.message + ": " + failure.detail);
+    if (reader.between_transactions && reader.cursor >= attachment->log->floor()) {
+        const wire::Lsn cursor = reader.cursor;
+        readers_.erase(nonce);
+        return by_cursor(*attachment, cursor, credit, standing);
+    }
+    const Reread* source = reader.job->reread.get();
+    if (source == nullptr) return std::nullopt;
+    const Reread::State state = source->state();  // before the size is looked at: what it has ended with is all there
+    if (reader.offset < source->spool().size()) {
+        auto part = source->spool().read(reader.offset, credit);
+        if (!part) return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
+        Reply reply;
+        reply.parts = std::move(part->messages);
+        reader.offset = part->next_offset;
+        for (const zmq::message_t& message : reply.parts) {
+            const auto frame = wire::FrameView::parse_header({static_cast<const std::byte*>(message.data()), message.size()});
+            if (!frame) continue;
+            reader.between_transactions = frame->has(wire::kLastOfAccount);
+            if (reader.between_transactions) reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
         }
         holds_.hold(attachment->hold, reader.cursor, now);
+        replayed_ += reply.parts.size();
+        reply.body = wire::Replayed{standing.epoch, 0, false, static_cast<std::uint16_t>(reply.parts.size())};
+        return reply;
     }
-    if (reply.parts.empty()) return std::nullopt;
-    return give();
+    if (!state.ended) return std::nullopt;
+    if (state.failure && state.failure->fatal) return lose(nonce, *state.failure);
+    if (!reader.between_transactions) {
+        // Postgres was away for a moment. Of a transaction of which a part was given the whole must be asked for.
+        readers_.erase(nonce);
+        return refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted");
+    }
+    // On from there, by another reading.
+    const bool again_later = state.failure || source->until() <= reader.cursor;
+    if (!state.failure) reader.cursor = std::max(reader.cursor, source->until());
+    holds_.hold(attachment->hold, reader.cursor, now);
+    reader.offset = 0;
+    reader.job = find_or_add(*attachment->account, reader.cursor, again_later ? now + kRetry : now);
+    eventfd_write(event_, 1);
+    return std::nullopt;
+}
+
+Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {
+    spdlog::warn("a subscriber could not be served from the slot again: {}", failure.text());
+    readers_.erase(nonce);
+    if (const auto attachment = accounts_.find(nonce)) holds_.release(attachment->hold);
+    return too_old(failure.message + ": " + failure.detail);
 }
 
 std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& standing, Clock::time_point now) {
     eventfd_t count = 0;
     eventfd_read(event_, &count);
+    for (const auto& job : jobs_)
+        if (job->reread && !job->ended) job->ended = job->reread->state().ended;
+    begin_waiting(standing, now);
     std::vector<std::pair<Requester, Reply>> replies;
-    int active = 0;
-    for (const auto& [nonce, reader] : readers_) active += reader.reread ? 1 : 0;
     for (auto at = readers_.begin(); at != readers_.end();) {
         const auto next = std::next(at);
         const wire::Nonce nonce = at->first;
         Reader& reader = at->second;
-        if (!reader.reread && active < settings_.reread_concurrency && now >= reader.not_before) {
-            if (const auto attachment = accounts_.find(nonce)) {
-                reader.reread = std::make_unique<Reread>(settings_, *attachment->account, reader.cursor, event_);
-                ++rereads_;
-                ++active;
-            }
-        }
         if (reader.waiting) {
             const auto [requester, credit] = *reader.waiting;
             if (auto reply = reread(nonce, reader, credit, standing, now)) {
@@ -189,9 +212,12 @@ std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& stand
 void Replays::tick() {
     std::erase_if(readers_, [&](const auto& entry) { return !accounts_.find(entry.first); });
     // Somebody's turn may have come.
-    if (!readers_.empty()) eventfd_write(event_, 1);
+    if (!readers_.empty() || !jobs_.empty()) eventfd_write(event_, 1);
 }
 
-void Replays::clear() { readers_.clear(); }
+void Replays::clear() {
+    readers_.clear();
+    jobs_.clear();
+}
 
 }  // namespace fatwal

@@ -1,7 +1,7 @@
 // Answers what subscribers have missed: from the log that is in memory, or, as far as Postgres still holds it, from the slot again.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <optional>
@@ -26,6 +26,7 @@ public:
         std::uint64_t epoch = 0;
         wire::History history;
         wire::Lsn confirmed = 0;  // Postgres holds the log from here on
+        wire::Lsn published = 0;  // every transaction that commits before is published
         wire::Lsn end = 0;        // no position beyond it can be of this history
     };
 
@@ -44,27 +45,39 @@ public:
     [[nodiscard]] std::uint64_t rereads() const { return rereads_; }
 
 private:
+    // A reading of an account's log, and when its turn comes.
+    struct Job {
+        wire::AccountKey account;
+        wire::Lsn from = 0;
+        std::unique_ptr<Reread> reread;  // none while it waits for its turn
+        Clock::time_point not_before;    // after a failure that passes
+        bool ended = false;
+    };
     // A subscriber that is served from the slot.
     struct Reader {
-        std::unique_ptr<Reread> reread;  // none while it waits for its turn
-        wire::Lsn cursor = 0;            // it has all that commits before
+        std::shared_ptr<Job> job;
+        std::uint64_t offset = 0;  // in what is read again
+        wire::Lsn cursor = 0;      // it has all that commits before
         bool between_transactions = true;
-        Clock::time_point not_before;                                // after a failure that passes
         std::optional<std::pair<Requester, std::uint32_t>> waiting;  // who waits for a reply, and its credit
     };
     using Readers = std::map<wire::Nonce, Reader>;
 
+    std::shared_ptr<Job> find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before);
+    void begin_waiting(const Standing& standing, Clock::time_point now);
     Reply from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit, std::uint64_t epoch);
     Reply by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit, const Standing& standing);
     std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit, const Standing& standing,
                                 Clock::time_point now);
     Reply too_old(const std::string& why);
+    Reply lose(const wire::Nonce& nonce, const Failure& failure);
 
     const Settings& settings_;
     Accounts& accounts_;
     Holds& holds_;
     int event_;
     Readers readers_;
+    std::list<std::shared_ptr<Job>> jobs_;  // that somebody reads
     std::uint64_t replayed_ = 0;
     std::uint64_t rereads_ = 0;
 };

@@ -17,66 +17,45 @@ namespace fatwal {
 
 namespace {
 
-constexpr std::size_t kMostHeldBytes = std::size_t{4} * 1024 * 1024;
-constexpr std::size_t kItemBytes = 128;
+constexpr std::uint64_t kBytesBetweenSignals = 64 * 1024;
 constexpr std::chrono::seconds kStatusInterval{5};
 
 }  // namespace
 
-Reread::Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, int event)
+Reread::Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, wire::Lsn until, int event)
     : settings_(settings),
       account_(std::move(account)),
       from_(from),
+      until_(until),
       event_(event),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      spool_(settings.spool_dir),
       done_(from) {
     if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     thread_ = std::thread([this] { read_to_end(); });
 }
 
 Reread::~Reread() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
     eventfd_write(stop_, 1);
-    room_.notify_one();
     thread_.join();
     close(stop_);
 }
 
-std::optional<Reread::Item> Reread::take() {
+Reread::State Reread::state() const {
     const std::lock_guard lock(mutex_);
-    if (items_.empty()) return std::nullopt;
-    Item item = std::move(items_.front().first);
-    bytes_ -= items_.front().second;
-    items_.pop_front();
-    room_.notify_one();
-    return item;
-}
-
-// False when nobody wants more.
-bool Reread::put(Item item, std::size_t bytes) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (stopping_) return false;
-        if (std::holds_alternative<Reached>(item) && !items_.empty() && std::holds_alternative<Reached>(items_.back().first)) {
-            items_.back().first = std::move(item);
-            return true;
-        }
-        items_.emplace_back(std::move(item), bytes + kItemBytes);
-        bytes_ += bytes + kItemBytes;
-    }
-    eventfd_write(event_, 1);
-    return true;
+    return state_;
 }
 
 void Reread::read_to_end() {
+    std::optional<Failure> failure;
     try {
         read();
-    } catch (Failure& failure) {
-        (void)put(std::move(failure), 0);
+    } catch (Failure& caught) {
+        failure = std::move(caught);
     }
+    const std::lock_guard lock(mutex_);
+    state_ = {true, std::move(failure)};
+    eventfd_write(event_, 1);
 }
 
 void Reread::read() {
@@ -100,53 +79,42 @@ void Reread::read() {
     if (PQsetnonblocking(server, 1) != 0) throw failure_of(what, server);
     Stream stream(std::move(connection));
     auto next_status = std::chrono::steady_clock::now();
-    for (;;) {
+    std::uint64_t signalled = 0;
+    while (done_ < until_) {
         const auto now = std::chrono::steady_clock::now();
         if (now >= next_status) {
             if (!stream.confirm(done_, done_)) throw stream.failure();
             next_status = now + kStatusInterval;
         }
-        bool full = false;
-        {
-            std::unique_lock lock(mutex_);
-            if (bytes_ >= kMostHeldBytes) room_.wait_for(lock, kStatusInterval, [this] { return stopping_ || bytes_ < kMostHeldBytes; });
-            if (stopping_) return;
-            full = bytes_ >= kMostHeldBytes;
+        if (spool_.size() - signalled >= kBytesBetweenSignals) {
+            signalled = spool_.size();
+            eventfd_write(event_, 1);
         }
-        if (full) continue;
         auto [message, state] = stream.next();
         if (state == Stream::State::Ended) throw stream.failure();
         if (const auto* received = std::get_if<Received>(&message)) {
             take_message(received->message);
         } else if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
             done_ = std::max(done_, keepalive->wal_end);
-            (void)put(Reached{done_}, 0);
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
         } else {
             std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
             (void)poll(wait.data(), wait.size(), static_cast<int>(std::chrono::milliseconds(kStatusInterval).count()));
+            if (wait[1].revents != 0) throw Failure{what, "It is stopped.", {}, false};
             if (!stream.read_socket()) throw stream.failure();
         }
     }
 }
 
 void Reread::take_message(wire::Bytes message) {
-    const auto copy = [&] { return zmq::message_t(message.data(), message.size()); };
     if (const auto frame = wire::FrameView::parse_header(message)) {
-        const bool everyone = frame->account().kind == wire::AccountKind::Everyone;
-        if (everyone || frame->account() == account_.view())
-            (void)put(Message{copy(), frame->has(wire::kLastOfAccount), frame->commit_lsn()}, message.size());
-        if (frame->has(wire::kLastOfTransaction)) {
-            done_ = std::max(done_, frame->end_lsn());
-            (void)put(Reached{done_}, 0);
-        }
-        return;
+        if (frame->account().kind == wire::AccountKind::Everyone || frame->account() == account_.view()) spool_.append(message);
+        if (frame->has(wire::kLastOfTransaction)) done_ = std::max(done_, frame->end_lsn());
+    } else if (wire::SchemaView::parse(message)) {
+        spool_.append(message);
+    } else {
+        throw Failure{"the output plugin sent a message that is not understood", {}, {}};
     }
-    if (wire::SchemaView::parse(message)) {
-        (void)put(Message{copy(), false, 0}, message.size());
-        return;
-    }
-    throw Failure{"the output plugin sent a message that is not understood", {}, {}};
 }
 
 }  // namespace fatwal

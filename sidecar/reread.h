@@ -1,59 +1,54 @@
-// Reads the log of one account again, from a position that Postgres still holds: a temporary copy of the slot on a connection of its own,
-// so the stream is not disturbed. A thread reads; it waits while its reader is slower.
+// Reads the log of one account again, from a position that Postgres still holds up to what is published when it begins: by a temporary copy
+// of the slot on a connection of its own, so the stream is not disturbed. A thread reads, into a file, as fast as Postgres gives it; so a
+// slow reader keeps nothing busy, and several read the same.
 #pragma once
 
-#include <condition_variable>
-#include <deque>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
-#include <variant>
-
-#include <zmq.hpp>
+#include <vector>
 
 #include "connection.h"
 #include "fatwal/wire/control.h"
+#include "spool.h"
 
 namespace fatwal {
 
 class Reread {
 public:
-    // `event` is an eventfd that is written when take() may have more.
-    Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, int event);
+    // `event` is an eventfd that is written when there is more, or all.
+    Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, wire::Lsn until, int event);
     ~Reread();
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
 
-    struct Message {
-        zmq::message_t payload;
-        bool ends_transaction = false;  // of the account
-        wire::Lsn commit_lsn = 0;       // 0 of a schema
+    struct State {
+        bool ended = false;
+        std::optional<Failure> failure;
     };
-    // Every transaction that commits before it was given.
-    struct Reached {
-        wire::Lsn position = 0;
-    };
-    using Item = std::variant<Message, Reached, Failure>;
-    std::optional<Item> take();
+    [[nodiscard]] State state() const;
+    // The account's messages: schemas, and the frames from `from` on, whole transactions in commit order.
+    [[nodiscard]] const Spool& spool() const { return spool_; }
+    // Every transaction of the account that commits before it is in the file, once it has ended.
+    [[nodiscard]] wire::Lsn until() const { return until_; }
 
 private:
     void read_to_end();
     void read();
-    bool put(Item item, std::size_t bytes);
     void take_message(wire::Bytes message);
 
     const Settings& settings_;
     wire::AccountKey account_;
     wire::Lsn from_;
+    wire::Lsn until_;
     int event_;
     int stop_;
-    std::mutex mutex_;
-    std::condition_variable room_;
-    std::deque<std::pair<Item, std::size_t>> items_;
-    std::size_t bytes_ = 0;
-    bool stopping_ = false;
-    wire::Lsn done_ = 0;
+    Spool spool_;
+    wire::Lsn done_;  // the thread's
+    mutable std::mutex mutex_;
+    State state_;
     std::thread thread_;
 };
 

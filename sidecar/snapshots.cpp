@@ -1,6 +1,5 @@
 #include "snapshots.h"
 
-#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -14,44 +13,7 @@ namespace fatwal {
 namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
-constexpr std::uint64_t kMaxMessageBytes = std::uint64_t{1} << 30U;
 constexpr std::chrono::seconds kFailureKept{5};
-
-int open_spool(const std::string& folder) {
-    const int fd = ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0) return fd;
-    // A file system without unnamed files.
-    std::string path = folder + "/fatwald-snapshot-XXXXXX";
-    const int named = mkostemp(path.data(), O_CLOEXEC);
-    if (named < 0)
-        throw Failure{"cannot make a file for a snapshot", folder + ": " + std::strerror(errno), "Choose another folder with --spool-dir."};
-    unlink(path.c_str());
-    return named;
-}
-
-void write_all(int fd, const char* bytes, std::size_t length) {
-    while (length > 0) {
-        const ssize_t written = ::write(fd, bytes, length);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0)
-            throw Failure{"cannot write a snapshot to its file", std::strerror(errno),
-                          "Make room, or choose another folder with --spool-dir."};
-        bytes += written;
-        length -= static_cast<std::size_t>(written);
-    }
-}
-
-bool read_all(int fd, char* bytes, std::size_t length, std::uint64_t offset) {
-    while (length > 0) {
-        const ssize_t got = pread(fd, bytes, length, static_cast<off_t>(offset));
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return false;
-        bytes += got;
-        offset += static_cast<std::uint64_t>(got);
-        length -= static_cast<std::size_t>(got);
-    }
-    return true;
-}
 
 wire::Lsn lsn_of(const char* text) {
     unsigned high = 0;
@@ -99,7 +61,11 @@ private:
 class Snapshots::Job {
 public:
     Job(const Settings& settings, wire::AccountKey account, int event)
-        : settings_(settings), account_(std::move(account)), event_(event), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+        : settings_(settings),
+          account_(std::move(account)),
+          event_(event),
+          stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+          spool_(settings.spool_dir) {
         if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
         thread_ = std::thread([this] { run_to_end(); });
     }
@@ -107,7 +73,6 @@ public:
         eventfd_write(stop_, 1);
         cancel();
         thread_.join();
-        if (spool_ >= 0) close(spool_);
         close(stop_);
     }
     Job(const Job&) = delete;
@@ -128,8 +93,7 @@ public:
         const std::lock_guard lock(mutex_);
         return view_.ended;
     }
-    [[nodiscard]] std::uint64_t size() const { return size_.load(std::memory_order_acquire); }
-    [[nodiscard]] int spool() const { return spool_; }
+    [[nodiscard]] const Spool& spool() const { return spool_; }
 
 private:
     void run_to_end() {
@@ -163,7 +127,6 @@ private:
         const Result taken = run(server, "cannot take a snapshot", "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
         const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(taken.get(), 0, 0));
         if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(taken.get(), 0, 0), {}};
-        spool_ = open_spool(settings_.spool_dir);
         {
             const std::lock_guard lock(mutex_);
             view_.taken = true;
@@ -180,7 +143,6 @@ private:
         (void)run(server, "cannot read a snapshot",
                   "COPY (SELECT fatwal.snapshot(" + account + ", " + quote_literal(settings_.publication) + ")) TO STDOUT (FORMAT binary)");
         CopyRows rows;
-        std::uint64_t size = 0;
         std::uint64_t signalled = 0;
         char* raw = nullptr;
         int length = 0;
@@ -188,13 +150,9 @@ private:
             const std::unique_ptr<char, void (*)(void*)> data(raw, PQfreemem);
             const auto message = rows.row({raw, static_cast<std::size_t>(length)});
             if (!message) continue;
-            const auto bytes = static_cast<std::uint32_t>(message->size());
-            write_all(spool_, reinterpret_cast<const char*>(&bytes), sizeof bytes);
-            write_all(spool_, message->data(), message->size());
-            size += sizeof bytes + message->size();
-            size_.store(size, std::memory_order_release);
-            if (size - signalled < kBytesBetweenSignals) continue;
-            signalled = size;
+            spool_.append(wire::as_bytes(*message));
+            if (spool_.size() - signalled < kBytesBetweenSignals) continue;
+            signalled = spool_.size();
             eventfd_write(event_, 1);
         }
         const Result result(PQgetResult(server));
@@ -222,8 +180,7 @@ private:
     wire::AccountKey account_;
     int event_;
     int stop_;
-    int spool_ = -1;  // written by the thread alone; read by the loop only up to size_
-    std::atomic<std::uint64_t> size_ = 0;
+    Spool spool_;
     std::mutex mutex_;
     View view_;
     std::unique_ptr<PGcancel, FreeCancel> cancel_;
@@ -296,7 +253,7 @@ Snapshots::State Snapshots::state(Id id, std::uint64_t offset) const {
     if (snapshot == nullptr) return State::Unknown;
     if (snapshot->failure) return State::Failed;
     if (!snapshot->job || snapshot->head.cursor == 0) return State::Waiting;
-    return snapshot->ended || snapshot->job->size() > offset ? State::Readable : State::Waiting;
+    return snapshot->ended || snapshot->job->spool().size() > offset ? State::Readable : State::Waiting;
 }
 
 Failure Snapshots::failure(Id id) const {
@@ -317,26 +274,11 @@ wire::SnapshotPart Snapshots::head(Id id) const {
 std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std::size_t credit, Time now) {
     Snapshot* snapshot = find(id);
     if (snapshot == nullptr || !snapshot->job) return std::nullopt;
-    constexpr std::size_t kMaxMessages = 4096;
     snapshot->touched = now;
-    const std::uint64_t size = snapshot->job->size();
-    Part part;
-    part.next_offset = offset;
-    std::size_t bytes = 0;
-    while (part.next_offset < size && part.messages.size() < kMaxMessages && (part.messages.empty() || bytes < credit)) {
-        std::uint32_t length = 0;
-        if (!read_all(snapshot->job->spool(), reinterpret_cast<char*>(&length), sizeof length, part.next_offset) ||
-            length > kMaxMessageBytes || part.next_offset + sizeof length + length > size)
-            return std::nullopt;
-        zmq::message_t message(length);
-        if (!read_all(snapshot->job->spool(), static_cast<char*>(message.data()), length, part.next_offset + sizeof length))
-            return std::nullopt;
-        bytes += length;
-        part.next_offset += sizeof length + length;
-        part.messages.push_back(std::move(message));
-    }
-    part.end = snapshot->ended && part.next_offset == size;
-    return part;
+    auto read = snapshot->job->spool().read(offset, credit);
+    if (!read) return std::nullopt;
+    const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
+    return Part{std::move(read->messages), read->next_offset, end};
 }
 
 void Snapshots::take_again(Id id, Time now) {

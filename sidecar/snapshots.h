@@ -2,7 +2,6 @@
 // until their readers have them. So neither a large account nor a slow reader costs memory.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -16,6 +15,7 @@
 
 #include "connection.h"
 #include "fatwal/wire/control.h"
+#include "spool.h"
 
 namespace fatwal {
 
