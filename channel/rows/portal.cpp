@@ -13,41 +13,53 @@ using fatwal::client::Row;
 using fatwal::client::Schema;
 using fatwal::wire::TypeCode;
 
+// clang-format off
 constexpr std::string_view kActorTypeLabels[] = {
     "account_user",
     "account_admin_user",
     "service_account",
 };
+// clang-format on
 
+// clang-format off
 constexpr std::string_view kGroupTypeLabels[] = {
     "static",
     "managed",
     "synced",
 };
+// clang-format on
 
+// clang-format off
 constexpr std::string_view kIpStackLabels[] = {
     "ipv4_only",
     "ipv6_only",
     "dual",
 };
+// clang-format on
 
+// clang-format off
 constexpr std::string_view kManagerLabels[] = {
     "account",
     "system",
 };
+// clang-format on
 
+// clang-format off
 constexpr std::string_view kResourceTypeLabels[] = {
     "dns",
     "cidr",
     "ip",
     "internet",
 };
+// clang-format on
 
+// clang-format off
 constexpr std::string_view kTokenTypeLabels[] = {
     "client",
     "gateway",
     "relay",
 };
+// clang-format on
 
 // clang-format off
 constexpr typed::ColumnSpec kAccountsColumns[] = {

@@ -186,9 +186,9 @@ private:
             out_ += "constexpr std::span<const std::string_view> k" + enums_[index] + "Labels;\n\n";
             return;
         }
-        out_ += "constexpr std::string_view k" + enums_[index] + "Labels[] = {\n";
+        out_ += "// clang-format off\nconstexpr std::string_view k" + enums_[index] + "Labels[] = {\n";
         for (const std::string& label : labels) out_ += "    " + literal(label) + ",\n";
-        out_ += "};\n\n";
+        out_ += "};\n// clang-format on\n\n";
     }
 
     void specify_table(std::size_t index) {
