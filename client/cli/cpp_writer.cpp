@@ -110,7 +110,11 @@ public:
         dispatch();
         out_ += "}  // namespace\n\n";
         for (const std::string& name : enums_)
-            out_ += "std::string_view to_text(" + name + " value) { return typed::label_of(k" + name + "Labels, value); }\n\n";
+            out_.append("std::string_view to_text(")
+                .append(name)
+                .append(" value) { return typed::label_of(k")
+                .append(name)
+                .append("Labels, value); }\n\n");
         for (std::size_t i = 0; i < tables_.size(); ++i) define_decode(i);
         out_ +=
             "AnyRow decode_any(const Row& row, DecodeError* error) {\n    thread_local typed::ByDescriptor<Decoder> decoders;\n"
@@ -215,7 +219,7 @@ private:
             "AnyRow decode_none(const Row& row, DecodeError* error) {\n    typed::other_table(row, error);\n    return {};\n}\n\n"
             "Decoder decoder_of(const Schema& schema) {\n";
         for (const std::string& name : tables_)
-            out_ += "    if (typed::describes(schema, k" + name + "Table)) return decode_as<" + name + ">;\n";
+            out_.append("    if (typed::describes(schema, k").append(name).append("Table)) return decode_as<").append(name).append(">;\n");
         out_ += "    return decode_none;\n}\n\n";
     }
 

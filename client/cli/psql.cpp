@@ -71,7 +71,8 @@ std::optional<std::string> run_psql(const std::string& database, const std::vect
     std::vector<std::string> arguments{"psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"};
     for (const auto& [name, value] : variables) {
         arguments.emplace_back("-v");
-        arguments.push_back(name + '=' + value);
+        arguments.push_back(name);
+        arguments.back().append("=").append(value);
     }
     Pipe in;
     Pipe out;

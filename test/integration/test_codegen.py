@@ -106,7 +106,7 @@ class Codegen(unittest.TestCase):
                   f"INSERT INTO resources (account_id, name, type, address, filters) VALUES ('{ACCOUNT}', 'r', 'dns', 'x', '[{{\"protocol\": \"tcp\", \"ports\": [\"80\"]}}]')",
                   f"INSERT INTO policies (account_id, resource_id, conditions) SELECT '{ACCOUNT}', id, {CONDITIONS} FROM resources")
         house.fatwald(publication='portal')
-        count = 6 + 5
+        count = 6 + 5 + 2
         process = house.start([BUILD / 'test' / 'rows', house.control, ACCOUNT, count], 'rows')
         house.lines('rows', 6)
         # In the stream.
@@ -114,9 +114,11 @@ class Codegen(unittest.TestCase):
                   f"INSERT INTO clients (account_id, actor_id, external_id, name, public_key, ipv4, ipv6, last_seen_remote_ip, last_seen_remote_ip_location_lat)"
                   f" SELECT '{ACCOUNT}', id, 'e', 'n', 'k', '100.64.0.1', 'fd00::1', '10.1.2.3/8', 48.5 FROM actors WHERE name = 'A'",
                   f"INSERT INTO policies (account_id, resource_id, actor_group_id, description, conditions) SELECT '{ACCOUNT}', r.id, g.id, E'd\\\\', {CONDITIONS} FROM resources r, actor_groups g",
-                  "UPDATE resources SET type = 'cidr', filters = '[]'", "UPDATE tokens SET expires_at = '-infinity'")
+                  "UPDATE resources SET type = 'cidr', filters = '[]'", "UPDATE tokens SET expires_at = '-infinity'",
+                  "UPDATE accounts SET limits = '[1e400]'", "UPDATE accounts SET limits = '[1e40]'")
         lines = [json.loads(line) for line in house.lines('rows', count)]
         self.assertEqual(process.wait(60), 0)
+        self.assertEqual(lines.pop(-2), {'error': 'public.accounts: column limits is malformed'}, 'no double holds 1e400')
         # The last of each row that was printed.
         decoded = {(line['table'], line['row']['id']): line['row'] for line in lines if line['row']}
         self.assertEqual(len(decoded), 7)
