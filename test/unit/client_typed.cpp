@@ -188,6 +188,13 @@ TEST_F(PoliciesTest, InfiniteAndExtremeTimes) {
     }
 }
 
+TEST_F(PoliciesTest, TimesBeyondTheSystemClockAreNothingToRow) {
+    values_[6] = Value::fixed(9'223'371'331'199'999'999);
+    EXPECT_EQ(TestRow("policies", columns_, values_).get().time("disabled_at"), std::nullopt);
+    values_[6] = Value::fixed(0);
+    EXPECT_EQ(TestRow("policies", columns_, values_).get().time("disabled_at"), Timestamp(std::chrono::seconds(946'684'800)));
+}
+
 TEST(TypedEnums, AreBoundByLabelAndUnknownWhenAddedLater) {
     const std::vector<ColumnSpec> columns{
         {"id", TypeCode::Uuid},

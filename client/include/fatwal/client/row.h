@@ -58,7 +58,7 @@ public:
     // numeric in decimal digits; jsonb as JSON text.
     [[nodiscard]] std::optional<std::string> numeric(Column column) const;
     [[nodiscard]] std::optional<std::string> jsonb(Column column) const;
-    // timestamp and timestamptz; nothing for ±infinity.
+    // timestamp and timestamptz; nothing for ±infinity, and from the year 294247 on, which microseconds since 1970 do not reach.
     [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(Column column) const;
 
     // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
