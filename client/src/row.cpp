@@ -36,6 +36,8 @@ std::optional<wire::Cell> Row::value(Column column, wire::TypeCode code) const {
     return found.cell;
 }
 
+wire::Cell Row::cell(Column column) const { return find(column).cell; }
+
 Row::State Row::state(Column column) const { return find(column).cell.state; }
 
 std::optional<bool> Row::boolean(Column column) const {
@@ -106,9 +108,9 @@ std::optional<std::chrono::sys_time<std::chrono::microseconds>> Row::time(Column
     if (!cell) return std::nullopt;
     const auto microseconds = static_cast<std::int64_t>(cell->slot);
     using Limits = std::numeric_limits<std::int64_t>;
-    if (microseconds == Limits::min() || microseconds == Limits::max()) return std::nullopt;
-    return std::chrono::sys_time<std::chrono::microseconds>(std::chrono::seconds(wire::kPostgresEpochUnixSeconds) +
-                                                            std::chrono::microseconds(microseconds));
+    constexpr std::int64_t kEpoch = wire::kPostgresEpochUnixSeconds * 1'000'000;
+    if (microseconds == Limits::min() || microseconds > Limits::max() - kEpoch) return std::nullopt;
+    return std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(microseconds + kEpoch));
 }
 
 std::optional<std::string> Row::json(Column column) const {

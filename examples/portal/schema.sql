@@ -131,7 +131,8 @@ CREATE TABLE resources (
     address_description text,
     ip_stack ip_stack,                      -- of a DNS name only
     filters jsonb NOT NULL DEFAULT '[]',    -- [{"protocol": "tcp" | "udp" | "icmp", "ports": ["80", "100-200"]}]
-    CHECK ((type = 'internet') = (address IS NULL))
+    CHECK ((type = 'internet') = (address IS NULL)),
+    CHECK (type = 'dns' OR ip_stack IS NULL)
 );
 
 CREATE TABLE resource_connections (

@@ -39,6 +39,8 @@ public:
 
     // Malformed also when there is no such column.
     [[nodiscard]] State state(Column column) const;
+    // The value as it lies in the row: for those who know the format.
+    [[nodiscard]] wire::Cell cell(Column column) const;
     [[nodiscard]] bool is_null(Column column) const { return state(column) == State::Null; }
     // The server did not log the value. It is not null; nothing is known of it.
     [[nodiscard]] bool is_unavailable(Column column) const { return state(column) == State::Unavailable; }
@@ -56,7 +58,7 @@ public:
     // numeric in decimal digits; jsonb as JSON text.
     [[nodiscard]] std::optional<std::string> numeric(Column column) const;
     [[nodiscard]] std::optional<std::string> jsonb(Column column) const;
-    // timestamp and timestamptz; nothing for ±infinity.
+    // timestamp and timestamptz; nothing for ±infinity, and from the year 294247 on, which microseconds since 1970 do not reach.
     [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(Column column) const;
 
     // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
