@@ -104,7 +104,20 @@ public:
     [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id, const Version& version) const;
 
 private:
-    struct Touched;
+    // What the changes of one transaction concern, before the channels of it are known.
+    struct Touched {
+        Ids actors;
+        Ids groups;
+        Ids clients;
+        Ids resources;        // as gateways see them too
+        Ids shown_resources;  // only as clients are shown them
+        Ids tokens;
+        Ids gateways;
+        bool account = false;
+        bool poisoned = false;
+        std::string reason;
+        Affected* out = nullptr;
+    };
     template <class Row>
     using Table = std::unordered_map<Uuid, Row>;
     template <class Row>
@@ -115,47 +128,35 @@ private:
 
     void clear();
     void take(const RowChange& change, Touched& touched);
-    template <class Row>
-    void take_row(const Row* before, const Row* after, Touched& touched);
     void take_bad(const BadRow& bad, Touched& touched);
+    // A row is there with new content, or is gone. By their key and what is known of them, so that a change may come twice.
     template <class Row>
-    void put(Table<Row>& table, const Row& row, Touched& touched);
+    void put(const Row& row, Touched& touched);
     template <class Row>
-    void remove(Table<Row>& table, const Uuid& id, Touched& touched);
-    void put_row(const portal::Policies& row, Touched& touched);
-    void put_row(const portal::Accounts& row, Touched& touched);
-    void put_row(const portal::ResourceConnections& row, Touched& touched);
+    void drop(const Row& row, Touched& touched);
     template <class Row>
-    void put_row(const Row& row, Touched& touched);
-    void remove_row(const portal::Accounts& row, Touched& touched);
-    void remove_row(const portal::ResourceConnections& row, Touched& touched);
+    void drop_id(const Uuid& id, Touched& touched);
     template <class Row>
-    void remove_row(const Row& row, Touched& touched);
-    template <class Row>
-    Table<Row>& table();
+    [[nodiscard]] Table<Row>& table();
 
-    // The indexes, and what a change of the row concerns.
-    void link(const portal::Actors& row, Touched& touched, bool there);
-    void link(const portal::ActorGroups& row, Touched& touched, bool there);
-    void link(const portal::ActorGroupMemberships& row, Touched& touched, bool there);
-    void link(const portal::AuthProviders& row, Touched& touched, bool there);
-    void link(const portal::AuthIdentities& row, Touched& touched, bool there);
-    void link(const portal::Sites& row, Touched& touched, bool there);
-    void link(const portal::Tokens& row, Touched& touched, bool there);
-    void link(const portal::Clients& row, Touched& touched, bool there);
-    void link(const portal::Gateways& row, Touched& touched, bool there);
-    void link(const portal::Resources& row, Touched& touched, bool there);
-    void link(const Policy& row, Touched& touched, bool there);
-    void link(const portal::Flows& row, Touched& touched, bool there);
-
+    // Enters a row into the indexes or takes it out.
+    template <class Row>
+    void link(const Row& row, bool there);
+    // What a row's coming, going or other content concerns.
+    template <class Row>
+    void touch(const Row& row, Touched& touched) const;
+    void touch_connection(const Uuid& resource_id, Touched& touched) const;
+    void connect(const Uuid& resource_id, const Uuid& site_id, bool there, Touched& touched);
     void resolve(const Touched& touched, Affected& affected) const;
-    void resolve_pairs(const Uuid& client_id, Affected& affected) const;
+    void resolve_client(const Uuid& client_id, Affected& affected) const;
+    void quarantine_for(std::string reason, Affected& affected);
 
     Uuid account_id_;
     Status status_ = Status::Empty;
     std::string reason_;
     std::uint64_t position_ = 0;
-    std::unique_ptr<Affected> loading_;  // issues of a snapshot
+    std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
+    std::vector<Issue> issues_;
 
     std::optional<portal::Accounts> account_;
     Table<portal::Actors> actors_;
