@@ -224,31 +224,30 @@ void AccountState::take(const RowChange& change, Touched& touched) {
         take_bad(*change.bad, touched);
         return;
     }
-    if (change.before) {
-        std::visit(
-            [&](const auto& before) {
-                using Row = std::decay_t<decltype(before)>;
-                const Row* after = change.after ? std::get_if<Row>(&*change.after) : nullptr;
-                if (after != nullptr && is_deleted(*after)) after = nullptr;
+    std::visit(
+        [&](const auto& before) {
+            using Row = std::decay_t<decltype(before)>;
+            if constexpr (!std::is_same_v<Row, std::monostate>) {
+                const Row* after = std::get_if<Row>(&change.after);
                 bool same_key = false;
                 if constexpr (std::is_same_v<Row, portal::ResourceConnections>)
                     same_key = after != nullptr && after->resource_id == before.resource_id && after->site_id == before.site_id;
                 else
                     same_key = after != nullptr && after->id == before.id;
                 if (!same_key) drop(before, touched);
-            },
-            *change.before);
-    }
-    if (change.after) {
-        std::visit(
-            [&](const auto& after) {
+            }
+        },
+        change.before);
+    std::visit(
+        [&](const auto& after) {
+            if constexpr (!std::is_same_v<std::decay_t<decltype(after)>, std::monostate>) {
                 if (is_deleted(after))
                     drop(after, touched);
                 else
                     put(after, touched);
-            },
-            *change.after);
-    }
+            }
+        },
+        change.after);
 }
 
 void AccountState::take_bad(const BadRow& bad, Touched& touched) {

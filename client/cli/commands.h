@@ -27,4 +27,13 @@ struct CheckArguments {
 };
 int check(const CheckArguments& arguments);
 
+struct CodegenArguments {
+    std::string database;  // libpq connection string; read by psql
+    std::string publication;
+    std::string name_space;
+    std::string output_header;
+    std::string output_source;
+};
+int codegen(const CodegenArguments& arguments);
+
 }  // namespace fatwal::cli

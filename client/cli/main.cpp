@@ -33,6 +33,18 @@ int main(int argc, char** argv) {
     check_command->add_option("--control", check.control, "endpoint of fatwald's control socket")->envname("FATWAL_CONTROL");
     check_command->add_option("--database", check.database, "libpq connection string; read by psql")->envname("FATWAL_DATABASE");
 
+    fatwal::cli::CodegenArguments codegen;
+    std::string language = "cpp";
+    CLI::App* codegen_command = app.add_subcommand("codegen", "write the published tables as structs with decoders");
+    codegen_command->add_option("--database", codegen.database, "libpq connection string; read by psql")
+        ->required()
+        ->envname("FATWAL_DATABASE");
+    codegen_command->add_option("--publication", codegen.publication, "whose tables")->required();
+    codegen_command->add_option("--language", language, "cpp")->check(CLI::IsMember({"cpp"}))->capture_default_str();
+    codegen_command->add_option("--namespace", codegen.name_space, "of the code, such as app::rows")->required();
+    codegen_command->add_option("--output-header", codegen.output_header, "file for the structs")->required();
+    codegen_command->add_option("--output-source", codegen.output_source, "file for their decoders")->required();
+
     try {
         app.parse(argc, argv);
         if (tail_command->parsed() && !tail.operators && account->count() == 0) throw CLI::RequiredError("--account KEY, or --operators,");
@@ -40,6 +52,7 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : 2;
     }
     try {
+        if (codegen_command->parsed()) return fatwal::cli::codegen(codegen);
         return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);
     } catch (const std::exception& error) {
         std::fprintf(stderr, "fatwal: %s\n", error.what());

@@ -36,6 +36,8 @@ std::optional<wire::Cell> Row::value(Column column, wire::TypeCode code) const {
     return found.cell;
 }
 
+wire::Cell Row::cell(Column column) const { return find(column).cell; }
+
 Row::State Row::state(Column column) const { return find(column).cell.state; }
 
 std::optional<bool> Row::boolean(Column column) const {

@@ -10,6 +10,7 @@
 #include "fatwal/channel/action.h"
 #include "fatwal/channel/channel_context.h"
 #include "fatwal/channel/client_view.h"
+#include "fatwal/channel/gateway_choice.h"
 #include "fatwal/channel/version.h"
 
 namespace fatwal::channel {

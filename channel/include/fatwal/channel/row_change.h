@@ -19,10 +19,10 @@ struct BadRow {
     std::string reason;
 };
 
-// before alone: a delete; after alone: an insert, or a row of a snapshot; both: an update.
+// A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a snapshot; both: an update.
 struct RowChange {
-    std::optional<portal::AnyRow> before;
-    std::optional<portal::AnyRow> after;
+    portal::AnyRow before;  // std::monostate: none
+    portal::AnyRow after;
     std::optional<BadRow> bad;  // instead of `after`, or of both
     bool truncated = false;     // a table was emptied: nothing is known any more
 };

@@ -39,6 +39,8 @@ public:
 
     // Malformed also when there is no such column.
     [[nodiscard]] State state(Column column) const;
+    // The value as it lies in the row: for those who know the format.
+    [[nodiscard]] wire::Cell cell(Column column) const;
     [[nodiscard]] bool is_null(Column column) const { return state(column) == State::Null; }
     // The server did not log the value. It is not null; nothing is known of it.
     [[nodiscard]] bool is_unavailable(Column column) const { return state(column) == State::Unavailable; }
