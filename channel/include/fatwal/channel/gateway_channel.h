@@ -3,9 +3,11 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "fatwal/channel/access.h"
@@ -56,52 +58,58 @@ private:
     struct Flow {
         Justification by;
         std::optional<Time> expires_at;
-        std::uint64_t decided_at = 0;    // not judged by a state that is behind it
+        std::uint64_t decided_at = 0;    // a state that is behind does not judge it
         std::optional<Time> durable_by;  // nothing: its row is written
-        bool written = false;            // its row may be in the database
     };
     struct Held {
-        std::unordered_map<Uuid, Flow> flows;  // never empty
-        ClientContext client;
-        std::optional<Address> address;  // of the client's session, once it was told
-        Json resource;                   // as the device was given it
-        portal::Resources row;
+        std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
+        std::optional<ClientContext> client;   // where the client was connected from, when it was told
+        std::optional<Address> address;        // of the client's session, likewise
     };
-    // The latest of the flows; outer nothing: no flow. Inner nothing: no end.
-    using Expiry = std::optional<std::optional<Time>>;
+    using Pairs = std::map<Pair, Held>;
+    // The resource as the device was given it, while any pair has it.
+    struct Shown {
+        portal::Resources row;
+        std::size_t pairs = 0;
+    };
+    // The latest of the flows; nothing: no end.
+    using Expiry = std::optional<Time>;
 
     void join(Time now, Actions& out);
-    void push_init(Time now, Actions& out);
     void load(Time now, Actions& out);
+    void push_init(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
     void review_itself(Time now, Actions& out);
-    void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
     void review_all(Time now, Actions& out);
-    void review_resource(const Pair& pair, Held& held, Actions& out, bool& rejected);
-    [[nodiscard]] std::optional<Grant> replacement(const Pair& pair, const Held& held, const std::vector<Justification>& lost,
-                                                   Time now) const;
-    void settle(const Pair& pair, const Expiry& before, Actions& out);
-    void reject(const Pair& pair, Actions& out);
-    void drop(std::map<Pair, Held>::iterator held);
+    void review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out);
+    // Judges the flows of a pair; `deleted` are those whose rows are gone.
+    void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
+    // Another policy in place of `lost`, which did not do.
+    bool replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out);
+    void reject(Pairs::iterator pair, const Ids& deleted, Actions& out);
+    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, Flow flow);
+    void drop(Pairs::iterator pair);
+    void remove_flow(Held& held, const Uuid& flow_id);
     void authorize(const Authorize& message, Time now, Actions& out);
-    void confirm(const FlowsDurable& message);
-    void lose(const FlowsLost& message, Time now, Actions& out);
-    void prune(Time now);
+    void lose(const Uuid& flow_id, bool overdue, Time now, Actions& out);
+    void answer(const Json& payload, Actions& out);
     void broadcast(const Json& payload, bool invalidated, Actions& out);
-    [[nodiscard]] std::optional<ClientContext> context_of(const Pair& pair, const Held& held) const;
+    [[nodiscard]] Json shown() const;
+    [[nodiscard]] ClientContext context_of(const portal::Clients& client, const Held& held) const;
     [[nodiscard]] static Expiry expiry_of(const Held& held);
-    [[nodiscard]] bool may(const Pair& pair, const Flow& flow, const ClientContext& client, Time now, std::optional<Time>* until) const;
+    [[nodiscard]] std::optional<Grant> judge(const Pair& pair, const Held& held, const Justification& by, Time now) const;
 
     ChannelContext context_;
     GatewayJoin join_;
     Phase phase_ = Phase::Created;
     Version version_;
     std::optional<Time> token_expires_at_;
-    std::map<Pair, Held> pairs_;
+    Pairs pairs_;
     std::unordered_map<Uuid, Pair> pair_of_flow_;
-    Ids unsettled_;  // flows that were decided by a state ahead of ours
+    std::unordered_map<Uuid, Shown> resources_;
+    std::set<std::pair<Time, Uuid>> due_;  // when to look at a flow: it is overdue or expired, unless that has changed
     RelaySelection relays_;
-    Json shown_;  // of init: account_slug and interface
+    Json shown_;  // of init: the account's slug and the own addresses
 };
 
 }  // namespace fatwal::channel
