@@ -20,6 +20,7 @@ std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flow
             durable[key].flow_ids.push_back(row.id);
     }
     std::vector<Notice> out;
+    out.reserve(durable.size() + gone.size());
     for (auto& [key, message] : durable) out.push_back({key.first, key.second, std::move(message)});
     for (auto& [key, message] : gone) out.push_back({key.first, key.second, std::move(message)});
     return out;

@@ -40,7 +40,7 @@ std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held, c
     return grant;
 }
 
-GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, Flow flow) {
+GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow) {
     const auto [held, is_new] = pairs_.try_emplace(pair);
     if (is_new) {
         context_.state.hold(join_.gateway_id, pair);
@@ -51,7 +51,7 @@ GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resour
     if (flow.durable_by) due_.emplace(*flow.durable_by, flow_id);
     if (flow.expires_at) due_.emplace(*flow.expires_at, flow_id);
     pair_of_flow_[flow_id] = pair;
-    held->second.flows.insert_or_assign(flow_id, std::move(flow));
+    held->second.flows.insert_or_assign(flow_id, flow);
     return held->second;
 }
 

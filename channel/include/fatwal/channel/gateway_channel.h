@@ -87,7 +87,7 @@ private:
     // Another policy in place of `lost`, which did not do.
     bool replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out);
     void reject(Pairs::iterator pair, const Ids& deleted, Actions& out);
-    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, Flow flow);
+    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow);
     void drop(Pairs::iterator pair);
     void remove_flow(Held& held, const Uuid& flow_id);
     void authorize(const Authorize& message, Time now, Actions& out);
