@@ -1,0 +1,200 @@
+// What a process knows of one account: the rows of its stream, indexed, shared by all its channels.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "fatwal/channel/affected.h"
+#include "fatwal/channel/basics.h"
+#include "fatwal/channel/conditions.h"
+#include "fatwal/channel/index.h"
+#include "fatwal/channel/resource_view.h"
+#include "fatwal/channel/row_change.h"
+#include "fatwal/channel/version.h"
+
+namespace fatwal::channel {
+
+// A row of policies with its conditions parsed.
+struct Policy {
+    portal::Policies row;
+    Conditions conditions;
+    [[nodiscard]] bool enabled() const { return !row.disabled_at; }
+};
+
+// Whatever is missing grants nothing: a row may come before its parents, twice, or never.
+class AccountState {
+public:
+    enum class Status : std::uint8_t {
+        Empty,        // no snapshot yet
+        Loading,      // between begin_snapshot() and end_snapshot()
+        Live,         // answers; the only status in which channels compute
+        Quarantined,  // not understood: a new snapshot is to be taken; channels show what they last showed and grant nothing new
+    };
+
+    AccountState() = default;
+    explicit AccountState(const Uuid& account_id) : account_id_(account_id) {}
+    AccountState(const AccountState&) = delete;
+    AccountState& operator=(const AccountState&) = delete;
+
+    [[nodiscard]] const Uuid& account_id() const { return account_id_; }
+    [[nodiscard]] Status status() const { return status_; }
+    [[nodiscard]] bool live() const { return status_ == Status::Live; }
+    // Why it is quarantined: "quarantined: take a new snapshot: ...".
+    [[nodiscard]] const std::string& reason() const { return reason_; }
+    // The commit LSN of the last transaction that it holds.
+    [[nodiscard]] std::uint64_t position() const { return position_; }
+
+    // Everything known is void; the attached channels stay attached.
+    void begin_snapshot();
+    // In any order. Rows that cannot be understood are left out and told by end_snapshot().
+    void snapshot_row(RowChange row);
+    // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1). Then on_snapshot() of every channel.
+    Affected end_snapshot(std::uint64_t position);
+
+    // A whole transaction, its changes in order. Not live, it does nothing. Then on_transaction() of the channels in the result. A change
+    // that cannot be understood takes its row away, so that nothing is granted by it; when not even its key can be read, or a table was
+    // truncated, the state is quarantined.
+    Affected apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes);
+
+    // From outside: the stream has lost its place, or is too far behind.
+    void quarantine(std::string reason);
+
+    // The channels call these themselves, so that changes find them.
+    void attach_client(const Uuid& client_id, const Uuid& token_id);
+    void detach_client(const Uuid& client_id, const Uuid& token_id);
+    void attach_gateway(const Uuid& gateway_id, const Uuid& token_id);
+    void detach_gateway(const Uuid& gateway_id, const Uuid& token_id);
+    void hold(const Uuid& gateway_id, const Pair& pair);
+    void release(const Uuid& gateway_id, const Pair& pair);
+
+    // The rows, null when there is none. Valid until the next change.
+    [[nodiscard]] const portal::Accounts* account() const { return account_ ? &*account_ : nullptr; }
+    [[nodiscard]] const portal::Actors* actor(const Uuid& id) const { return find(actors_, id); }
+    [[nodiscard]] const portal::AuthProviders* provider(const Uuid& id) const { return find(providers_, id); }
+    [[nodiscard]] const portal::AuthIdentities* identity(const Uuid& id) const { return find(identities_, id); }
+    [[nodiscard]] const portal::Sites* site(const Uuid& id) const { return find(sites_, id); }
+    [[nodiscard]] const portal::Tokens* token(const Uuid& id) const { return find(tokens_, id); }
+    [[nodiscard]] const portal::Clients* client(const Uuid& id) const { return find(clients_, id); }
+    [[nodiscard]] const portal::Gateways* gateway(const Uuid& id) const { return find(gateways_, id); }
+    [[nodiscard]] const portal::Resources* resource(const Uuid& id) const { return find(resources_, id); }
+    [[nodiscard]] const Policy* policy(const Uuid& id) const { return find(policies_, id); }
+    [[nodiscard]] const portal::Flows* flow(const Uuid& id) const { return find(flows_, id); }
+
+    // The membership of an actor in a group that exists; null: none.
+    [[nodiscard]] const Uuid* membership(const Uuid& actor_id, const Uuid& group_id) const;
+    [[nodiscard]] const Ids& groups_of_actor(const Uuid& actor_id) const { return groups_of_actor_.of(actor_id); }
+    [[nodiscard]] const Ids& policies_of_group(const Uuid& group_id) const { return policies_of_group_.of(group_id); }
+    [[nodiscard]] const Ids& policies_of_resource(const Uuid& resource_id) const { return policies_of_resource_.of(resource_id); }
+    [[nodiscard]] const Ids& sites_of_resource(const Uuid& resource_id) const { return sites_of_resource_.of(resource_id); }
+    [[nodiscard]] const Ids& gateways_of_site(const Uuid& site_id) const { return gateways_of_site_.of(site_id); }
+    [[nodiscard]] const Ids& flows_of_client(const Uuid& client_id) const { return flows_of_client_.of(client_id); }
+    [[nodiscard]] const Ids& flows_of_gateway(const Uuid& gateway_id) const { return flows_of_gateway_.of(gateway_id); }
+    [[nodiscard]] bool connected(const Uuid& resource_id, const Uuid& site_id) const {
+        return sites_of_resource(resource_id).contains(site_id);
+    }
+
+    // A resource as a client of the version is shown it; null when it is not. The same pointer until a change concerns it.
+    [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id, const Version& version) const;
+
+private:
+    // What the changes of one transaction concern, before the channels of it are known.
+    struct Touched {
+        Ids actors;
+        Ids groups;
+        Ids clients;
+        Ids resources;        // as gateways see them too
+        Ids shown_resources;  // only as clients are shown them
+        Ids tokens;
+        Ids gateways;
+        bool account = false;
+        bool poisoned = false;
+        std::string reason;
+        Affected* out = nullptr;
+    };
+    template <class Row>
+    using Table = std::unordered_map<Uuid, Row>;
+    template <class Row>
+    [[nodiscard]] static const Row* find(const Table<Row>& table, const Uuid& id) {
+        const auto found = table.find(id);
+        return found == table.end() ? nullptr : &found->second;
+    }
+
+    void clear();
+    void take(const RowChange& change, Touched& touched);
+    void take_bad(const BadRow& bad, Touched& touched);
+    // A row is there with new content, or is gone. By their key and what is known of them, so that a change may come twice.
+    template <class Row>
+    void put(const Row& row, Touched& touched);
+    template <class Row>
+    void drop(const Row& row, Touched& touched);
+    template <class Row>
+    void drop_id(const Uuid& id, Touched& touched);
+    template <class Row>
+    [[nodiscard]] Table<Row>& table();
+
+    // Enters a row into the indexes or takes it out.
+    template <class Row>
+    void link(const Row& row, bool there);
+    // What a row's coming, going or other content concerns.
+    template <class Row>
+    void touch(const Row& row, Touched& touched) const;
+    void touch_connection(const Uuid& resource_id, Touched& touched) const;
+    void connect(const Uuid& resource_id, const Uuid& site_id, bool there, Touched& touched);
+    void resolve(const Touched& touched, Affected& affected) const;
+    void resolve_client(const Uuid& client_id, Affected& affected) const;
+    void quarantine_for(std::string reason, Affected& affected);
+
+    Uuid account_id_;
+    Status status_ = Status::Empty;
+    std::string reason_;
+    std::uint64_t position_ = 0;
+    std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
+    std::vector<Issue> issues_;
+
+    std::optional<portal::Accounts> account_;
+    Table<portal::Actors> actors_;
+    Table<portal::ActorGroups> groups_;
+    Table<portal::ActorGroupMemberships> memberships_;
+    Table<portal::AuthProviders> providers_;
+    Table<portal::AuthIdentities> identities_;
+    Table<portal::Sites> sites_;
+    Table<portal::Tokens> tokens_;
+    Table<portal::Clients> clients_;
+    Table<portal::Gateways> gateways_;
+    Table<portal::Resources> resources_;
+    Table<Policy> policies_;
+    Table<portal::Flows> flows_;
+
+    // actor -> group -> membership. Both ways, as either can be asked from.
+    std::unordered_map<Uuid, std::unordered_map<Uuid, Uuid>> membership_of_;
+    Index groups_of_actor_;
+    Index actors_of_group_;
+    Index policies_of_group_;
+    Index policies_of_resource_;
+    Index sites_of_resource_;
+    Index resources_of_site_;
+    Index gateways_of_site_;
+    Index clients_of_actor_;
+    Index identities_of_provider_;
+    Index flows_of_client_;
+    Index flows_of_gateway_;
+
+    // The attached channels; a count, as one session takes over from another.
+    std::unordered_map<Uuid, int> attached_clients_;
+    std::unordered_map<Uuid, int> attached_gateways_;
+    Index attached_by_token_;
+    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>> held_by_client_;    // client -> gateway, resource
+    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>> held_of_resource_;  // resource -> gateway, client
+
+    // Rendered when first asked for, by what a device's version can express.
+    mutable std::array<std::unordered_map<Uuid, std::shared_ptr<const ResourceView>>, 3> views_;
+};
+
+}  // namespace fatwal::channel

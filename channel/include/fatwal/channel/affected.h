@@ -1,0 +1,45 @@
+// Which channels a transaction may concern.
+#pragma once
+
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "fatwal/channel/basics.h"
+
+namespace fatwal::channel {
+
+// A row that was left out because it cannot be understood: for the log.
+struct Issue {
+    std::string table;
+    std::string key;
+    std::string reason;
+};
+
+// What a client holds at a gateway.
+struct Pair {
+    Uuid client_id;
+    Uuid resource_id;
+    friend auto operator<=>(const Pair&, const Pair&) = default;
+};
+
+// What of a transaction concerns one gateway channel.
+struct GatewayImpact {
+    std::vector<Pair> pairs;          // of its pairs: those whose justification or resource may differ; each once
+    std::vector<Uuid> deleted_flows;  // rows of flows of this gateway that are gone
+    std::vector<Uuid> written_flows;  // that have come
+    bool itself = false;              // its own row, token, site or account
+};
+
+// Of attached channels only; none of them is affected more often than once a transaction.
+struct Affected {
+    Ids clients;
+    std::unordered_map<Uuid, GatewayImpact> gateways;
+    bool ignored = false;       // the transaction was had already (worth an info in the log)
+    bool quarantined = false;   // the state has just put itself aside: take a new snapshot
+    std::size_t bad_rows = 0;   // how many were left out
+    std::vector<Issue> issues;  // the first of them, for the log: at most kMaxIssues
+    static constexpr std::size_t kMaxIssues = 100;
+};
+
+}  // namespace fatwal::channel

@@ -1,0 +1,30 @@
+// What every channel of an account is given.
+#pragma once
+
+#include <chrono>
+
+#include "fatwal/channel/account_state.h"
+#include "fatwal/channel/presence.h"
+#include "fatwal/channel/relays.h"
+#include "fatwal/channel/signer.h"
+
+namespace fatwal::channel {
+
+// All of it outlives the channels.
+struct ChannelContext {
+    AccountState& state;
+    const Presence& presence;
+    const Relays& relays;
+    const Signer& signer;
+    Random random;
+    ProcessId process = 0;                                                // this one
+    std::chrono::milliseconds answer_within = std::chrono::seconds(15);   // the gateway, to an authorization
+    std::chrono::milliseconds durable_within = std::chrono::seconds(15);  // the row of a flow
+};
+
+// Bounds of what a device may send in one message.
+inline constexpr std::size_t kMaxIceCandidates = 64;
+inline constexpr std::size_t kMaxIceCandidateBytes = 1024;
+inline constexpr std::size_t kMaxPeers = 256;  // ids in a list
+
+}  // namespace fatwal::channel

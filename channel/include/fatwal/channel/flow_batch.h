@@ -1,0 +1,67 @@
+// The rows of flows on their way into the database: gathered, written by COPY in batches (by the process), confirmed to their gateways.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "fatwal/channel/action.h"
+
+namespace fatwal::channel {
+
+// Of a process, over its accounts.
+class FlowBatch {
+public:
+    struct Options {
+        std::chrono::milliseconds after = std::chrono::seconds(1);  // the oldest row waits no longer
+        std::size_t max_rows = 10'000;                              // of a batch
+        std::size_t max_waiting = 200'000;                          // beyond it rows are lost at once
+    };
+
+    // To a gateway of an account; the process looks up where its session is.
+    struct Notice {
+        Uuid account_id;
+        Uuid gateway_id;
+        PeerMessage message;  // FlowsDurable or FlowsLost
+    };
+    // One step of the writer. The rows first, then the deletions; all of it in one transaction or several.
+    struct Batch {
+        std::uint64_t number = 0;
+        std::vector<portal::Flows> rows;
+        std::vector<Uuid> deletions;
+    };
+
+    explicit FlowBatch(Options options);
+    FlowBatch() : FlowBatch(Options{}) {}
+
+    // Notices only when too much waits: FlowsLost of this row.
+    [[nodiscard]] std::vector<Notice> add(portal::Flows row, Time now);
+    // A row that has not left is dropped; else its deletion goes with the next batch.
+    void remove(const Uuid& flow_id, Time now);
+
+    // A batch, when one is due and none is under way.
+    [[nodiscard]] std::optional<Batch> take(Time now);
+    // How the batch ended; `lost`: those of its rows that could not be written. The others are committed.
+    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const std::vector<Uuid>& lost);
+    // The database could not be reached: the batch goes again, ahead of what waits.
+    void failed(std::uint64_t number, Time now);
+
+    [[nodiscard]] std::optional<Time> next_deadline() const;
+    [[nodiscard]] std::size_t waiting() const { return rows_.size() + under_way_.rows.size(); }
+
+private:
+    [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows, const Ids& lost);
+
+    Options options_;
+    std::deque<portal::Flows> rows_;
+    Ids dropped_;  // of rows_
+    Ids known_;    // the ids of rows_
+    std::vector<Uuid> deletions_;
+    std::optional<Time> due_;
+    Batch under_way_;  // number 0: none
+    std::uint64_t last_number_ = 0;
+};
+
+}  // namespace fatwal::channel

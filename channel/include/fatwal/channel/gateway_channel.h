@@ -1,0 +1,115 @@
+// The server's side of one connected gateway.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "fatwal/channel/access.h"
+#include "fatwal/channel/action.h"
+#include "fatwal/channel/channel_context.h"
+#include "fatwal/channel/version.h"
+
+namespace fatwal::channel {
+
+struct GatewayJoin {
+    Uuid gateway_id;
+    Uuid token_id;
+    std::string version;
+    std::optional<IpAddress> remote_ip;
+    std::optional<Location> location;
+    Generation generation = 0;
+};
+
+// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed() it takes nothing more; destroy it.
+class GatewayChannel {
+public:
+    GatewayChannel(ChannelContext context, GatewayJoin join);
+    ~GatewayChannel();
+    GatewayChannel(const GatewayChannel&) = delete;
+    GatewayChannel& operator=(const GatewayChannel&) = delete;
+
+    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from on_snapshot().
+    [[nodiscard]] Actions start(Time now);
+    // The state has ended a snapshot: init for whoever waits for it; the others lose what is not justified any more.
+    [[nodiscard]] Actions on_snapshot(Time now);
+    // The state has applied a transaction that has this gateway among its Affected::gateways.
+    [[nodiscard]] Actions on_transaction(const GatewayImpact& impact, Time now);
+    [[nodiscard]] Actions on_relays(Time now);
+    [[nodiscard]] Actions on_time(Time now);
+    // A message from the device: flow_authorized, broadcast_ice_candidates, broadcast_invalidated_ice_candidates.
+    [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
+    // From a client's channel or the writer of flows, for this session.
+    [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
+
+    [[nodiscard]] std::optional<Time> next_deadline() const;
+
+    [[nodiscard]] bool closed() const { return phase_ == Phase::Closed; }
+    [[nodiscard]] const Uuid& gateway_id() const { return join_.gateway_id; }
+    [[nodiscard]] std::size_t pair_count() const { return pairs_.size(); }
+
+private:
+    enum class Phase : std::uint8_t { Created, Waiting, Joined, Closed };
+    struct Flow {
+        Justification by;
+        std::optional<Time> expires_at;
+        std::uint64_t decided_at = 0;    // a state that is behind does not judge it
+        std::optional<Time> durable_by;  // nothing: its row is written
+    };
+    struct Held {
+        std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
+        std::optional<ClientContext> client;   // where the client was connected from, when it was told
+        std::optional<Address> address;        // of the client's session, likewise
+    };
+    using Pairs = std::map<Pair, Held>;
+    // The resource as the device was given it, while any pair has it.
+    struct Shown {
+        portal::Resources row;
+        std::size_t pairs = 0;
+    };
+    // The latest of the flows; nothing: no end.
+    using Expiry = std::optional<Time>;
+
+    void join(Time now, Actions& out);
+    void load(Time now, Actions& out);
+    void push_init(Time now, Actions& out);
+    void disconnect(std::string reason, Actions& out);
+    void review_itself(Time now, Actions& out);
+    void review_all(Time now, Actions& out);
+    void review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out);
+    // Judges the flows of a pair; `deleted` are those whose rows are gone.
+    void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
+    // Another policy in place of `lost`, which did not do.
+    bool replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out);
+    void reject(Pairs::iterator pair, const Ids& deleted, Actions& out);
+    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow);
+    void drop(Pairs::iterator pair);
+    void remove_flow(Held& held, const Uuid& flow_id);
+    void authorize(const Authorize& message, Time now, Actions& out);
+    void lose(const Uuid& flow_id, bool overdue, Time now, Actions& out);
+    void answer(const Json& payload, Actions& out);
+    void broadcast(const Json& payload, bool invalidated, Actions& out);
+    [[nodiscard]] Json shown() const;
+    [[nodiscard]] ClientContext context_of(const portal::Clients& client, const Held& held) const;
+    [[nodiscard]] static Expiry expiry_of(const Held& held);
+    [[nodiscard]] std::optional<Grant> judge(const Pair& pair, const Held& held, const Justification& by, Time now) const;
+
+    ChannelContext context_;
+    GatewayJoin join_;
+    Phase phase_ = Phase::Created;
+    Version version_;
+    std::optional<Time> token_expires_at_;
+    Pairs pairs_;
+    std::unordered_map<Uuid, Pair> pair_of_flow_;
+    std::unordered_map<Uuid, Shown> resources_;
+    std::set<std::pair<Time, Uuid>> due_;  // when to look at a flow: it is overdue or expired, unless that has changed
+    RelaySelection relays_;
+    Json shown_;  // of init: the account's slug and the own addresses
+};
+
+}  // namespace fatwal::channel

@@ -1,0 +1,38 @@
+// Which gateways of an account are online, anywhere in the fleet: the process feeds it.
+#pragma once
+
+#include <unordered_map>
+
+#include "fatwal/channel/basics.h"
+#include "fatwal/channel/ip.h"
+#include "fatwal/channel/location.h"
+#include "fatwal/channel/version.h"
+
+namespace fatwal::channel {
+
+struct OnlineGateway {
+    Uuid id;
+    Generation generation = 0;
+    ProcessId process = 0;  // 0: seen online, but no process holds its channel yet: it is sent nothing
+    Version version;
+    std::optional<Location> location;
+    std::optional<IpAddress> remote_ip;
+};
+
+class Presence {
+public:
+    // Replaces what was known, unless that is of a later generation.
+    void online(OnlineGateway gateway);
+    // Ignored when a later generation is online.
+    void offline(const Uuid& id, Generation generation);
+    // All of a process at once, when it has died.
+    void process_gone(ProcessId process);
+
+    [[nodiscard]] const OnlineGateway* find(const Uuid& id) const;
+    [[nodiscard]] std::size_t size() const { return gateways_.size(); }
+
+private:
+    std::unordered_map<Uuid, OnlineGateway> gateways_;
+};
+
+}  // namespace fatwal::channel

@@ -1,0 +1,37 @@
+// Changes of typed rows, as the account's state takes them.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fatwal/channel/basics.h"
+#include "fatwal/client/events.h"
+#include "rows/portal.h"
+
+namespace fatwal::channel {
+
+// A row that is there but cannot be understood.
+struct BadRow {
+    std::string table;
+    std::optional<Uuid> id;    // its key, as far as it can be read; of resource_connections the resource
+    std::optional<Uuid> site;  // of resource_connections
+    std::string reason;
+};
+
+// A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a snapshot; both: an update.
+struct RowChange {
+    portal::AnyRow before;  // std::monostate: none
+    portal::AnyRow after;
+    std::optional<BadRow> bad;  // instead of `after`, or of both
+    bool truncated = false;     // a table was emptied: nothing is known any more
+};
+
+// The typed rows of a transaction, in their order. Rows of other tables and messages are left out; their count is added to `unknown`
+// when given.
+[[nodiscard]] std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown = nullptr);
+
+// A row of a snapshot; nothing for one of a table that the domain does not use.
+[[nodiscard]] std::optional<RowChange> typed_row(const client::Row& row);
+
+}  // namespace fatwal::channel

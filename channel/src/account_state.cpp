@@ -1,0 +1,403 @@
+#include "fatwal/channel/account_state.h"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "account_tables.h"
+
+namespace fatwal::channel {
+namespace {
+
+void add_issue(std::size_t& count, std::vector<Issue>& issues, const BadRow& bad) {
+    ++count;
+    if (issues.size() >= Affected::kMaxIssues) return;
+    std::string key = bad.id ? bad.id->to_text() : "?";
+    if (bad.site) key += ',' + bad.site->to_text();
+    issues.push_back({bad.table, std::move(key), bad.reason});
+}
+
+}  // namespace
+
+template <>
+AccountState::Table<portal::Actors>& AccountState::table() {
+    return actors_;
+}
+template <>
+AccountState::Table<portal::ActorGroups>& AccountState::table() {
+    return groups_;
+}
+template <>
+AccountState::Table<portal::ActorGroupMemberships>& AccountState::table() {
+    return memberships_;
+}
+template <>
+AccountState::Table<portal::AuthProviders>& AccountState::table() {
+    return providers_;
+}
+template <>
+AccountState::Table<portal::AuthIdentities>& AccountState::table() {
+    return identities_;
+}
+template <>
+AccountState::Table<portal::Sites>& AccountState::table() {
+    return sites_;
+}
+template <>
+AccountState::Table<portal::Tokens>& AccountState::table() {
+    return tokens_;
+}
+template <>
+AccountState::Table<portal::Clients>& AccountState::table() {
+    return clients_;
+}
+template <>
+AccountState::Table<portal::Gateways>& AccountState::table() {
+    return gateways_;
+}
+template <>
+AccountState::Table<portal::Resources>& AccountState::table() {
+    return resources_;
+}
+template <>
+AccountState::Table<Policy>& AccountState::table() {
+    return policies_;
+}
+template <>
+AccountState::Table<portal::Flows>& AccountState::table() {
+    return flows_;
+}
+
+template <class Row>
+void AccountState::link(const Row& row, bool there) {
+    const auto enter = [there](Index& index, const Uuid& key, const Uuid& value) {
+        if (there)
+            index.add(key, value);
+        else
+            index.remove(key, value);
+    };
+    if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) {
+        auto& of_actor = membership_of_[row.actor_id];
+        const auto found = of_actor.find(row.group_id);
+        if (there) {
+            of_actor[row.group_id] = row.id;
+        } else if (found != of_actor.end() && found->second == row.id) {
+            // Unless another membership of the two has come before this one went.
+            of_actor.erase(found);
+        }
+        const bool member = of_actor.contains(row.group_id);
+        if (of_actor.empty()) membership_of_.erase(row.actor_id);
+        if (member == there) {
+            enter(groups_of_actor_, row.actor_id, row.group_id);
+            enter(actors_of_group_, row.group_id, row.actor_id);
+        }
+    } else if constexpr (std::is_same_v<Row, portal::AuthIdentities>) {
+        enter(identities_of_provider_, row.provider_id, row.id);
+    } else if constexpr (std::is_same_v<Row, portal::Clients>) {
+        enter(clients_of_actor_, row.actor_id, row.id);
+    } else if constexpr (std::is_same_v<Row, portal::Gateways>) {
+        enter(gateways_of_site_, row.site_id, row.id);
+    } else if constexpr (std::is_same_v<Row, Policy>) {
+        if (row.row.actor_group_id) enter(policies_of_group_, *row.row.actor_group_id, row.row.id);
+        enter(policies_of_resource_, row.row.resource_id, row.row.id);
+    } else if constexpr (std::is_same_v<Row, portal::Flows>) {
+        enter(flows_of_client_, row.client_id, row.id);
+        enter(flows_of_gateway_, row.gateway_id, row.id);
+    }
+}
+
+template <class Row>
+void AccountState::touch(const Row& row, Touched& touched) const {
+    if constexpr (std::is_same_v<Row, portal::Actors>) {
+        touched.actors.insert(row.id);
+    } else if constexpr (std::is_same_v<Row, portal::ActorGroups>) {
+        touched.groups.insert(row.id);
+    } else if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) {
+        touched.actors.insert(row.actor_id);
+    } else if constexpr (std::is_same_v<Row, portal::AuthProviders>) {
+        for (const Uuid& id : identities_of_provider_.of(row.id))
+            if (const auto* found = identity(id)) touched.actors.insert(found->actor_id);
+    } else if constexpr (std::is_same_v<Row, portal::AuthIdentities>) {
+        touched.actors.insert(row.actor_id);
+    } else if constexpr (std::is_same_v<Row, portal::Sites>) {
+        for (const Uuid& id : resources_of_site_.of(row.id)) touched.shown_resources.insert(id);
+    } else if constexpr (std::is_same_v<Row, portal::Tokens>) {
+        touched.tokens.insert(row.id);
+        if (row.actor_id) touched.actors.insert(*row.actor_id);
+    } else if constexpr (std::is_same_v<Row, portal::Clients>) {
+        touched.clients.insert(row.id);
+    } else if constexpr (std::is_same_v<Row, portal::Gateways>) {
+        touched.gateways.insert(row.id);
+    } else if constexpr (std::is_same_v<Row, portal::Resources>) {
+        touched.resources.insert(row.id);
+    } else if constexpr (std::is_same_v<Row, Policy>) {
+        if (row.row.actor_group_id) touched.groups.insert(*row.row.actor_group_id);
+        touched.resources.insert(row.row.resource_id);
+    }
+}
+
+template <class Row>
+void AccountState::put(const Row& row, Touched& touched) {
+    if constexpr (std::is_same_v<Row, portal::Accounts>) {
+        // Another account's row can only be here by mistake of the stream.
+        if (row.id != account_id_) return;
+        if (!account_ || differs(*account_, row)) touched.account = true;
+        account_ = row;
+    } else if constexpr (std::is_same_v<Row, portal::ResourceConnections>) {
+        connect(row.resource_id, row.site_id, true, touched);
+    } else if constexpr (std::is_same_v<Row, portal::Policies>) {
+        put(Policy{row, Conditions::parse(row.conditions)}, touched);
+    } else {
+        const Uuid& id = [&]() -> const Uuid& {
+            if constexpr (std::is_same_v<Row, Policy>)
+                return row.row.id;
+            else
+                return row.id;
+        }();
+        auto& rows = table<Row>();
+        const auto found = rows.find(id);
+        if (found == rows.end()) {
+            touch(row, touched);
+            link(row, true);
+            if constexpr (std::is_same_v<Row, portal::Flows>) touched.out->gateways[row.gateway_id].written_flows.push_back(row.id);
+            rows.emplace(id, row);
+            return;
+        }
+        if (differs(found->second, row)) {
+            touch(found->second, touched);
+            touch(row, touched);
+        }
+        link(found->second, false);
+        link(row, true);
+        found->second = row;
+    }
+}
+
+template <class Row>
+void AccountState::drop_id(const Uuid& id, Touched& touched) {
+    auto& rows = table<Row>();
+    const auto found = rows.find(id);
+    if (found == rows.end()) return;
+    touch(found->second, touched);
+    link(found->second, false);
+    if constexpr (std::is_same_v<Row, portal::Flows>) touched.out->gateways[found->second.gateway_id].deleted_flows.push_back(id);
+    rows.erase(found);
+}
+
+template <class Row>
+void AccountState::drop(const Row& row, Touched& touched) {
+    if constexpr (std::is_same_v<Row, portal::Accounts>) {
+        if (row.id != account_id_) return;
+        if (account_) touched.account = true;
+        account_.reset();
+    } else if constexpr (std::is_same_v<Row, portal::ResourceConnections>) {
+        connect(row.resource_id, row.site_id, false, touched);
+    } else if constexpr (std::is_same_v<Row, portal::Policies>) {
+        drop_id<Policy>(row.id, touched);
+    } else if constexpr (std::is_same_v<Row, portal::Flows>) {
+        // A gateway can hold a flow whose row this state has never seen.
+        if (!flows_.contains(row.id)) touched.out->gateways[row.gateway_id].deleted_flows.push_back(row.id);
+        drop_id<Row>(row.id, touched);
+    } else {
+        drop_id<Row>(row.id, touched);
+    }
+}
+
+void AccountState::connect(const Uuid& resource_id, const Uuid& site_id, bool there, Touched& touched) {
+    if (connected(resource_id, site_id) == there) return;
+    touched.resources.insert(resource_id);
+    if (there) {
+        sites_of_resource_.add(resource_id, site_id);
+        resources_of_site_.add(site_id, resource_id);
+    } else {
+        sites_of_resource_.remove(resource_id, site_id);
+        resources_of_site_.remove(site_id, resource_id);
+    }
+}
+
+void AccountState::take(const RowChange& change, Touched& touched) {
+    if (change.truncated) {
+        touched.poisoned = true;
+        touched.reason = "a table was truncated";
+        return;
+    }
+    if (change.bad) {
+        take_bad(*change.bad, touched);
+        return;
+    }
+    std::visit(
+        [&](const auto& before) {
+            using Row = std::decay_t<decltype(before)>;
+            if constexpr (!std::is_same_v<Row, std::monostate>) {
+                const Row* after = std::get_if<Row>(&change.after);
+                bool same_key = false;
+                if constexpr (std::is_same_v<Row, portal::ResourceConnections>)
+                    same_key = after != nullptr && after->resource_id == before.resource_id && after->site_id == before.site_id;
+                else
+                    same_key = after != nullptr && after->id == before.id;
+                if (!same_key) drop(before, touched);
+            }
+        },
+        change.before);
+    std::visit(
+        [&](const auto& after) {
+            if constexpr (!std::is_same_v<std::decay_t<decltype(after)>, std::monostate>) {
+                if (is_deleted(after))
+                    drop(after, touched);
+                else
+                    put(after, touched);
+            }
+        },
+        change.after);
+}
+
+void AccountState::take_bad(const BadRow& bad, Touched& touched) {
+    add_issue(touched.out->bad_rows, touched.out->issues, bad);
+    const auto poison = [&] {
+        touched.poisoned = true;
+        touched.reason = "a change of " + bad.table + " cannot be read: " + bad.reason;
+    };
+    if (bad.table == "resource_connections") {
+        if (!bad.id || !bad.site) return poison();
+        return connect(*bad.id, *bad.site, false, touched);
+    }
+    if (!bad.id) return poison();
+    const Uuid& id = *bad.id;
+    if (bad.table == "accounts" && id == account_id_) {
+        touched.account = true;
+        account_.reset();
+    }
+    if (bad.table == "actors") drop_id<portal::Actors>(id, touched);
+    if (bad.table == "actor_groups") drop_id<portal::ActorGroups>(id, touched);
+    if (bad.table == "actor_group_memberships") drop_id<portal::ActorGroupMemberships>(id, touched);
+    if (bad.table == "auth_providers") drop_id<portal::AuthProviders>(id, touched);
+    if (bad.table == "auth_identities") drop_id<portal::AuthIdentities>(id, touched);
+    if (bad.table == "sites") drop_id<portal::Sites>(id, touched);
+    if (bad.table == "tokens") drop_id<portal::Tokens>(id, touched);
+    if (bad.table == "clients") drop_id<portal::Clients>(id, touched);
+    if (bad.table == "gateways") drop_id<portal::Gateways>(id, touched);
+    if (bad.table == "resources") drop_id<portal::Resources>(id, touched);
+    if (bad.table == "policies") drop_id<Policy>(id, touched);
+    if (bad.table == "flows") drop_id<portal::Flows>(id, touched);
+}
+
+void AccountState::clear() {
+    account_.reset();
+    actors_.clear();
+    groups_.clear();
+    memberships_.clear();
+    providers_.clear();
+    identities_.clear();
+    sites_.clear();
+    tokens_.clear();
+    clients_.clear();
+    gateways_.clear();
+    resources_.clear();
+    policies_.clear();
+    flows_.clear();
+    membership_of_.clear();
+    for (Index* index :
+         {&groups_of_actor_, &actors_of_group_, &policies_of_group_, &policies_of_resource_, &sites_of_resource_, &resources_of_site_,
+          &gateways_of_site_, &clients_of_actor_, &identities_of_provider_, &flows_of_client_, &flows_of_gateway_})
+        index->clear();
+    for (auto& views : views_) views.clear();
+    bad_rows_ = 0;
+    issues_.clear();
+}
+
+void AccountState::begin_snapshot() {
+    clear();
+    status_ = Status::Loading;
+    reason_.clear();
+}
+
+void AccountState::snapshot_row(RowChange row) {
+    if (status_ != Status::Loading) return;
+    if (row.bad) {
+        add_issue(bad_rows_, issues_, *row.bad);
+        return;
+    }
+    Affected nobody;
+    Touched touched;
+    touched.out = &nobody;
+    take(row, touched);
+}
+
+Affected AccountState::end_snapshot(std::uint64_t position) {
+    Affected out;
+    if (status_ != Status::Loading) return out;
+    status_ = Status::Live;
+    position_ = position;
+    out.bad_rows = bad_rows_;
+    out.issues = std::move(issues_);
+    issues_.clear();
+    for (const auto& [id, count] : attached_clients_) out.clients.insert(id);
+    for (const auto& [id, count] : attached_gateways_) out.gateways[id].itself = true;
+    return out;
+}
+
+Affected AccountState::apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes) {
+    Affected out;
+    if (status_ != Status::Live) return out;
+    if (commit_lsn <= position_) {
+        out.ignored = true;
+        return out;
+    }
+    Touched touched;
+    touched.out = &out;
+    for (const RowChange& change : changes) {
+        take(change, touched);
+        if (touched.poisoned) {
+            quarantine_for(std::move(touched.reason), out);
+            return out;
+        }
+    }
+    position_ = commit_lsn;
+    for (const Ids* ids : {&touched.resources, &touched.shown_resources})
+        for (const Uuid& id : *ids)
+            for (auto& views : views_) views.erase(id);
+    resolve(touched, out);
+    // Flows of gateways that are connected elsewhere.
+    std::erase_if(out.gateways, [this](const auto& entry) { return !attached_gateways_.contains(entry.first); });
+    return out;
+}
+
+void AccountState::quarantine(std::string reason) {
+    status_ = Status::Quarantined;
+    reason_ = "quarantined: take a new snapshot: " + std::move(reason);
+}
+
+void AccountState::quarantine_for(std::string reason, Affected& affected) {
+    quarantine(std::move(reason));
+    affected.clients.clear();
+    affected.gateways.clear();
+    affected.quarantined = true;
+}
+
+const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id) const {
+    const auto of_actor = membership_of_.find(actor_id);
+    if (of_actor == membership_of_.end()) return nullptr;
+    const auto found = of_actor->second.find(group_id);
+    if (found == of_actor->second.end() || !groups_.contains(group_id)) return nullptr;
+    return &found->second;
+}
+
+std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id, const Version& version) const {
+    const bool double_star = knows_double_star(version);
+    const bool internet = knows_internet(version);
+    auto& views = views_.at(static_cast<std::size_t>(double_star) + static_cast<std::size_t>(internet));
+    const auto kept = views.find(resource_id);
+    if (kept != views.end()) return kept->second;
+    std::shared_ptr<const ResourceView> out;
+    if (const auto* row = resource(resource_id)) {
+        std::vector<SiteName> names;
+        for (const Uuid& id : sites_of_resource(resource_id))
+            if (const auto* found = site(id)) names.push_back({id, found->name});
+        std::sort(names.begin(), names.end(), [](const SiteName& a, const SiteName& b) { return a.id < b.id; });
+        if (auto rendered = render_for_client(*row, names, double_star, internet))
+            out = std::make_shared<ResourceView>(std::move(*rendered));
+    }
+    views.emplace(resource_id, out);
+    return out;
+}
+
+}  // namespace fatwal::channel

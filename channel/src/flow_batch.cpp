@@ -1,0 +1,97 @@
+#include "fatwal/channel/flow_batch.h"
+
+#include <iterator>
+#include <map>
+#include <utility>
+
+namespace fatwal::channel {
+
+FlowBatch::FlowBatch(Options options) : options_(options) {}
+
+std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flows>& rows, const Ids& lost) {
+    // One message a gateway and outcome.
+    std::map<std::pair<Uuid, Uuid>, FlowsDurable> durable;
+    std::map<std::pair<Uuid, Uuid>, FlowsLost> gone;
+    for (const portal::Flows& row : rows) {
+        const std::pair key(row.account_id, row.gateway_id);
+        if (lost.contains(row.id))
+            gone[key].flow_ids.push_back(row.id);
+        else
+            durable[key].flow_ids.push_back(row.id);
+    }
+    std::vector<Notice> out;
+    out.reserve(durable.size() + gone.size());
+    for (auto& [key, message] : durable) out.push_back({key.first, key.second, std::move(message)});
+    for (auto& [key, message] : gone) out.push_back({key.first, key.second, std::move(message)});
+    return out;
+}
+
+std::vector<FlowBatch::Notice> FlowBatch::add(portal::Flows row, Time now) {
+    if (waiting() >= options_.max_waiting) {
+        const Ids lost{row.id};
+        return notices({std::move(row)}, lost);
+    }
+    if (!due_) due_ = now + options_.after;
+    known_.insert(row.id);
+    rows_.push_back(std::move(row));
+    return {};
+}
+
+void FlowBatch::remove(const Uuid& flow_id, Time now) {
+    if (known_.contains(flow_id)) {
+        dropped_.insert(flow_id);
+        return;
+    }
+    // It may be in the batch under way, so this goes after it.
+    deletions_.push_back(flow_id);
+    if (!due_) due_ = now + options_.after;
+}
+
+std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
+    if (under_way_.number != 0) return std::nullopt;
+    const bool due = due_ && *due_ <= now;
+    if (!due && rows_.size() < options_.max_rows && deletions_.size() < options_.max_rows) return std::nullopt;
+    Batch batch;
+    while (!rows_.empty() && batch.rows.size() < options_.max_rows) {
+        portal::Flows row = std::move(rows_.front());
+        rows_.pop_front();
+        known_.erase(row.id);
+        if (dropped_.erase(row.id) == 0) batch.rows.push_back(std::move(row));
+    }
+    const std::size_t count = std::min(deletions_.size(), options_.max_rows);
+    const auto end = deletions_.begin() + static_cast<std::ptrdiff_t>(count);
+    batch.deletions.assign(deletions_.begin(), end);
+    deletions_.erase(deletions_.begin(), end);
+    // What is left has waited as long as what goes.
+    due_ = rows_.empty() && deletions_.empty() ? std::nullopt : std::optional(now);
+    if (batch.rows.empty() && batch.deletions.empty()) return std::nullopt;
+    batch.number = ++last_number_;
+    under_way_ = batch;
+    return batch;
+}
+
+std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const std::vector<Uuid>& lost) {
+    if (number == 0 || number != under_way_.number) return {};
+    auto out = notices(under_way_.rows, Ids(lost.begin(), lost.end()));
+    under_way_ = {};
+    return out;
+}
+
+void FlowBatch::failed(std::uint64_t number, Time now) {
+    if (number == 0 || number != under_way_.number) return;
+    for (const portal::Flows& row : under_way_.rows) known_.insert(row.id);
+    rows_.insert(rows_.begin(), std::make_move_iterator(under_way_.rows.begin()), std::make_move_iterator(under_way_.rows.end()));
+    deletions_.insert(deletions_.begin(), under_way_.deletions.begin(), under_way_.deletions.end());
+    // A row whose deletion came while it was under way need not go at all; the deletion stays, as the failure may be of the answer alone.
+    for (const Uuid& id : deletions_)
+        if (known_.contains(id)) dropped_.insert(id);
+    under_way_ = {};
+    due_ = now + options_.after;
+}
+
+std::optional<Time> FlowBatch::next_deadline() const {
+    if (under_way_.number != 0) return std::nullopt;
+    return due_;
+}
+
+}  // namespace fatwal::channel

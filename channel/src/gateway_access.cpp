@@ -1,0 +1,247 @@
+// What a gateway channel lets through: its pairs, and what becomes of them.
+#include <algorithm>
+
+#include "device_message.h"
+#include "fatwal/channel/gateway_channel.h"
+
+namespace fatwal::channel {
+namespace {
+
+Json pair_payload(const Pair& pair) { return {{"client_id", pair.client_id.to_text()}, {"resource_id", pair.resource_id.to_text()}}; }
+
+bool is_expired(const std::optional<Time>& expires_at, Time now) { return expires_at && *expires_at <= now; }
+
+}  // namespace
+
+GatewayChannel::Expiry GatewayChannel::expiry_of(const Held& held) {
+    Expiry latest = Time::min();
+    for (const auto& [id, flow] : held.flows) {
+        if (!flow.expires_at) return std::nullopt;
+        latest = std::max(*latest, *flow.expires_at);
+    }
+    return latest;
+}
+
+ClientContext GatewayChannel::context_of(const portal::Clients& client, const Held& held) const {
+    if (!held.client) return context_of_row(context_.state, client);
+    ClientContext out = *held.client;
+    complete_context(context_.state, client, out);
+    return out;
+}
+
+std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held, const Justification& by, Time now) const {
+    const AccountState& state = context_.state;
+    const auto* gateway = state.gateway(join_.gateway_id);
+    if (gateway == nullptr || client_refusal(state, pair.client_id, by.token_id, now)) return std::nullopt;
+    if (!state.connected(pair.resource_id, gateway->site_id)) return std::nullopt;
+    const auto& client = *state.client(pair.client_id);
+    auto grant = grant_by(state, by.policy_id, by.membership_id, client.actor_id, pair.resource_id, context_of(client, held), now);
+    if (grant) grant->until = earlier(grant->until, state.token(by.token_id)->expires_at);
+    return grant;
+}
+
+GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow) {
+    const auto [held, is_new] = pairs_.try_emplace(pair);
+    if (is_new) {
+        context_.state.hold(join_.gateway_id, pair);
+        const auto [shown, first] = resources_.try_emplace(pair.resource_id);
+        if (first) shown->second.row = resource;
+        ++shown->second.pairs;
+    }
+    if (flow.durable_by) due_.emplace(*flow.durable_by, flow_id);
+    if (flow.expires_at) due_.emplace(*flow.expires_at, flow_id);
+    pair_of_flow_[flow_id] = pair;
+    held->second.flows.insert_or_assign(flow_id, flow);
+    return held->second;
+}
+
+void GatewayChannel::remove_flow(Held& held, const Uuid& flow_id) {
+    held.flows.erase(flow_id);
+    pair_of_flow_.erase(flow_id);
+}
+
+void GatewayChannel::drop(Pairs::iterator pair) {
+    for (const auto& [id, flow] : pair->second.flows) pair_of_flow_.erase(id);
+    context_.state.release(join_.gateway_id, pair->first);
+    const auto shown = resources_.find(pair->first.resource_id);
+    if (--shown->second.pairs == 0) resources_.erase(shown);
+    pairs_.erase(pair);
+}
+
+void GatewayChannel::reject(Pairs::iterator pair, const Ids& deleted, Actions& out) {
+    out.emplace_back(Push{"reject_access", pair_payload(pair->first)});
+    for (const auto& [id, flow] : pair->second.flows)
+        if (!deleted.contains(id)) out.emplace_back(DeleteFlow{id});
+    drop(pair);
+}
+
+void GatewayChannel::review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out) {
+    Ids seen;
+    for (const Pair& pair : pairs) {
+        const auto shown = resources_.find(pair.resource_id);
+        const auto* row = context_.state.resource(pair.resource_id);
+        if (shown == resources_.end() || row == nullptr) continue;
+        const auto payload = render_for_gateway(*row, version_);
+        const portal::Resources& before = shown->second.row;
+        // Another target is another resource: nothing of what was allowed is said of it.
+        if (!payload || before.type != row->type || before.address != row->address || before.ip_stack != row->ip_stack) {
+            if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, deleted, out);
+            continue;
+        }
+        if (seen.insert(pair.resource_id).second && before.filters != row->filters) {
+            out.emplace_back(Push{"resource_updated", *payload});
+            shown->second.row = *row;
+        }
+    }
+}
+
+void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Actions& out) {
+    const auto found = pairs_.find(pair);
+    if (found == pairs_.end()) return;
+    Held& held = found->second;
+    // What is expired is not there any more, whether it has been pruned or not.
+    std::vector<Uuid> expired;
+    for (const auto& [id, flow] : held.flows)
+        if (is_expired(flow.expires_at, now)) expired.push_back(id);
+    for (const Uuid& id : expired) remove_flow(held, id);
+    if (held.flows.empty()) return drop(found);
+
+    const Expiry before = expiry_of(held);
+    std::vector<Justification> lost;
+    std::vector<Uuid> gone;
+    for (auto& [id, flow] : held.flows) {
+        const bool is_deleted = deleted.contains(id);
+        if (!is_deleted && context_.state.position() < flow.decided_at) continue;
+        const auto grant = is_deleted ? std::nullopt : judge(pair, held, flow.by, now);
+        if (!grant) {
+            if (!is_deleted) out.emplace_back(DeleteFlow{id});
+            lost.push_back(flow.by);
+            gone.push_back(id);
+        } else if (grant->until && (!flow.expires_at || *grant->until < *flow.expires_at)) {
+            flow.expires_at = grant->until;
+            due_.emplace(*flow.expires_at, id);
+        }
+    }
+    for (const Uuid& id : gone) remove_flow(held, id);
+    const bool replaced = held.flows.empty();
+    if (replaced && !replace(pair, held, lost, now, out)) return reject(found, {}, out);
+    const Expiry after = expiry_of(held);
+    if (after == before && !replaced) return;
+    Json payload = pair_payload(pair);
+    payload["expires_at"] = time_payload(after);
+    out.emplace_back(Push{"access_authorization_expiry_updated", std::move(payload)});
+}
+
+bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out) {
+    const AccountState& state = context_.state;
+    const auto* client = state.client(pair.client_id);
+    if (client == nullptr) return false;
+    std::optional<Grant> best;
+    Uuid token_id;
+    for (const Uuid& policy_id : state.policies_of_resource(pair.resource_id)) {
+        const Policy* policy = state.policy(policy_id);
+        if (policy == nullptr || !policy->row.actor_group_id) continue;
+        const Uuid* membership = state.membership(client->actor_id, *policy->row.actor_group_id);
+        if (membership == nullptr) continue;
+        for (const Justification& before : lost) {
+            // The token stays: without it the client itself is gone. And what was taken away by itself does not come back by the same
+            // right.
+            const Justification by{policy_id, *membership, before.token_id};
+            if (std::find(lost.begin(), lost.end(), by) != lost.end()) continue;
+            const auto grant = judge(pair, held, by, now);
+            if (!grant || is_expired(grant->until, now)) continue;
+            const bool longer = best && best->until && (!grant->until || *grant->until > *best->until);
+            const bool same = best && best->until == grant->until;
+            if (best && !longer && !(same && policy_id < best->policy_id)) continue;
+            best = grant;
+            token_id = before.token_id;
+        }
+    }
+    if (!best) return false;
+    portal::Flows row;
+    row.id = random_uuid(context_.random);
+    row.account_id = state.account_id();
+    row.policy_id = best->policy_id;
+    row.client_id = pair.client_id;
+    row.gateway_id = join_.gateway_id;
+    row.resource_id = pair.resource_id;
+    row.token_id = token_id;
+    row.membership_id = best->membership_id;
+    if (const auto context = context_of(*client, held); context.remote_ip) row.client_remote_ip = context.remote_ip->to_text();
+    if (join_.remote_ip) row.gateway_remote_ip = join_.remote_ip->to_text();
+    row.expires_at = best->until;
+    row.created_at = now;
+    add(pair, resources_.at(pair.resource_id).row, row.id,
+        {{best->policy_id, best->membership_id, token_id}, best->until, 0, now + context_.durable_within});
+    out.emplace_back(WriteFlow{std::move(row)});
+    return true;
+}
+
+void GatewayChannel::review_all(Time now, Actions& out) {
+    std::vector<Pair> pairs;
+    pairs.reserve(pairs_.size());
+    for (const auto& [pair, held] : pairs_) pairs.push_back(pair);
+    review_resources(pairs, {}, out);
+    for (const Pair& pair : pairs) review(pair, {}, now, out);
+}
+
+void GatewayChannel::review_itself(Time now, Actions& out) {
+    const auto refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
+    // A disabled account's gateways stay, with nothing to let through, for when it is enabled again.
+    if (refusal && *refusal != "account_disabled") return disconnect(*refusal == "invalid_token" ? "token_expired" : *refusal, out);
+    if (const auto* token = context_.state.token(join_.token_id)) token_expires_at_ = token->expires_at;
+    review_all(now, out);
+    if (shown() != shown_) push_init(now, out);
+}
+
+void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out) {
+    if (pair_of_flow_.contains(message.flow_id)) return;
+    const AccountState& state = context_.state;
+    const Pair pair{message.client_id, message.resource_id};
+    const auto* resource = state.live() ? state.resource(message.resource_id) : nullptr;
+    const auto payload = resource != nullptr ? render_for_gateway(*resource, version_) : std::nullopt;
+    Held asked;
+    asked.client = message.client;
+    // A state that is behind the one that decided cannot judge it yet; each change that concerns it will have it judged.
+    const bool may =
+        payload && (state.position() < message.decided_at || judge(pair, asked, message.by, now)) && !is_expired(message.expires_at, now);
+    if (!may) {
+        out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
+        return;
+    }
+    Held& held = add(pair, *resource, message.flow_id, {message.by, message.expires_at, message.decided_at, now + context_.durable_within});
+    held.client = message.client;
+    held.address = message.from;
+    out.emplace_back(Push{"authorize_flow",
+                          {{"ref", message.ref},
+                           {"resource", *payload},
+                           {"client",
+                            {{"id", message.client_id.to_text()},
+                             {"public_key", message.public_key},
+                             {"ipv4", message.ipv4},
+                             {"ipv6", message.ipv6},
+                             {"preshared_key", message.preshared_key}}},
+                           {"expires_at", time_payload(message.expires_at)},
+                           {"client_ice_credentials", ice_payload(message.client_ice)},
+                           {"gateway_ice_credentials", ice_payload(message.gateway_ice)}}});
+}
+
+void GatewayChannel::lose(const Uuid& flow_id, bool overdue, Time now, Actions& out) {
+    const auto pair = pair_of_flow_.find(flow_id);
+    if (pair == pair_of_flow_.end()) return;
+    const Pair of = pair->second;
+    if (!overdue) return review(of, {flow_id}, now, out);
+    // The database does not answer: nothing takes the flow's place, as its row would fare no better.
+    const auto found = pairs_.find(of);
+    const Expiry before = expiry_of(found->second);
+    out.emplace_back(DeleteFlow{flow_id});
+    remove_flow(found->second, flow_id);
+    if (found->second.flows.empty()) return reject(found, {}, out);
+    const Expiry after = expiry_of(found->second);
+    if (after == before) return;
+    Json payload = pair_payload(of);
+    payload["expires_at"] = time_payload(after);
+    out.emplace_back(Push{"access_authorization_expiry_updated", std::move(payload)});
+}
+
+}  // namespace fatwal::channel

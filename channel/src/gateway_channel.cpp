@@ -1,0 +1,214 @@
+#include "fatwal/channel/gateway_channel.h"
+
+#include <algorithm>
+
+#include "device_message.h"
+
+namespace fatwal::channel {
+
+GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join) : context_(std::move(context)), join_(std::move(join)) {}
+
+GatewayChannel::~GatewayChannel() {
+    for (const auto& [pair, held] : pairs_) context_.state.release(join_.gateway_id, pair);
+    if (phase_ != Phase::Created) context_.state.detach_gateway(join_.gateway_id, join_.token_id);
+}
+
+Actions GatewayChannel::start(Time now) {
+    Actions out;
+    if (phase_ != Phase::Created) return out;
+    context_.state.attach_gateway(join_.gateway_id, join_.token_id);
+    phase_ = Phase::Waiting;
+    if (context_.state.live()) join(now, out);
+    return out;
+}
+
+void GatewayChannel::join(Time now, Actions& out) {
+    const auto version = Version::parse(join_.version);
+    auto refusal = version ? gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now) : Refusal("invalid_version");
+    if (refusal) {
+        phase_ = Phase::Closed;
+        out.emplace_back(Refuse{std::move(*refusal)});
+        return;
+    }
+    version_ = *version;
+    phase_ = Phase::Joined;
+    token_expires_at_ = context_.state.token(join_.token_id)->expires_at;
+    load(now, out);
+    push_init(now, out);
+}
+
+void GatewayChannel::load(Time now, Actions& out) {
+    const AccountState& state = context_.state;
+    for (const Uuid& id : state.flows_of_gateway(join_.gateway_id)) {
+        const auto& row = *state.flow(id);
+        if (row.expires_at && *row.expires_at <= now) continue;
+        const auto* resource = state.resource(row.resource_id);
+        if (resource == nullptr || !render_for_gateway(*resource, version_)) {
+            out.emplace_back(DeleteFlow{id});
+            continue;
+        }
+        add({row.client_id, row.resource_id}, *resource, id, {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}});
+    }
+    // The device is told by init alone.
+    Actions reviewed;
+    review_all(now, reviewed);
+    for (Action& action : reviewed)
+        if (!std::holds_alternative<Push>(action)) out.push_back(std::move(action));
+}
+
+Json GatewayChannel::shown() const {
+    const auto* account = context_.state.account();
+    const auto* gateway = context_.state.gateway(join_.gateway_id);
+    if (account == nullptr || gateway == nullptr) return shown_;
+    return {{"account_slug", account->slug}, {"interface", {{"ipv4", host_of_inet(gateway->ipv4)}, {"ipv6", host_of_inet(gateway->ipv6)}}}};
+}
+
+void GatewayChannel::push_init(Time now, Actions& out) {
+    shown_ = shown();
+    Json payload = shown_;
+    Json authorizations = Json::array();
+    for (const auto& [pair, held] : pairs_)
+        authorizations.push_back({{"client_id", pair.client_id.to_text()},
+                                  {"resource_id", pair.resource_id.to_text()},
+                                  {"expires_at", time_payload(expiry_of(held))}});
+    payload["authorizations"] = std::move(authorizations);
+    payload["relays"] = relays_.init(context_.relays, join_.gateway_id, join_.location, now, context_.random);
+    out.emplace_back(Push{"init", std::move(payload)});
+}
+
+void GatewayChannel::disconnect(std::string reason, Actions& out) {
+    phase_ = Phase::Closed;
+    out.emplace_back(Disconnect{std::move(reason)});
+}
+
+Actions GatewayChannel::on_snapshot(Time now) {
+    Actions out;
+    if (!context_.state.live()) return out;
+    if (phase_ == Phase::Waiting)
+        join(now, out);
+    else if (phase_ == Phase::Joined)
+        review_itself(now, out);
+    return out;
+}
+
+Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
+    Actions out;
+    if (phase_ != Phase::Joined || !context_.state.live()) return out;
+    const Ids deleted(impact.deleted_flows.begin(), impact.deleted_flows.end());
+    std::set<Pair> pairs(impact.pairs.begin(), impact.pairs.end());
+    for (const Uuid& id : impact.deleted_flows)
+        if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end()) pairs.insert(found->second);
+    // The row is seen in the stream before its writer has told of it.
+    for (const Uuid& id : impact.written_flows) (void)on_peer(FlowsDurable{{id}}, now);
+    review_resources(impact.pairs, deleted, out);
+    for (const Pair& pair : pairs) review(pair, deleted, now, out);
+    if (impact.itself) review_itself(now, out);
+    return out;
+}
+
+Actions GatewayChannel::on_relays(Time now) {
+    Actions out;
+    if (phase_ != Phase::Joined) return out;
+    if (auto payload = relays_.update(context_.relays, join_.gateway_id, join_.location, now, context_.random))
+        out.emplace_back(Push{"relays_presence", std::move(*payload)});
+    return out;
+}
+
+Actions GatewayChannel::on_time(Time now) {
+    Actions out;
+    if (phase_ != Phase::Joined) return out;
+    if (token_expires_at_ && *token_expires_at_ <= now) {
+        disconnect("token_expired", out);
+        return out;
+    }
+    while (!due_.empty() && due_.begin()->first <= now) {
+        const Uuid id = due_.begin()->second;
+        due_.erase(due_.begin());
+        const auto pair = pair_of_flow_.find(id);
+        if (pair == pair_of_flow_.end()) continue;
+        const auto held = pairs_.find(pair->second);
+        const Flow& flow = held->second.flows.at(id);
+        if (flow.expires_at && *flow.expires_at <= now) {
+            // The device knows.
+            remove_flow(held->second, id);
+            if (held->second.flows.empty()) drop(held);
+        } else if (flow.durable_by && *flow.durable_by <= now) {
+            lose(id, true, now, out);
+        }
+    }
+    return out;
+}
+
+std::optional<Time> GatewayChannel::next_deadline() const {
+    if (phase_ != Phase::Joined) return std::nullopt;
+    return due_.empty() ? token_expires_at_ : earlier(token_expires_at_, due_.begin()->first);
+}
+
+Actions GatewayChannel::on_message(std::string_view event, const Json& payload, Time now) {
+    (void)now;
+    Actions out;
+    if (phase_ != Phase::Joined) return out;
+    if (event == "flow_authorized")
+        answer(payload, out);
+    else if (event == "broadcast_ice_candidates")
+        broadcast(payload, false, out);
+    else if (event == "broadcast_invalidated_ice_candidates")
+        broadcast(payload, true, out);
+    else
+        out.emplace_back(Reply{false, {{"reason", "unknown_message"}}});
+    return out;
+}
+
+void GatewayChannel::answer(const Json& payload, Actions& out) {
+    const auto text = payload.is_object() ? payload.find("ref") : payload.end();
+    const auto ref =
+        text != payload.end() && text->is_string() ? FlowRef::verify(context_.signer, text->get_ref<const std::string&>()) : std::nullopt;
+    if (!ref || ref->gateway_id != join_.gateway_id || ref->account_id != context_.state.account_id()) {
+        out.emplace_back(Reply{false, {{"reason", "invalid_ref"}}});
+        return;
+    }
+    const Address to{Device::Client, ref->client_id, ref->client_generation, ref->client_process};
+    // Taken back before the device answered: the client need not wait for the end of its patience.
+    if (!pair_of_flow_.contains(ref->flow_id))
+        out.emplace_back(Send{to, FlowRefused{ref->flow_id, ref->resource_id}});
+    else
+        out.emplace_back(Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, join_.gateway_id}});
+}
+
+void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& out) {
+    const auto clients = read_ids(payload, "client_ids");
+    const auto candidates = read_candidates(payload);
+    if (!clients || !candidates) {
+        out.emplace_back(Reply{false, {{"reason", "invalid_message"}}});
+        return;
+    }
+    for (const Uuid& id : *clients) {
+        // Only to those who may reach something here; any of their pairs tells the session.
+        const auto first = pairs_.lower_bound(Pair{id, Uuid{}});
+        if (first == pairs_.end() || first->first.client_id != id) continue;
+        Address to{Device::Client, id, 0, 0};
+        for (auto held = first; held != pairs_.end() && held->first.client_id == id; ++held)
+            if (held->second.address && held->second.address->generation > to.generation) to = *held->second.address;
+        out.emplace_back(Send{to, IceCandidates{join_.gateway_id, *candidates, invalidated}});
+    }
+}
+
+Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
+    Actions out;
+    if (phase_ != Phase::Joined) return out;
+    if (const auto* request = std::get_if<Authorize>(&message)) {
+        authorize(*request, now, out);
+    } else if (const auto* durable = std::get_if<FlowsDurable>(&message)) {
+        for (const Uuid& id : durable->flow_ids)
+            if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end())
+                pairs_.at(found->second).flows.at(id).durable_by.reset();
+    } else if (const auto* lost = std::get_if<FlowsLost>(&message)) {
+        for (const Uuid& id : lost->flow_ids) lose(id, false, now, out);
+    } else if (const auto* ice = std::get_if<IceCandidates>(&message)) {
+        out.emplace_back(Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
+                              {{"client_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
+    }
+    return out;
+}
+
+}  // namespace fatwal::channel

@@ -1,0 +1,95 @@
+#include "fatwal/channel/row_change.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace fatwal::channel {
+namespace {
+
+// The domain's tables, in whatever version: a row of them that cannot be decoded matters, one of another table does not.
+constexpr std::array<std::string_view, 14> kTables = {"accounts",        "actor_group_memberships",
+                                                      "actor_groups",    "actors",
+                                                      "auth_identities", "auth_providers",
+                                                      "clients",         "flows",
+                                                      "gateways",        "policies",
+                                                      "resources",       "resource_connections",
+                                                      "sites",           "tokens"};
+
+bool is_known(const client::Schema& schema) {
+    return schema.schema() == portal::Accounts::kSchema && std::find(kTables.begin(), kTables.end(), schema.table()) != kTables.end();
+}
+
+std::optional<Uuid> uuid_of(const client::Row& row, const char* column) {
+    const auto bytes = row.uuid(column);
+    return bytes ? std::optional(Uuid{*bytes}) : std::nullopt;
+}
+
+BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string reason) {
+    BadRow out;
+    out.table = schema.table();
+    out.reason = std::move(reason);
+    if (row == nullptr) return out;
+    const bool connection = out.table == portal::ResourceConnections::kTable;
+    out.id = uuid_of(*row, connection ? "resource_id" : "id");
+    if (connection) out.site = uuid_of(*row, "site_id");
+    return out;
+}
+
+}  // namespace
+
+std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown) {
+    std::vector<RowChange> out;
+    transaction.for_each([&](const client::Change& change) {
+        if (change.schema == nullptr) return;
+        if (!is_known(*change.schema)) {
+            if (unknown != nullptr) ++*unknown;
+            return;
+        }
+        RowChange typed;
+        client::DecodeError error;
+        if (change.op == wire::Op::Truncate) {
+            typed.truncated = true;
+        } else if (change.malformed) {
+            typed.bad = bad_row(*change.schema,
+                                change.new_row   ? &*change.new_row
+                                : change.old_row ? &*change.old_row
+                                                 : nullptr,
+                                "malformed");
+        } else {
+            if (change.new_row) {
+                typed.after = portal::decode_any(*change.new_row, &error);
+                if (typed.after.index() == 0) typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
+            }
+            if (change.old_row && !typed.bad) {
+                typed.before = portal::decode_any(*change.old_row, &error);
+                // Of an update the new row says all when the key has not changed, which is the rule.
+                if (typed.before.index() == 0) {
+                    const BadRow before = bad_row(*change.schema, &*change.old_row, error.message());
+                    const BadRow after = change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
+                    const bool same_key = change.new_row && before.id && before.id == after.id && before.site == after.site;
+                    if (!same_key) {
+                        // The row that was is taken away first; then comes the one that is.
+                        RowChange gone;
+                        gone.bad = before;
+                        out.push_back(std::move(gone));
+                        if (!change.new_row) return;
+                    }
+                }
+            }
+        }
+        out.push_back(std::move(typed));
+    });
+    return out;
+}
+
+std::optional<RowChange> typed_row(const client::Row& row) {
+    if (!is_known(row.schema())) return std::nullopt;
+    RowChange out;
+    client::DecodeError error;
+    out.after = portal::decode_any(row, &error);
+    if (out.after.index() == 0) out.bad = bad_row(row.schema(), &row, error.message());
+    return out;
+}
+
+}  // namespace fatwal::channel

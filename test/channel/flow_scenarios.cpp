@@ -1,0 +1,646 @@
+// G, H, K: flows, and what a gateway lets through.
+#include "channel/scenario.h"
+
+namespace fatwal::channel::test {
+namespace {
+
+constexpr Location kParis{48.86, 2.35};
+constexpr Location kFrankfurt{50.11, 8.68};
+constexpr Location kSydney{-33.87, 151.21};
+
+void second_resource(World& w) { w.resource("r2").connect("r2", "s1").group("g2"); }
+void second_gateway(World& w) { w.gateway_row("w2", "s1").gateway_token("tw2", "s1").commit(); }
+void two_gateways(World& w, Location first, std::optional<Location> second) {
+    second_gateway(w);
+    w.locations["w1"] = first;
+    if (second) w.locations["w2"] = *second;
+    w.join_gateway("w1").join_gateway("w2", "1.5.0", "tw2");
+}
+// c1 has reached r1 through w1, and the row is written.
+void flowing(World& w) {
+    w.commit();
+    w.join_gateway().join_client().create_flow().answer().write_flows();
+    (void)w.deletions();
+}
+void forget(World& w) {
+    (void)w.sent("c1");
+    (void)w.sent("w1");
+}
+void set_conditions(World& w, const char* policy, const std::vector<Json>& conditions) {
+    w.edit<portal::Policies>(policy, [&](auto& p) {
+        p.conditions.clear();
+        for (const Json& one : conditions) p.conditions.emplace_back(one);
+    });
+}
+void update_resource(World& w, const std::function<void(portal::Resources&)>& edit) { w.edit<portal::Resources>("r1", edit); }
+portal::Flows only_flow(const World& w) {
+    for (const auto& [key, row] : w.rows())
+        if (const auto* flow = std::get_if<portal::Flows>(&row)) return *flow;
+    return {};
+}
+
+const bool kCreate = scenarios(
+    "CreateFlow",
+    {
+        {"G1_unknown_resource", {}, [](World& w) { w.create_flow("r9"); }, "FF(r9,not_found)"},
+        {"G1_resource_of_others", second_resource, [](World& w) { w.create_flow("r2"); }, "FF(r2,not_found)"},
+        {"F35_zero_policies",
+         {},
+         [](World& w) {
+             w.cascade("p1").commit();
+             forget(w);
+             w.create_flow();
+         },
+         "FF(r1,not_found)"},
+        {"G1_resource_without_site",
+         {},
+         [](World& w) {
+             w.disconnect("r1", "s1").commit();
+             forget(w);
+             w.create_flow();
+         },
+         "FF(r1,not_found)"},
+        {"G3_forbidden_with_the_reasons",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {condition("remote_ip_location_region", "is_in", {"DE"}), verified()});
+             w.policy("p2", "g1", "r1", {verified(), condition("nonsense", "is", {})});
+         },
+         [](World& w) { w.create_flow(); }, "FF(r1,forbidden:remote_ip_location_region:client_verified:nonsense)"},
+        {"G3_window_over_before_the_timer", [](World& w) { w.policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) {
+             w.now += 1h + 1us;
+             w.create_flow();
+             EXPECT_EQ(w.sent("c1"), "FF(r1,forbidden:current_utc_datetime)");
+             w.after(0s);
+         },
+         "RD(r1)"},
+        {"G4_no_gateway_online", {}, [](World& w) { w.leave("w1").create_flow(); }, "FF(r1,offline)"},
+        {"G4_gateway_of_another_site",
+         [](World& w) {
+             w.site("s2").gateway_row("w2", "s2").gateway_token("tw2", "s2").commit();
+             w.join_gateway("w2", "1.5.0", "tw2");
+         },
+         [](World& w) { w.leave("w1").create_flow(); }, "FF(r1,offline)"},
+        {"G6_minor_2_apart", [](World& w) { w.join_gateway("w1", "1.7.0"); }, [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
+        {"G6_other_major", [](World& w) { w.join_gateway("w1", "2.5.0"); }, [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
+        {"G7_success", [](World& w) { w.client_token("t1", "A", w.now + 2h).policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) {
+             w.create_flow();
+             EXPECT_EQ(w.sent("c1"), "");
+             w.answer();
+         },
+         "FC(r1,w1)", "AF(c1,r1,3600)"},
+        {"F31_longest_policy_then_the_token",
+         [](World& w) { w.client_token("t1", "A", w.now + 5h).policy("p2", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) { w.create_flow(); }, "", "AF(c1,r1,18000)"},
+        {"F32_window_past_the_token",
+         [](World& w) { w.client_token("t1", "A", w.now + 30min).policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) { w.create_flow(); }, "", "AF(c1,r1,1800)"},
+        {"F34_one_fails_one_passes", [](World& w) { w.policy("p1", "g1", "r1", {verified()}).policy("p2", "g1", "r1"); },
+         [](World& w) {
+             w.create_flow();
+             EXPECT_EQ(w.unwritten.at(0).policy_id, id("p2"));
+         },
+         "", "AF(c1,r1,none)"},
+        {"G9_the_nearest",
+         [](World& w) {
+             w.client_location = kParis;
+             two_gateways(w, kSydney, kFrankfurt);
+         },
+         [](World& w) { w.create_flow().answer(); }, "FC(r1,w2)"},
+        {"G9_connected_before_near",
+         [](World& w) {
+             w.client_location = kParis;
+             two_gateways(w, kSydney, kFrankfurt);
+         },
+         [](World& w) { w.create_flow("r1", {"w1"}).answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
+        {"G10_client_without_location_any", [](World& w) { two_gateways(w, kSydney, kFrankfurt); },
+         [](World& w) {
+             std::set<std::string> seen;
+             for (int i = 0; i < 64; ++i) {
+                 w.create_flow().answer();
+                 seen.insert(w.sent("c1"));
+             }
+             EXPECT_EQ(seen, (std::set<std::string>{"FC(r1,w1)", "FC(r1,w2)"}));
+             (void)w.sent("w1");
+         }},
+        {"G12_unknown_location_last",
+         [](World& w) {
+             w.client_location = kParis;
+             two_gateways(w, kSydney, std::nullopt);
+         },
+         [](World& w) { w.create_flow().answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
+        {"G13_the_highest_version",
+         [](World& w) {
+             second_gateway(w);
+             w.join_gateway("w1", "1.4.9").join_gateway("w2", "1.4.10", "tw2");
+         },
+         [](World& w) {
+             for (int i = 0; i < 20; ++i) w.create_flow().answer();
+         },
+         "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) "
+         "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2)"},
+        {"G15_old_gateway_cannot_express",
+         [](World& w) {
+             w.resource("r1", "?.x.test");
+             w.commit();
+             w.join_gateway("w1", "1.1.0").join_client("c1", "1.2.0");
+         },
+         [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
+        {"G15_old_gateway_adapted",
+         [](World& w) {
+             w.resource("r1", "**.x.test");
+             w.commit();
+             w.join_gateway("w1", "1.1.0").join_client("c1", "1.2.0");
+         },
+         [](World& w) {
+             w.create_flow();
+             EXPECT_EQ(w.payloads.back().at("resource").at("address"), "*.x.test");
+         },
+         "", "AF(c1,r1,none)"},
+        {"G16_service_account", [](World& w) { w.edit<portal::Actors>("A", [](auto& a) { a.type = portal::ActorType::ServiceAccount; }); },
+         [](World& w) { w.create_flow().answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
+        {"G18_two_flows_same_keys",
+         {},
+         [](World& w) {
+             w.create_flow();
+             Json first = w.payloads.back();
+             w.answer().create_flow();
+             Json second = w.payloads.back();
+             w.answer();
+             EXPECT_NE(first["ref"], second["ref"]);
+             first.erase("ref");
+             second.erase("ref");
+             EXPECT_EQ(first, second);
+             EXPECT_EQ(w.unwritten.size(), 2U);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+             EXPECT_EQ(w.payloads.back().at("preshared_key"), first.at("client").at("preshared_key"));
+             EXPECT_EQ(w.payloads.back().at("gateway_ice_credentials"), first.at("gateway_ice_credentials"));
+         },
+         "FC(r1,w1) FC(r1,w1)",
+         "AF(c1,r1,none) AF(c1,r1,none)"},
+        {"G19_gateway_never_answers",
+         {},
+         [](World& w) {
+             w.create_flow();
+             w.after(15s - 1us);
+             EXPECT_EQ(w.sent("c1"), "");
+             w.after(1us);
+             EXPECT_EQ(w.sent("c1"), "FF(r1,offline)");
+             EXPECT_GE(w.deletions(), 1U);
+             w.answer();
+         },
+         "",
+         "AF(c1,r1,none) REJ(c1,r1)"},
+        {"G21_undeliverable",
+         {},
+         [](World& w) {
+             w.deliver = false;
+             w.create_flow();
+             EXPECT_EQ(w.deletions(), 1U);
+             EXPECT_TRUE(w.unwritten.empty() || w.unwritten.size() == 1);
+         },
+         "FF(r1,offline)"},
+        {"G22_forged_ref",
+         {},
+         [](World& w) {
+             w.create_flow();
+             std::string ref = w.payloads.back().at("ref");
+             ref[20] = ref[20] == 'A' ? 'B' : 'A';
+             w.say("w1", "flow_authorized", {{"ref", ref}})
+                 .say("w1", "flow_authorized", {{"ref", ""}})
+                 .say("w1", "flow_authorized", {{"ref", 7}})
+                 .say("w1", "flow_authorized", Json::array());
+         },
+         "",
+         "AF(c1,r1,none) reply(invalid_ref) reply(invalid_ref) reply(invalid_ref) reply(invalid_ref)"},
+        {"G22_ref_of_another_gateway",
+         [](World& w) {
+             second_gateway(w);
+             w.join_gateway("w1").join_gateway("w2", "1.5.0", "tw2");
+         },
+         [](World& w) {
+             w.create_flow("r1", {"w1"});
+             w.say("w2", "flow_authorized", {{"ref", w.payloads.back().at("ref")}});
+             EXPECT_EQ(w.sent("w2"), "init[] reply(invalid_ref)");
+         },
+         "", "AF(c1,r1,none)"},
+        {"G24_ice_candidates",
+         {},
+         [](World& w) {
+             const auto to = [](std::vector<std::string> ids) { return Json{{"candidates", {"a"}}, {"gateway_ids", ids}}; };
+             w.say("c1", "broadcast_ice_candidates", to({id("w1").to_text()}))
+                 .say("c1", "broadcast_ice_candidates", to({}))
+                 .say("c1", "broadcast_invalidated_ice_candidates", to({id("w1").to_text(), id("w9").to_text()}));
+         },
+         "",
+         "ice_candidates(c1) invalidate_ice_candidates(c1)"},
+        {"G24_ice_candidates_back", flowing,
+         [](World& w) {
+             w.say("w1", "broadcast_ice_candidates", {{"candidates", {"a"}}, {"client_ids", {id("c1").to_text(), id("c2").to_text()}}});
+         },
+         "ice_candidates(w1)"},
+        {"G24_malformed",
+         {},
+         [](World& w) {
+             w.say("c1", "broadcast_ice_candidates", {{"candidates", "a"}})
+                 .say("c1", "create_flow", 7)
+                 .say("c1", "create_flow", {{"resource_id", "x"}});
+             w.say("w1", "broadcast_ice_candidates", nullptr);
+         },
+         "reply(invalid_message) reply(invalid_message) reply(invalid_message)",
+         "reply(invalid_message)"},
+        {"G24_too_many_candidates",
+         {},
+         [](World& w) {
+             w.say("c1", "broadcast_ice_candidates",
+                   {{"candidates", std::vector<std::string>(65, "a")}, {"gateway_ids", {id("w1").to_text()}}});
+         },
+         "reply(invalid_message)"},
+        {"G25_unknown_message",
+         {},
+         [](World& w) { w.say("c1", "make_coffee", {}).say("w1", "make_coffee", {}); },
+         "reply(unknown_message)",
+         "reply(unknown_message)"},
+        {"G27_online_without_a_process",
+         {},
+         [](World& w) {
+             w.presence.online({id("w1"), 99, 0, {1, 5, 0, ""}, {}, {}});
+             w.create_flow();
+         },
+         "FF(r1,offline)"},
+        {"G28_asked_again_while_pending",
+         {},
+         [](World& w) {
+             w.create_flow();
+             w.refs.clear();
+             w.after(10s);
+             w.create_flow();
+             w.after(10s);
+             w.answer();
+             w.after(20s);
+             (void)w.sent("w1");
+         },
+         "FC(r1,w1)"},
+        {"G_late_policy_change_refuses_the_answer",
+         {},
+         [](World& w) {
+             w.create_flow().cascade("p1").commit();
+             w.answer();
+         },
+         "RD(r1) FF(r1,offline)",
+         "AF(c1,r1,none) REJ(c1,r1)"},
+        {"G_token_expired_before_its_timer", [](World& w) { w.client_token("t1", "A", w.now + 1s); },
+         [](World& w) {
+             w.now += 1s;
+             w.create_flow();
+         },
+         "disconnect(token_expired)"},
+    });
+
+const bool kGateway = scenarios(
+    "Gateway",
+    {
+        {"H2_only_expired_flows",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+             flowing(w);
+             w.leave("w1");
+             w.now += 1h;
+         },
+         [](World& w) {
+             w.join_gateway();
+             EXPECT_EQ(w.deletions(), 0U);
+         },
+         "", "init[]"},
+        {"H_join_lists_flows",
+         [](World& w) {
+             w.client_token("t1", "A", w.now + 2h);
+             flowing(w);
+             w.leave("w1");
+         },
+         [](World& w) { w.join_gateway(); }, "", "init[c1/r1/7200]"},
+        {"H3_flows_of_another",
+         [](World& w) {
+             second_gateway(w);
+             flowing(w);
+         },
+         [](World& w) {
+             w.join_gateway("w2", "1.5.0", "tw2");
+             EXPECT_EQ(w.sent("w2"), "init[]");
+         }},
+        {"H5_account_other_change", flowing,
+         [](World& w) {
+             w.edit<portal::Accounts>("account", [](auto& a) {
+                 a.name = "x";
+                 a.features = {{"f", true}};
+             });
+         }},
+        {"H6_only_flow_deleted", flowing, [](World& w) { w.erase_row(only_flow(w)); }, "", "REJ(c1,r1)"},
+        {"H8_another_policy_conforms",
+         [](World& w) {
+             w.policy("p2", "g1", "r1");
+             flowing(w);
+         },
+         [](World& w) {
+             w.cascade(only_flow(w).policy_id == id("p1") ? "p1" : "p2").commit();
+             EXPECT_EQ(w.unwritten.size(), 1U);
+         },
+         "", "EXP(c1,r1,none)"},
+        {"H9_site_has_the_resource_no_more",
+         [](World& w) {
+             w.site("s2").connect("r1", "s2").policy("p2", "g1", "r1");
+             flowing(w);
+         },
+         [](World& w) { w.disconnect("r1", "s1"); }, "RD(r1) RC(r1)", "REJ(c1,r1)"},
+        {"H11_flow_of_another_gateway_deleted", flowing,
+         [](World& w) {
+             portal::Flows f = only_flow(w);
+             f.id = id("f2");
+             f.gateway_id = id("w2");
+             w.put(f).commit();
+             w.erase_row(f);
+         }},
+        {"H12_unknown_flow_of_a_pair_deleted", flowing,
+         [](World& w) {
+             portal::Flows f = only_flow(w);
+             f.id = id("f2");
+             w.put(f);
+             (void)w.commit();
+             w.erase_row(f);
+         }},
+        {"H14_expired_flow_deleted",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+             flowing(w);
+         },
+         [](World& w) {
+             w.now += 1h + 1s;
+             w.erase_row(only_flow(w)).commit();
+             EXPECT_EQ(w.sent("w1"), "");
+             w.after(0s);
+         },
+         "RD(r1)"},
+        {"H15_one_of_two_expires",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+             flowing(w);
+         },
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {during("F/9-12/UTC")}).commit();
+             w.create_flow().answer().write_flows();
+             forget(w);
+             w.until(kFriday + 1h + 1s);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+             w.until(kFriday + 2h);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
+         }},
+        {"H17_filters_change", flowing,
+         [](World& w) { update_resource(w, [](auto& r) {
+                            r.filters = Json::array({{{"protocol", "icmp"}}});
+                        }); }, "RC(r1)", "updated(r1)"},
+        {"H18_filters_of_uncached",
+         {},
+         [](World& w) { update_resource(w, [](auto& r) {
+                            r.filters = Json::array({{{"protocol", "icmp"}}});
+                        }); },
+         "RC(r1)"},
+        {"H20_name_only", flowing, [](World& w) { update_resource(w, [](auto& r) { r.name = "x"; }); }, "RC(r1)"},
+        {"H21_address_changes_two_clients",
+         [](World& w) {
+             w.actor("B").member("mB", "B", "g1").client_row("c2", "B").client_token("t2", "B");
+             flowing(w);
+             w.join_client("c2", "1.5.0", "t2").say("c2", "create_flow", {{"resource_id", id("r1").to_text()}}).answer().write_flows();
+         },
+         [](World& w) {
+             update_resource(w, [](auto& r) { r.address = "y.test"; });
+             w.commit();
+             EXPECT_EQ(w.sent("w1"), "REJ(c1,r1) REJ(c2,r1)");
+             EXPECT_EQ(w.deletions(), 2U);
+             w.erase_row(only_flow(w)).commit();
+             w.erase_row(only_flow(w));
+         },
+         "RC(r1)"},
+        {"H21_ip_stack_changes", flowing, [](World& w) { update_resource(w, [](auto& r) { r.ip_stack = portal::IpStack::Ipv4Only; }); },
+         "RC(r1)", "REJ(c1,r1)"},
+        {"H21_type_changes",
+         [](World& w) {
+             w.resource("r1", "10.0.0.1", portal::ResourceType::Ip);
+             flowing(w);
+         },
+         [](World& w) { w.resource("r1", "10.0.0.1", portal::ResourceType::Cidr); }, "", "REJ(c1,r1)"},
+        {"H23_own_token_deleted", {}, [](World& w) { w.cascade("tw1"); }, "", "disconnect(token_expired)"},
+        {"H23_own_token_expires",
+         {},
+         [](World& w) {
+             w.edit<portal::Tokens>("tw1", [&](auto& t) { t.expires_at = w.now + 1h; }).commit();
+             w.after(1h);
+         },
+         "",
+         "disconnect(token_expired)"},
+        {"H24_others_token_deleted", second_gateway, [](World& w) { w.cascade("tw2"); }},
+        {"H_deleted", {}, [](World& w) { w.erase<portal::Gateways>("w1"); }, "", "disconnect(gateway_not_found)"},
+        {"H26_null_expiry",
+         {},
+         [](World& w) {
+             w.create_flow();
+             EXPECT_TRUE(w.payloads.back().at("expires_at").is_null());
+         },
+         "",
+         "AF(c1,r1,none)"},
+        {"H27_init_is_authoritative", flowing,
+         [](World& w) {
+             w.leave("w1").cascade("m1").commit();
+             w.join_gateway();
+         },
+         "RD(r1)", "init[]"},
+        {"H29_confirmed",
+         {},
+         [](World& w) {
+             w.create_flow().answer().write_flows();
+             forget(w);
+             w.after(1min);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         }},
+        {"H29_not_confirmed",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             forget(w);
+             w.after(15s - 1us);
+             EXPECT_EQ(w.sent("w1"), "");
+             w.after(1us);
+             EXPECT_EQ(w.deletions(), 1U);
+         },
+         "",
+         "REJ(c1,r1)"},
+        {"H30_confirmed_an_older_one",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             const Uuid older = w.unwritten.at(0).id;
+             w.after(5s).create_flow().answer();
+             forget(w);
+             w.peer("w1", FlowsDurable{{older, id("f9")}});
+             w.after(14s);
+             EXPECT_EQ(w.deletions(), 0U);
+             w.after(1s);
+             EXPECT_EQ(w.deletions(), 1U);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         }},
+        {"H32_allow_then_reject", {}, [](World& w) { w.create_flow().cascade("p1"); }, "RD(r1)", "AF(c1,r1,none) REJ(c1,r1)"},
+        {"H35_reject_of_a_superseded",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             const Uuid older = w.unwritten.at(0).id;
+             w.create_flow().answer();
+             const Uuid newer = w.unwritten.at(1).id;
+             forget(w);
+             w.peer("w1", FlowsLost{{older}});
+             EXPECT_EQ(w.sent("w1"), "");
+             w.peer("w1", FlowsLost{{newer}});
+         },
+         "",
+         "REJ(c1,r1)"},
+        {"H_rows_that_cannot_be_written",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             forget(w);
+             w.lose_flows();
+         },
+         "",
+         "REJ(c1,r1)"},
+        {"H36_own_address", flowing, [](World& w) { w.edit<portal::Gateways>("w1", [](auto& g) { g.ipv4 = "100.65.0.9"; }); }, "",
+         "init[c1/r1/none]"},
+        {"H36_slug", flowing,
+         [](World& w) {
+             w.edit<portal::Accounts>("account", [](auto& a) { a.slug = "x"; }).commit();
+             EXPECT_EQ(w.payloads.back().at("account_slug"), "x");
+         },
+         "", "init[c1/r1/none]"},
+        {"H36_other_column", flowing,
+         [](World& w) {
+             w.edit<portal::Gateways>("w1", [](auto& g) {
+                 g.name = "x";
+                 g.last_seen_version = "9";
+             });
+         }},
+        {"C6_conditions_that_still_hold_end_earlier", flowing, [](World& w) { set_conditions(w, "p1", {during("F/9-11/UTC")}); }, "",
+         "EXP(c1,r1,3600)"},
+        {"C7_conditions_that_do_not_hold", flowing, [](World& w) { set_conditions(w, "p1", {verified()}); }, "RD(r1)", "REJ(c1,r1)"},
+        {"J3_clients_token_deleted", flowing, [](World& w) { w.cascade("t1"); }, "disconnect(token_expired)", "REJ(c1,r1)"},
+        {"J3_clients_token_expires_earlier", flowing, [](World& w) { w.client_token("t1", "A", w.now + 1h); }, "", "EXP(c1,r1,3600)"},
+        {"B17_client_deleted", flowing, [](World& w) { w.cascade("c1"); }, "disconnect(client_not_found)", "REJ(c1,r1)"},
+        {"B_unverified",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {verified()}).edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; });
+             flowing(w);
+         },
+         [](World& w) { w.edit<portal::Clients>("c1", [](auto& c) { c.verified_at.reset(); }); }, "RD(r1)", "REJ(c1,r1)"},
+        {"A17_stale_flows",
+         [](World& w) {
+             second_resource(w);
+             w.policy("p2", "g1", "r2");
+             flowing(w);
+             w.create_flow("r2").answer().write_flows();
+             w.leave("c1").leave("w1");
+             w.edit<portal::Policies>("p2", [&](auto& p) { p.disabled_at = w.now; }).commit();
+         },
+         [](World& w) {
+             (void)w.deletions();
+             w.join_client();
+             EXPECT_EQ(w.deletions(), 1U);
+         },
+         "init[r1]"},
+        {"K2_another_policy_is_valid",
+         [](World& w) {
+             flowing(w);
+             w.policy("p2", "g1", "r1");
+         },
+         [](World& w) {
+             w.cascade("p1").commit();
+             w.write_flows();
+             w.after(1min);
+             EXPECT_EQ(w.state.flows_of_gateway(id("w1")).size(), 1U);
+         },
+         "", "EXP(c1,r1,none)"},
+        {"K2_another_policy_ends_earlier",
+         [](World& w) {
+             flowing(w);
+             w.policy("p2", "g1", "r1", {during("F/9-11/UTC")});
+         },
+         [](World& w) { w.cascade("p1"); }, "", "EXP(c1,r1,3600)"},
+        {"K3_membership_deleted_and_back", flowing,
+         [](World& w) {
+             w.cascade("m1").member("m2", "A", "g1").commit();
+             EXPECT_EQ(w.unwritten.at(0).membership_id, id("m2"));
+         },
+         "", "EXP(c1,r1,none)"},
+        {"K3_in_two_transactions", flowing,
+         [](World& w) {
+             w.cascade("m1").commit();
+             w.member("m2", "A", "g1");
+         },
+         "RD(r1) RC(r1)", "REJ(c1,r1)"},
+        {"K5_gateway_reconnects", flowing,
+         [](World& w) {
+             w.leave("w1").edit<portal::Policies>("p1", [&](auto& p) { p.disabled_at = w.now; }).commit();
+             w.join_gateway();
+             EXPECT_EQ(w.deletions(), 1U);
+         },
+         "RD(r1)", "init[]"},
+        {"K6_client_reconnects_in_between", second_resource,
+         [](World& w) {
+             w.policy("p2", "g1", "r2").commit();
+             w.join_client();
+             w.cascade("p1").commit();
+             w.member("m2", "A", "g2");
+         },
+         "RC(r2) init[r1,r2] RD(r1)"},
+        {"H_snapshot_takes_away", flowing,
+         [](World& w) {
+             w.state.quarantine("test");
+             w.cascade("p1");
+             w.snapshot();
+         },
+         "RD(r1)", "REJ(c1,r1)"},
+    });
+
+TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
+    World w;
+    w.join_gateway();
+    (void)w.sent("w1");
+    Authorize ask;
+    ask.flow_id = id("f1");
+    ask.client_id = id("c1");
+    ask.resource_id = id("r1");
+    ask.by = {id("p2"), id("m1"), id("t1")};
+    ask.decided_at = w.state.position() + 1;
+    w.peer("w1", ask);
+    EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)") << "its state has not seen the policy yet";
+    ask.flow_id = id("f2");
+    ask.decided_at = w.state.position();
+    w.peer("w1", ask);
+    EXPECT_EQ(w.sent("w1"), "") << "it knows that there is no such policy";
+    w.policy("p2", "g1", "r1").commit();
+    EXPECT_EQ(w.sent("w1"), "");
+    w.cascade("p2").commit();
+    EXPECT_EQ(w.sent("w1"), "EXP(c1,r1,none)") << "p1 does as well";
+}
+
+TEST(Join, GatewayRefusals) {
+    World w;
+    w.site("s2").gateway_token("tw2", "s2").commit();
+    w.join_gateway("w1", "1.5.0", "tw2");
+    EXPECT_EQ(w.sent("w1"), "refuse(invalid_token)");
+    w.join_gateway("w1", "1.5.0", "t1");
+    EXPECT_EQ(w.sent("w1"), "refuse(invalid_token)");
+    w.edit<portal::Accounts>("account", [&](auto& a) { a.disabled_at = w.now; }).commit();
+    w.join_gateway();
+    EXPECT_EQ(w.sent("w1"), "refuse(account_disabled)");
+}
+
+}  // namespace
+}  // namespace fatwal::channel::test
