@@ -8,7 +8,6 @@ namespace {
 
 constexpr char kSchema[] = "fatwal";
 constexpr char kTable[] = "account_column";
-constexpr char kSubscriberTable[] = "subscriber";
 constexpr char kPrimaryKey[] = "account_column_pkey";
 constexpr char kDefaultColumn[] = "account_id";
 constexpr AttrNumber kRelationAttribute = 1;
@@ -49,8 +48,9 @@ AttrNumber account_attribute_of(Relation relation) {
 }
 
 bool is_own_relation(Relation relation) {
-    const Oid oid = RelationGetRelid(relation);
-    return oid == own_relation(kTable) || oid == own_relation(kSubscriberTable);
+    for (const char* name : {kTable, "subscriber", "slot"})
+        if (RelationGetRelid(relation) == own_relation(name)) return true;
+    return false;
 }
 
 extern "C" {

@@ -18,6 +18,13 @@ CREATE TABLE fatwal.subscriber (
     updated_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (slot, account_kind, account, subscriber)
 );
+-- How far fatwald has confirmed, or was about to, while there were durable subscribers: a slot beyond it was moved on by somebody else.
+CREATE TABLE fatwal.slot (
+    slot       name PRIMARY KEY,
+    confirmed  pg_lsn NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE fatwal.slot IS 'how far fatwald has confirmed each slot that has durable subscribers';
 COMMENT ON TABLE fatwal.subscriber IS 'the durable subscribers of each slot: fatwald keeps the log until they have acknowledged it';
 
 CREATE FUNCTION fatwal.account_column_changed() RETURNS trigger

@@ -127,6 +127,7 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
         return wire::ControlError{wire::ErrorCode::Malformed, "the nonce is in use", {}, "Choose 16 random bytes for each attach."};
     const auto found = accounts_.find(request.account);
     const bool is_open = found != accounts_.end() && !found->second->endpoint.empty();
+    descriptors_.recount();
     if (!descriptors_.has_room_for(kDescriptorsOfSubscriber + (is_open ? 0 : kDescriptorsOfSocket)))
         return wire::ControlError{wire::ErrorCode::TooManyAttachments, "no file descriptors left for another subscriber",
                                   std::to_string(descriptors_.used()) + " of " + std::to_string(descriptors_.limit()) + " are in use.",

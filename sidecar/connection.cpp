@@ -93,6 +93,9 @@ void read_position(PGconn* ordinary, const Settings& settings, Streaming& stream
     streaming.begin = lsn_of(value(slot, 0));
     streaming.server_end = lsn_of(value(slot, 1));
     streaming.subscribers = read_subscribers(ordinary, settings);
+    const Result recorded =
+        run(ordinary, "cannot read the slot's record", "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
+    if (PQntuples(recorded.get()) == 1) streaming.recorded = lsn_of(value(recorded, 0));
 }
 
 Streaming attempt(const Settings& settings, bool streamed_before, int stop) {

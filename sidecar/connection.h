@@ -42,6 +42,7 @@ struct Streaming {
     wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
     bool slot_created = false;
     std::vector<DurableSubscriber> subscribers;  // of the slot
+    wire::Lsn recorded = 0;                      // how far it was written down as confirmed; 0: never
 };
 using Outcome = std::variant<Streaming, Failure>;
 

@@ -18,6 +18,19 @@ Control::~Control() {
     RunDir::remove(endpoint_);
 }
 
+void Control::accept(bool wanted) {
+    if (wanted == accepts_) return;
+    accepts_ = wanted;
+    if (wanted) {
+        socket_.bind(endpoint_);
+        spdlog::info("connections are accepted again");
+    } else {
+        socket_.unbind(socket_.get(zmq::sockopt::last_endpoint));
+        spdlog::error(
+            "file descriptors run out: no more connections are accepted until some are free. Raise the limit (LimitNOFILE, ulimit -n)");
+    }
+}
+
 int Control::fd() { return socket_.get(zmq::sockopt::fd); }
 
 std::optional<Request> Control::next() {

@@ -38,6 +38,9 @@ public:
 
     [[nodiscard]] int fd();
 
+    // Stops to accept connections, or begins again; those that are there stay.
+    void accept(bool wanted);
+
     // The next request; nothing when there is none. What is malformed is answered here.
     std::optional<Request> next();
     // A requester that has gone, or does not read its replies, loses them.
@@ -46,6 +49,7 @@ public:
 private:
     std::string endpoint_;
     zmq::socket_t socket_;
+    bool accepts_ = true;
 };
 
 }  // namespace fatwal

@@ -120,6 +120,7 @@ std::optional<Failure> Daemon::run(int signals) {
             if (auto failure = read_stream()) return failure;
         accounts_.hear(Clock::now());
         if (answer_requests()) more_ = true;
+        control_.accept(!descriptors_.scarce());
         tick(Clock::now());
     }
 }
@@ -155,11 +156,12 @@ std::optional<Failure> Daemon::connected() {
 }
 
 void Daemon::begin_epoch(const Streaming& streaming) {
-    if (epoch_ != 0)
+    const bool moved_on = !streaming.subscribers.empty() && streaming.recorded < streaming.begin;
+    const bool gap = epoch_ != 0 || streaming.slot_created || moved_on;
+    if (streaming.slot_created) spdlog::info("slot {} was made", settings_.slot);
+    if (epoch_ != 0 || moved_on)
         spdlog::error("the slot does not go on where we stood ({}), it begins at {}: every subscriber behind that takes a new snapshot",
-                      wire::lsn_text(ledger_.position()), wire::lsn_text(streaming.begin));
-    else if (streaming.slot_created)
-        spdlog::info("slot {} was made", settings_.slot);
+                      wire::lsn_text(epoch_ != 0 ? ledger_.position() : streaming.recorded), wire::lsn_text(streaming.begin));
     epoch_ = std::max(epoch_ + 1, microseconds_since_unix_epoch());
     history_ = streaming.history;
     replays_.clear();
@@ -170,7 +172,13 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     schemas_ = Schemas();
     ledger_.begin(streaming.begin);
     confirmed_ = streaming.begin;
-    accounts_.begin(epoch_, history_, streaming.begin, streaming.subscribers);
+    recorded_ = streaming.recorded;
+    recording_ = 0;
+    std::vector<DurableSubscriber> subscribers = streaming.subscribers;
+    // Behind a gap nobody has what lies before it.
+    for (DurableSubscriber& subscriber : subscribers)
+        if (gap) subscriber.acknowledged = std::max(subscriber.acknowledged, streaming.begin);
+    accounts_.begin(epoch_, history_, streaming.begin, subscribers);
 }
 
 void Daemon::lost(const Failure& failure) {
@@ -248,11 +256,23 @@ void Daemon::confirm() {
     const wire::Lsn settled = ledger_.settle();
     // Those that have all shall know it before: their cursors are not to fall behind what Postgres still holds.
     if (settled > confirmed_) accounts_.heartbeat();
-    if (!stream_->confirm(ledger_.received(), settled)) {
+    // While subscribers are waited for it is written down first: a slot beyond that was moved on by somebody else.
+    if (accounts_.durables.size() > 0 && settled > recorded_ && recording_ == 0 && !server_goes_down_) {
+        recording_ = settled;
+        keeper_.record(settled);
+    }
+    send_confirmation();
+}
+
+void Daemon::send_confirmation() {
+    if (!stream_) return;
+    const bool to_be_recorded = accounts_.durables.size() > 0 && !server_goes_down_;
+    const wire::Lsn settled = ledger_.settle();
+    confirmed_ = std::max(confirmed_, to_be_recorded ? std::min(settled, recorded_) : settled);
+    if (!stream_->confirm(ledger_.received(), confirmed_)) {
         lost(stream_->failure());
         return;
     }
-    confirmed_ = settled;
     auto interval = std::chrono::milliseconds(settings_.confirm_interval_ms);
     if (sender_timeout_.count() > 0) interval = std::min(interval, sender_timeout_ / 2);
     next_confirm_ = Clock::now() + interval;
@@ -262,15 +282,19 @@ void Daemon::end_stream() {
     store_durables();
     if (!stream_) return;
     const auto deadline = Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms);
+    const auto until = std::min(deadline, Clock::now() + kLastLook);
+    const auto await = [&](auto&& done) {
+        while (stream_ && !done() && Clock::now() < until) {
+            pollfd wait = {keeper_.fd(), POLLIN, 0};
+            (void)poll(&wait, 1, 100);
+            look_at_keeper();
+        }
+    };
     // What was published last is seen by now, but we have not looked.
     if (!ledger_.visibility.all_seen()) keeper_.look_what_is_seen();
-    const auto until = std::min(deadline, Clock::now() + kLastLook);
-    while (stream_ && (!ledger_.visibility.all_seen() || !storing_.empty()) && Clock::now() < until) {
-        pollfd wait = {keeper_.fd(), POLLIN, 0};
-        (void)poll(&wait, 1, 100);
-        look_at_keeper();
-    }
+    await([this] { return ledger_.visibility.all_seen() && storing_.empty() && recording_ == 0; });
     confirm();
+    await([this] { return recording_ == 0; });
     if (!stream_) return;
     stream_->finish(deadline);
     spdlog::info("confirmed {}", wire::lsn_text(confirmed_));
@@ -402,6 +426,10 @@ void Daemon::look_at_keeper() {
             if (asked_) confirm();
         } else if (const auto* stored = std::get_if<Stored>(&*kept)) {
             look_at(*stored);
+        } else if (const auto* recorded = std::get_if<Recorded>(&*kept)) {
+            recorded_ = std::max(recorded_, recorded->confirmed);
+            recording_ = 0;
+            send_confirmation();
         } else if (const auto* health = std::get_if<SlotHealth>(&*kept)) {
             look_at(*health);
         } else {
@@ -436,6 +464,7 @@ void Daemon::look_at(const Stored& stored) {
 
 void Daemon::look_at(const KeeperFailed& failed) {
     looking_ = false;
+    recording_ = 0;
     if (auto changes = storing_.extract(failed.ticket)) accounts_.durables.not_stored(std::move(changes.mapped()));
     const auto [first, last] = waiting_attaches_.equal_range(failed.ticket);
     for (auto waiting = first; waiting != last; ++waiting)

@@ -46,6 +46,7 @@ private:
     std::optional<Failure> take(Received received);
     void take(const Keepalive& keepalive);
     void confirm();
+    void send_confirmation();
     void end_stream();
 
     // Control. Nothing: the reply comes later, or never.
@@ -95,6 +96,8 @@ private:
     Clock::time_point next_confirm_;
     Clock::time_point next_health_;
     wire::Lsn confirmed_ = 0;
+    wire::Lsn recorded_ = 0;   // is written down as confirmed, or about to be
+    wire::Lsn recording_ = 0;  // is being written down; 0: nothing
 
     struct WaitingSnapshot {
         Requester requester;

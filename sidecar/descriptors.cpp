@@ -19,6 +19,10 @@ Descriptors::Descriptors() {
 }
 
 void Descriptors::recount() {
+    constexpr std::chrono::milliseconds kStands{10};
+    const auto now = std::chrono::steady_clock::now();
+    if (now - counted_ < kStands) return;
+    counted_ = now;
     using Folder = std::filesystem::directory_iterator;
     used_ = static_cast<std::size_t>(std::distance(Folder("/proc/self/fd"), Folder()));
 }

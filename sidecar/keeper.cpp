@@ -152,6 +152,17 @@ void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSu
           }});
 }
 
+void Keeper::record(wire::Lsn confirmed) {
+    post({0, [this, confirmed](PGconn* connection) -> std::optional<Kept> {
+              (void)run(
+                  connection, "cannot write fatwal.slot",
+                  "INSERT INTO fatwal.slot AS s (slot, confirmed) VALUES (" + quote_literal(settings_.slot) + ", '" +
+                      wire::lsn_text(confirmed) +
+                      "') ON CONFLICT (slot) DO UPDATE SET confirmed = greatest(s.confirmed, excluded.confirmed), updated_at = now()");
+              return Recorded{confirmed};
+          }});
+}
+
 std::optional<Kept> Keeper::take() {
     const std::lock_guard lock(mutex_);
     eventfd_t count = 0;

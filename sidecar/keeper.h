@@ -33,12 +33,15 @@ struct SlotHealth {
 struct Stored {
     std::uint64_t ticket = 0;  // as given
 };
+struct Recorded {
+    wire::Lsn confirmed = 0;  // as given
+};
 struct KeeperFailed {
     Failure failure;
     std::uint64_t ticket = 0;       // of a store(), else 0
     bool server_goes_down = false;  // it takes no connections any more, or not yet
 };
-using Kept = std::variant<Seen, SlotHealth, Stored, KeeperFailed>;
+using Kept = std::variant<Seen, SlotHealth, Stored, Recorded, KeeperFailed>;
 
 class Keeper {
 public:
@@ -51,6 +54,8 @@ public:
     void look_at_slot();
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0 asks for a Stored.
     void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed, std::uint64_t ticket);
+    // Writes down how far the slot is about to be confirmed.
+    void record(wire::Lsn confirmed);
 
     // Readable when take() has something.
     [[nodiscard]] int fd() const { return event_; }

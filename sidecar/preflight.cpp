@@ -57,12 +57,12 @@ void check_role(PGconn* connection) {
     if (value(role) != "t") throw Failure{"the role may not replicate", "Role " + name + ".", "ALTER ROLE " + name + " REPLICATION;"};
     const Result writes =
         query(connection,
-              "SELECT has_schema_privilege('fatwal', 'USAGE') AND has_table_privilege('fatwal.subscriber', 'SELECT') AND "
-              "has_table_privilege('fatwal.subscriber', 'INSERT') AND has_table_privilege('fatwal.subscriber', 'UPDATE') AND "
-              "has_table_privilege('fatwal.subscriber', 'DELETE')");
+              "SELECT has_schema_privilege('fatwal', 'USAGE') AND (SELECT bool_and(has_table_privilege(t, p)) FROM "
+              "unnest(ARRAY['fatwal.subscriber', 'fatwal.slot']) t, unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)");
     if (value(writes) != "t")
         throw Failure{"the role may not write down durable subscribers", "Role " + name + ".",
-                      "GRANT USAGE ON SCHEMA fatwal TO " + name + "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber TO " + name +
+                      "GRANT USAGE ON SCHEMA fatwal TO " + name +
+                          "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " + name +
                           "; (and, for snapshots, SELECT on the published tables)"};
 }
 

@@ -1,0 +1,258 @@
+"""What docs/delivery.md promises beyond the plain stream: snapshots, replay, durable subscribers, the slot's care, the orderly end."""
+import os
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+from house import BUILD, House, until
+
+TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+# So little is kept in memory that what is missed is read from the slot again.
+NOTHING_IN_MEMORY = {'replay-bytes': '2000', 'replay-account-bytes': '2000', 'confirm-interval-ms': '200'}
+
+
+class Delivery(unittest.TestCase):
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+        self.house.sql(*TABLE)
+
+    def status(self, control=None):
+        text = subprocess.run([BUILD / 'client' / 'fatwal', 'check', '--control', control or self.house.control], capture_output=True, text=True).stdout
+        return dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+
+    def insert(self, first, last):
+        self.house.sql(f'INSERT INTO t SELECT g, 1, g FROM generate_series({first}, {last}) g')
+
+    def numbers(self, name, count):
+        return [event['new']['n'] for event in self.house.events(name, count)]
+
+    def durable(self, name, *options):
+        return self.house.tail('1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options)
+
+    def slot_is_at_end(self):
+        end = self.house.sql('SELECT pg_current_wal_lsn()')
+        until(lambda: self.house.sql(f"SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{self.house.slot}'") == 't', 'the slot to follow')
+
+    # Snapshots.
+
+    def test_a_snapshot_and_then_the_stream(self):
+        self.insert(1, 1000)
+        self.house.sql('INSERT INTO t VALUES (0, 2, 0)')
+        self.house.fatwald()
+        self.house.tail('1', 'one', '--snapshot')
+        self.house.lines('one', 1000)
+        self.insert(1001, 1010)
+        self.assertEqual(sorted(self.numbers('one', 1010)), list(range(1, 1011)))
+
+    def test_a_commit_that_is_decoded_before_it_is_visible(self):
+        # Under synchronous replication with the standby away a commit is in the log, so it is published, but no snapshot sees it yet.
+        house = self.house
+        house.fatwald()
+        house.tail('1', 'before')
+        house.sql("ALTER SYSTEM SET synchronous_standby_names = 'away'", 'SELECT pg_reload_conf()', database='postgres')
+        try:
+            waiting = house.start(['psql', '-X', '-d', house.database, '-c', 'INSERT INTO t VALUES (1, 1, 1)'], 'waiting')
+            house.lines('before', 1)
+            self.assertEqual(house.sql('SELECT count(*) FROM t'), '0', 'nobody sees it')
+            house.tail('1', 'late', '--snapshot')
+            self.assertEqual(self.numbers('late', 1), [1])
+        finally:
+            house.sql('ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()', database='postgres')
+        waiting.wait(30)
+        house.sql('INSERT INTO t VALUES (2, 1, 2)')
+        self.assertEqual(self.numbers('late', 2), [1, 2], 'once, by the stream or by the snapshot')
+        # Whoever comes now has it by the snapshot, and not by the stream again.
+        house.tail('1', 'later', '--snapshot')
+        house.sql('INSERT INTO t VALUES (3, 1, 3)')
+        self.assertEqual(self.numbers('later', 3), [1, 2, 3])
+
+    def test_a_thousand_that_attach_at_once_cost_one_query(self):
+        self.insert(1, 500)
+        self.house.fatwald(**{'snapshot-reuse-ms': '60000'})
+        crowd = self.house.start([BUILD / 'test' / 'crowd', self.house.control, '1', '1000'], 'crowd')
+        until(lambda: 'ready' in self.house.read('crowd.out') or crowd.poll() is not None, 'all to have a snapshot')
+        self.assertEqual(self.status()['snapshot_queries'], '1')
+        self.house.sql('INSERT INTO t VALUES (-1, 1, -1)')
+        self.assertEqual(crowd.wait(60), 0, self.house.read('crowd.out'))
+        self.assertIn('subscribers 1000 rows 501', self.house.read('crowd.out'))
+
+    # Replay.
+
+    def test_what_left_memory_is_read_from_the_slot_again(self):
+        self.house.fatwald(**NOTHING_IN_MEMORY)
+        tail = self.durable('one')
+        self.insert(1, 1)
+        self.house.lines('one', 1)
+        self.house.stop(tail, signal.SIGKILL)
+        for n in range(2, 202):
+            self.insert(n, n)
+        self.durable('two', '--count', '200')
+        self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
+        self.assertGreaterEqual(int(self.status()['rereads']), 1)
+
+    def test_who_is_not_durable_is_told_when_changes_are_gone(self):
+        cursor = self.house.folder / 'cursor'
+        self.house.fatwald(**NOTHING_IN_MEMORY)
+        tail = self.house.tail('1', 'one', '--cursor-file', cursor)
+        self.insert(1, 1)
+        self.house.lines('one', 1)
+        self.house.stop(tail)
+        for n in range(2, 202):
+            self.insert(n, n)
+        self.slot_is_at_end()
+        self.house.tail('1', 'two', '--snapshot', '--cursor-file', cursor)
+        self.house.lines('two', 201)
+        self.assertIn('changes were missed: the position is no longer held', self.house.read('two.err'))
+
+    # Durable subscribers.
+
+    def test_the_log_is_kept_for_a_durable_one_also_for_another_fatwald(self):
+        house = self.house
+        first = house.fatwald(**NOTHING_IN_MEMORY)
+        tail = self.durable('one')
+        self.insert(1, 1)
+        house.lines('one', 1)
+        house.stop(tail, signal.SIGKILL)
+        self.insert(2, 100)
+        house.stop(first, signal.SIGKILL)
+        house.fatwald('second', **NOTHING_IN_MEMORY)
+        self.insert(101, 200)
+        until(lambda: self.status()['holds'] == '1', 'the log to be held')
+        self.durable('two')
+        self.assertEqual(self.numbers('two', 199), list(range(2, 201)))
+        self.slot_is_at_end()
+
+    def test_beyond_the_retention_it_is_given_up(self):
+        house = self.house
+        house.fatwald(**NOTHING_IN_MEMORY, **{'retention-bytes': '100000'})
+        tail = self.durable('one')
+        self.insert(1, 1)
+        house.lines('one', 1)
+        house.stop(tail, signal.SIGKILL)
+        for n in range(2, 12):
+            self.insert(n * 1000, n * 1000 + 999)
+        until(lambda: self.status()['given_up'] == '1', 'it to be given up')
+        self.assertRegex(house.read('fatwald.err'), r'durable subscriber d of account \d:1 is given up')
+        self.slot_is_at_end()
+        self.assertEqual(house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
+        self.durable('two', '--snapshot')
+        house.lines('two', 10001)
+        self.assertIn('changes were missed', house.read('two.err'))
+
+    def test_postgres_shuts_down_although_one_has_not_acknowledged(self):
+        house = self.house
+        house.fatwald(**{'shutdown-drain-ms': '2000'})
+        tail = self.durable('one')
+        house.stop(tail, signal.SIGKILL)
+        self.insert(1, 100)
+        begin = time.monotonic()
+        subprocess.run([os.environ['FATWAL_PGCTL'], 'restart', '-m', 'fast'], check=True, capture_output=True)
+        self.assertLess(time.monotonic() - begin, 15)
+        self.durable('two')
+        self.assertEqual(self.numbers('two', 100), list(range(1, 101)))
+
+    # The slot.
+
+    def drop_slot(self):
+        self.house.sql(f"SELECT pg_drop_replication_slot('{self.house.slot}')", database='postgres')
+
+    def test_a_missing_slot_stops_with_its_reason(self):
+        house = self.house
+        first = house.fatwald()
+        tail = self.durable('one')
+        self.insert(1, 1)
+        house.lines('one', 1)
+        house.stop(tail)
+        house.stop(first)
+        self.drop_slot()
+        second = house.fatwald('second', wait=False)
+        self.assertEqual(second.wait(30), 1)
+        self.assertRegex(house.read('second.err'), r'slot ".*" is missing\s+detail: It was streamed before: 1 durable subscribers wait for it')
+        self.assertIn('--on-lost-slot=resync', house.read('second.err'))
+        self.assertEqual(house.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{house.slot}'"), '0', 'it is not replaced silently')
+
+    def test_with_resync_a_missing_slot_is_made_anew_and_all_are_told(self):
+        house = self.house
+        first = house.fatwald()
+        tail = self.durable('one')
+        self.insert(1, 1)
+        house.lines('one', 1)
+        house.stop(tail)
+        house.stop(first)
+        self.drop_slot()
+        self.insert(2, 2)
+        house.fatwald('second', **{'on-lost-slot': 'resync'})
+        self.durable('two', '--snapshot')
+        self.assertEqual(self.numbers('two', 2), [1, 2])
+        self.assertIn('changes were missed', house.read('two.err'))
+
+    def test_a_slot_that_others_moved_on_is_a_gap(self):
+        house = self.house
+        first = house.fatwald()
+        tail = self.durable('one')
+        self.insert(1, 1)
+        house.lines('one', 1)
+        house.stop(tail)
+        house.stop(first)
+        self.insert(2, 2)
+        house.sql(f"SELECT pg_replication_slot_advance('{house.slot}', pg_current_wal_lsn())")
+        house.fatwald('second')
+        self.durable('two', '--snapshot')
+        self.assertEqual(self.numbers('two', 2), [1, 2])
+        self.assertIn('changes were missed', house.read('two.err'))
+
+    def test_an_idle_database_beside_a_busy_one(self):
+        house = self.house
+        busy = f'busy_{house.database}'
+        house.sql(f'CREATE DATABASE {busy}', database='postgres')
+        try:
+            house.fatwald(**{'confirm-interval-ms': '500'})
+            house.sql('CREATE TABLE b (t text)', database=busy)
+            most = 0
+            for _ in range(20):
+                house.sql("INSERT INTO b SELECT repeat('x', 500) FROM generate_series(1, 10000)", 'CHECKPOINT', database=busy)
+                retained = f"SELECT pg_current_wal_lsn() - restart_lsn FROM pg_replication_slots WHERE slot_name = '{house.slot}'"
+                until(lambda: int(house.sql(retained)) < 32 << 20, 'the slot to let go of the log')
+                most = max(most, int(house.sql(retained)))
+            self.assertLess(most, 32 << 20)
+        finally:
+            house.sql(f'DROP DATABASE {busy} WITH (FORCE)', database='postgres')
+
+    # Slow ones, and too many.
+
+    def test_one_that_does_not_read_is_cut_and_has_all_when_it_reads_again(self):
+        house = self.house
+        house.fatwald(**{'send-high-water-mark': '10'})
+        stalled = house.tail('1', 'stalled', '--durable', 'd')
+        house.tail('1', 'other')
+        stalled.send_signal(signal.SIGSTOP)
+        n = 0
+        while self.status()['cut_subscribers'] == '0':
+            self.insert(n * 1000 + 1, n * 1000 + 1000)
+            n += 1
+            self.assertLess(n, 2000)
+        self.assertEqual(self.numbers('other', n * 1000), list(range(1, n * 1000 + 1)))
+        stalled.send_signal(signal.SIGCONT)
+        self.assertEqual(self.numbers('stalled', n * 1000), list(range(1, n * 1000 + 1)))
+
+    def test_an_attach_beyond_the_descriptors_is_refused_with_its_reason(self):
+        house = self.house
+        fatwald = house.start(['prlimit', '--nofile=200:200', BUILD / 'sidecar' / 'fatwald', '--database', house.conninfo(), '--slot', house.slot,
+                               '--publication', 'p', '--run-dir', house.folder / 'run', '--control', house.control], 'fatwald')
+        until(lambda: 'streaming' in house.read('fatwald.err'), 'fatwald to stream')
+        house.tail('0', 'first')
+        for account in range(1, 60):
+            house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account', str(account)], f'tail{account}')
+        until(lambda: 'no file descriptors left for another subscriber' in house.read('fatwald.err'), 'an attach to be refused')
+        self.assertRegex(house.read('fatwald.err'), re.compile(r'\d+ of 200 are in use'))
+        until(lambda: any('LimitNOFILE' in house.read(f'tail{account}.err') for account in range(1, 60)), 'a subscriber to be told what to do')
+        house.sql('INSERT INTO t VALUES (1, 0, 1)')
+        self.assertEqual(self.numbers('first', 1), [1], 'it goes on for those that are there')
+        self.assertIsNone(fatwald.poll())
+
+
+if __name__ == '__main__':
+    unittest.main()
