@@ -248,6 +248,20 @@ TEST_F(FollowerTest, WithoutSnapshotsItIsToldAndGoesOnBehind) {
     EXPECT_EQ(std::get<wire::Replay>(*request).cursor, position_);
 }
 
+TEST_F(FollowerTest, WhatIsTooFarBehindIsReplacedByASnapshot) {
+    Follower follower(options(true), Cursor{kHistory, 50, {}});
+    join(follower, 10);
+    follower.message({Topic::Event, kEpoch, 11, position_}, schema(), kNow);
+    follower.message({Topic::Event, kEpoch, 12, position_}, frame(100, {1}), kNow + 29min);
+    EXPECT_EQ(drain(follower), "100:1");
+    follower.message({Topic::Event, kEpoch, 13, position_}, frame(200, {2}), kNow + 31min);
+    EXPECT_EQ(drain(follower), "resync");
+    EXPECT_FALSE(follower.cursor()) << "nothing is known before the snapshot is whole";
+    const auto request = follower.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*request));
+}
+
 TEST_F(FollowerTest, AnotherAccountsFrameIsNotDelivered) {
     message(12, frame(100, {1}, true, "2"));
     EXPECT_EQ(drain(follower_), "error");
