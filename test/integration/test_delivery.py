@@ -174,6 +174,27 @@ class Delivery(unittest.TestCase):
         self.assertIn('--on-lost-slot=resync', house.read('second.err'))
         self.assertEqual(house.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{house.slot}'"), '0', 'it is not replaced silently')
 
+    def test_a_slot_that_postgres_took_away_stops_with_its_reason(self):
+        house = self.house
+        first = house.fatwald()
+        house.stop(first)
+        house.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", 'SELECT pg_reload_conf()', database='postgres')
+        try:
+            def lost():
+                house.sql('CREATE TABLE filler AS SELECT repeat(md5(g::text), 30) AS t FROM generate_series(1, 20000) g', 'DROP TABLE filler',
+                          'SELECT pg_switch_wal()', 'CHECKPOINT')
+                return house.sql(f"SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{house.slot}'") == 'lost'
+            until(lost, 'the slot to be lost')
+        finally:
+            house.sql('ALTER SYSTEM RESET max_slot_wal_keep_size', 'SELECT pg_reload_conf()', database='postgres')
+        second = house.fatwald('second', wait=False)
+        self.assertEqual(second.wait(30), 1)
+        self.assertRegex(house.read('second.err'), r'slot ".*" is lost')
+        house.fatwald('third', **{'on-lost-slot': 'resync'})
+        house.tail('1', 'one', '--snapshot')
+        self.insert(1, 1)
+        self.assertEqual(self.numbers('one', 1), [1])
+
     def test_with_resync_a_missing_slot_is_made_anew_and_all_are_told(self):
         house = self.house
         first = house.fatwald()
