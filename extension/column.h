@@ -18,6 +18,7 @@ struct ValueType {
 
 struct Column {
     int attribute;  // index in the relation that the tuples are of
+    int shown;      // index in the relation that it is published as
     ValueType type;
     ValueType element;  // of TypeCode::Array
     bool identity;

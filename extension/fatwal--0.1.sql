@@ -133,12 +133,16 @@ CREATE FUNCTION fatwal.check(
          ORDER BY s.slot_name) AS slots
     UNION ALL
     SELECT * FROM (
-        SELECT format('publication %s has no row filter or column list on %s', quote_ident(p.pubname), r.prrelid::regclass), false,
-               CASE WHEN r.prqual IS NULL THEN 'column list' ELSE 'row filter' END,
-               format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass)
+        SELECT format('publication %s lists the account column of %s', quote_ident(p.pubname), r.prrelid::regclass), a.attnum = ANY (r.prattrs), l.listed,
+               format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s (%3$s, %4$I)%5$s;', p.pubname, r.prrelid::regclass,
+                      l.listed, a.attname, ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')')
           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-         WHERE r.prqual IS NOT NULL OR r.prattrs IS NOT NULL
-         ORDER BY 1) AS filters
+          LEFT JOIN fatwal.account_column s ON s.relation = r.prrelid
+          JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 AND NOT a.attisdropped
+         CROSS JOIN LATERAL (SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) AS listed FROM pg_attribute c
+                              WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)) AS l
+         WHERE r.prattrs IS NOT NULL
+         ORDER BY 1) AS lists
     UNION ALL
     SELECT * FROM (
         SELECT format('%s has REPLICA IDENTITY FULL', c.oid::regclass), c.relreplident = 'f',

@@ -86,8 +86,9 @@ void PlanCache::build(Plan* plan, Relation relation) {
 
     // An invalidation that arrives while the plan is built, by its own look-ups, must leave it invalid.
     plan->valid = true;
-    plan->published =
-        is_own_relation(relation) ? Published{false, false, false, false, oid} : look_up_published(relation, publication_names_);
+    Selection selection = {};
+    plan->published = is_own_relation(relation) ? Published{false, false, false, false, oid}
+                                                : look_up_published(relation, publication_names_, &selection);
     if (!plan->published.any()) return;
 
     const bool as_ancestor = plan->published.as_relation != oid;
@@ -97,18 +98,21 @@ void PlanCache::build(Plan* plan, Relation relation) {
 
     plan->replica_identity = relation->rd_rel->relreplident;
     Bitmapset* identity = identity_attributes(relation, plan->replica_identity);
-    const int account_attribute = account_attribute_of(shown);
+    const AttrNumber account_attribute = account_attribute_of(shown);
+    if (selection.columns != nullptr && account_attribute > 0 && !bms_is_member(account_attribute, selection.columns))
+        refuse_list_without_account(selection, shown, account_attribute);
     plan->account_column = -1;
     plan->column =
         static_cast<Column*>(MemoryContextAllocZero(plan->context, sizeof(Column) * static_cast<std::size_t>(shown_columns->natts + 1)));
     for (int i = 0; i < shown_columns->natts; ++i) {
         Form_pg_attribute attribute = TupleDescAttr(shown_columns, i);
-        if (attribute->attisdropped) continue;
+        if (attribute->attisdropped || (selection.columns != nullptr && !bms_is_member(attribute->attnum, selection.columns))) continue;
         const AttrNumber in_tuple = as_ancestor ? get_attnum(oid, NameStr(attribute->attname)) : attribute->attnum;
         if (in_tuple == InvalidAttrNumber) elog(ERROR, "column \"%s\" is missing in a partition", NameStr(attribute->attname));
         Column& column = plan->column[plan->columns];
         const ResolvedType resolved = resolve_type(attribute->atttypid, plan->context);
         column.attribute = in_tuple - 1;
+        column.shown = i;
         column.type = resolved.type;
         column.element = resolved.element_type;
         column.unavailable = is_virtual_generated(attribute);
@@ -119,6 +123,7 @@ void PlanCache::build(Plan* plan, Relation relation) {
         }
         ++plan->columns;
     }
+    plan->filter = compile_row_filter(selection.filters, relation, shown, plan->context);
     build_schema_message(plan, shown);
     plan->described = plan->schema == described;
     if (as_ancestor) RelationClose(shown);

@@ -15,6 +15,7 @@ struct Plan {
     bool valid;
     bool described;  // its schema was sent in this session
     Published published;
+    RowFilter filter;
     char replica_identity;
     std::uint16_t columns;
     Column* column;
@@ -37,6 +38,8 @@ public:
 
     // Called by the invalidation callbacks: mark only, never free. InvalidOid: all.
     void invalidate(Oid relation);
+
+    [[nodiscard]] List* publication_names() const { return publication_names_; }
 
 private:
     void build(Plan* plan, Relation relation);

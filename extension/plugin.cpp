@@ -103,22 +103,40 @@ void write_old(const Change& change, wire::AccountView account, std::uint8_t fla
     transaction.finish_record(change.ctx, record);
 }
 
-void write_update(const Change& change, const Values& newer, const Values& old) {
+struct UpdateAccounts {
+    wire::AccountBuffer newer_buffer, old_buffer;
+    wire::AccountView newer, old;
+};
+
+void find_accounts(const Plan& plan, const Values& newer, const Values& old, UpdateAccounts& accounts) {
+    const Values whole_old = plan.full_identity() ? old : Values{};
+    const bool unlogged_key = plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
+    accounts.newer = account_of(plan, unlogged_key ? whole_old : newer, accounts.newer_buffer);
+    const bool old_known = plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
+    accounts.old = old_known ? account_of(plan, old, accounts.old_buffer) : accounts.newer;
+}
+
+// `action`: what the row filters leave of the update.
+void write_update(const Change& change, ReorderBufferChangeType action, const Values& newer, const Values& old) {
     const Plan& plan = *change.plan;
     const Values whole_old = plan.full_identity() ? old : Values{};
-    wire::AccountBuffer buffer;
-    wire::AccountBuffer old_buffer;
-    const bool unlogged_key = plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
-    const wire::AccountView account = account_of(plan, unlogged_key ? whole_old : newer, buffer);
-    const bool old_account_known = plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
-    const wire::AccountView old_account = old_account_known ? account_of(plan, old, old_buffer) : account;
-    if (!(old_account == account)) {
-        write_old(change, old_account, wire::kMoved, old);
-        write_new(change, account, wire::kMoved, newer, whole_old);
+    UpdateAccounts accounts;
+    find_accounts(plan, newer, old, accounts);
+    if (action == REORDER_BUFFER_CHANGE_INSERT) {
+        write_new(change, accounts.newer, 0, newer, whole_old);
+        return;
+    }
+    if (action == REORDER_BUFFER_CHANGE_DELETE) {
+        write_old(change, accounts.old, 0, old);
+        return;
+    }
+    if (!(accounts.old == accounts.newer)) {
+        write_old(change, accounts.old, wire::kMoved, old);
+        write_new(change, accounts.newer, wire::kMoved, newer, whole_old);
         return;
     }
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, account, wire::Op::Update, 0, plan.schema);
+    const auto record = transaction.start_record(change.ctx, accounts.newer, wire::Op::Update, 0, plan.schema);
     encode_new_row(record.part->frame.buffer, plan, newer, whole_old);
     transaction.set_old_offset(record);
     encode_old_delta(record.part->frame.buffer, plan, newer, old);
@@ -140,19 +158,22 @@ void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation, R
     MemoryContext caller = MemoryContextSwitchTo(session->change_context);
     Plan* plan = session->plans.find(relation);
     if (is_published(*plan, change->action)) {
-        describe_once(ctx, plan);
-        session->transaction.flush_everyone(ctx);
-        const Values newer = deform(changed_tuple(change->data.tp.newtuple), RelationGetDescr(relation));
+        Values newer = deform(changed_tuple(change->data.tp.newtuple), RelationGetDescr(relation));
         const Values old = deform(changed_tuple(change->data.tp.oldtuple), RelationGetDescr(relation));
-        const Change described = {ctx, session, plan};
-        wire::AccountBuffer buffer;
-        if (change->action == REORDER_BUFFER_CHANGE_INSERT) {
-            write_new(described, account_of(*plan, newer, buffer), 0, newer, Values{});
-        } else if (change->action == REORDER_BUFFER_CHANGE_UPDATE) {
-            write_update(described, newer, old);
-        } else {
-            const bool known = plan->account_type != AccountType::None && plan->column[plan->account_column].identity;
-            write_old(described, known ? account_of(*plan, old, buffer) : wire::AccountView{}, 0, old);
+        ReorderBufferChangeType action = change->action;
+        if (passes_filter(plan->filter, &action, &newer, old)) {
+            describe_once(ctx, plan);
+            session->transaction.flush_everyone(ctx);
+            const Change described = {ctx, session, plan};
+            wire::AccountBuffer buffer;
+            if (change->action == REORDER_BUFFER_CHANGE_INSERT) {
+                write_new(described, account_of(*plan, newer, buffer), 0, newer, Values{});
+            } else if (change->action == REORDER_BUFFER_CHANGE_UPDATE) {
+                write_update(described, action, newer, old);
+            } else {
+                const bool known = plan->account_type != AccountType::None && plan->column[plan->account_column].identity;
+                write_old(described, known ? account_of(*plan, old, buffer) : wire::AccountView{}, 0, old);
+            }
         }
     }
     MemoryContextSwitchTo(caller);

@@ -89,8 +89,8 @@ void build_schema_message(Plan* plan, Relation shown) {
     buffer.append_str(RelationGetRelationName(shown));
     Bitmapset* primary_key = primary_key_attributes(shown);
     TupleDesc columns = RelationGetDescr(shown);
-    for (int i = 0, at = 0; i < columns->natts; ++i)
-        if (!TupleDescAttr(columns, i)->attisdropped) append_column(buffer, plan->column[at++], TupleDescAttr(columns, i), primary_key);
+    for (std::uint16_t c = 0; c < plan->columns; ++c)
+        append_column(buffer, plan->column[c], TupleDescAttr(columns, plan->column[c].shown), primary_key);
     buffer.pad8(0);
 
     std::byte* header = buffer.at(0);

@@ -40,34 +40,66 @@ const char* column_name(Relation relation, const Plan& plan) {
     return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation), plan.column[plan.account_column].attribute)->attname));
 }
 
-// What selects the account's rows, so that an index on the column can serve; nullptr when the table has none of its kind. It may select
+// What selects the account's rows, so that an index on the column can serve; nullptr when the table has none of its kind, empty when all are. It may select
 // more than those: each row's account is looked at again.
 const char* condition(Relation relation, const Plan& plan, wire::AccountView account) {
     if (account.kind == wire::AccountKind::Operators) {
         if (plan.account_type == AccountType::None) return "";
         const char* name = column_name(relation, plan);
         if (plan.account_type != AccountType::Text && plan.account_type != AccountType::BlankPadded)
-            return psprintf(" WHERE %s IS NULL", name);
-        return psprintf(" WHERE %s IS NULL OR pg_catalog.octet_length(%s::pg_catalog.text) > %zu", name, name, wire::kMaxAccountBytes);
+            return psprintf("%s IS NULL", name);
+        return psprintf("%s IS NULL OR pg_catalog.octet_length(%s::pg_catalog.text) > %zu", name, name, wire::kMaxAccountBytes);
     }
     const bool is_uuid = account.kind == wire::AccountKind::Uuid;
     switch (plan.account_type) {
         case AccountType::None: return nullptr;
         case AccountType::Uuid:
-            return is_uuid ? psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.uuid", column_name(relation, plan)) : nullptr;
+            return is_uuid ? psprintf("%s OPERATOR(pg_catalog.=) $1::pg_catalog.uuid", column_name(relation, plan)) : nullptr;
         case AccountType::Int2:
         case AccountType::Int4:
         case AccountType::Int8:
             if (account.kind != wire::AccountKind::Integer) return nullptr;
-            return psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.int8", column_name(relation, plan));
+            return psprintf("%s OPERATOR(pg_catalog.=) $1::pg_catalog.int8", column_name(relation, plan));
         case AccountType::Text:
         case AccountType::BlankPadded: break;
     }
     const char* name = column_name(relation, plan);
     // A text that spells a uuid is that account in either case.
-    if (is_uuid) return psprintf(" WHERE pg_catalog.lower(%s::pg_catalog.text) OPERATOR(pg_catalog.=) pg_catalog.lower($1)", name);
-    return plan.account_type == AccountType::BlankPadded ? psprintf(" WHERE %s OPERATOR(pg_catalog.=) $1::pg_catalog.bpchar", name)
-                                                         : psprintf(" WHERE %s::pg_catalog.text OPERATOR(pg_catalog.=) $1", name);
+    if (is_uuid) return psprintf("pg_catalog.lower(%s::pg_catalog.text) OPERATOR(pg_catalog.=) pg_catalog.lower($1)", name);
+    return plan.account_type == AccountType::BlankPadded ? psprintf("%s OPERATOR(pg_catalog.=) $1::pg_catalog.bpchar", name)
+                                                         : psprintf("%s::pg_catalog.text OPERATOR(pg_catalog.=) $1", name);
+}
+
+// What the publications' row filters select; nullptr: all rows.
+const char* row_filter_condition(const Selection& selection, Oid table) {
+    if (selection.row_filters == NIL) return nullptr;
+    StringInfoData any;
+    initStringInfo(&any);
+    ListCell* cell = nullptr;
+    foreach (cell, selection.row_filters) {
+        const Datum stored = CStringGetTextDatum(static_cast<char*>(lfirst(cell)));
+        const Datum deparsed = DirectFunctionCall2(pg_get_expr, stored, ObjectIdGetDatum(table));
+        appendStringInfo(&any, "%s(%s)", any.len == 0 ? "" : " OR ", TextDatumGetCString(deparsed));
+    }
+    return any.data;
+}
+
+// The query for the plan's columns of the rows that `account_condition` and the row filters select.
+const char* query_of(Relation relation, const Plan& plan, List* publication_names, const char* account_condition) {
+    Selection selection = {};
+    (void)look_up_published(relation, publication_names, &selection);
+    const char* filter = row_filter_condition(selection, RelationGetRelid(relation));
+    StringInfoData query;
+    initStringInfo(&query);
+    appendStringInfoString(&query, "SELECT");
+    for (std::uint16_t c = 0; c < plan.columns; ++c)
+        appendStringInfo(&query, "%s %s", c == 0 ? "" : ",",
+                         quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation), plan.column[c].attribute)->attname)));
+    appendStringInfo(&query, " FROM %s%s", relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
+                     quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)));
+    if (account_condition[0] != '\0') appendStringInfo(&query, " WHERE (%s)", account_condition);
+    if (filter != nullptr) appendStringInfo(&query, " %s (%s)", account_condition[0] == '\0' ? "WHERE" : "AND", filter);
+    return query.data;
 }
 
 void list_tables(Snapshot* snapshot, List* names) {
@@ -101,9 +133,7 @@ bool open_table(Snapshot* snapshot, Oid table) {
         (plan->published.insert || plan->published.update || plan->published.remove) && plan->published.as_relation == table;
     const char* where = is_read ? condition(relation, *plan, snapshot->account) : nullptr;
     if (where != nullptr) {
-        const char* query = psprintf(
-            "SELECT * FROM %s%s%s", relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-            quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation)), where);
+        const char* query = query_of(relation, *plan, snapshot->plans.publication_names(), where);
         Oid types[] = {TEXTOID};
         Datum arguments[] = {snapshot->account_text == nullptr ? Datum{0} : CStringGetTextDatum(snapshot->account_text)};
         const int count = snapshot->account_text == nullptr ? 0 : 1;
@@ -116,7 +146,7 @@ bool open_table(Snapshot* snapshot, Oid table) {
     return where != nullptr;
 }
 
-// A row of `SELECT *`, which has the columns of the plan, as a tuple of the table would have them.
+// A row of the query, which has the columns of the plan, as a tuple of the table would have them.
 Values values_of(const Plan& plan, HeapTuple tuple, TupleDesc columns) {
     Values selected = deform(tuple, columns);
     int attributes = 0;
@@ -145,7 +175,7 @@ bool read_rows(Snapshot* snapshot) {
     }
     const Plan& plan = *snapshot->plan;
     if (SPI_tuptable->tupdesc->natts != plan.columns)
-        elog(ERROR, "the table has %d columns, %d were expected", SPI_tuptable->tupdesc->natts, plan.columns);
+        elog(ERROR, "the query has %d columns, %d were expected", SPI_tuptable->tupdesc->natts, plan.columns);
     const std::size_t before = snapshot->frame.buffer.size();
     for (std::uint64_t i = 0; i < rows; ++i) {
         MemoryContext caller = MemoryContextSwitchTo(snapshot->row_context);

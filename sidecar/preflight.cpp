@@ -75,19 +75,25 @@ void check_publications(PGconn* connection, const Settings& settings) {
     if (PQntuples(missing.get()) > 0)
         throw Failure{"publication " + value(missing) + " does not exist", "In database " + std::string(PQdb(connection)) + ".",
                       "CREATE PUBLICATION " + value(missing) + " FOR ALL TABLES; (or FOR TABLE …, FOR TABLES IN SCHEMA …)"};
-    const Result filtered =
+    const Result unlisted =
         query(connection,
-              "SELECT quote_ident(pubname), prrelid::regclass, prqual IS NOT NULL FROM pg_publication_rel r "
-              "JOIN pg_publication p ON p.oid = r.prpubid WHERE (prqual IS NOT NULL OR prattrs IS NOT NULL) AND pubname IN "
+              "SELECT quote_ident(p.pubname), r.prrelid::regclass, quote_ident(a.attname), "
+              "(SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c "
+              "WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)), "
+              "coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '') FROM pg_publication_rel r "
+              "JOIN pg_publication p ON p.oid = r.prpubid LEFT JOIN fatwal.account_column s ON s.relation = r.prrelid "
+              "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 "
+              "AND NOT a.attisdropped WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname IN "
               "(SELECT btrim(n) FROM regexp_split_to_table($1, ',') AS n) ORDER BY 1, 2",
               {settings.publication});
-    if (PQntuples(filtered.get()) == 0) return;
-    const std::string publication = value(filtered);
-    const std::string table = value(filtered, 0, 1);
-    throw Failure{
-        "publication " + publication + " has a " + (value(filtered, 0, 2) == "t" ? "row filter" : "column list") + " on table " + table,
-        "fatwal does not apply it, and does not ignore it.",
-        "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + ";"};
+    if (PQntuples(unlisted.get()) == 0) return;
+    const std::string publication = value(unlisted);
+    const std::string table = value(unlisted, 0, 1);
+    const std::string account = value(unlisted, 0, 2);
+    throw Failure{"publication " + publication + " does not list column " + account + " of table " + table + ", which names the account",
+                  "The table's rows could not be sent to their accounts.",
+                  "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table +
+                      " (" + value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
 }
 
 constexpr char kResyncHint[] =

@@ -82,11 +82,24 @@ SELECT kind, relation, new FROM rows('7', 'leaves') WHERE kind <> 'schema';
 SELECT kind, relation, new FROM rows('7', 'root') WHERE kind <> 'schema';
 SELECT kind, relation, new FROM rows('7', 'leaves, root') WHERE kind <> 'schema';
 
--- What a publication filters is refused, here as in the stream.
-CREATE PUBLICATION filtered FOR TABLE by_text WHERE (id > 100);
-SELECT * FROM rows('42', 'filtered');
-CREATE PUBLICATION listed FOR TABLE by_text (id);
-SELECT * FROM rows('42', 'listed');
+-- Row filters and column lists hold, as in the stream.
+CREATE PUBLICATION filtered FOR TABLE by_text WHERE (id > 3), by_varchar WHERE (id = 1 OR id = 2);
+CREATE PUBLICATION low FOR TABLE by_text WHERE (id < 3);
+SELECT relation, new FROM rows('042', 'filtered') WHERE kind <> 'schema';
+SELECT relation, new FROM rows('42', 'filtered') WHERE kind <> 'schema';
+SELECT relation, new FROM rows('42', 'filtered, low') WHERE kind <> 'schema';
+SELECT relation, new->'id' AS id FROM rows(NULL, 'filtered') WHERE kind = 'insert';
+SELECT count(*) FROM rows('42', 'filtered, everything') WHERE kind = 'insert';
+CREATE TABLE "wide Table" (id int PRIMARY KEY, secret text, account_id int, dropped int, "the Note" text);
+ALTER TABLE "wide Table" DROP COLUMN dropped;
+INSERT INTO "wide Table" VALUES (1, 'secret', 42, 'a'), (2, 'secret', 42, 'b'), (3, 'secret', 43, 'c');
+CREATE PUBLICATION listed FOR TABLE "wide Table" (id, "the Note", account_id) WHERE ("the Note" <> 'b' OR id = 7);
+SELECT kind, relation, new FROM rows('42', 'listed');
+CREATE PUBLICATION filtered_root FOR TABLE measure (id, account_id) WHERE (id > 10) WITH (publish_via_partition_root = true);
+SELECT kind, relation, new FROM rows('7', 'filtered_root') WHERE kind <> 'schema';
+CREATE PUBLICATION without_account FOR TABLE by_text (id);
+SELECT * FROM rows('42', 'without_account');
+SELECT * FROM rows('42', 'without_account, low');
 SELECT * FROM rows('42', 'missing');
 SELECT * FROM rows('42', '');
 SELECT * FROM rows('42', NULL);
@@ -107,7 +120,7 @@ RESET enable_seqscan;
 
 REVOKE USAGE ON SCHEMA fatwal FROM regress_fatwal_reader;
 DROP ROLE regress_fatwal_reader;
-DROP PUBLICATION everything, leaves, root, filtered, listed;
-DROP TABLE by_uuid, by_int2, by_domain, by_int8, by_text, by_bpchar, by_varchar, by_none, all_types, measure, parent, child, streamed, taken;
+DROP PUBLICATION everything, leaves, root, filtered, low, listed, filtered_root, without_account;
+DROP TABLE by_uuid, by_int2, by_domain, by_int8, by_text, by_bpchar, by_varchar, by_none, all_types, measure, parent, child, streamed, taken, "wide Table";
 DROP FUNCTION rows;
 DROP DOMAIN tenant;
