@@ -40,11 +40,11 @@ Restriction restriction_of(Publication* publication, Relation relation) {
 }
 
 void refuse_different_lists(Publication* a, Publication* b, Publication* listing, Relation relation) {
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("publications \"%s\" and \"%s\" have different column lists for table %s", a->name, b->name,
-                           qualified_name(relation)),
-                    errhint("Give both the same list, or: ALTER PUBLICATION %s DROP TABLE %s;", quote_identifier(listing->name),
-                            qualified_name(relation))));
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("publications \"%s\" and \"%s\" have different column lists for table %s", a->name, b->name, qualified_name(relation)),
+             errhint("Give both the same list, or: ALTER PUBLICATION %s DROP TABLE %s;", quote_identifier(listing->name),
+                     qualified_name(relation))));
 }
 
 void select(List* publications, Relation relation, Selection* selection) {
@@ -157,8 +157,8 @@ void refuse_list_without_account(const Selection& selection, Relation shown, Att
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the account", selection.publication,
                            NameStr(TupleDescAttr(columns, account_attribute - 1)->attname), table),
-                    errhint("ALTER PUBLICATION %s DROP TABLE %s; ALTER PUBLICATION %s ADD TABLE %s (%s)%s;", publication, table, publication,
-                            table, list.data, selection.row_filters == NIL ? "" : " WHERE (…)")));
+                    errhint("ALTER PUBLICATION %s DROP TABLE %s; ALTER PUBLICATION %s ADD TABLE %s (%s)%s;", publication, table,
+                            publication, table, list.data, selection.row_filters == NIL ? "" : " WHERE (…)")));
     pg_unreachable();
 }
 

@@ -40,14 +40,13 @@ const char* column_name(Relation relation, const Plan& plan) {
     return quote_identifier(NameStr(TupleDescAttr(RelationGetDescr(relation), plan.column[plan.account_column].attribute)->attname));
 }
 
-// What selects the account's rows, so that an index on the column can serve; nullptr when the table has none of its kind, empty when all are. It may select
-// more than those: each row's account is looked at again.
+// What selects the account's rows, so that an index on the column can serve; nullptr when the table has none of its kind, empty when all
+// are. It may select more than those: each row's account is looked at again.
 const char* condition(Relation relation, const Plan& plan, wire::AccountView account) {
     if (account.kind == wire::AccountKind::Operators) {
         if (plan.account_type == AccountType::None) return "";
         const char* name = column_name(relation, plan);
-        if (plan.account_type != AccountType::Text && plan.account_type != AccountType::BlankPadded)
-            return psprintf("%s IS NULL", name);
+        if (plan.account_type != AccountType::Text && plan.account_type != AccountType::BlankPadded) return psprintf("%s IS NULL", name);
         return psprintf("%s IS NULL OR pg_catalog.octet_length(%s::pg_catalog.text) > %zu", name, name, wire::kMaxAccountBytes);
     }
     const bool is_uuid = account.kind == wire::AccountKind::Uuid;

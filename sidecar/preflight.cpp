@@ -92,8 +92,8 @@ void check_publications(PGconn* connection, const Settings& settings) {
     const std::string account = value(unlisted, 0, 2);
     throw Failure{"publication " + publication + " does not list column " + account + " of table " + table + ", which names the account",
                   "The table's rows could not be sent to their accounts.",
-                  "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " + table +
-                      " (" + value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
+                  "ALTER PUBLICATION " + publication + " DROP TABLE " + table + "; ALTER PUBLICATION " + publication + " ADD TABLE " +
+                      table + " (" + value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
 }
 
 constexpr char kResyncHint[] =
