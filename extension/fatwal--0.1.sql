@@ -6,6 +6,8 @@ CREATE TABLE fatwal.account_column (
     column_name name NOT NULL
 ) WITH (user_catalog_table = true);
 SELECT pg_catalog.pg_extension_config_dump('fatwal.account_column', '');
+-- Whoever may use the schema may read it: fatwald's checks do.
+GRANT SELECT ON fatwal.account_column TO PUBLIC;
 COMMENT ON TABLE fatwal.account_column IS 'the account column of each table that does not have it in account_id';
 
 -- The durable subscribers of each slot. Not in dumps: positions mean nothing in another cluster.
