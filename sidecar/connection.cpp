@@ -44,13 +44,6 @@ Failure with_slot_hint(Failure failure, PGresult* result) {
 
 std::string value(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
 
-wire::Lsn lsn_of(const std::string& text) {
-    unsigned high = 0;
-    unsigned low = 0;
-    if (std::sscanf(text.c_str(), "%X/%X", &high, &low) != 2) return 0;
-    return wire::Lsn{high} << 32U | low;
-}
-
 Connection open(const Settings& settings, ConnectAs as, int stop, const char* what) {
     Connection connection = connect(settings, as, stop);
     if (PQstatus(connection.get()) == CONNECTION_OK) return connection;
@@ -180,6 +173,13 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
     for (char& c : found)
         if (c == '\n' || c == '\t') c = ' ';
     return {what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state)};
+}
+
+wire::Lsn lsn_of(const std::string& text) {
+    unsigned high = 0;
+    unsigned low = 0;
+    if (std::sscanf(text.c_str(), "%X/%X", &high, &low) != 2) return 0;
+    return wire::Lsn{high} << 32U | low;
 }
 
 std::string quote_literal(const std::string& text) {

@@ -88,6 +88,9 @@ std::string start_replication(const Settings& settings, const std::string& slot,
 // The failure of a libpq call, with the server's own detail and hint. Fatal unless another attempt may succeed.
 Failure failure_of(const std::string& what, PGconn* connection, PGresult* result = nullptr);
 
+// An LSN as the server writes it; 0 when it is none.
+wire::Lsn lsn_of(const std::string& text);
+
 // `text` as an SQL literal or identifier.
 std::string quote_literal(const std::string& text);
 std::string quote_identifier(const std::string& text);

@@ -15,12 +15,6 @@ namespace {
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kFailureKept{5};
 
-wire::Lsn lsn_of(const char* text) {
-    unsigned high = 0;
-    unsigned low = 0;
-    return std::sscanf(text, "%X/%X", &high, &low) == 2 ? wire::Lsn{high} << 32U | low : 0;
-}
-
 template <class T>
 T from_network(const char* bytes) {
     T value = 0;

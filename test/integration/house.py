@@ -70,6 +70,11 @@ class House:
             assert process.poll() is None, self.read(f'{name}.err')
         return process
 
+    def status(self):
+        """What fatwald tells of itself, by name."""
+        text = subprocess.run([BUILD / 'client' / 'fatwal', 'check', '--control', self.control], capture_output=True, text=True).stdout
+        return dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+
     def tail(self, account, name, *options):
         """`fatwal tail` of an account, joined when this returns."""
         ready = self.folder / f'{name}.ready'

@@ -19,10 +19,6 @@ class Delivery(unittest.TestCase):
         self.addCleanup(self.house.close)
         self.house.sql(*TABLE)
 
-    def status(self, control=None):
-        text = subprocess.run([BUILD / 'client' / 'fatwal', 'check', '--control', control or self.house.control], capture_output=True, text=True).stdout
-        return dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
-
     def insert(self, first, last):
         self.house.sql(f'INSERT INTO t SELECT g, 1, g FROM generate_series({first}, {last}) g')
 
@@ -74,7 +70,7 @@ class Delivery(unittest.TestCase):
         self.house.fatwald(**{'snapshot-reuse-ms': '60000'})
         crowd = self.house.start([BUILD / 'test' / 'crowd', self.house.control, '1', '1000'], 'crowd')
         until(lambda: 'ready' in self.house.read('crowd.out') or crowd.poll() is not None, 'all to have a snapshot')
-        self.assertEqual(self.status()['snapshot_queries'], '1')
+        self.assertEqual(self.house.status()['snapshot_queries'], '1')
         self.house.sql('INSERT INTO t VALUES (-1, 1, -1)')
         self.assertEqual(crowd.wait(60), 0, self.house.read('crowd.out'))
         self.assertIn('subscribers 1000 rows 501', self.house.read('crowd.out'))
@@ -91,7 +87,7 @@ class Delivery(unittest.TestCase):
             self.insert(n, n)
         self.durable('two', '--count', '200')
         self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
-        self.assertGreaterEqual(int(self.status()['rereads']), 1)
+        self.assertGreaterEqual(int(self.house.status()['rereads']), 1)
 
     def test_who_is_not_durable_is_told_when_changes_are_gone(self):
         cursor = self.house.folder / 'cursor'
@@ -120,7 +116,7 @@ class Delivery(unittest.TestCase):
         house.stop(first, signal.SIGKILL)
         house.fatwald('second', **NOTHING_IN_MEMORY)
         self.insert(101, 200)
-        until(lambda: self.status()['holds'] == '1', 'the log to be held')
+        until(lambda: self.house.status()['holds'] == '1', 'the log to be held')
         self.durable('two')
         self.assertEqual(self.numbers('two', 199), list(range(2, 201)))
         self.slot_is_at_end()
@@ -134,7 +130,7 @@ class Delivery(unittest.TestCase):
         house.stop(tail, signal.SIGKILL)
         for n in range(2, 12):
             self.insert(n * 1000, n * 1000 + 999)
-        until(lambda: self.status()['given_up'] == '1', 'it to be given up')
+        until(lambda: self.house.status()['given_up'] == '1', 'it to be given up')
         self.assertRegex(house.read('fatwald.err'), r'durable subscriber d of account \d:1 is given up')
         self.slot_is_at_end()
         self.assertEqual(house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
@@ -156,17 +152,21 @@ class Delivery(unittest.TestCase):
 
     # The slot.
 
+    def durable_one_had_its_first_row(self):
+        """Then it and fatwald were stopped."""
+        fatwald = self.house.fatwald()
+        tail = self.durable('one')
+        self.insert(1, 1)
+        self.house.lines('one', 1)
+        self.house.stop(tail)
+        self.house.stop(fatwald)
+
     def drop_slot(self):
         self.house.sql(f"SELECT pg_drop_replication_slot('{self.house.slot}')", database='postgres')
 
     def test_a_missing_slot_stops_with_its_reason(self):
         house = self.house
-        first = house.fatwald()
-        tail = self.durable('one')
-        self.insert(1, 1)
-        house.lines('one', 1)
-        house.stop(tail)
-        house.stop(first)
+        self.durable_one_had_its_first_row()
         self.drop_slot()
         second = house.fatwald('second', wait=False)
         self.assertEqual(second.wait(30), 1)
@@ -197,12 +197,7 @@ class Delivery(unittest.TestCase):
 
     def test_with_resync_a_missing_slot_is_made_anew_and_all_are_told(self):
         house = self.house
-        first = house.fatwald()
-        tail = self.durable('one')
-        self.insert(1, 1)
-        house.lines('one', 1)
-        house.stop(tail)
-        house.stop(first)
+        self.durable_one_had_its_first_row()
         self.drop_slot()
         self.insert(2, 2)
         house.fatwald('second', **{'on-lost-slot': 'resync'})
@@ -212,12 +207,7 @@ class Delivery(unittest.TestCase):
 
     def test_a_slot_that_others_moved_on_is_a_gap(self):
         house = self.house
-        first = house.fatwald()
-        tail = self.durable('one')
-        self.insert(1, 1)
-        house.lines('one', 1)
-        house.stop(tail)
-        house.stop(first)
+        self.durable_one_had_its_first_row()
         self.insert(2, 2)
         house.sql(f"SELECT pg_replication_slot_advance('{house.slot}', pg_current_wal_lsn())")
         house.fatwald('second')
@@ -251,7 +241,7 @@ class Delivery(unittest.TestCase):
         house.tail('1', 'other')
         stalled.send_signal(signal.SIGSTOP)
         n = 0
-        while self.status()['cut_subscribers'] == '0':
+        while self.house.status()['cut_subscribers'] == '0':
             self.insert(n * 1000 + 1, n * 1000 + 1000)
             n += 1
             self.assertLess(n, 2000)
