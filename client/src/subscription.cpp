@@ -276,7 +276,7 @@ private:
         for (int i = 0; i < 1000 && data_ && data_.recv(head, zmq::recv_flags::dontwait); ++i) {
             zmq::message_t body;
             if (head.more() && !data_.recv(body, zmq::recv_flags::dontwait)) return;
-            const bool is_marker = head.size() > 0 && bytes_of(head)[0] == static_cast<std::byte>(wire::Topic::Marker);
+            const bool is_marker = !head.empty() && bytes_of(head)[0] == static_cast<std::byte>(wire::Topic::Marker);
             const auto header = wire::decode_publication(bytes_of(is_marker ? body : head));
             if (!header) continue;
             if (is_marker) {
