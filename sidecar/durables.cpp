@@ -25,7 +25,13 @@ bool Durables::Group::written(const std::string& name) const {
 
 void Durables::Group::add(const std::string& name, wire::Lsn from, bool written, Time now) {
     const auto [at, added] = by_name_.try_emplace(name, Subscriber{from, from, written, false});
-    if (!added) return;
+    if (!added) {
+        // It has less than it had: it took a snapshot of a stream that had begun again before what it acknowledged.
+        if (written || from >= at->second.stored) return;
+        at->second.acknowledged = at->second.stored = from;
+        all_.unwritten_.insert(hold_of(name));
+        return hold(name, at->second, now);
+    }
     all_.by_hold_.insert_or_assign(hold_of(name), Place{this, name});
     if (!written) all_.unwritten_.insert(hold_of(name));
     hold(name, at->second, now);

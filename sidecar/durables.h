@@ -32,7 +32,7 @@ public:
         [[nodiscard]] bool contains(const std::string& name) const { return by_name_.contains(name); }
         // Whether the table knows it.
         [[nodiscard]] bool written(const std::string& name) const;
-        // It has processed all before `from`, and Postgres has the log from there on.
+        // It has processed all before `from`, and no more, and Postgres has the log from there on. `written`: by the table.
         void add(const std::string& name, wire::Lsn from, bool written, Time now);
         // Something commits here.
         void published(wire::Lsn commit_lsn, Time now);

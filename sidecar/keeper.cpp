@@ -38,7 +38,7 @@ void write_rows(PGconn* connection, const Settings& settings, const std::vector<
                                   return key_of(settings, row) + ", '" + wire::lsn_text(row.acknowledged) + "'";
                               }) +
                       " ON CONFLICT (slot, account_kind, account, subscriber) DO UPDATE "
-                      "SET acknowledged = greatest(s.acknowledged, excluded.acknowledged), updated_at = now()");
+                      "SET acknowledged = excluded.acknowledged, updated_at = now()");
     for (std::size_t from = 0; from < removed.size(); from += kRowsPerStatement)
         (void)run(connection, "cannot write fatwal.subscriber",
                   "DELETE FROM fatwal.subscriber WHERE (slot, account_kind, account, subscriber) IN (" +

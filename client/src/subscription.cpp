@@ -159,9 +159,12 @@ private:
         watch(control_.get(zmq::sockopt::fd));
         nonce_ = random_nonce();
         asked_ = described_ = 0;
-        // Only what the worker has acknowledged is processed; of a cursor that it brought along it said so.
-        wire::Attach request{nonce_, options_.account, options_.durable, options_.name, to_ack_, history_};
-        if (to_ack_ == 0 && options_.cursor) {
+        // Only what the worker has acknowledged is processed, unless a snapshot has taken its place; of a cursor that it brought along it
+        // said so.
+        const auto standing = follower_.cursor();
+        wire::Attach request{nonce_,  options_.account, options_.durable, options_.name, standing ? std::min(to_ack_, standing->next) : 0,
+                             history_};
+        if (to_ack_ == 0 && standing && options_.cursor) {
             request.cursor = options_.cursor->next;
             request.history = options_.cursor->history;
         }

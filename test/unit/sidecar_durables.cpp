@@ -63,6 +63,18 @@ TEST_F(DurablesTest, GoesOnBehindWhatIsConfirmedIfNothingOfItLiesBetween) {
     EXPECT_EQ(group.resume("another", 120, 200), 120U);
 }
 
+TEST_F(DurablesTest, OneThatHasLessThanItAcknowledgedIsHeldForFromThere) {
+    group.add("w", 500, true, Time{});
+    group.published(600, Time{});
+    group.add("w", 300, false, Time{});
+    EXPECT_EQ(holds.oldest(), 300U);
+    const auto changes = durables.take_changes();
+    ASSERT_EQ(changes.written.size(), 1U);
+    EXPECT_EQ(changes.written[0].acknowledged, 300U);
+    durables.stored(changes, Time{});
+    EXPECT_EQ(holds.oldest(), 300U);
+}
+
 TEST_F(DurablesTest, OneThatIsGivenUpIsTakenOut) {
     group.add("w", 100, true, Time{});
     group.published(150, Time{});

@@ -1,0 +1,435 @@
+"""SQL in, WebSocket frames out: fatwal-channel with real devices, fatwald and Postgres. The names have the ids of docs' scenarios.
+Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
+import json
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import unittest
+import urllib.request
+
+from house import BUILD, ROOT, House, until
+
+sys.path.insert(0, str(ROOT / 'examples' / 'portal'))
+from device import Device  # noqa: E402
+
+
+def uid(kind, number):
+    return f'{kind:08x}-0000-4000-8000-{number:012x}'
+
+
+ACCOUNT, OTHER_ACCOUNT, ACTOR, OTHER_ACTOR = uid(0xacc, 1), uid(0xacc, 2), uid(0xac, 1), uid(0xac, 2)
+CLIENT, OTHER_CLIENT, TOKEN, OTHER_TOKEN, GATEWAY_TOKEN, RELAY_TOKEN = uid(0xc, 1), uid(0xc, 2), uid(0x70, 1), uid(0x70, 2), uid(0x70, 3), uid(0x70, 4)
+GROUP, OTHER_GROUP, SITE, OTHER_SITE, GATEWAY = uid(0x9, 1), uid(0x9, 2), uid(0x5, 1), uid(0x5, 2), uid(0x6, 1)
+R1, R2, P1, P2, MEMBERSHIP = uid(0xe, 1), uid(0xe, 2), uid(0xb, 1), uid(0xb, 2), uid(0x33, 1)
+SECRET = 'correct horse battery staple'
+HASH = "sha256('correct horse battery staple')"
+
+# Actors A (in group g1, with client c1) and B (in no group, with c2); policy p1 grants g1 the resource r1; r1 and r2 are in site s1 with gateway w1.
+WORLD = f"""
+INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER_ACCOUNT}', 'b', 'b');
+INSERT INTO actors (id, account_id, name) VALUES ('{ACTOR}', '{ACCOUNT}', 'A'), ('{OTHER_ACTOR}', '{ACCOUNT}', 'B');
+INSERT INTO actor_groups (id, account_id, name) VALUES ('{GROUP}', '{ACCOUNT}', 'g1'), ('{OTHER_GROUP}', '{ACCOUNT}', 'g2');
+INSERT INTO actor_group_memberships (id, account_id, actor_id, group_id) VALUES ('{MEMBERSHIP}', '{ACCOUNT}', '{ACTOR}', '{GROUP}');
+INSERT INTO sites (id, account_id, name) VALUES ('{SITE}', '{ACCOUNT}', 's1'), ('{OTHER_SITE}', '{ACCOUNT}', 's2');
+INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{TOKEN}', '{ACCOUNT}', 'client', '{ACTOR}', NULL, {HASH}),
+    ('{OTHER_TOKEN}', '{ACCOUNT}', 'client', '{OTHER_ACTOR}', NULL, {HASH}), ('{GATEWAY_TOKEN}', '{ACCOUNT}', 'gateway', NULL, '{SITE}', {HASH}),
+    ('{RELAY_TOKEN}', NULL, 'relay', NULL, NULL, {HASH});
+INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) VALUES
+    ('{CLIENT}', '{ACCOUNT}', '{ACTOR}', 'c1', 'c1', 'k1', '100.64.0.1', 'fd00::1'), ('{OTHER_CLIENT}', '{ACCOUNT}', '{OTHER_ACTOR}', 'c2', 'c2', 'k2', '100.64.0.3', 'fd00::3');
+INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6)
+    VALUES ('{GATEWAY}', '{ACCOUNT}', '{SITE}', 'w1', 'w1', 'kw', '100.64.0.2', 'fd00::2');
+INSERT INTO resources (id, account_id, name, type, address) VALUES ('{R1}', '{ACCOUNT}', 'r1', 'dns', 'r1.example.com'), ('{R2}', '{ACCOUNT}', 'r2', 'cidr', '10.0.0.0/8');
+INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{SITE}'), ('{ACCOUNT}', '{R2}', '{SITE}');
+INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}', '{GROUP}', '{R1}');
+"""
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(('127.0.0.1', 0))
+        return s.getsockname()[1]
+
+
+class Channels(unittest.TestCase):
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+        done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.house.database, '-f', ROOT / 'examples/portal/schema.sql'],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.house.sql(WORLD)
+        self.house.fatwald(publication='portal')
+        (self.house.folder / 'secret').write_text('0123456789abcdef0123456789abcdef\n')
+        self.ports = {}
+        self.processes = {}
+
+    def channel(self, name='channel', wait=True, **settings):
+        """A process fatwal-channel; when this returns devices can connect."""
+        ready = self.house.folder / f'{name}.ready'
+        ready.unlink(missing_ok=True)
+        settings = {'database': self.house.conninfo(), 'control': self.house.control, 'listen': '127.0.0.1:0', 'secret-file': self.house.folder / 'secret',
+                    'name': name, 'ready-file': ready, 'drain-s': '1', 'flow-batch-ms': '50'} | settings
+        arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
+        process = self.processes[name] = self.house.start([BUILD / 'worker' / 'fatwal-channel', *arguments], name)
+        if wait:
+            until(lambda: ready.exists() and ready.read_text().strip() or process.poll() is not None, f'{name} to listen')
+            self.assertIsNone(process.poll(), self.house.read(f'{name}.err'))
+            self.ports[name] = int(ready.read_text())
+        return process
+
+    def two_processes(self):
+        """They know each other when this returns."""
+        ends = [f'ipc://{self.house.folder}/fleet-{name}' for name in 'ab']
+        for name, own, other in (('a', *ends), ('b', *reversed(ends))):
+            self.channel(name, **{'fleet-endpoint': own, 'fleet-peer': other})
+        for name in 'ab':
+            until(lambda name=name: self.health(name)['fleet'] == 1, f'{name} to see the other')
+
+    def news(self, process):
+        until(lambda: self.health(process)['gateways_online'] == 1, f'{process} to know of the gateway')
+
+    def health(self, name='channel'):
+        with urllib.request.urlopen(f'http://127.0.0.1:{self.ports[name]}/health', timeout=10) as answer:
+            return json.load(answer)
+
+    def device(self, role, id, token, account=ACCOUNT, process='channel', secret=SECRET, **options):
+        device = Device(f'ws://127.0.0.1:{self.ports[process]}', role, id, f"{account or '-'}.{token}.{secret}", **options)
+        self.addCleanup(device.close)
+        return device
+
+    def client(self, process='channel', **options):
+        return self.device('client', CLIENT, TOKEN, process=process, **options)
+
+    def gateway(self, process='channel', **options):
+        return self.device('gateway', GATEWAY, GATEWAY_TOKEN, process=process, **options)
+
+    def expect(self, device, event, **payload):
+        """The next event is this one, with at least this payload; the event."""
+        got = device.next()
+        self.assertIsNotNone(got, f'closed instead of {event}')
+        self.assertEqual(got['event'], event, got)
+        for key, value in payload.items():
+            self.assertEqual(got['payload'].get(key), value, got)
+        return got
+
+    def joined(self, device):
+        return self.expect(device, 'init')['payload']
+
+    def expect_end(self, device, reason):
+        self.expect(device, 'disconnect', reason=reason)
+        self.assertIsNone(device.next())
+
+    def quiet(self, device, what='nothing'):
+        """Nothing has come; shown by a change that comes behind it."""
+        try:
+            got = device.next(timeout=0.4)
+        except queue.Empty:
+            return
+        self.fail(f'{got} instead of {what}')
+
+    def shown(self, init):
+        return [resource['name'] for resource in init['resources']]
+
+    def flow(self, client, gateway):
+        """A flow from the client through the gateway to r1; its authorization."""
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        authorization = self.expect(gateway, 'authorize_flow')['payload']
+        self.assertEqual(authorization['client']['id'], CLIENT)
+        gateway.send('flow_authorized', {'ref': authorization['ref']})
+        created = self.expect(client, 'flow_created', resource_id=R1, gateway_id=GATEWAY)['payload']
+        self.assertEqual(created['preshared_key'], authorization['client']['preshared_key'])
+        until(lambda: self.house.sql('SELECT count(*) FROM flows') == '1', 'the row of the flow')
+        return authorization
+
+    # One process.
+
+    def test_A5_init_and_C1_C16_a_policy_comes_and_goes(self):
+        self.channel()
+        client = self.client()
+        init = self.joined(client)
+        self.assertEqual(self.shown(init), ['r1'])
+        self.assertEqual(init['interface']['ipv4'], '100.64.0.1')
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R2}')")
+        event = self.expect(client, 'resource_created_or_updated', id=R2, name='r2')
+        self.assertLess(abs(event['received_at'] - event['committed_at']), 30_000_000)
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P2}'")
+        self.expect(client, 'resource_deleted', id=R2)
+
+    def test_B3_B11_D1_D8_D11_what_an_administrator_does(self):
+        self.channel()
+        client = self.client()
+        self.joined(client)
+        self.house.sql(f"DELETE FROM actor_group_memberships WHERE id = '{MEMBERSHIP}'")                                                             # B11
+        self.expect(client, 'resource_deleted', id=R1)
+        self.house.sql(f"INSERT INTO actor_group_memberships (id, account_id, actor_id, group_id) VALUES ('{MEMBERSHIP}', '{ACCOUNT}', '{ACTOR}', '{GROUP}')")
+        self.expect(client, 'resource_created_or_updated', id=R1)
+        self.house.sql(f"UPDATE resources SET name = 'wiki' WHERE id = '{R1}'")                                                                      # D1
+        self.expect(client, 'resource_created_or_updated', id=R1, name='wiki')
+        self.house.sql(f"INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{OTHER_SITE}')")          # D8
+        self.expect(client, 'resource_deleted', id=R1)
+        self.expect(client, 'resource_created_or_updated', id=R1)
+        self.house.sql(f"BEGIN; DELETE FROM resource_connections WHERE resource_id = '{R1}' AND site_id = '{OTHER_SITE}';"                           # D11: seen whole
+                       f" INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{OTHER_SITE}'); COMMIT")
+        self.house.sql("UPDATE accounts SET name = 'nobody is shown'")                                                                               # B2
+        self.house.sql(f"UPDATE clients SET last_seen_at = now() WHERE id = '{CLIENT}'")                                                             # B15
+        self.house.sql(f"UPDATE policies SET disabled_at = now() WHERE id = '{P1}'")                                                                 # C13
+        self.expect(client, 'resource_deleted', id=R1)
+
+    def test_B18_B21_B23_sessions_that_may_not_be(self):
+        self.channel()
+        self.expect_end(self.client(secret='wrong'), 'invalid_token')
+        self.expect_end(self.device('client', CLIENT, uid(0x70, 99)), 'invalid_token')
+        self.expect_end(self.device('client', CLIENT, GATEWAY_TOKEN), 'invalid_token')
+        self.expect_end(self.device('client', CLIENT, OTHER_TOKEN), 'invalid_token')          # another actor's
+        self.expect_end(self.client(version='x'), 'invalid_version')                          # A4
+        with self.assertRaises(Exception):
+            self.device('client', CLIENT, TOKEN, account='x')
+        client = self.client()
+        self.joined(client)
+        self.house.sql(f"DELETE FROM tokens WHERE id = '{TOKEN}'")                            # B18
+        self.expect_end(client, 'token_expired')
+        other = self.device('client', OTHER_CLIENT, OTHER_TOKEN)
+        self.assertEqual(self.shown(self.joined(other)), [])                                  # A10
+        self.house.sql(f"UPDATE accounts SET disabled_at = now() WHERE id = '{ACCOUNT}'")     # B21
+        self.expect_end(other, 'account_disabled')
+        self.expect_end(self.device('client', OTHER_CLIENT, OTHER_TOKEN), 'account_disabled')  # B23
+
+    def test_A2_a_token_expires(self):
+        self.channel()
+        self.house.sql(f"UPDATE tokens SET expires_at = now() + interval '2 seconds' WHERE id = '{TOKEN}'")
+        client = self.client()
+        self.joined(client)
+        self.expect_end(client, 'token_expired')
+
+    def test_a_token_made_a_moment_before(self):
+        self.channel()
+        first = self.client()
+        self.joined(first)
+        client, token = uid(0xc, 9), uid(0x70, 9)
+        self.house.sql(f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6)"
+                       f" VALUES ('{client}', '{ACCOUNT}', '{ACTOR}', 'c9', 'c9', 'k9', '100.64.0.9', 'fd00::9');"
+                       f" INSERT INTO tokens (id, account_id, type, actor_id, secret_hash) VALUES ('{token}', '{ACCOUNT}', 'client', '{ACTOR}', {HASH})")
+        self.assertEqual(self.shown(self.joined(self.device('client', client, token))), ['r1'])
+
+    def test_G7_K2_H6_a_flow_is_granted_kept_by_another_policy_and_taken_away(self):
+        self.channel()
+        gateway, client = self.gateway(), self.client()
+        self.assertEqual(self.joined(gateway)['authorizations'], [])
+        self.joined(client)
+        self.flow(client, gateway)
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R1}')")
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")                             # K2
+        self.expect(gateway, 'access_authorization_expiry_updated', client_id=CLIENT, resource_id=R1)
+        until(lambda: self.house.sql('SELECT policy_id FROM flows') == P2, 'the new row')
+        self.house.sql(f"DELETE FROM actor_group_memberships WHERE id = '{MEMBERSHIP}'")      # H6
+        event = self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+        self.assertIn('committed_at', event)
+        self.assertEqual(self.house.sql('SELECT count(*) FROM flows'), '0')
+
+    def test_G1_G3_G4_G22_G25_what_cannot_be(self):
+        self.channel()
+        client = self.client()
+        self.joined(client)
+        for resource, reason in ((uid(0xe, 99), 'not_found'), (R2, 'not_found'), (R1, 'offline')):
+            client.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []})
+            self.expect(client, 'flow_creation_failed', resource_id=resource, reason=reason)
+        client.send('sing', {}, ref=7)                                                        # G25
+        answer = self.expect(client, 'reply', reason='unknown_message')
+        self.assertEqual((answer['ref'], answer['status']), (7, 'error'))
+        client.send_text('{"event')
+        self.expect(client, 'reply', reason='malformed_message')
+        gateway = self.gateway()
+        self.joined(gateway)
+        gateway.send('flow_authorized', {'ref': 'forged'})                                    # G22
+        self.expect(gateway, 'reply', reason='invalid_ref')
+
+    def test_a_flow_whose_parent_is_gone_is_rejected(self):
+        self.channel(**{'flow-batch-ms': '3000'})
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        authorization = self.expect(gateway, 'authorize_flow')['payload']
+        gateway.send('flow_authorized', {'ref': authorization['ref']})
+        self.expect(client, 'flow_created')
+        # Before its row is written; the stream takes the access away, the writer leaves the row out.
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        until(lambda: self.health()['flows_waiting'] == 0, 'the batch')
+        self.assertEqual(self.house.sql('SELECT count(*) FROM flows'), '0')
+
+    def test_flows_are_written_when_the_database_is_back(self):
+        self.channel()
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        self.house.sql(f"ALTER TABLE flows RENAME TO hidden")
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        self.expect(client, 'flow_created')
+        until(lambda: 'cannot write flows' in self.house.read('channel.err'), 'the writer to fail')
+        self.house.sql(f"ALTER TABLE hidden RENAME TO flows")
+        until(lambda: self.house.sql('SELECT count(*) FROM flows') == '1', 'the row')
+        self.quiet(gateway)
+
+    def test_K6_a_client_comes_again_and_takes_over(self):
+        self.channel()
+        first = self.client()
+        self.joined(first)
+        second = self.client()
+        self.joined(second)
+        self.expect_end(first, 'replaced')
+        self.house.sql(f"UPDATE resources SET name = 'wiki' WHERE id = '{R1}'")
+        self.expect(second, 'resource_created_or_updated', name='wiki')
+        self.assertEqual(self.health()['clients'], 1)
+
+    def test_H33_a_gateway_that_is_there_stays(self):
+        self.channel()
+        first = self.gateway()
+        self.joined(first)
+        self.expect_end(self.gateway(), 'already_connected')
+        first.close()
+        self.joined(self.gateway())
+
+    def test_I_relays_come_and_go(self):
+        self.channel(**{'relay-debounce-ms': '200'})
+        client = self.client()
+        self.assertEqual(self.joined(client)['relays'], [])
+        relay = self.device('relay', uid(0x4e, 1), RELAY_TOKEN, account=None)
+        self.expect(relay, 'init')
+        relay.send('announce', {'ipv4': '192.0.2.1', 'ipv6': '2001:db8::1', 'port': 3478, 'lat': 48.8, 'lon': 2.3, 'secret': 's'})
+        event = self.expect(client, 'relays_presence', disconnected_ids=[])                   # I2
+        self.assertEqual([entry['addr'] for entry in event['payload']['connected']], ['192.0.2.1:3478', '[2001:db8::1]:3478'])
+        relay.close()
+        self.expect(client, 'relays_presence', disconnected_ids=[uid(0x4e, 1)], connected=[])  # I5
+        again = self.device('relay', uid(0x4e, 1), RELAY_TOKEN, account=None)
+        self.expect(again, 'init')
+        self.house.sql(f"DELETE FROM tokens WHERE id = '{RELAY_TOKEN}'")                      # J5
+        self.expect_end(again, 'token_expired')
+
+    def test_J29_many_memberships_in_one_transaction_are_one_push(self):
+        self.channel()
+        self.house.sql(f"INSERT INTO actor_groups (id, account_id, name) SELECT md5('g' || n)::uuid, '{ACCOUNT}', 'g' || n FROM generate_series(1, 10000) n",
+                       f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) SELECT '{ACCOUNT}', '{ACTOR}', md5('g' || n)::uuid FROM generate_series(1, 10000) n",
+                       f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', md5('g1')::uuid, '{R2}')")
+        client = self.client()
+        self.assertEqual(sorted(self.shown(self.joined(client))), ['r1', 'r2'])
+        self.house.sql('DELETE FROM actor_group_memberships')
+        self.assertEqual({self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(2)}, {R1, R2})
+        self.quiet(client)
+
+    def test_fatwald_killed_and_the_worker_killed(self):
+        process = self.channel()
+        client = self.client()
+        self.joined(client)
+        fatwald = self.house.processes[0]
+        self.house.stop(fatwald, signal.SIGKILL)
+        self.house.sql(f"UPDATE resources SET name = 'while away' WHERE id = '{R1}'")
+        self.house.fatwald('fatwald2', publication='portal')
+        self.expect(client, 'resource_created_or_updated', name='while away')
+        self.house.stop(process, signal.SIGKILL)                                              # the device is told by its connection
+        self.assertIsNone(client.next())
+        self.channel()
+        self.assertEqual(self.shown(self.joined(self.client())), ['while away'])
+
+    def test_J12_a_poisoned_account_is_put_aside_alone(self):
+        self.channel()
+        self.house.sql(f"INSERT INTO actors (id, account_id, name) VALUES ('{uid(0xac, 7)}', '{OTHER_ACCOUNT}', 'O')",
+                       f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6)"
+                       f" VALUES ('{uid(0xc, 7)}', '{OTHER_ACCOUNT}', '{uid(0xac, 7)}', 'o', 'o', 'o', '100.64.0.7', 'fd00::7')",
+                       f"INSERT INTO tokens (id, account_id, type, actor_id, secret_hash) VALUES ('{uid(0x70, 7)}', '{OTHER_ACCOUNT}', 'client', '{uid(0xac, 7)}', {HASH})")
+        client, other = self.client(), self.device('client', uid(0xc, 7), uid(0x70, 7), account=OTHER_ACCOUNT)
+        self.joined(client)
+        self.joined(other)
+        # A truncate is not understood: each account takes a new snapshot, and goes on.
+        self.house.sql('TRUNCATE flows')
+        until(lambda: self.house.read('channel.err').count('rows as of') >= 4, 'new snapshots')
+        self.house.sql(f"UPDATE resources SET name = 'after' WHERE id = '{R1}'")
+        self.expect(client, 'resource_created_or_updated', name='after')
+        self.quiet(other)
+
+    def test_drain_and_limits(self):
+        process = self.channel(**{'max-sessions': '2'})
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        with self.assertRaises(Exception) as refused:
+            self.device('client', OTHER_CLIENT, OTHER_TOKEN)
+        self.assertIn('503', str(refused.exception))
+        self.flow(client, gateway)
+        process.send_signal(signal.SIGTERM)
+        self.expect_end(client, 'going_away')
+        self.assertEqual(client.close_code, 1012)
+        self.expect_end(gateway, 'going_away')
+        self.assertEqual(process.wait(20), 0)
+        until(lambda: self.house.sql('SELECT count(*) FROM fatwal.subscriber') == '0', 'nothing to be kept')
+
+    def test_errors_say_what_to_do(self):
+        (self.house.folder / 'short').write_text('x')
+        for setting, value, words in (('secret-file', self.house.folder / 'short', 'openssl rand'), ('listen', 'here', '127.0.0.1:8080'),
+                                      ('trusted-proxy', 'x', '10.0.0.0/8'), ('fleet-peer', 'ipc:///x', '--fleet-endpoint')):
+            process = self.channel('wrong', wait=False, **{setting: value})
+            self.assertNotEqual(process.wait(20), 0)
+            self.assertIn(words, self.house.read('wrong.err') + self.house.read('wrong.out'))
+
+    def test_behind_a_proxy_conditions_see_the_device(self):
+        self.channel(**{'trusted-proxy': '127.0.0.0/8'})
+        region = json.dumps({'property': 'remote_ip_location_region', 'operator': 'is_in', 'values': ['FR']})
+        self.house.sql(f"UPDATE policies SET conditions = ARRAY['{region}']::jsonb[]")
+        headers = {'X-Forwarded-For': '203.0.113.9, 127.0.0.2', 'X-Location-Region': 'FR', 'X-Location-Coordinates': '48.85, 2.35'}
+        self.assertEqual(self.shown(self.joined(self.client(headers=headers))), ['r1'])
+        until(lambda: self.house.sql(f"SELECT last_seen_remote_ip, last_seen_remote_ip_location_region FROM clients WHERE id = '{CLIENT}'") == '203.0.113.9|FR', 'last_seen')
+        self.assertEqual(self.shown(self.joined(self.client(headers=headers | {'X-Location-Region': 'DE'}))), [])
+
+    # Two processes behind one account.
+
+    def test_a_client_here_and_its_gateway_there(self):
+        self.two_processes()
+        gateway, client = self.gateway('b'), self.client('a')
+        self.joined(gateway)
+        self.joined(client)
+        self.news('a')
+        self.flow(client, gateway)
+        client.send('broadcast_ice_candidates', {'candidates': ['c'], 'gateway_ids': [GATEWAY]})   # G24
+        self.expect(gateway, 'ice_candidates', client_id=CLIENT, candidates=['c'])
+        gateway.send('broadcast_ice_candidates', {'candidates': ['w'], 'client_ids': [CLIENT]})
+        self.expect(client, 'ice_candidates', gateway_id=GATEWAY, candidates=['w'])
+        self.house.sql(f"UPDATE policies SET disabled_at = now() WHERE id = '{P1}'")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+
+    def test_takeovers_between_processes(self):
+        self.two_processes()
+        first = self.client('a')
+        self.joined(first)
+        second = self.client('b')
+        self.joined(second)
+        self.expect_end(first, 'replaced')
+        gateway = self.gateway('a')
+        self.joined(gateway)
+        self.news('b')
+        self.expect_end(self.gateway('b'), 'already_connected')                              # H33
+
+    def test_G21_the_gateways_process_is_killed(self):
+        self.two_processes()
+        gateway, client = self.gateway('b'), self.client('a')
+        self.joined(gateway)
+        self.joined(client)
+        self.news('a')
+        self.flow(client, gateway)
+        self.house.stop(self.processes['b'], signal.SIGKILL)
+        until(lambda: self.health('a')['fleet'] == 0, 'a to miss b')
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        self.expect(client, 'flow_creation_failed', resource_id=R1, reason='offline')
+        again = self.gateway('a')
+        self.assertEqual([(a['client_id'], a['resource_id']) for a in self.joined(again)['authorizations']], [(CLIENT, R1)])   # from its row
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")
+        self.expect(again, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,103 @@
+// The devices of one account that are connected to this process.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "fatwal/channel/client_channel.h"
+#include "fatwal/channel/gateway_channel.h"
+#include "feed.h"
+#include "join_request.h"
+#include "link.h"
+
+namespace fatwal::worker {
+
+class Process;
+
+class Account : public std::enable_shared_from_this<Account> {
+public:
+    // Call follow() once it is shared.
+    Account(Process& process, const Uuid& id, const channel::Presence& presence);
+    ~Account();
+    Account(const Account&) = delete;
+    Account& operator=(const Account&) = delete;
+
+    void follow();
+    // A device that has connected. It waits until the account's rows are there, and a moment for its own.
+    void join(JoinRequest request, std::shared_ptr<Link> link);
+    // For a session here; false when there is none.
+    bool deliver(const channel::Address& to, const channel::PeerMessage& message);
+    // A message that this session has sent could not be delivered.
+    void undeliverable(const channel::Address& sender, const channel::PeerMessage& message);
+    // Wherever the session is.
+    void route(const channel::Address& sender, channel::Address to, const channel::PeerMessage& message);
+    void relays_changed();
+    // The device has come in elsewhere, with this generation.
+    void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation);
+    // Closes at most `count` sessions of the kind; gives how many.
+    std::size_t close_some(channel::Device device, std::size_t count);
+
+    [[nodiscard]] std::size_t sessions(channel::Device device) const;
+    [[nodiscard]] bool empty() const { return sessions_.empty() && waiting_.empty(); }
+    [[nodiscard]] bool live() const { return feed_->state().live(); }
+    // When the last device went; nothing while there are some.
+    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> empty_since() const { return empty_since_; }
+
+private:
+    using Key = std::pair<channel::Device, Uuid>;
+    struct Session {
+        Session(boost::asio::io_context& io, channel::Address own, std::shared_ptr<Link> device)
+            : address(own), link(std::move(device)), timer(io) {}
+        channel::Address address;
+        std::shared_ptr<Link> link;
+        std::variant<std::unique_ptr<channel::ClientChannel>, std::unique_ptr<channel::GatewayChannel>> channel;
+        boost::asio::steady_timer timer;
+        std::optional<channel::Time> deadline;  // that the timer is set to
+    };
+    struct Waiting {
+        JoinRequest request;
+        std::shared_ptr<Link> link;
+        std::chrono::steady_clock::time_point until;                     // for the account's rows
+        std::optional<std::chrono::steady_clock::time_point> own_until;  // for the device's own, once the others are there
+    };
+    struct Task {
+        channel::Address sender;
+        channel::Action action;
+        std::optional<channel::Time> committed;
+        channel::Json ref;
+    };
+
+    void snapshot();
+    void transaction(const channel::Affected& affected, channel::Time committed);
+    void admit_waiting();
+    [[nodiscard]] bool knows(const JoinRequest& request) const;
+    void admit(JoinRequest request, std::shared_ptr<Link> link);
+    void received(const channel::Address& from, std::string_view text);
+    void gone(const channel::Address& who);
+    void end(const channel::Address& who, const std::string& reason);
+    [[nodiscard]] Session* find(const channel::Address& address);
+    [[nodiscard]] std::vector<channel::Address> addresses() const;
+    // Carries out what a channel wants, then keeps its next deadline.
+    void carry_out(Session& session, channel::Actions actions, std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
+    void carry_out(Task& task);
+    void keep_deadline(Session& session);
+    void look_later();
+
+    Process& process_;
+    Uuid id_;
+    const channel::Presence& presence_;
+    std::shared_ptr<Feed> feed_;
+    std::map<Key, std::unique_ptr<Session>> sessions_;
+    std::vector<Waiting> waiting_;
+    boost::asio::steady_timer waiting_timer_;
+    std::deque<Task> tasks_;
+    bool busy_ = false;
+    std::optional<std::chrono::steady_clock::time_point> empty_since_;
+};
+
+}  // namespace fatwal::worker

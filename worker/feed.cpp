@@ -1,0 +1,131 @@
+#include "feed.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <zmq.hpp>
+
+#include "fatwal/wire/text_sink.h"
+
+namespace fatwal::worker {
+namespace {
+
+constexpr int kEventsAtATime = 200;  // so that one account's backlog leaves room for the others
+constexpr std::chrono::seconds kLongestPause{60};
+
+}  // namespace
+
+Feed::Feed(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, std::optional<channel::Uuid> account,
+           Handlers handlers)
+    : io_(io),
+      context_(context),
+      settings_(settings),
+      account_(account),
+      handlers_(std::move(handlers)),
+      state_(account.value_or(channel::Uuid{})),
+      readable_(io),
+      retry_(io) {}
+
+Feed::~Feed() { stop(); }
+
+void Feed::start() {
+    client::SubscriptionOptions options;
+    options.control = settings_.control;
+    if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
+    options.name = settings_.name;
+    options.durable = true;
+    subscription_ = std::make_unique<client::Subscription>(context_, std::move(options));
+    readable_.assign(subscription_->fd());
+    pump();
+    wait();
+}
+
+void Feed::stop() {
+    handlers_ = {};
+    retry_.cancel();
+    // The descriptor is the subscription's.
+    if (readable_.is_open()) readable_.release();
+    if (subscription_) subscription_->forget();
+    subscription_.reset();
+}
+
+void Feed::wait() {
+    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [weak = weak_from_this()](boost::system::error_code error) {
+        const auto self = weak.lock();
+        if (!self || error || !self->subscription_) return;
+        self->pump();
+        if (self->subscription_) self->wait();
+    });
+}
+
+void Feed::pump() {
+    for (int i = 0; i < kEventsAtATime; ++i) {
+        const auto event = subscription_->next(std::chrono::milliseconds(0));
+        if (!event) return;
+        handle(*event);
+        if (!subscription_) return;
+    }
+    // There may be more, of which the descriptor says nothing.
+    boost::asio::post(io_, [weak = weak_from_this()] {
+        if (const auto self = weak.lock(); self && self->subscription_) self->pump();
+    });
+}
+
+void Feed::handle(const client::Event& event) {
+    const std::string name = account_ ? account_->to_text() : "operators";
+    if (std::holds_alternative<client::SnapshotBegin>(event)) {
+        state_.begin_snapshot();
+    } else if (const auto* rows = std::get_if<client::SnapshotRows>(&event)) {
+        rows->for_each([&](const client::Row& row) {
+            if (auto change = channel::typed_row(row))
+                state_.snapshot_row(std::move(*change));
+            else
+                ++unknown_;
+        });
+    } else if (std::holds_alternative<client::SnapshotEnd>(event)) {
+        const auto cursor = subscription_->cursor();
+        const auto affected = state_.end_snapshot(cursor ? cursor->next - 1 : 0);
+        log(affected);
+        spdlog::info("account {}: rows as of {}", name, wire::lsn_text(state_.position()));
+        if (handlers_.snapshot) handlers_.snapshot();
+        if (subscription_) subscription_->ack();
+    } else if (const auto* transaction = std::get_if<client::Transaction>(&event)) {
+        const auto changes = channel::typed_changes(*transaction, &unknown_);
+        const auto affected = state_.apply(transaction->commit_lsn, changes);
+        log(affected);
+        if (affected.quarantined) return start_over();
+        pause_ = std::chrono::seconds(1);
+        if (handlers_.transaction) handlers_.transaction(affected, transaction->commit_time);
+        if (subscription_) subscription_->ack();
+    } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
+        spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
+        state_.quarantine(resync->reason);
+    } else if (const auto* lost = std::get_if<client::Lost>(&event)) {
+        spdlog::warn("account {}: {}", name, lost->reason);
+    } else if (const auto* error = std::get_if<client::StreamError>(&event)) {
+        spdlog::error("account {}: {}", name, error->message);
+    }
+}
+
+void Feed::log(const channel::Affected& affected) const {
+    for (const auto& issue : affected.issues)
+        spdlog::error("account {}: the row {} of {} is left out: {}", state_.account_id().to_text(), issue.key, issue.table, issue.reason);
+    if (affected.bad_rows > affected.issues.size())
+        spdlog::error("account {}: {} rows are left out in all", state_.account_id().to_text(), affected.bad_rows);
+}
+
+// The subscription goes on where it stands; only a new one begins with a snapshot.
+void Feed::start_over() {
+    spdlog::error("account {}: {}; again in {} s", state_.account_id().to_text(), state_.reason(), pause_.count());
+    if (readable_.is_open()) readable_.release();
+    subscription_.reset();
+    retry_.expires_after(pause_);
+    pause_ = std::min(pause_ * 2, kLongestPause);
+    retry_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+        const auto self = weak.lock();
+        if (self && !error && self->handlers_.snapshot) self->start();
+    });
+}
+
+}  // namespace fatwal::worker

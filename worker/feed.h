@@ -1,0 +1,59 @@
+// An account's stream and the state that it makes.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "fatwal/channel/account_state.h"
+#include "fatwal/client/subscription.h"
+#include "settings.h"
+
+namespace fatwal::worker {
+
+// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a new snapshot, with growing pauses.
+class Feed : public std::enable_shared_from_this<Feed> {
+public:
+    struct Handlers {
+        std::function<void()> snapshot;  // the state has just become live
+        std::function<void(const channel::Affected&, channel::Time committed)> transaction;
+    };
+
+    // Without an account: the operators' stream. Call start() once it is shared.
+    Feed(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, std::optional<channel::Uuid> account,
+         Handlers handlers);
+    ~Feed();
+    Feed(const Feed&) = delete;
+    Feed& operator=(const Feed&) = delete;
+
+    void start();
+    // For good: nothing is kept for it by Postgres any more, and no handler is called.
+    void stop();
+
+    [[nodiscard]] channel::AccountState& state() { return state_; }
+    [[nodiscard]] const channel::AccountState& state() const { return state_; }
+
+private:
+    void wait();
+    void pump();
+    void handle(const client::Event& event);
+    void start_over();
+    void log(const channel::Affected& affected) const;
+
+    boost::asio::io_context& io_;
+    zmq::context_t& context_;
+    const Settings& settings_;
+    std::optional<channel::Uuid> account_;
+    Handlers handlers_;
+    channel::AccountState state_;
+    std::unique_ptr<client::Subscription> subscription_;
+    boost::asio::posix::stream_descriptor readable_;
+    boost::asio::steady_timer retry_;
+    std::chrono::seconds pause_{1};
+    std::size_t unknown_ = 0;  // rows of tables that the domain does not use
+};
+
+}  // namespace fatwal::worker

@@ -1,0 +1,175 @@
+#include "fleet.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+
+#include "fatwal/channel/signer.h"
+
+namespace fatwal::worker {
+namespace {
+
+constexpr int kMostWaiting = 10'000;              // messages to one process
+constexpr std::int64_t kMostBytes = 256'000'000;  // of one message
+constexpr std::size_t kKeyText = 41;              // a CURVE key in Z85, with its end
+
+// Nobody but the fleet knows the server's public key, so knowing it is what authenticates a process.
+void secure(zmq::socket_t& socket, const Settings& settings, bool server) {
+    const auto secret = channel::Signer(settings.secret).mac("fatwal fleet curve key 1");
+    std::array<char, kKeyText> secret_text{};
+    std::array<char, kKeyText> public_text{};
+    if (zmq_z85_encode(secret_text.data(), secret.data(), secret.size()) == nullptr ||
+        zmq_curve_public(public_text.data(), secret_text.data()) != 0)
+        throw zmq::error_t();
+    socket.set(zmq::sockopt::curve_publickey, public_text.data());
+    socket.set(zmq::sockopt::curve_secretkey, secret_text.data());
+    if (server)
+        socket.set(zmq::sockopt::curve_server, true);
+    else
+        socket.set(zmq::sockopt::curve_serverkey, public_text.data());
+    socket.set(zmq::sockopt::linger, 200);
+}
+
+}  // namespace
+
+Fleet::Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, ProcessId own, Handlers handlers)
+    : settings_(settings), own_(own), handlers_(std::move(handlers)), readable_(io), timer_(io) {
+    if (settings.fleet_endpoint.empty()) return;
+    inbox_ = zmq::socket_t(context, zmq::socket_type::pull);
+    secure(inbox_, settings, true);
+    inbox_.set(zmq::sockopt::maxmsgsize, kMostBytes);
+    inbox_.set(zmq::sockopt::rcvhwm, kMostWaiting);
+    inbox_.bind(settings.fleet_endpoint);
+    for (const std::string& endpoint : settings.fleet_peers) {
+        if (endpoint == settings.fleet_endpoint) continue;
+        Peer& peer = peers_[endpoint];
+        peer.socket = zmq::socket_t(context, zmq::socket_type::push);
+        secure(peer.socket, settings, false);
+        peer.socket.set(zmq::sockopt::immediate, true);
+        peer.socket.set(zmq::sockopt::sndhwm, kMostWaiting);
+        peer.socket.set(zmq::sockopt::reconnect_ivl_max, 2000);
+        peer.socket.connect(endpoint);
+    }
+    readable_.assign(inbox_.get(zmq::sockopt::fd));
+    wait();
+    tick();
+}
+
+Fleet::~Fleet() {
+    // The descriptor is ZeroMQ's.
+    if (readable_.is_open()) readable_.release();
+}
+
+std::size_t Fleet::size() const {
+    return static_cast<std::size_t>(
+        std::count_if(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.process != 0; }));
+}
+
+void Fleet::wait() {
+    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
+        if (error) return;
+        drain();
+        wait();
+    });
+}
+
+// Until nothing is left: ZeroMQ's descriptor tells of a change, not of a state.
+void Fleet::drain() {
+    zmq::message_t message;
+    while (inbox_.recv(message, zmq::recv_flags::dontwait)) {
+        try {
+            take(message);
+        } catch (const Json::exception& error) {
+            spdlog::error("a message of another process makes no sense: {}", error.what());
+        }
+    }
+}
+
+void Fleet::take(const zmq::message_t& message) {
+    const auto* bytes = static_cast<const char*>(message.data());
+    const Json envelope = Json::parse(bytes, bytes + message.size(), nullptr, false);
+    if (!envelope.is_object()) return;
+    const auto endpoint = peers_.find(envelope.value("endpoint", ""));
+    const auto process = envelope.value("from", ProcessId{0});
+    if (endpoint == peers_.end() || process == 0) {
+        spdlog::warn("a process at {} is none of --fleet-peer", envelope.value("endpoint", "?"));
+        return;
+    }
+    Peer& peer = endpoint->second;
+    if (peer.process != process) {
+        if (peer.process != 0) lost(peer);
+        spdlog::info("process {} is there, at {}", process, endpoint->first);
+        peer.process = process;
+        peer.introduce = true;
+    }
+    peer.heard = std::chrono::steady_clock::now();
+    const auto number = envelope.value("number", std::uint64_t{0});
+    const std::string kind = envelope.value("kind", "");
+    if (kind == "introduction") {
+        handlers_.gone(process);
+        for (const Json& body : envelope.value("body", Json::array())) handlers_.received(process, body);
+        peer.told = number;
+    } else if (kind == "broadcast") {
+        if (peer.told && number == *peer.told + 1) {
+            peer.told = number;
+            handlers_.received(process, envelope.value("body", Json()));
+        } else {
+            peer.told.reset();
+        }
+    } else if (kind == "message") {
+        handlers_.received(process, envelope.value("body", Json()));
+    } else if (kind == "alive" && peer.told != number) {
+        push(peer, {{"kind", "introduce"}});
+    } else if (kind == "introduce") {
+        peer.introduce = true;
+    }
+    if (peer.introduce) introduce(peer);
+}
+
+void Fleet::introduce(Peer& peer) { peer.introduce = !push(peer, {{"kind", "introduction"}, {"body", handlers_.introduction()}}); }
+
+void Fleet::tick() {
+    const auto now = std::chrono::steady_clock::now();
+    for (auto& [endpoint, peer] : peers_) {
+        if (peer.process != 0 && now - peer.heard > kGoneAfter) {
+            spdlog::warn("process {} at {} is gone", peer.process, endpoint);
+            lost(peer);
+        }
+        if (peer.introduce) introduce(peer);
+        push(peer, {{"kind", "alive"}});
+    }
+    drain();
+    timer_.expires_after(kAliveEvery);
+    timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) tick();
+    });
+}
+
+void Fleet::lost(Peer& peer) {
+    const ProcessId process = std::exchange(peer.process, 0);
+    peer.told.reset();
+    peer.introduce = false;
+    handlers_.gone(process);
+}
+
+bool Fleet::push(Peer& peer, Json message) {
+    message["from"] = own_;
+    message["endpoint"] = settings_.fleet_endpoint;
+    message["number"] = broadcasts_;
+    return peer.socket.send(zmq::buffer(message.dump(-1, ' ', false, Json::error_handler_t::replace)), zmq::send_flags::dontwait)
+        .has_value();
+}
+
+bool Fleet::send(ProcessId to, const Json& message) {
+    const auto peer = std::find_if(peers_.begin(), peers_.end(), [&](const auto& entry) { return entry.second.process == to; });
+    return to != 0 && peer != peers_.end() && push(peer->second, {{"kind", "message"}, {"body", message}});
+}
+
+void Fleet::broadcast(const Json& message) {
+    ++broadcasts_;
+    for (auto& [endpoint, peer] : peers_)
+        if (peer.process != 0) push(peer, {{"kind", "broadcast"}, {"body", message}});
+}
+
+}  // namespace fatwal::worker

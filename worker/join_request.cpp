@@ -1,0 +1,154 @@
+#include "join_request.h"
+
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <map>
+
+namespace fatwal::worker {
+namespace {
+
+constexpr std::size_t kMostText = 200;
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '+') {
+            out += ' ';
+        } else if (text[i] == '%') {
+            unsigned value = 0;
+            if (i + 2 >= text.size()) return std::nullopt;
+            const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
+            if (error != std::errc{} || end != text.data() + i + 3) return std::nullopt;
+            out += static_cast<char>(value);
+            i += 2;
+        } else {
+            out += text[i];
+        }
+    }
+    return out;
+}
+
+std::optional<std::map<std::string, std::string, std::less<>>> read_query(std::string_view query) {
+    std::map<std::string, std::string, std::less<>> out;
+    while (!query.empty()) {
+        const auto pair = query.substr(0, query.find('&'));
+        query.remove_prefix(std::min(query.size(), pair.size() + 1));
+        const auto equals = pair.find('=');
+        if (equals == std::string_view::npos) continue;
+        auto name = percent_decoded(pair.substr(0, equals));
+        auto value = percent_decoded(pair.substr(equals + 1));
+        if (!name || !value) return std::nullopt;
+        out.insert_or_assign(std::move(*name), std::move(*value));
+    }
+    return out;
+}
+
+std::string_view trimmed(std::string_view text) {
+    const auto begin = text.find_first_not_of(" \t");
+    if (begin == std::string_view::npos) return {};
+    return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+bool in_any(const std::vector<channel::Cidr>& networks, const channel::IpAddress& address) {
+    return std::any_of(networks.begin(), networks.end(), [&](const channel::Cidr& network) { return network.contains(address); });
+}
+
+// The nearest address that is no proxy of ours; nothing when a proxy has written what is none.
+std::optional<channel::IpAddress> forwarded(std::string_view list, const channel::IpAddress& peer,
+                                            const std::vector<channel::Cidr>& proxies) {
+    std::optional<channel::IpAddress> at = peer;
+    while (at && in_any(proxies, *at) && !trimmed(list).empty()) {
+        const auto comma = list.rfind(',');
+        at = channel::IpAddress::parse(trimmed(comma == std::string_view::npos ? list : list.substr(comma + 1)));
+        list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
+    }
+    return at;
+}
+
+std::optional<channel::Location> read_location(std::string_view text) {
+    const auto comma = text.find(',');
+    if (comma == std::string_view::npos) return std::nullopt;
+    channel::Location out;
+    const auto number = [](std::string_view part, double& value, double most) {
+        const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
+        return error == std::errc{} && end == part.data() + part.size() && std::abs(value) <= most;
+    };
+    if (!number(trimmed(text.substr(0, comma)), out.lat, 90) || !number(trimmed(text.substr(comma + 1)), out.lon, 180)) return std::nullopt;
+    return out;
+}
+
+std::optional<std::string> some(std::string_view text) {
+    return text.empty() || text.size() > kMostText ? std::nullopt : std::optional<std::string>(text);
+}
+
+}  // namespace
+
+std::optional<DeviceToken> DeviceToken::parse(std::string_view text) {
+    const auto first = text.find('.');
+    const auto second = first == std::string_view::npos ? first : text.find('.', first + 1);
+    if (second == std::string_view::npos || second + 1 == text.size() || text.size() - second > kMostText) return std::nullopt;
+    DeviceToken out;
+    if (text.substr(0, first) != "-") {
+        out.account_id = Uuid::from_text(text.substr(0, first));
+        if (!out.account_id) return std::nullopt;
+    }
+    const auto token_id = Uuid::from_text(text.substr(first + 1, second - first - 1));
+    if (!token_id) return std::nullopt;
+    out.token_id = *token_id;
+    out.secret = text.substr(second + 1);
+    return out;
+}
+
+bool DeviceToken::matches(std::string_view hash) const {
+    std::array<unsigned char, SHA256_DIGEST_LENGTH> own{};
+    SHA256(reinterpret_cast<const unsigned char*>(secret.data()), secret.size(), own.data());
+    return hash.size() == own.size() && CRYPTO_memcmp(own.data(), hash.data(), own.size()) == 0;
+}
+
+std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target, const Header& header, const channel::IpAddress& peer,
+                                                        const std::vector<channel::Cidr>& proxies) {
+    JoinRequest out;
+    const auto mark = target.find('?');
+    const auto path = target.substr(0, mark);
+    if (path == "/client")
+        out.role = Role::Client;
+    else if (path == "/gateway")
+        out.role = Role::Gateway;
+    else if (path == "/relay")
+        out.role = Role::Relay;
+    else
+        return BadRequest{404, "not_found"};
+    const auto query = read_query(mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1));
+    if (!query) return BadRequest{400, "malformed_query"};
+    const auto value = [&](std::string_view name) {
+        const auto found = query->find(name);
+        return found == query->end() ? std::string_view() : std::string_view(found->second);
+    };
+
+    constexpr std::string_view kBearer = "Bearer ";
+    std::string_view token_text = header("Authorization");
+    token_text = token_text.starts_with(kBearer) ? token_text.substr(kBearer.size()) : value("token");
+    auto token = DeviceToken::parse(token_text);
+    if (!token || token->account_id.has_value() == (out.role == Role::Relay)) return BadRequest{401, "invalid_token"};
+    out.token = std::move(*token);
+    const auto id = Uuid::from_text(value("id"));
+    if (!id) return BadRequest{400, "invalid_id"};
+    out.device_id = *id;
+    out.version = std::string(value("version").substr(0, kMostText));
+    out.user_agent = std::string(header("User-Agent").substr(0, kMostText));
+    out.remote_ip = peer;
+    if (in_any(proxies, peer)) {
+        out.remote_ip = forwarded(header("X-Forwarded-For"), peer, proxies);
+        out.region = some(header("X-Location-Region"));
+        out.city = some(header("X-Location-City"));
+        out.location = read_location(header("X-Location-Coordinates"));
+    }
+    return out;
+}
+
+}  // namespace fatwal::worker

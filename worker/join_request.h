@@ -1,0 +1,59 @@
+// What a connecting device says of itself in its HTTP request.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "fatwal/channel/basics.h"
+#include "fatwal/channel/ip.h"
+#include "fatwal/channel/location.h"
+
+namespace fatwal::worker {
+
+using channel::Uuid;
+
+// ACCOUNT.TOKEN.SECRET: two ids and the secret whose SHA-256 the row of tokens holds. A relay's token belongs to no account: -.TOKEN.SECRET
+struct DeviceToken {
+    std::optional<Uuid> account_id;
+    Uuid token_id;
+    std::string secret;
+
+    [[nodiscard]] static std::optional<DeviceToken> parse(std::string_view text);
+    // Whether `hash` is the SHA-256 of the secret; in constant time.
+    [[nodiscard]] bool matches(std::string_view hash) const;
+};
+
+enum class Role : std::uint8_t { Client, Gateway, Relay };
+
+struct JoinRequest {
+    Role role = Role::Client;
+    Uuid device_id;
+    DeviceToken token;
+    std::string version;
+    std::string user_agent;
+    std::optional<channel::IpAddress> remote_ip;
+    std::optional<std::string> region;
+    std::optional<std::string> city;
+    std::optional<channel::Location> location;
+};
+
+struct BadRequest {
+    int status = 400;
+    std::string reason;
+};
+
+// The value of a header; empty when there is none.
+using Header = std::function<std::string_view(std::string_view name)>;
+
+// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …` or, from a browser, in the query. `peer` is
+// the address of the connection; behind a trusted proxy the last address of X-Forwarded-For that is none itself, with X-Location-Region,
+// X-Location-City and X-Location-Coordinates ("48.85,2.35").
+[[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target, const Header& header,
+                                                                      const channel::IpAddress& peer,
+                                                                      const std::vector<channel::Cidr>& proxies);
+
+}  // namespace fatwal::worker

@@ -1,0 +1,27 @@
+// A device's connection as the rest of the process sees it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace fatwal::worker {
+
+class Link {
+public:
+    Link() = default;
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+    virtual ~Link() = default;
+
+    // Queued; a device that does not take what is queued is cut (closed() is called, not from within send()).
+    virtual void send(std::string message) = 0;
+    // After what is queued, with the close code of the reason. Neither callback is called any more.
+    virtual void close(std::string_view reason) = 0;
+
+    std::function<void(std::string_view message)> received;
+    std::function<void()> closed;
+};
+
+}  // namespace fatwal::worker

@@ -1,0 +1,45 @@
+// fatwal-channel: docs/channels.md.
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+
+#include "process.h"
+
+int main(int argc, char** argv) {
+    int status = 0;
+    const auto settings = fatwal::worker::load_settings(argc, argv, status);
+    if (!settings) return status;
+    spdlog::set_default_logger(spdlog::stderr_logger_mt("fatwal-channel"));
+    spdlog::set_level(spdlog::level::from_str(settings->log_level));
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        boost::asio::io_context io(1);
+        boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+        fatwal::worker::Process process(io, *settings);
+        const std::function<void()> wait = [&] {
+            signals.async_wait([&](boost::system::error_code error, int) {
+                if (error) return;
+                process.drain([&] { io.stop(); });
+                // A second signal is obeyed at once.
+                signals.async_wait([&](boost::system::error_code again, int) {
+                    if (!again) io.stop();
+                });
+            });
+        };
+        wait();
+        spdlog::info("listening on port {}", process.port());
+        if (!settings->ready_file.empty()) std::ofstream(settings->ready_file) << process.port() << '\n';
+        io.run();
+    } catch (const std::exception& error) {
+        std::fprintf(
+            stderr, "fatwal-channel: cannot start: %s\n  hint: look whether --listen %s and the endpoint %s are free and may be had.\n",
+            error.what(), settings->listen.c_str(), settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint.c_str());
+        return 1;
+    }
+    return 0;
+}

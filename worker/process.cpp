@@ -1,0 +1,410 @@
+#include "process.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+namespace fatwal::worker {
+namespace {
+
+using channel::Device;
+
+constexpr auto kSweepEvery = std::chrono::seconds(1);
+constexpr auto kDrainEvery = std::chrono::milliseconds(100);
+constexpr auto kFlowsWithin = std::chrono::seconds(10);  // once the devices are gone
+constexpr auto kFlowRetry = std::chrono::milliseconds(500);
+constexpr int kMostSockets = 65'535;  // of ZeroMQ: three for each account
+
+std::uint64_t drawn(std::mt19937_64& random) {
+    std::uint64_t out = 0;
+    while (out == 0) out = random();
+    return out;
+}
+
+std::mt19937_64 seeded() {
+    std::random_device entropy;
+    std::seed_seq seed{entropy(), entropy(), entropy(), entropy(), entropy(), entropy(), entropy(), entropy()};
+    return std::mt19937_64(seed);
+}
+
+zmq::context_t sockets() {
+    zmq::context_t context;
+    context.set(zmq::ctxopt::max_sockets, std::min(kMostSockets, context.get(zmq::ctxopt::socket_limit)));
+    return context;
+}
+
+channel::FlowBatch::Options batch_options(const Settings& settings) {
+    channel::FlowBatch::Options out;
+    out.after = std::chrono::milliseconds(settings.flow_batch_ms);
+    return out;
+}
+
+std::optional<Uuid> id_in(const Json& message, const char* key) {
+    const auto found = message.find(key);
+    return found != message.end() && found->is_string() ? Uuid::from_text(found->get_ref<const std::string&>()) : std::nullopt;
+}
+
+Json location_json(const std::optional<channel::Location>& location) { return location ? Json{location->lat, location->lon} : Json(); }
+
+std::optional<channel::Location> location_in(const Json& message) {
+    const Json pair = message.value("location", Json());
+    return pair.is_array() && pair.size() == 2 ? std::optional(channel::Location{pair[0], pair[1]}) : std::nullopt;
+}
+
+Json to_json(const Uuid& account, const channel::OnlineGateway& gateway) {
+    return {{"event", "gateway_online"},
+            {"account", account.to_text()},
+            {"id", gateway.id.to_text()},
+            {"generation", gateway.generation},
+            {"version", gateway.version.to_text()},
+            {"location", location_json(gateway.location)},
+            {"remote_ip", gateway.remote_ip ? Json(gateway.remote_ip->to_text()) : Json()}};
+}
+
+std::optional<channel::OnlineGateway> gateway_in(const Json& message, channel::ProcessId from) {
+    const auto id = id_in(message, "id");
+    const auto version = channel::Version::parse(message.value("version", ""));
+    if (!id || !version) return std::nullopt;
+    const Json ip = message.value("remote_ip", Json());
+    return channel::OnlineGateway{*id,
+                                  message.value("generation", channel::Generation{0}),
+                                  from,
+                                  *version,
+                                  location_in(message),
+                                  ip.is_string() ? channel::IpAddress::parse(ip.get_ref<const std::string&>()) : std::nullopt};
+}
+
+Json to_json(const channel::Relay& relay) {
+    return {{"event", "relay_online"},
+            {"id", relay.id.to_text()},
+            {"ipv4", relay.ipv4 ? Json(*relay.ipv4) : Json()},
+            {"ipv6", relay.ipv6 ? Json(*relay.ipv6) : Json()},
+            {"port", relay.port},
+            {"location", location_json(relay.location)},
+            {"secret", relay.secret}};
+}
+
+std::optional<channel::Relay> relay_in(const Json& message) {
+    const auto id = id_in(message, "id");
+    if (!id) return std::nullopt;
+    const auto text = [&](const char* key) {
+        const Json value = message.value(key, Json());
+        return value.is_string() ? std::optional(value.get<std::string>()) : std::nullopt;
+    };
+    return channel::Relay{
+        *id, text("ipv4"), text("ipv6"), message.value("port", std::uint16_t{3478}), location_in(message), message.value("secret", "")};
+}
+
+}  // namespace
+
+channel::Time wall_clock() { return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Process::Process(boost::asio::io_context& io, const Settings& settings)
+    : io_(io),
+      settings_(settings),
+      zmq_(sockets()),
+      random_(seeded()),
+      id_(drawn(random_)),
+      signer_(settings.secret),
+      sessions_(static_cast<channel::Generation>(wall_clock().time_since_epoch().count())),
+      relays_(std::chrono::milliseconds(settings.relay_debounce_ms)),
+      flows_(batch_options(settings)),
+      writer_(settings.database,
+              [this](FlowWriter::Written result) { boost::asio::post(io_, [this, result = std::move(result)] { written(result); }); }),
+      fleet_(io, zmq_, settings, id_,
+             {[this](channel::ProcessId from, const Json& message) { hear(from, message); },
+              [this](channel::ProcessId process) { forget(process); }, [this] { return introduction(); }}),
+      relay_desk_(io, zmq_, settings,
+                  {[this](const channel::Relay& relay) {
+                       relay_of_[relay.id][id_] = relay;
+                       fleet_.broadcast(to_json(relay));
+                       relay_online(relay);
+                   },
+                   [this](const Uuid& id) {
+                       fleet_.broadcast({{"event", "relay_offline"}, {"id", id.to_text()}});
+                       relay_of_[id].erase(id_);
+                       relay_offline(id);
+                   }}),
+      relay_timer_(io),
+      flow_timer_(io),
+      sweep_timer_(io) {
+    server_ = std::make_unique<Server>(
+        io, settings, [this](JoinRequest request, std::shared_ptr<Link> link) { joined(std::move(request), std::move(link)); },
+        [this] { return health(); });
+    sweep();
+}
+
+// The accounts' channels refer to all else.
+Process::~Process() {
+    server_.reset();
+    accounts_.clear();
+}
+
+channel::ChannelContext Process::context(channel::AccountState& state, const channel::Presence& presence) {
+    return {
+        .state = state, .presence = presence, .relays = relays_, .signer = signer_, .random = [this] { return random_(); }, .process = id_};
+}
+
+Account& Process::account(const Uuid& id) {
+    auto& account = accounts_[id];
+    if (!account) {
+        account = std::make_shared<Account>(*this, id, presence_[id]);
+        account->follow();
+    }
+    return *account;
+}
+
+void Process::joined(JoinRequest request, std::shared_ptr<Link> link) {
+    if (request.role == Role::Relay) return relay_desk_.join(std::move(request), std::move(link));
+    Account& joining = account(*request.token.account_id);
+    joining.join(std::move(request), std::move(link));
+}
+
+// Flows ----------------------------------------------------------------------------------------------------------------------------------
+
+void Process::write(portal::Flows row) {
+    tell(flows_.add(std::move(row), wall_clock()));
+    keep_flow_deadline();
+}
+
+void Process::remove(const Uuid& flow_id) {
+    flows_.remove(flow_id, wall_clock());
+    keep_flow_deadline();
+}
+
+void Process::seen(JoinRequest device) { writer_.seen(std::move(device)); }
+
+void Process::keep_flow_deadline() {
+    take_batch();
+    const auto deadline = flows_.next_deadline();
+    flow_timer_.cancel();
+    if (!deadline) return;
+    flow_timer_.expires_after(
+        std::clamp<std::chrono::microseconds>(*deadline - wall_clock(), std::chrono::milliseconds(1), std::chrono::hours(1)));
+    flow_timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) keep_flow_deadline();
+    });
+}
+
+void Process::take_batch() {
+    const bool draining = drained_ != nullptr;
+    if (auto batch = flows_.take(draining ? channel::Time::max() : wall_clock())) writer_.write(std::move(*batch));
+}
+
+void Process::written(const FlowWriter::Written& result) {
+    if (result.failed)
+        flows_.failed(result.number, wall_clock() + kFlowRetry);
+    else
+        tell(flows_.written(result.number, result.lost));
+    keep_flow_deadline();
+}
+
+void Process::tell(const std::vector<channel::FlowBatch::Notice>& notices) {
+    for (const auto& notice : notices) {
+        const channel::Address to{Device::Gateway, notice.gateway_id, 0, 0};
+        const auto followed = accounts_.find(notice.account_id);
+        if (followed != accounts_.end()) {
+            followed->second->route({}, to, notice.message);
+            continue;
+        }
+        const auto* online = presence_[notice.account_id].find(notice.gateway_id);
+        if (online != nullptr) send(notice.account_id, {}, to, notice.message);
+    }
+}
+
+// The fleet ------------------------------------------------------------------------------------------------------------------------------
+
+bool Process::send(const Uuid& account, const channel::Address& sender, const channel::Address& to, const channel::PeerMessage& message) {
+    return fleet_.send(to.process, {{"event", "deliver"},
+                                    {"account", account.to_text()},
+                                    {"sender", channel::to_json(sender)},
+                                    {"to", channel::to_json(to)},
+                                    {"message", channel::to_json(message)}});
+}
+
+void Process::client_entered(const Uuid& account, const Uuid& client, channel::Generation generation) {
+    fleet_.broadcast({{"event", "client_entered"}, {"account", account.to_text()}, {"id", client.to_text()}, {"generation", generation}});
+}
+
+void Process::gateway_online(const Uuid& account, const channel::OnlineGateway& gateway) {
+    presence_[account].online(gateway);
+    own_gateways_[account].insert_or_assign(gateway.id, gateway);
+    fleet_.broadcast(to_json(account, gateway));
+}
+
+void Process::gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation) {
+    presence_[account].offline(gateway, generation);
+    if (own_gateways_[account].erase(gateway) == 0) return;
+    fleet_.broadcast({{"event", "gateway_offline"}, {"account", account.to_text()}, {"id", gateway.to_text()}, {"generation", generation}});
+}
+
+std::vector<Json> Process::introduction() const {
+    std::vector<Json> out;
+    for (const auto& [account, gateways] : own_gateways_)
+        for (const auto& [id, gateway] : gateways) out.push_back(to_json(account, gateway));
+    for (const auto& [id, by_process] : relay_of_)
+        if (const auto own = by_process.find(id_); own != by_process.end()) out.push_back(to_json(own->second));
+    return out;
+}
+
+void Process::hear(channel::ProcessId from, const Json& message) {
+    const std::string event = message.value("event", "");
+    if (event == "relay_online") {
+        const auto relay = relay_in(message);
+        if (!relay) return;
+        relay_of_[relay->id][from] = *relay;
+        return relay_online(*relay);
+    }
+    const auto id = id_in(message, "id");
+    if (event == "relay_offline" && id) {
+        relay_of_[*id].erase(from);
+        return relay_offline(*id);
+    }
+    const auto account = id_in(message, "account");
+    if (!account) return;
+    const auto followed = accounts_.find(*account);
+    const auto generation = message.value("generation", channel::Generation{0});
+    if (event == "gateway_online") {
+        const auto gateway = gateway_in(message, from);
+        if (!gateway) return;
+        presence_[*account].online(*gateway);
+        // Both have let it in at the same time: the later one stays.
+        if (followed != accounts_.end()) followed->second->entered_elsewhere(Device::Gateway, gateway->id, gateway->generation);
+    } else if (event == "gateway_offline" && id) {
+        presence_[*account].offline(*id, generation);
+    } else if (event == "client_entered" && id) {
+        if (followed != accounts_.end()) followed->second->entered_elsewhere(Device::Client, *id, generation);
+    } else if (event == "deliver" || event == "undelivered") {
+        const auto to = channel::address_from_json(message.value("to", Json()));
+        const auto sender = channel::address_from_json(message.value("sender", Json()));
+        const auto content = channel::peer_message_from_json(message.value("message", Json()));
+        if (!to || !content) return;
+        if (event == "undelivered") {
+            if (sender && followed != accounts_.end()) followed->second->undeliverable(*sender, *content);
+        } else if ((followed == accounts_.end() || !followed->second->deliver(*to, *content)) && sender) {
+            Json back = message;
+            back["event"] = "undelivered";
+            fleet_.send(from, back);
+        }
+    }
+}
+
+void Process::forget(channel::ProcessId process) {
+    for (auto& [account, presence] : presence_) presence.process_gone(process);
+    for (auto& [id, by_process] : relay_of_)
+        if (by_process.erase(process) > 0) relay_offline(id);
+}
+
+// Relays ---------------------------------------------------------------------------------------------------------------------------------
+
+void Process::relay_online(const channel::Relay& relay) {
+    if (relays_.online(relay)) relays_changed();
+    keep_relay_deadline();
+}
+
+// Unless another process has it too: a relay that moves is there before it is gone.
+void Process::relay_offline(const Uuid& relay) {
+    const auto found = relay_of_.find(relay);
+    if (found != relay_of_.end() && !found->second.empty()) return;
+    relays_.offline(relay, wall_clock());
+    keep_relay_deadline();
+}
+
+void Process::relays_changed() {
+    for (const auto& [id, account] : accounts_) account->relays_changed();
+}
+
+void Process::keep_relay_deadline() {
+    const auto deadline = relays_.next_deadline();
+    if (!deadline) return;
+    relay_timer_.expires_after(std::max<std::chrono::microseconds>(*deadline - wall_clock(), std::chrono::milliseconds(1)));
+    relay_timer_.async_wait([this](boost::system::error_code error) {
+        if (error) return;
+        if (relays_.on_time(wall_clock())) relays_changed();
+        keep_relay_deadline();
+    });
+}
+
+// The house ------------------------------------------------------------------------------------------------------------------------------
+
+void Process::sweep() {
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(accounts_, [&](const auto& entry) {
+        const auto since = entry.second->empty_since();
+        return since && now - *since >= std::chrono::seconds(settings_.account_linger_s);
+    });
+    sweep_timer_.expires_after(kSweepEvery);
+    sweep_timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) sweep();
+    });
+}
+
+std::size_t Process::count(Device device) const {
+    std::size_t out = 0;
+    for (const auto& [id, account] : accounts_) out += account->sessions(device);
+    return out;
+}
+
+std::string Process::health() const {
+    std::size_t live = 0;
+    for (const auto& [id, account] : accounts_) live += account->live() ? 1 : 0;
+    std::size_t online = 0;
+    for (const auto& [id, presence] : presence_) online += presence.size();
+    return text_of({{"status", drained_ ? "draining" : "ok"},
+                    {"clients", count(Device::Client)},
+                    {"gateways", count(Device::Gateway)},
+                    {"gateways_online", online},
+                    {"relays", relay_desk_.size()},
+                    {"accounts", accounts_.size()},
+                    {"accounts_live", live},
+                    {"flows_waiting", flows_.waiting()},
+                    {"fleet", fleet_.size()}});
+}
+
+void Process::drain(std::function<void()> done) {
+    if (drained_) return;
+    drained_ = std::move(done);
+    server_->stop_listening();
+    sweep_timer_.cancel();
+    const auto steps = static_cast<std::size_t>(std::chrono::seconds(settings_.drain_s) / kDrainEvery);
+    const auto devices = count(Device::Client) + count(Device::Gateway);
+    drain_slice_ = steps == 0 ? devices + 1 : devices / steps + 1;
+    spdlog::info("{} devices are sent elsewhere over {} s", devices, settings_.drain_s);
+    drain_step();
+}
+
+void Process::drain_step() {
+    std::size_t left = drain_slice_;
+    // A client finds another gateway while its own is still here; the other way round it would wait.
+    for (const Device device : {Device::Client, Device::Gateway})
+        for (const auto& [id, account] : accounts_)
+            if (left > 0) left -= account->close_some(device, left);
+    if (left == drain_slice_) {
+        relay_desk_.close_all();
+        flows_until_ = std::chrono::steady_clock::now() + kFlowsWithin;
+        return drain_flows();
+    }
+    sweep_timer_.expires_after(kDrainEvery);
+    sweep_timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) drain_step();
+    });
+}
+
+void Process::drain_flows() {
+    keep_flow_deadline();
+    const bool late = std::chrono::steady_clock::now() >= flows_until_;
+    if (flows_.waiting() == 0 || late) {
+        if (late) spdlog::error("{} flows are not written: the database does not take them", flows_.waiting());
+        accounts_.clear();
+        return drained_();
+    }
+    sweep_timer_.expires_after(kDrainEvery);
+    sweep_timer_.async_wait([this](boost::system::error_code error) {
+        if (!error) drain_flows();
+    });
+}
+
+}  // namespace fatwal::worker

@@ -1,0 +1,101 @@
+// The process: the accounts of its devices, and what they share.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <map>
+#include <memory>
+#include <random>
+#include <zmq.hpp>
+
+#include "account.h"
+#include "fatwal/channel/channel_context.h"
+#include "fatwal/channel/flow_batch.h"
+#include "fatwal/channel/sessions.h"
+#include "fleet.h"
+#include "flow_writer.h"
+#include "relay_desk.h"
+#include "server.h"
+#include "settings.h"
+
+namespace fatwal::worker {
+
+[[nodiscard]] channel::Time wall_clock();
+// As JSON text; what is no UTF-8 in it is replaced.
+[[nodiscard]] std::string text_of(const Json& json);
+
+// One thread, on which all of it runs but the writing of flows.
+class Process {
+public:
+    Process(boost::asio::io_context& io, const Settings& settings);
+    ~Process();
+    Process(const Process&) = delete;
+    Process& operator=(const Process&) = delete;
+
+    // Nobody new is let in; the devices are sent elsewhere over drain_s, clients first; what flows are left is written; then `done`.
+    void drain(std::function<void()> done);
+    [[nodiscard]] std::uint16_t port() const { return server_->port(); }
+
+    // For the accounts.
+    [[nodiscard]] boost::asio::io_context& io() { return io_; }
+    [[nodiscard]] zmq::context_t& zmq() { return zmq_; }
+    [[nodiscard]] const Settings& settings() const { return settings_; }
+    [[nodiscard]] channel::ProcessId id() const { return id_; }
+    [[nodiscard]] channel::Sessions& sessions() { return sessions_; }
+    [[nodiscard]] channel::ChannelContext context(channel::AccountState& state, const channel::Presence& presence);
+    // To a session in another process; false when that is not there.
+    bool send(const Uuid& account, const channel::Address& sender, const channel::Address& to, const channel::PeerMessage& message);
+    void write(portal::Flows row);
+    void remove(const Uuid& flow_id);
+    void seen(JoinRequest device);
+    void client_entered(const Uuid& account, const Uuid& client, channel::Generation generation);
+    void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
+    void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
+
+private:
+    void joined(JoinRequest request, std::shared_ptr<Link> link);
+    Account& account(const Uuid& id);
+    void tell(const std::vector<channel::FlowBatch::Notice>& notices);
+    void relay_online(const channel::Relay& relay);
+    void relay_offline(const Uuid& relay);
+    void relays_changed();
+    void keep_relay_deadline();
+    void keep_flow_deadline();
+    void take_batch();
+    void written(const FlowWriter::Written& result);
+    void hear(channel::ProcessId from, const Json& message);
+    void forget(channel::ProcessId process);
+    [[nodiscard]] std::vector<Json> introduction() const;
+    void sweep();
+    void drain_step();
+    void drain_flows();
+    [[nodiscard]] std::string health() const;
+    [[nodiscard]] std::size_t count(channel::Device device) const;
+
+    boost::asio::io_context& io_;
+    const Settings& settings_;
+    zmq::context_t zmq_;
+    std::mt19937_64 random_;
+    channel::ProcessId id_;
+    channel::Signer signer_;
+    channel::Sessions sessions_;
+    channel::Relays relays_;
+    std::map<Uuid, std::map<channel::ProcessId, channel::Relay>> relay_of_;  // who has it connected; of our own id_ too
+    channel::FlowBatch flows_;
+    std::map<Uuid, channel::Presence> presence_;                           // by account; an entry stays, as channels refer to it
+    std::map<Uuid, std::map<Uuid, channel::OnlineGateway>> own_gateways_;  // by account; to tell others of
+    FlowWriter writer_;
+    Fleet fleet_;
+    RelayDesk relay_desk_;
+    std::map<Uuid, std::shared_ptr<Account>> accounts_;
+    boost::asio::steady_timer relay_timer_;
+    boost::asio::steady_timer flow_timer_;
+    boost::asio::steady_timer sweep_timer_;
+    std::unique_ptr<Server> server_;
+    std::function<void()> drained_;
+    std::size_t drain_slice_ = 0;
+    std::chrono::steady_clock::time_point flows_until_;
+};
+
+}  // namespace fatwal::worker

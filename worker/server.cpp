@@ -1,0 +1,271 @@
+#include "server.h"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/core.hpp>
+#include <boost/beast/http.hpp>
+#include <boost/beast/websocket.hpp>
+#include <deque>
+#include <optional>
+
+namespace fatwal::worker {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+namespace websocket = beast::websocket;
+using boost::system::error_code;
+using tcp = asio::ip::tcp;
+
+constexpr std::uint32_t kMostHeaderBytes = 16'384;
+constexpr auto kRequestTimeout = std::chrono::seconds(10);
+
+websocket::close_code close_code_of(std::string_view reason) {
+    return reason == "going_away" ? websocket::close_code::service_restart : websocket::close_code::policy_error;
+}
+
+// One WebSocket. Lives as long as an operation on it is under way, or whoever was given it.
+class WebSocketLink : public Link, public std::enable_shared_from_this<WebSocketLink> {
+public:
+    WebSocketLink(beast::tcp_stream stream, const Settings& settings, std::shared_ptr<void> place)
+        : socket_(std::move(stream)), most_queued_(static_cast<std::size_t>(settings.max_queue_bytes)), place_(std::move(place)) {
+        beast::get_lowest_layer(socket_).expires_never();
+        socket_.set_option(websocket::stream_base::timeout{kRequestTimeout, std::chrono::seconds(settings.idle_timeout_s), true});
+        socket_.read_message_max(static_cast<std::size_t>(settings.max_message_bytes));
+        socket_.auto_fragment(false);
+        socket_.text(true);
+    }
+
+    void accept(const http::request<http::empty_body>& request, std::function<void(std::shared_ptr<WebSocketLink>)> open) {
+        socket_.async_accept(request, [self = shared_from_this(), open = std::move(open)](error_code error) {
+            if (error) return;
+            open(self);
+            self->read();
+        });
+    }
+
+    void send(std::string message) override {
+        if (closing_ || gone_) return;
+        queued_ += message.size();
+        queue_.push_back(std::move(message));
+        if (queued_ > most_queued_) return cut();
+        if (queue_.size() == 1) write();
+    }
+
+    void close(std::string_view reason) override {
+        if (closing_ || gone_) return;
+        closing_ = true;
+        received = nullptr;
+        closed = nullptr;
+        reason_ = websocket::close_reason(close_code_of(reason), beast::string_view(reason.data(), reason.size()));
+        if (queue_.empty()) close_now();
+    }
+
+private:
+    void read() {
+        socket_.async_read(buffer_, [self = shared_from_this()](error_code error, std::size_t) {
+            if (error) return self->lost();
+            if (self->received) {
+                // A copy, as the call may close this link.
+                const auto call = self->received;
+                const auto bytes = self->buffer_.data();
+                call(std::string_view(static_cast<const char*>(bytes.data()), bytes.size()));
+            }
+            self->buffer_.consume(self->buffer_.size());
+            self->read();
+        });
+    }
+
+    void write() {
+        socket_.async_write(asio::buffer(queue_.front()), [self = shared_from_this()](error_code error, std::size_t) {
+            if (error) return self->lost();
+            self->queued_ -= self->queue_.front().size();
+            self->queue_.pop_front();
+            if (!self->queue_.empty()) return self->write();
+            if (self->closing_) self->close_now();
+        });
+    }
+
+    void close_now() {
+        socket_.async_close(reason_, [self = shared_from_this()](error_code) { self->lost(); });
+    }
+
+    void cut() {
+        asio::post(socket_.get_executor(), [self = shared_from_this()] {
+            spdlog::warn("a device is cut: it has not taken {} bytes", self->queued_);
+            beast::get_lowest_layer(self->socket_).close();
+            self->lost();
+        });
+    }
+
+    void lost() {
+        if (std::exchange(gone_, true)) return;
+        beast::get_lowest_layer(socket_).close();
+        place_.reset();
+        received = nullptr;
+        if (const auto call = std::exchange(closed, nullptr)) call();
+    }
+
+    websocket::stream<beast::tcp_stream> socket_;
+    beast::flat_buffer buffer_;
+    std::deque<std::string> queue_;  // the first is being written
+    std::size_t queued_ = 0;         // bytes
+    std::size_t most_queued_;
+    websocket::close_reason reason_;
+    bool closing_ = false;
+    bool gone_ = false;
+    std::shared_ptr<void> place_;  // among max_sessions
+};
+
+}  // namespace
+
+class Server::Listener : public std::enable_shared_from_this<Server::Listener> {
+public:
+    Listener(asio::io_context& io, const Settings& settings, Joined joined, Health health)
+        : io_(io),
+          settings_(settings),
+          acceptor_(io),
+          retry_(io),
+          joined_(std::move(joined)),
+          health_(std::move(health)),
+          places_(std::make_shared<int>(0)) {
+        const tcp::endpoint endpoint(asio::ip::make_address(settings.listen_address), settings.listen_port);
+        acceptor_.open(endpoint.protocol());
+        acceptor_.set_option(asio::socket_base::reuse_address(true));
+        acceptor_.bind(endpoint);
+        acceptor_.listen(asio::socket_base::max_listen_connections);
+    }
+
+    [[nodiscard]] std::uint16_t port() const { return acceptor_.local_endpoint().port(); }
+
+    void accept() {
+        acceptor_.async_accept([self = shared_from_this()](error_code error, tcp::socket socket) {
+            if (!self->acceptor_.is_open()) return;
+            if (error) {
+                // Out of descriptors, mostly: it comes again at once.
+                spdlog::warn("cannot accept a connection: {}", error.message());
+                self->retry_.expires_after(std::chrono::milliseconds(200));
+                self->retry_.async_wait([self](error_code stopped) {
+                    if (!stopped) self->accept();
+                });
+                return;
+            }
+            self->begin(std::move(socket));
+            self->accept();
+        });
+    }
+
+    void stop() {
+        error_code ignored;
+        acceptor_.close(ignored);
+        retry_.cancel();
+        joined_ = nullptr;
+    }
+
+private:
+    // A connection before it is a WebSocket.
+    struct Exchange {
+        explicit Exchange(tcp::socket socket) : stream(std::move(socket)) { parser.header_limit(kMostHeaderBytes); }
+        beast::tcp_stream stream;
+        beast::flat_buffer buffer;
+        http::request_parser<http::empty_body> parser;
+        http::response<http::string_body> response;
+    };
+
+    void begin(tcp::socket socket) {
+        error_code ignored;
+        socket.set_option(tcp::no_delay(true), ignored);
+        auto exchange = std::make_shared<Exchange>(std::move(socket));
+        exchange->stream.expires_after(kRequestTimeout);
+        http::async_read(exchange->stream, exchange->buffer, exchange->parser,
+                         [self = shared_from_this(), exchange](error_code error, std::size_t) {
+                             if (!error) self->handle(exchange);
+                         });
+    }
+
+    void handle(const std::shared_ptr<Exchange>& exchange) {
+        const auto& request = exchange->parser.get();
+        const std::string_view target(request.target().data(), request.target().size());
+        if (target == "/health") return answer(exchange, 200, health_());
+        error_code error;
+        const auto endpoint = exchange->stream.socket().remote_endpoint(error);
+        const auto peer = error ? std::nullopt : channel::IpAddress::parse(endpoint.address().to_string());
+        if (!peer) return;
+        auto read = read_join_request(
+            target,
+            [&](std::string_view name) {
+                const auto value = request[beast::string_view(name.data(), name.size())];
+                return std::string_view(value.data(), value.size());
+            },
+            *peer, settings_.proxies);
+        if (const auto* bad = std::get_if<BadRequest>(&read)) return refuse(exchange, static_cast<unsigned>(bad->status), bad->reason);
+        if (!websocket::is_upgrade(request)) return refuse(exchange, 426, "websocket_expected");
+        if (!joined_) return refuse(exchange, 503, "going_away");
+        if (*places_ >= settings_.max_sessions) return refuse(exchange, 503, "full");
+        if (!may_connect()) return refuse(exchange, 503, "too_many_connects");
+        ++*places_;
+        std::shared_ptr<void> place(nullptr, [places = places_](void*) { --*places; });
+        auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_, std::move(place));
+        link->accept(request, [self = shared_from_this(), exchange,
+                               joining = std::move(std::get<JoinRequest>(read))](std::shared_ptr<WebSocketLink> open) mutable {
+            if (self->joined_)
+                self->joined_(std::move(joining), std::move(open));
+            else
+                open->close("going_away");
+        });
+    }
+
+    // At most so many in each second.
+    bool may_connect() {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - second_ >= std::chrono::seconds(1)) {
+            second_ = now;
+            connects_ = 0;
+        }
+        return ++connects_ <= settings_.connects_per_second;
+    }
+
+    void refuse(const std::shared_ptr<Exchange>& exchange, unsigned status, const std::string& reason) {
+        answer(exchange, status, R"({"reason":")" + reason + R"("})");
+    }
+
+    static void answer(const std::shared_ptr<Exchange>& exchange, unsigned status, std::string body) {
+        auto& response = exchange->response;
+        response.version(exchange->parser.get().version());
+        response.result(status);
+        response.set(http::field::content_type, "application/json");
+        if (status == 503) response.set(http::field::retry_after, "2");
+        response.body() = std::move(body);
+        response.keep_alive(false);
+        response.prepare_payload();
+        http::async_write(exchange->stream, response, [exchange](error_code, std::size_t) {
+            error_code ignored;
+            exchange->stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+        });
+    }
+
+    asio::io_context& io_;
+    const Settings& settings_;
+    tcp::acceptor acceptor_;
+    asio::steady_timer retry_;
+    Joined joined_;
+    Health health_;
+    std::shared_ptr<int> places_;  // taken
+    std::chrono::steady_clock::time_point second_;
+    int connects_ = 0;
+};
+
+Server::Server(asio::io_context& io, const Settings& settings, Joined joined, Health health)
+    : listener_(std::make_shared<Listener>(io, settings, std::move(joined), std::move(health))) {
+    listener_->accept();
+}
+
+Server::~Server() { stop_listening(); }
+std::uint16_t Server::port() const { return listener_->port(); }
+void Server::stop_listening() { listener_->stop(); }
+
+}  // namespace fatwal::worker

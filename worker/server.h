@@ -1,0 +1,36 @@
+// The HTTP server that devices connect to: requests become joined links; GET /health tells how the process is.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "join_request.h"
+#include "link.h"
+#include "settings.h"
+
+namespace fatwal::worker {
+
+class Server {
+public:
+    // A WebSocket that is open, with what the device said of itself.
+    using Joined = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
+    using Health = std::function<std::string()>;  // a JSON text
+
+    // Listens at once; throws boost::system::system_error when it cannot. All is called from the context's thread.
+    Server(boost::asio::io_context& io, const Settings& settings, Joined joined, Health health);
+    ~Server();
+    Server(const Server&) = delete;
+    Server& operator=(const Server&) = delete;
+
+    [[nodiscard]] std::uint16_t port() const;
+    // Devices that come now are told to go elsewhere; those that are there stay.
+    void stop_listening();
+
+private:
+    class Listener;
+    std::shared_ptr<Listener> listener_;
+};
+
+}  // namespace fatwal::worker

@@ -1,0 +1,46 @@
+// What fatwal-channel is told: flags before environment before file before default. docs/configuration.md has the table.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fatwal/channel/ip.h"
+
+namespace fatwal::worker {
+
+struct Settings {
+    std::string database;              // libpq connection string, for the rows of flows
+    std::vector<std::string> control;  // endpoints of fatwald's control sockets
+    std::string listen = "127.0.0.1:8080";
+    std::string secret_file;     // the fleet's secret, at least 32 bytes
+    std::string name;            // of this process's durable subscriptions; default: channel-HOST-PORT
+    std::string fleet_endpoint;  // where the other processes reach this one
+    std::vector<std::string> fleet_peers;
+    std::vector<std::string> trusted_proxies;  // whose X-Forwarded-For and X-Location-* headers are believed
+    std::string ready_file;
+    std::string log_level = "info";
+    int max_sessions = 10'000;
+    int connects_per_second = 500;
+    int max_message_bytes = 65'536;   // that a device may send
+    int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
+    int idle_timeout_s = 30;          // of a device that does not even answer pings
+    int join_timeout_s = 10;          // until the account's rows are there
+    int account_linger_s = 60;        // an account without devices is followed on
+    int drain_s = 20;                 // over which sessions are closed at SIGTERM
+    int flow_batch_ms = 1000;
+    int relay_debounce_ms = 10'000;
+
+    // Made of the above.
+    std::string secret;
+    std::string listen_address;
+    std::uint16_t listen_port = 0;
+    std::vector<channel::Cidr> proxies;
+};
+
+// Settings, or nothing with the exit status in `status`: what was asked for, or what is wrong, is printed.
+[[nodiscard]] std::optional<Settings> load_settings(int argc, char** argv, int& status);
+
+}  // namespace fatwal::worker
