@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import queue
+import sys
 import threading
 import time
 
@@ -104,7 +105,8 @@ def main():
     names, there, asked = {}, set(), set()
     while event := device.next(timeout=None):
         since = f"{(event['received_at'] - event['committed_at']) / 1000:8.1f} ms" if 'committed_at' in event else ' ' * 11
-        print(f'{options.name or options.role:<18}{since}  {told(event, names)}', flush=True)
+        sys.stdout.write(f'{options.name or options.role:<18}{since}  {told(event, names)}\n')
+        sys.stdout.flush()
         if event['event'] == 'authorize_flow':
             device.send('flow_authorized', {'ref': event['payload']['ref']})
         if event['event'] == 'init':
