@@ -148,7 +148,6 @@ public:
         for (auto& [id, device] : devices_)
             for (const auto& [resource_id, view] : device.channel->view().resources) device.resources.insert(resource_id.to_text());
         std::puts("ready");
-        std::fflush(stdout);
         std::vector<double> ratios;
         std::vector<double> totals;
         while (rounds > 0) {
@@ -179,7 +178,6 @@ public:
                         "delivered %.0f ms after the commit, all pushed %.0f ms\n",
                         count, decoded * 1e3, applied * 1e3, took * 1e3, took / decoded, affected.clients.size(), pushes, wrong, ms(delivered),
                         ms(done) - decoded * 1e3);
-            std::fflush(stdout);
             if (count < 50'000 || !std::holds_alternative<std::monostate>(changes.front().after)) continue;
             --rounds;
             ratios.push_back(took / decoded);
@@ -280,6 +278,7 @@ constexpr const char* kDecide =
 
 int main(int argc, char** argv) {
     if (argc != 5) return 2;
+    std::setvbuf(stdout, nullptr, _IOLBF, 0);
     PGconn* connection = PQconnectdb(argv[3]);
     PGresult* prepared = PQprepare(connection, "decide", kDecide, 0, nullptr);
     const bool good = PQresultStatus(prepared) == PGRES_COMMAND_OK;
