@@ -60,6 +60,15 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
     }
     for (const Uuid& id : clients) resolve_client(id, affected);
 
+    for (const Uuid& id : touched.moved_clients) {
+        const auto held = held_by_client_.find(id);
+        if (held == held_by_client_.end()) continue;
+        for (const auto& [gateway_id, resource_id] : held->second) {
+            affected.gateways[gateway_id].pairs.push_back({id, resource_id});
+            affected.gateways[gateway_id].moved_clients.insert(id);
+        }
+    }
+
     // Whom a group or a resource concerns is asked from the smaller side: its members, or the channels that are here. Gateways learn of a
     // group's change by its policies' resources and its memberships.
     Ids groups = touched.groups;

@@ -166,6 +166,8 @@ void AccountState::put(const Row& row, Touched& touched) {
             touch(found->second, touched);
             touch(row, touched);
         }
+        if constexpr (std::is_same_v<Row, portal::Clients>)
+            if (has_moved(found->second, row)) touched.moved_clients.insert(id);
         link(found->second, false);
         link(row, true);
         found->second = row;

@@ -39,6 +39,10 @@ template <class Row>
     return a.actor_id != b.actor_id || a.identity_id != b.identity_id || a.public_key != b.public_key || a.ipv4 != b.ipv4 ||
            a.ipv6 != b.ipv6 || a.verified_at.has_value() != b.verified_at.has_value();
 }
+// Whether it is connected from elsewhere. Its own channel is told by its connection; gateways are told by the row.
+[[nodiscard]] inline bool has_moved(const portal::Clients& a, const portal::Clients& b) {
+    return a.last_seen_remote_ip != b.last_seen_remote_ip || a.last_seen_remote_ip_location_region != b.last_seen_remote_ip_location_region;
+}
 [[nodiscard]] inline bool differs(const portal::Gateways& a, const portal::Gateways& b) {
     return a.site_id != b.site_id || a.public_key != b.public_key || a.ipv4 != b.ipv4 || a.ipv6 != b.ipv6;
 }

@@ -100,6 +100,9 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
         if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end()) pairs.insert(found->second);
     // The row is seen in the stream before its writer has told of it.
     for (const Uuid& id : impact.written_flows) (void)on_peer(FlowsDurable{{id}}, now);
+    for (const Pair& pair : pairs)
+        if (const auto held = pairs_.find(pair); held != pairs_.end() && impact.moved_clients.contains(pair.client_id))
+            held->second.client.reset();
     review_resources(impact.pairs, deleted, out);
     for (const Pair& pair : pairs) review(pair, deleted, now, out);
     if (impact.itself) review_itself(now, out);

@@ -97,7 +97,9 @@ CREATE FUNCTION oracle.windows_until(entries text[], at timestamptz) RETURNS tim
         SELECT zone, min(opens) AS opens, max(closes) AS closes FROM numbered GROUP BY zone, number)
     SELECT max(CASE WHEN closes - opens > interval '8 days' THEN 'infinity' ELSE oracle.instant(closes, zone) END)
     FROM merged
-    WHERE at BETWEEN oracle.instant(opens, zone) AND oracle.instant(closes, zone)
+    -- The first line only spares the second.
+    WHERE at AT TIME ZONE zone BETWEEN opens - interval '26 hours' AND closes + interval '26 hours'
+        AND at BETWEEN oracle.instant(opens, zone) AND oracle.instant(closes, zone)
 $$;
 
 -- Conditions -----------------------------------------------------------------------------------------------------------------------------
@@ -279,4 +281,51 @@ RETURNS TABLE (client_id uuid, resource_id uuid, justified boolean, own boolean,
     FROM judged j
     GROUP BY j.client_id, j.resource_id
     ORDER BY j.client_id, j.resource_id
+$$;
+
+-- The same of many at once ---------------------------------------------------------------------------------------------------------------
+-- What would be computed for each client alike is computed once: the windows of a condition, a resource for a version. test/integration/walk
+-- asks for everybody so, and for some by the functions above.
+
+CREATE FUNCTION oracle.grants_of(ids uuid[], at timestamptz)
+RETURNS TABLE (client_id uuid, policy_id uuid, membership_id uuid, resource_id uuid, until timestamptz) LANGUAGE sql STABLE AS $$
+    WITH client AS MATERIALIZED (SELECT c AS of FROM clients c WHERE c.id = ANY (ids) AND oracle.may_connect(c.id)),
+    candidate AS MATERIALIZED (
+        SELECT c.of, p.id AS policy_id, m.id AS membership_id, p.resource_id, p.conditions
+        FROM client c JOIN actor_group_memberships m ON m.actor_id = (c.of).actor_id JOIN policies p ON p.actor_group_id = m.group_id WHERE p.disabled_at IS NULL),
+    timed AS MATERIALIZED (
+        SELECT condition, oracle.condition_until(condition, NULL, at) AS until
+        FROM (SELECT DISTINCT condition FROM candidate, unnest(conditions) AS condition WHERE condition ->> 'property' = 'current_utc_datetime') AS t),
+    judged AS (
+        SELECT (c.of).id AS client_id, c.policy_id, c.membership_id, c.resource_id, j.until
+        FROM candidate c, LATERAL (
+            SELECT CASE WHEN bool_and(e.until IS NOT NULL) IS NOT FALSE THEN coalesce(min(e.until), 'infinity') END AS until
+            FROM (SELECT CASE WHEN t.condition IS NOT NULL THEN t.until ELSE oracle.condition_until(condition, c.of, at) END AS until
+                  FROM unnest(c.conditions) AS condition LEFT JOIN timed t USING (condition)) AS e) AS j)
+    SELECT * FROM judged WHERE until IS NOT NULL
+$$;
+
+CREATE FUNCTION oracle.client_views(ids uuid[], versions text[], at timestamptz) RETURNS TABLE (client_id uuid, resource_id uuid, rendered jsonb) LANGUAGE sql STABLE AS $$
+    WITH shown AS MATERIALIZED (
+        SELECT DISTINCT g.client_id, g.resource_id, a.version
+        FROM oracle.grants_of(ids, at) AS g JOIN unnest(ids, versions) AS a (id, version) ON a.id = g.client_id),
+    rendered AS MATERIALIZED (
+        SELECT r.id, s.version, oracle.render(r, regexp_match(s.version, '^([0-9]+)\.([0-9]+)\.')::int[]) AS rendered
+        FROM (SELECT DISTINCT resource_id, version FROM shown) AS s JOIN resources r ON r.id = s.resource_id)
+    SELECT s.client_id, s.resource_id, r.rendered
+    FROM shown s JOIN rendered r ON r.id = s.resource_id AND r.version = s.version
+    WHERE r.rendered IS NOT NULL
+    ORDER BY s.client_id, s.resource_id
+$$;
+
+-- What allows each of these pairs at its gateway, by the token that the client has: their number, and until when.
+CREATE FUNCTION oracle.rights(of_gateways uuid[], of_clients uuid[], of_resources uuid[], at timestamptz)
+RETURNS TABLE (n bigint, policy_id uuid, membership_id uuid, until timestamptz) LANGUAGE sql STABLE AS $$
+    SELECT a.n, g.policy_id, g.membership_id, least(g.until, t.expires_at)
+    FROM unnest(of_gateways, of_clients, of_resources) WITH ORDINALITY AS a (gateway_id, client_id, resource_id, n)
+        JOIN gateways w ON w.id = a.gateway_id JOIN resource_connections rc ON rc.site_id = w.site_id AND rc.resource_id = a.resource_id
+        JOIN resources r ON r.id = a.resource_id JOIN clients c ON c.id = a.client_id JOIN tokens t ON t.id = c.last_used_token_id
+        JOIN oracle.grants_of(of_clients, at) AS g ON g.client_id = a.client_id AND g.resource_id = a.resource_id
+    WHERE least(g.until, t.expires_at) > at AND oracle.render(r, '{1,5}') IS NOT NULL
+    ORDER BY a.n
 $$;

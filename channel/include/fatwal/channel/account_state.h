@@ -109,6 +109,7 @@ private:
         Ids actors;
         Ids groups;
         Ids clients;
+        Ids moved_clients;
         Ids resources;        // as gateways see them too
         Ids shown_resources;  // only as clients are shown them
         Ids tokens;

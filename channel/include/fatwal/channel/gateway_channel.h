@@ -63,7 +63,7 @@ private:
     };
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
-        std::optional<ClientContext> client;   // where the client was connected from, when it was told
+        std::optional<ClientContext> client;   // where the client is connected from; nothing: by its row
         std::optional<Address> address;        // of the client's session, likewise
     };
     using Pairs = std::map<Pair, Held>;
