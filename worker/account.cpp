@@ -94,7 +94,7 @@ void Account::admit_waiting() {
             still.push_back(std::move(waiting));
     }
     waiting_ = std::move(still);
-    for (Waiting& waiting : ready) admit(std::move(waiting.request), std::move(waiting.link));
+    for (Waiting& waiting : ready) admit(std::move(waiting.request), waiting.link);
     if (!waiting_.empty()) look_later();
     if (empty() && !empty_since_) empty_since_ = now;
 }
@@ -107,7 +107,7 @@ void Account::look_later() {
     });
 }
 
-void Account::admit(JoinRequest request, std::shared_ptr<Link> link) {
+void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
     const auto* token = feed_->state().token(request.token.token_id);
     const auto type = request.role == Role::Client ? portal::TokenType::Client : portal::TokenType::Gateway;
     if (token == nullptr || token->type != type || !request.token.matches(token->secret_hash)) return disconnect(*link, "invalid_token");

@@ -76,7 +76,7 @@ private:
     void transaction(const channel::Affected& affected, channel::Time committed);
     void admit_waiting();
     [[nodiscard]] bool knows(const JoinRequest& request) const;
-    void admit(JoinRequest request, std::shared_ptr<Link> link);
+    void admit(JoinRequest request, const std::shared_ptr<Link>& link);
     void received(const channel::Address& from, std::string_view text);
     void gone(const channel::Address& who);
     void end(const channel::Address& who, const std::string& reason);

@@ -126,8 +126,7 @@ private:
 class Server::Listener : public std::enable_shared_from_this<Server::Listener> {
 public:
     Listener(asio::io_context& io, const Settings& settings, Joined joined, Health health)
-        : io_(io),
-          settings_(settings),
+        : settings_(settings),
           acceptor_(io),
           retry_(io),
           joined_(std::move(joined)),
@@ -248,7 +247,6 @@ private:
         });
     }
 
-    asio::io_context& io_;
     const Settings& settings_;
     tcp::acceptor acceptor_;
     asio::steady_timer retry_;
