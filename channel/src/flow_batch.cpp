@@ -1,5 +1,6 @@
 #include "fatwal/channel/flow_batch.h"
 
+#include <algorithm>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -27,14 +28,28 @@ std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flow
 }
 
 std::vector<FlowBatch::Notice> FlowBatch::add(portal::Flows row, Time now) {
-    if (waiting() >= options_.max_waiting) {
+    if (waiting() >= options_.max_waiting || waiting_deletions() >= options_.max_waiting) {
+        lose(row.id);
         const Ids lost{row.id};
         return notices({std::move(row)}, lost);
     }
-    if (!due_) due_ = now + options_.after;
     known_.insert(row.id);
     rows_.push_back(std::move(row));
+    wait_until(rows_.size() < options_.max_rows ? now + options_.after : now);
     return {};
+}
+
+void FlowBatch::wait_until(Time time) {
+    time = std::max(time, not_before_);
+    due_ = due_ ? std::min(*due_, time) : time;
+}
+
+void FlowBatch::lose(const Uuid& flow_id) {
+    if (!lost_.insert(flow_id).second) return;
+    lost_in_order_.push_back(flow_id);
+    if (lost_in_order_.size() <= options_.max_waiting) return;
+    lost_.erase(lost_in_order_.front());
+    lost_in_order_.pop_front();
 }
 
 void FlowBatch::remove(const Uuid& flow_id, Time now) {
@@ -43,14 +58,14 @@ void FlowBatch::remove(const Uuid& flow_id, Time now) {
         return;
     }
     // It may be in the batch under way, so this goes after it.
+    if (lost_.contains(flow_id) || !deleting_.insert(flow_id).second) return;
     deletions_.push_back(flow_id);
-    if (!due_) due_ = now + options_.after;
+    wait_until(deletions_.size() < options_.max_rows ? now + options_.after : now);
 }
 
 std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
     if (under_way_.number != 0) return std::nullopt;
-    const bool due = due_ && *due_ <= now;
-    if (!due && rows_.size() < options_.max_rows && deletions_.size() < options_.max_rows) return std::nullopt;
+    if (!due_ || now < *due_) return std::nullopt;
     Batch batch;
     while (!rows_.empty() && batch.rows.size() < options_.max_rows) {
         portal::Flows row = std::move(rows_.front());
@@ -62,6 +77,7 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
     const auto end = deletions_.begin() + static_cast<std::ptrdiff_t>(count);
     batch.deletions.assign(deletions_.begin(), end);
     deletions_.erase(deletions_.begin(), end);
+    for (const Uuid& id : batch.deletions) deleting_.erase(id);
     // What is left has waited as long as what goes.
     due_ = rows_.empty() && deletions_.empty() ? std::nullopt : std::optional(now);
     if (batch.rows.empty() && batch.deletions.empty()) return std::nullopt;
@@ -72,6 +88,7 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
 
 std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const std::vector<Uuid>& lost) {
     if (number == 0 || number != under_way_.number) return {};
+    for (const Uuid& id : lost) lose(id);
     auto out = notices(under_way_.rows, Ids(lost.begin(), lost.end()));
     under_way_ = {};
     return out;
@@ -81,12 +98,13 @@ void FlowBatch::failed(std::uint64_t number, Time now) {
     if (number == 0 || number != under_way_.number) return;
     for (const portal::Flows& row : under_way_.rows) known_.insert(row.id);
     rows_.insert(rows_.begin(), std::make_move_iterator(under_way_.rows.begin()), std::make_move_iterator(under_way_.rows.end()));
-    deletions_.insert(deletions_.begin(), under_way_.deletions.begin(), under_way_.deletions.end());
+    for (auto id = under_way_.deletions.rbegin(); id != under_way_.deletions.rend(); ++id)
+        if (deleting_.insert(*id).second) deletions_.push_front(*id);
     // A row whose deletion came while it was under way need not go at all; the deletion stays, as the failure may be of the answer alone.
     for (const Uuid& id : deletions_)
         if (known_.contains(id)) dropped_.insert(id);
     under_way_ = {};
-    due_ = now + options_.after;
+    due_ = not_before_ = now + options_.after;
 }
 
 std::optional<Time> FlowBatch::next_deadline() const {

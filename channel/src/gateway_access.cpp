@@ -177,20 +177,39 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
     return true;
 }
 
-void GatewayChannel::review_all(Time now, Actions& out) {
+Ids GatewayChannel::missing_rows(Time now) {
+    Ids out;
+    for (auto& [pair, held] : pairs_) {
+        for (auto& [id, flow] : held.flows) {
+            if (context_.state.flow(id) != nullptr) {
+                flow.seen = true;
+                flow.durable_by.reset();
+            } else if (flow.seen) {
+                out.insert(id);
+            } else if (!flow.durable_by) {
+                // Written after the snapshot, then its row is yet to come; or before, and deleted unseen.
+                flow.durable_by = now + context_.durable_within;
+                due_.emplace(*flow.durable_by, id);
+            }
+        }
+    }
+    return out;
+}
+
+void GatewayChannel::review_all(const Ids& deleted, Time now, Actions& out) {
     std::vector<Pair> pairs;
     pairs.reserve(pairs_.size());
     for (const auto& [pair, held] : pairs_) pairs.push_back(pair);
-    review_resources(pairs, {}, out);
-    for (const Pair& pair : pairs) review(pair, {}, now, out);
+    review_resources(pairs, deleted, out);
+    for (const Pair& pair : pairs) review(pair, deleted, now, out);
 }
 
-void GatewayChannel::review_itself(Time now, Actions& out) {
+void GatewayChannel::review_itself(const Ids& deleted, Time now, Actions& out) {
     const auto refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
     // A disabled account's gateways stay, with nothing to let through, for when it is enabled again.
     if (refusal && *refusal != "account_disabled") return disconnect(*refusal == "invalid_token" ? "token_expired" : *refusal, out);
     if (const auto* token = context_.state.token(join_.token_id)) token_expires_at_ = token->expires_at;
-    review_all(now, out);
+    review_all(deleted, now, out);
     if (shown() != shown_) push_init(now, out);
 }
 

@@ -47,11 +47,12 @@ void GatewayChannel::load(Time now, Actions& out) {
             out.emplace_back(DeleteFlow{id});
             continue;
         }
-        add({row.client_id, row.resource_id}, *resource, id, {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}});
+        add({row.client_id, row.resource_id}, *resource, id,
+            {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}, true});
     }
     // The device is told by init alone.
     Actions reviewed;
-    review_all(now, reviewed);
+    review_all({}, now, reviewed);
     for (Action& action : reviewed)
         if (!std::holds_alternative<Push>(action)) out.push_back(std::move(action));
 }
@@ -87,7 +88,7 @@ Actions GatewayChannel::on_snapshot(Time now) {
     if (phase_ == Phase::Waiting)
         join(now, out);
     else if (phase_ == Phase::Joined)
-        review_itself(now, out);
+        review_itself(missing_rows(now), now, out);
     return out;
 }
 
@@ -99,13 +100,19 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
     for (const Uuid& id : impact.deleted_flows)
         if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end()) pairs.insert(found->second);
     // The row is seen in the stream before its writer has told of it.
-    for (const Uuid& id : impact.written_flows) (void)on_peer(FlowsDurable{{id}}, now);
+    for (const Uuid& id : impact.written_flows) {
+        const auto found = pair_of_flow_.find(id);
+        if (found == pair_of_flow_.end()) continue;
+        Flow& flow = pairs_.at(found->second).flows.at(id);
+        flow.seen = true;
+        flow.durable_by.reset();
+    }
     for (const Pair& pair : pairs)
         if (const auto held = pairs_.find(pair); held != pairs_.end() && impact.moved_clients.contains(pair.client_id))
             held->second.client.reset();
     review_resources(impact.pairs, deleted, out);
     for (const Pair& pair : pairs) review(pair, deleted, now, out);
-    if (impact.itself) review_itself(now, out);
+    if (impact.itself) review_itself(deleted, now, out);
     return out;
 }
 
@@ -171,8 +178,8 @@ void GatewayChannel::answer(const Json& payload, Actions& out) {
         return;
     }
     const Address to{Device::Client, ref->client_id, ref->client_generation, ref->client_process};
-    // Taken back before the device answered: the client need not wait for the end of its patience.
-    if (!pair_of_flow_.contains(ref->flow_id))
+    // Taken back before the device answered: the client need not wait for the end of its patience. Unless another flow has taken its place.
+    if (!pairs_.contains(Pair{ref->client_id, ref->resource_id}))
         out.emplace_back(Send{to, FlowRefused{ref->flow_id, ref->resource_id}});
     else
         out.emplace_back(Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, join_.gateway_id}});

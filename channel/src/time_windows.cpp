@@ -42,11 +42,30 @@ std::string_view trimmed(std::string_view text) {
     return text;
 }
 
-Time to_utc(const date::time_zone& zone, date::local_days day, int second_of_day) {
-    const auto local = day + std::chrono::seconds(second_of_day);
+// A zone's clock around an instant.
+class Clock {
+public:
+    Clock(const date::time_zone& zone, Time now) : zone_(zone), info_(zone.get_info(date::floor<std::chrono::seconds>(now))) {
+        today_ = date::local_days(date::floor<date::days>(now.time_since_epoch() + info_.offset));
+    }
+
+    [[nodiscard]] date::local_days today() const { return today_; }
+
     // Within a gap this is the instant of the jump, and of two instants the earlier.
-    return Time(zone.to_sys(local, date::choose::earliest).time_since_epoch());
-}
+    [[nodiscard]] Time to_utc(date::local_days day, int second_of_day) const {
+        const auto local = day + std::chrono::seconds(second_of_day);
+        const date::sys_seconds utc(local.time_since_epoch() - info_.offset);
+        // Far enough from the last jump, no other instant can show the same.
+        constexpr auto kLongestJump = date::days(1);
+        if (info_.begin + kLongestJump <= utc && utc < info_.end) return utc;
+        return Time(zone_.to_sys(local, date::choose::earliest).time_since_epoch());
+    }
+
+private:
+    const date::time_zone& zone_;
+    date::sys_info info_;
+    date::local_days today_;
+};
 
 }  // namespace
 
@@ -115,42 +134,40 @@ std::shared_ptr<const TimeWindows> TimeWindows::parse(const std::vector<std::str
 }
 
 TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
-    constexpr auto kInstant = Time::duration(1);
-    const auto today = date::floor<date::days>(zone.zone->to_local(now));
+    constexpr int kMostDays = 8;  // with a hole anywhere a window ends on the same day of the next week at the latest
+    const Clock clock(*zone.zone, now);
     At out;
-    std::optional<Time> start;  // of the window that is being gathered
+    std::optional<Time> start;  // of the window that is being gathered; not after now
     Time end;
     bool joins = false;  // it reaches midnight
     int joined_days = 0;
-    const auto soonest = [&out](Time boundary) {
-        if (!out.next_change || boundary < *out.next_change) out.next_change = boundary;
-    };
+    const auto change_at = [&out](Time time) { out.next_change = out.next_change ? std::min(*out.next_change, time) : time; };
     const auto finish = [&] {
-        if (!start) return;
-        if (*start <= now && now <= end) {
-            out.open = true;
-            // With a hole anywhere a window ends on the same day of the next week at the latest.
-            if (joined_days <= 8) out.until = end;
-        }
-        if (*start > now) soonest(*start);
-        if (end >= now && joined_days <= 8) soonest(end + kInstant);
-        start.reset();
+        if (!start || end < now) return;
+        out.open = true;
+        out.until = end;
+        change_at(end + Time::duration(1));
     };
-    // From yesterday, whose last window a gap at midnight can push into today, until the same day of the next week has passed.
-    for (int offset = -1; offset <= 9; ++offset) {
-        const auto day = today + date::days(offset);
-        for (const Range& range : zone.days.at(date::weekday(day).c_encoding())) {
-            const bool continues = start && joins && range.start == 0;
-            if (!continues) {
+    // From yesterday, whose last window a gap at midnight can push into today, to the first window that is yet to come.
+    for (int offset = -1; offset <= kMostDays + 1; ++offset) {
+        const auto day = clock.today() + date::days(offset);
+        const auto& ranges = zone.days.at(date::weekday(day).c_encoding());
+        for (const Range& range : ranges) {
+            if (!start || !joins || range.start != 0) {
+                const Time next = clock.to_utc(day, range.start);
                 finish();
-                start = to_utc(*zone.zone, day, range.start);
+                if (next > now) {
+                    change_at(next);
+                    return out;
+                }
+                start = next;
                 joined_days = 0;
             }
-            end = to_utc(*zone.zone, day, range.end);
-            ++joined_days;
+            end = clock.to_utc(day, range.end);
+            if (++joined_days > kMostDays) return {true, {}, {}};
             joins = range.end == kLastSecond;
         }
-        if (zone.days.at(date::weekday(day).c_encoding()).empty()) joins = false;
+        if (ranges.empty()) joins = false;
     }
     finish();
     return out;

@@ -238,6 +238,37 @@ const bool kAccount = scenarios(
          "disconnect(actor_disabled)"},
     });
 
+void of_provider(World& w, const char* provider) {
+    for (const char* name : {"X", "Y"}) w.put(portal::AuthProviders{id(name), id("account"), "oidc", {}});
+    w.put(portal::AuthIdentities{id("I"), id("account"), id("A"), id(provider), {}});
+    w.edit<portal::Clients>("c1", [](auto& c) { c.identity_id = id("I"); });
+}
+void only_of_x(World& w) { conditioned(w, {condition("provider_id", "is_in", {id("X").to_text()})}); }
+
+const bool kProviders =
+    scenarios("ClientProviders", {
+                                     {"F7_identity_of_it", only_of_x, [](World& w) { of_provider(w, "X"); }, "RC(r1)"},
+                                     {"F7_identity_of_another", only_of_x, [](World& w) { of_provider(w, "Y"); }},
+                                     {"F7_identity_moves_to_another",
+                                      [](World& w) {
+                                          only_of_x(w);
+                                          of_provider(w, "X");
+                                      },
+                                      [](World& w) { of_provider(w, "Y"); }, "RD(r1)"},
+                                     {"F7_no_identity",
+                                      [](World& w) {
+                                          only_of_x(w);
+                                          w.edit<portal::Actors>("A", [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
+                                      },
+                                      [](World& w) { w.join_client(); }, "init[]"},
+                                     {"F7_provider_deleted",
+                                      [](World& w) {
+                                          only_of_x(w);
+                                          of_provider(w, "X");
+                                      },
+                                      [](World& w) { w.erase<portal::AuthProviders>("X"); }, "disconnect(provider_disabled)"},
+                                 });
+
 const bool kPolicies = scenarios(
     "ClientPolicies",
     {
@@ -387,6 +418,18 @@ const bool kResources = scenarios(
         {"D14_site_renamed", {}, [](World& w) { w.edit<portal::Sites>("s1", [](auto& s) { s.name = "other"; }); }, "RC(r1)"},
         {"D16_site_of_another", [](World& w) { w.site("s2").resource("r2").connect("r2", "s2"); },
          [](World& w) { w.edit<portal::Sites>("s2", [](auto& s) { s.name = "other"; }); }},
+        {"D17_site_swap_before_1_5_5",
+         [](World& w) {
+             w.site("s2").commit();
+             w.join_client("c1", "1.5.4");
+         },
+         [](World& w) { w.disconnect("r1", "s1").connect("r1", "s2"); }, "RD(r1) RC(r1)"},
+        {"D17_site_swap_from_1_5_5",
+         [](World& w) {
+             w.site("s2").commit();
+             w.join_client("c1", "1.5.5");
+         },
+         [](World& w) { w.disconnect("r1", "s1").connect("r1", "s2"); }, "RD(r1) RC(r1)"},
         {"D19_internet", [](World& w) { w.resource("net", "", ResourceType::Internet).connect("net", "s1"); },
          [](World& w) {
              w.policy("p2", "g1", "net").commit();

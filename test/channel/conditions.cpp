@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "channel/world.h"
+#include "fatwal/channel/time_windows.h"
 
 namespace fatwal::channel::test {
 namespace {
@@ -50,6 +53,134 @@ TEST(Conditions, F1_to_F10_F38_F40_Properties) {
     EXPECT_FALSE(holds("nonsense", "is", {}, us));
     EXPECT_EQ(Conditions::parse({std::nullopt, Json(verified()), Json(verified())}).violated(us, kFriday),
               (std::vector<std::string>{"unknown", "client_verified"}));
+}
+
+TEST(Conditions, F7_F8_Client) {
+    ClientContext of_x;
+    of_x.provider_id = id("X");
+    ClientContext of_y;
+    of_y.provider_id = id("Y");
+    const ClientContext of_none;
+    const std::vector<std::string> x{id("X").to_text()};
+    EXPECT_TRUE(holds("provider_id", "is_in", x, of_x));
+    EXPECT_FALSE(holds("provider_id", "is_in", x, of_y));
+    EXPECT_FALSE(holds("provider_id", "is_in", x, of_none));
+    EXPECT_FALSE(holds("provider_id", "is_not_in", x, of_x));
+    EXPECT_TRUE(holds("provider_id", "is_not_in", x, of_y));
+    EXPECT_TRUE(holds("provider_id", "is_not_in", x, of_none));
+    for (const char* op : {"is_in", "is_not_in"}) EXPECT_FALSE(holds("provider_id", op, {x[0], "X"}, of_y)) << "a malformed id";
+    ClientContext trusted;
+    trusted.verified = true;
+    EXPECT_TRUE(holds("client_verified", "is", {"true"}, trusted));
+    EXPECT_FALSE(holds("client_verified", "is", {"true"}, of_none));
+    for (const auto& bad : std::vector<std::vector<std::string>>{{}, {"yes"}, {"true", "true"}, {"True"}})
+        EXPECT_FALSE(holds("client_verified", "is", bad, trusted));
+}
+
+TEST(Conditions, F19_TheDayIsTheZones) {
+    EXPECT_EQ(verdict({"R/20-22/US/Pacific"}, kFriday - 5h), "-14400");
+    EXPECT_EQ(verdict({"F/20-22/US/Pacific"}, kFriday - 5h), "violated");
+}
+
+TEST(Conditions, F25_F26_TheOrderDoesNotMatter) {
+    const Json time = during("F/9-11/UTC");
+    const Json region = condition("remote_ip_location_region", "is_in", {"US"});
+    for (const auto& both : {std::pair(time, region), std::pair(region, time)}) {
+        const auto parsed = Conditions::parse({both.first, both.second});
+        ClientContext client;
+        client.region = "CA";
+        EXPECT_FALSE(parsed.evaluate(client, kFriday).holds);
+        EXPECT_EQ(parsed.violated(client, kFriday), std::vector<std::string>{"remote_ip_location_region"});
+        client.region = "US";
+        const auto out = parsed.evaluate(client, kFriday);
+        EXPECT_TRUE(out.holds);
+        EXPECT_EQ(out.until, kFriday + 1h);
+        EXPECT_TRUE(parsed.violated(client, kFriday).empty());
+    }
+}
+
+TEST(Conditions, F29_BoundariesThatAZonesClockSkipsOrShowsTwice) {
+    const auto seconds = [](std::chrono::sys_seconds time) { return std::to_string((time - kFriday) / 1s); };
+    const std::chrono::sys_days spring = std::chrono::year(2021) / 3 / 14;
+    const std::chrono::sys_days autumn = std::chrono::year(2021) / 11 / 7;
+    struct {
+        const char* value;
+        Time now;
+        std::string out;
+    } const kCases[] = {
+        {"U/00-02:30/US/Pacific", spring + 9h, seconds(spring + 10h)},
+        {"U/00-02:30/US/Pacific", spring + 10h + 1us, "violated"},
+        {"U/02:30-04/US/Pacific", spring + 10h - 1us, "violated"},
+        {"U/02:30-04/US/Pacific", spring + 10h, seconds(spring + 11h)},
+        {"U/00-01:30/US/Pacific", autumn + 7h + 30min, seconds(autumn + 8h + 30min)},
+        {"U/00-01:30/US/Pacific", autumn + 9h + 15min, "violated"},
+        {"U/01:30-03/US/Pacific", autumn + 8h + 30min, seconds(autumn + 11h)},
+        {"U/true/America/Sao_Paulo", std::chrono::sys_days(std::chrono::year(2018) / 11 / 4) + 3h - 1us, "violated"},
+    };
+    for (const auto& one : kCases) EXPECT_EQ(verdict({one.value}, one.now), one.out) << one.value;
+}
+
+TEST(Conditions, F37_WholeDaysAreOneOverMidnight) {
+    EXPECT_EQ(verdict({"R/true/UTC", "F/true/UTC"}, kFriday - 10h - 500ms), "50399");
+    EXPECT_EQ(verdict({"R/20-23:59:59/UTC", "F/00-01/UTC"}, kFriday - 12h), "-32400");
+    EXPECT_EQ(verdict({"R/20-23:59:58/UTC", "F/00-01/UTC"}, kFriday - 12h), "-36002");
+}
+
+// Whether a window of US/Pacific is open, by its clock of 2021: the rule itself, without any search.
+bool open_in_pacific(const std::vector<std::array<int, 3>>& windows, Time now) {
+    const Time summer = std::chrono::sys_days(std::chrono::year(2021) / 3 / 14) + 10h;
+    const Time winter = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 9h;
+    const Time local = now - (summer <= now && now < winter ? 7h : 8h);
+    const auto day = std::chrono::floor<std::chrono::days>(local);
+    const int weekday = static_cast<int>(std::chrono::weekday(day).c_encoding());
+    return std::any_of(windows.begin(), windows.end(), [&](const auto& window) {
+        return window[0] == weekday && day + window[1] * 1s <= local && local <= day + window[2] * 1s;
+    });
+}
+
+// Around a week in March and one in November, in which the clock jumps: what is said of the next change is kept, and is the rule.
+TEST(TimeWindowsOverWeeks, EveryInstantIsAsTheRuleSays) {
+    std::mt19937 random(1);
+    const auto roll = [&](int sides) { return static_cast<int>(random() % static_cast<unsigned>(sides)); };
+    for (int round = 0; round < 30; ++round) {
+        std::vector<std::array<int, 3>> windows;
+        std::vector<std::string> values;
+        for (int count = 1 + roll(9); count > 0; --count) {
+            const int day = roll(7);
+            int start = roll(3) == 0 ? 0 : 600 * roll(144);
+            int end = roll(3) == 0 ? 86'399 : 600 * roll(144);
+            if (start > end) std::swap(start, end);
+            windows.push_back({day, start, end});
+            const auto text = [](int second) {
+                return std::to_string(second / 3600) + ':' + std::to_string(second / 60 % 60) + ':' + std::to_string(second % 60);
+            };
+            values.push_back(std::string(1, "UMTWRFS"[day]) + '/' + text(start) + '-' + text(end) + "/US/Pacific");
+        }
+        const auto parsed = TimeWindows::parse(values);
+        ASSERT_TRUE(parsed);
+        for (const auto first :
+             {std::chrono::sys_days(std::chrono::year(2021) / 3 / 9), std::chrono::sys_days(std::chrono::year(2021) / 11 / 2)}) {
+            TimeWindows::At before;
+            // Off the boundaries, which are whole ten minutes or a second before.
+            for (Time now = first + 1min; now < first + std::chrono::days(10); now += 10min) {
+                const auto at = parsed->at(now);
+                if (before.next_change && now < *before.next_change) {
+                    ASSERT_EQ(at.until, before.until) << values[0];
+                }
+                before = at;
+                // An hour that the clock shows twice: a window begins and ends in the first.
+                const Time twice = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 8h;
+                if (twice <= now && now < twice + 2h) continue;
+                ASSERT_EQ(at.open, open_in_pacific(windows, now)) << values[0] << ' ' << unix_seconds(now);
+                if (roll(7) != 0) continue;
+                const auto fresh = TimeWindows::parse(values)->at(now);
+                ASSERT_EQ(at.until, fresh.until);
+                ASSERT_EQ(at.next_change, fresh.next_change);
+                ASSERT_TRUE(!at.open || !at.until || *at.until >= now);
+                ASSERT_TRUE(!at.next_change || *at.next_change > now);
+            }
+        }
+    }
 }
 
 }  // namespace

@@ -74,6 +74,16 @@ const bool kCreate = scenarios(
              w.after(0s);
          },
          "RD(r1)"},
+        {"F8_unverified", [](World& w) { w.policy("p1", "g1", "r1", {verified()}); }, [](World& w) { w.create_flow(); },
+         "FF(r1,forbidden:client_verified)"},
+        {"F8_verified",
+         [](World& w) { w.policy("p1", "g1", "r1", {verified()}).edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); },
+         [](World& w) { w.create_flow().answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
+        {"F28_a_property_once",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {condition("remote_ip", "is_in_cidr", {"10.0.0.0/8"}), condition("remote_ip", "is_in_cidr", {})});
+         },
+         [](World& w) { w.create_flow(); }, "FF(r1,forbidden:remote_ip)"},
         {"G4_no_gateway_online", {}, [](World& w) { w.leave("w1").create_flow(); }, "FF(r1,offline)"},
         {"G4_gateway_of_another_site",
          [](World& w) {
@@ -347,6 +357,35 @@ const bool kGateway = scenarios(
              EXPECT_EQ(w.unwritten.size(), 1U);
          },
          "", "EXP(c1,r1,none)"},
+        {"H8_its_row_alone_deleted",
+         [](World& w) {
+             w.policy("p2", "g1", "r1");
+             flowing(w);
+         },
+         [](World& w) {
+             const portal::Flows before = only_flow(w);
+             w.erase_row(before).commit();
+             ASSERT_EQ(w.unwritten.size(), 1U);
+             EXPECT_NE(w.unwritten[0].id, before.id);
+             EXPECT_NE(w.unwritten[0].policy_id, before.policy_id);
+             EXPECT_EQ(w.deletions(), 0U);
+             w.write_flows();
+             w.after(1min);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         },
+         "", "EXP(c1,r1,none)"},
+        {"H8_what_took_its_place_is_not_written",
+         [](World& w) {
+             w.policy("p2", "g1", "r1");
+             flowing(w);
+         },
+         [](World& w) {
+             w.erase_row(only_flow(w)).commit();
+             EXPECT_EQ(w.sent("w1"), "EXP(c1,r1,none)");
+             w.after(15s);
+             EXPECT_EQ(w.deletions(), 1U);
+         },
+         "", "REJ(c1,r1)"},
         {"H9_site_has_the_resource_no_more",
          [](World& w) {
              w.site("s2").connect("r1", "s2").policy("p2", "g1", "r1");
@@ -532,6 +571,39 @@ const bool kGateway = scenarios(
         {"C7_conditions_that_do_not_hold", flowing, [](World& w) { set_conditions(w, "p1", {verified()}); }, "RD(r1)", "REJ(c1,r1)"},
         {"J3_clients_token_deleted", flowing, [](World& w) { w.cascade("t1"); }, "disconnect(token_expired)", "REJ(c1,r1)"},
         {"J3_clients_token_expires_earlier", flowing, [](World& w) { w.client_token("t1", "A", w.now + 1h); }, "", "EXP(c1,r1,3600)"},
+        {"J6_policy_of_another_resource",
+         [](World& w) {
+             second_resource(w);
+             flowing(w);
+         },
+         [](World& w) {
+             w.edit<portal::Policies>("p1", [](auto& p) { p.resource_id = id("r2"); }).commit();
+             EXPECT_EQ(w.deletions(), 1U);
+         },
+         "RD(r1) RC(r2)", "REJ(c1,r1)"},
+        {"J8_resource_renamed", flowing,
+         [](World& w) {
+             update_resource(w, [](auto& r) { r.name = "x"; });
+             w.commit();
+             EXPECT_EQ(w.deletions(), 0U);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         },
+         "RC(r1)"},
+        {"J8_address_changed", flowing,
+         [](World& w) {
+             update_resource(w, [](auto& r) { r.address = "y.test"; });
+             w.commit();
+             EXPECT_EQ(w.deletions(), 1U);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
+         },
+         "RC(r1)", "REJ(c1,r1)"},
+        {"J9_gateway_deleted", flowing,
+         [](World& w) {
+             w.cascade("w1").commit();
+             EXPECT_TRUE(w.state.flows_of_client(id("c1")).empty());
+             w.create_flow();
+         },
+         "FF(r1,offline)", "REJ(c1,r1) disconnect(gateway_not_found)"},
         {"B17_client_deleted", flowing, [](World& w) { w.cascade("c1"); }, "disconnect(client_not_found)", "REJ(c1,r1)"},
         {"B_unverified",
          [](World& w) {
@@ -599,6 +671,52 @@ const bool kGateway = scenarios(
              w.member("m2", "A", "g2");
          },
          "RC(r2) init[r1,r2] RD(r1)"},
+        {"K2_before_the_device_has_answered", [](World& w) { w.policy("p2", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) { w.create_flow().cascade("p1").commit();
+             w.answer(); }, "FC(r1,w1)", "AF(c1,r1,none) EXP(c1,r1,3600)"},
+        {"H_snapshot_without_its_row", flowing,
+         [](World& w) {
+             w.state.quarantine("test");
+             w.erase_row(only_flow(w));
+             w.snapshot();
+             EXPECT_EQ(w.deletions(), 0U);
+         },
+         "", "REJ(c1,r1)"},
+        {"H_snapshot_with_a_row_not_seen_before",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             forget(w);
+             w.state.quarantine("test");
+             w.put(w.unwritten.at(0)).snapshot();
+             w.after(1min);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         }},
+        {"H_snapshot_before_a_row_that_is_written",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             forget(w);
+             w.peer("w1", FlowsDurable{{w.unwritten.at(0).id}}).after(1min);
+             w.state.quarantine("test");
+             w.snapshot();
+             w.after(14s).put(w.unwritten.at(0)).commit();
+             w.after(1min);
+             EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+         }},
+        {"H_snapshot_after_which_its_row_never_comes",
+         {},
+         [](World& w) {
+             w.create_flow().answer();
+             forget(w);
+             w.peer("w1", FlowsDurable{{w.unwritten.at(0).id}}).after(1min);
+             w.state.quarantine("test");
+             w.snapshot();
+             w.after(15s - 1us);
+             EXPECT_EQ(w.sent("w1"), "");
+             w.after(1us);
+         },
+         "", "REJ(c1,r1)"},
         {"H_snapshot_takes_away", flowing,
          [](World& w) {
              w.state.quarantine("test");
@@ -607,6 +725,52 @@ const bool kGateway = scenarios(
          },
          "RD(r1)", "REJ(c1,r1)"},
     });
+
+Authorize asked(const World& w) {
+    Authorize out;
+    out.flow_id = id("f1");
+    out.client_id = id("c1");
+    out.resource_id = id("r1");
+    out.by = {id("p1"), id("m1"), id("t1")};
+    out.decided_at = w.state.position();
+    return out;
+}
+
+TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
+    World w;
+    w.join_gateway();
+    const Authorize ask = asked(w);
+    w.after(10s).peer("w1", ask);
+    EXPECT_EQ(w.sent("w1"), "init[] AF(c1,r1,none)");
+    w.after(8s).peer("w1", ask);
+    w.after(7s - 1us);
+    EXPECT_EQ(w.sent("w1"), "") << "the same once more is nothing new";
+    w.after(1us);
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+}
+
+TEST(DeadMansTimer, EndsWithTheWritersWordOrTheRowInTheStream) {
+    for (const bool by_row : {false, true}) {
+        World w;
+        w.join_gateway();
+        w.peer("w1", asked(w));
+        w.after(15s - 1us);
+        portal::Flows row{};
+        row.id = id("f1");
+        row.account_id = id("account");
+        row.client_id = id("c1");
+        row.resource_id = id("r1");
+        row.gateway_id = id("w1");
+        if (by_row)
+            w.put(row).commit();
+        else
+            w.peer("w1", FlowsDurable{{id("f1")}});
+        w.after(1h);
+        EXPECT_EQ(w.sent("w1"), "init[] AF(c1,r1,none)");
+        EXPECT_EQ(w.deletions(), 0U);
+        EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+    }
+}
 
 TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
     World w;

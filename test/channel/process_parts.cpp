@@ -47,28 +47,152 @@ TEST(Sessions, H33_ClientsTakeOverGatewaysStay) {
     EXPECT_FALSE(sessions.leave(Device::Client, id("c1"), 1));
     EXPECT_FALSE(sessions.accepts({Device::Client, id("c1"), 1, 0}));
     EXPECT_TRUE(sessions.accepts({Device::Client, id("c1"), 2, 0}));
-    EXPECT_NE(sessions.enter(Device::Gateway, id("w1")).generation, 0U);
+    const Generation established = sessions.enter(Device::Gateway, id("w1")).generation;
+    EXPECT_NE(established, 0U);
     EXPECT_EQ(sessions.enter(Device::Gateway, id("w1")).generation, 0U);
+    EXPECT_EQ(sessions.enter(Device::Gateway, id("w1")).taken_over, std::nullopt);
+    EXPECT_EQ(sessions.current(Device::Gateway, id("w1")), established);
+    EXPECT_FALSE(sessions.leave(Device::Gateway, id("w1"), 0)) << "the refused one leaves";
+    EXPECT_TRUE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
+    EXPECT_TRUE(sessions.leave(Device::Gateway, id("w1"), established)) << "it did not answer the ping";
+    EXPECT_FALSE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
+    EXPECT_GT(sessions.enter(Device::Gateway, id("w1")).generation, established);
+}
+
+TEST(Sessions, ADevicesIdIsOfItsKind) {
+    Sessions sessions(0);
+    EXPECT_EQ(sessions.enter(Device::Client, id("x")).generation, 1U) << "0 is no generation";
+    EXPECT_EQ(sessions.enter(Device::Gateway, id("x")).taken_over, std::nullopt);
+    EXPECT_TRUE(sessions.leave(Device::Client, id("x"), 1));
+    EXPECT_EQ(sessions.current(Device::Client, id("x")), std::nullopt);
+    EXPECT_EQ(sessions.current(Device::Gateway, id("x")), 2U);
+}
+
+portal::Flows flow(const std::string& name, const std::string& gateway = "w1") {
+    portal::Flows out;
+    out.id = id(name);
+    out.account_id = id("account");
+    out.gateway_id = id(gateway);
+    return out;
+}
+
+// "durable w1[f1,f2] lost w1[f3]"
+std::string told(const std::vector<FlowBatch::Notice>& notices) {
+    std::string out;
+    for (const auto& notice : notices) {
+        const auto* durable = std::get_if<FlowsDurable>(&notice.message);
+        std::string ids;
+        for (const Uuid& flow_id : durable != nullptr ? durable->flow_ids : std::get<FlowsLost>(notice.message).flow_ids)
+            ids += (ids.empty() ? "" : ",") + name_of(flow_id);
+        out += (out.empty() ? "" : " ") + std::string(durable != nullptr ? "durable " : "lost ") + name_of(notice.gateway_id) + '[' + ids +
+               ']';
+    }
+    return out;
+}
+
+// "1:f1,f2-f3": its number, rows and deletions.
+std::string text_of(const std::optional<FlowBatch::Batch>& batch) {
+    if (!batch) return "none";
+    std::string out = std::to_string(batch->number) + ':';
+    for (std::size_t i = 0; i < batch->rows.size(); ++i) out += (i == 0 ? "" : ",") + name_of(batch->rows[i].id);
+    for (std::size_t i = 0; i < batch->deletions.size(); ++i) out += (i == 0 ? "-" : ",") + name_of(batch->deletions[i]);
+    return out;
 }
 
 TEST(FlowBatch, WaitsASecondAndTellsWhatWasLost) {
     FlowBatch batch;
-    portal::Flows a;
-    a.id = id("f1");
-    portal::Flows b;
-    b.id = id("f2");
-    portal::Flows c;
-    c.id = id("f3");
-    for (const auto& row : {a, b, c}) EXPECT_TRUE(batch.add(row, kFriday).empty());
-    batch.remove(c.id, kFriday);
-    EXPECT_FALSE(batch.take(kFriday + 1s - 1us));
-    const auto taken = batch.take(kFriday + 1s);
-    ASSERT_TRUE(taken);
-    EXPECT_EQ(taken->rows.size(), 2U);
-    const auto notices = batch.written(taken->number, {b.id});
-    ASSERT_EQ(notices.size(), 2U);
-    EXPECT_EQ(std::get<FlowsDurable>(notices[0].message).flow_ids, std::vector{a.id});
-    EXPECT_EQ(std::get<FlowsLost>(notices[1].message).flow_ids, std::vector{b.id});
+    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
+    EXPECT_EQ(told(batch.add(flow("f4", "w2"), kFriday + 500ms)), "");
+    batch.remove(id("f3"), kFriday);
+    EXPECT_EQ(batch.next_deadline(), kFriday + 1s);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2,f4");
+    EXPECT_EQ(batch.next_deadline(), std::nullopt);
+    EXPECT_EQ(told(batch.written(2, {})), "") << "of no batch under way";
+    EXPECT_EQ(told(batch.written(1, {id("f2")})), "durable w1[f1] durable w2[f4] lost w1[f2]");
+    EXPECT_EQ(told(batch.written(1, {})), "") << "told already";
+    EXPECT_EQ(batch.waiting(), 0U);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none");
+}
+
+TEST(FlowBatch, AFullBatchGoesAtOnceAndOneIsUnderWay) {
+    FlowBatch batch({1s, 2, 100});
+    (void)batch.add(flow("f1"), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "none");
+    for (const char* name : {"f2", "f3"}) (void)batch.add(flow(name), kFriday);
+    EXPECT_EQ(batch.next_deadline(), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none") << "one is under way";
+    EXPECT_EQ(batch.waiting(), 3U);
+    (void)batch.written(1, {});
+    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3") << "what is left has waited as long";
+    (void)batch.written(2, {});
+    for (const char* name : {"f1", "f2", "f3"}) batch.remove(id(name), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "3:-f1,f2");
+    (void)batch.written(3, {});
+    EXPECT_EQ(text_of(batch.take(kFriday)), "4:-f3");
+}
+
+TEST(FlowBatch, WhatFailedGoesAgainAheadOfWhatWaits) {
+    FlowBatch batch;
+    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kFriday);
+    batch.remove(id("f0"), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2-f0");
+    (void)batch.add(flow("f3"), kFriday + 1s);
+    batch.remove(id("f1"), kFriday + 1s);
+    batch.failed(7, kFriday + 2s);
+    EXPECT_EQ(text_of(batch.take(kFriday + 2s)), "none") << "not the one that is under way";
+    batch.failed(1, kFriday + 2s);
+    EXPECT_EQ(batch.waiting(), 3U);
+    EXPECT_EQ(batch.next_deadline(), kFriday + 3s);
+    EXPECT_EQ(text_of(batch.take(kFriday + 3s)), "2:f2,f3-f0,f1") << "f1 may be there: its deletion stays";
+    EXPECT_EQ(told(batch.written(2, {})), "durable w1[f2,f3]");
+}
+
+TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
+    FlowBatch batch({1s, 2, 3});
+    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
+    EXPECT_EQ(told(batch.add(flow("f4"), kFriday)), "lost w1[f4]");
+    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
+    EXPECT_EQ(told(batch.add(flow("f5"), kFriday)), "lost w1[f5]") << "those under way count";
+    (void)batch.written(1, {id("f2")});
+    for (const char* name : {"f2", "f4", "f5"}) batch.remove(id(name), kFriday);
+    EXPECT_EQ(batch.waiting_deletions(), 0U) << "there is no such row";
+    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3");
+    (void)batch.written(2, {});
+
+    for (int round = 0; round < 2; ++round)
+        for (const char* name : {"f6", "f7", "f8", "f9"}) batch.remove(id(name), kFriday);
+    EXPECT_EQ(batch.waiting_deletions(), 4U) << "each once, and none is lost";
+    EXPECT_EQ(told(batch.add(flow("f10"), kFriday)), "lost w1[f10]");
+    EXPECT_EQ(text_of(batch.take(kFriday)), "3:-f6,f7");
+    EXPECT_EQ(told(batch.add(flow("f11"), kFriday)), "lost w1[f11]");
+    batch.failed(3, kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "4:-f6,f7");
+    (void)batch.written(4, {});
+    EXPECT_EQ(told(batch.add(flow("f12"), kFriday + 1s)), "");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "5:f12-f8,f9");
+}
+
+TEST(FlowBatch, WhatIsKnownToHaveNoRowIsForgottenInTheEnd) {
+    FlowBatch batch({1s, 10, 2});
+    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kFriday);
+    for (const char* name : {"f3", "f4", "f5"}) EXPECT_FALSE(batch.add(flow(name), kFriday).empty());
+    for (const char* name : {"f3", "f4", "f5"}) batch.remove(id(name), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2-f3");
+}
+
+TEST(FlowBatch, AfterAFailureAFullBatchWaitsToo) {
+    FlowBatch batch({1s, 1, 100});
+    (void)batch.add(flow("f1"), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1");
+    batch.failed(1, kFriday);
+    (void)batch.add(flow("f2"), kFriday);
+    EXPECT_EQ(batch.next_deadline(), kFriday + 1s);
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "2:f1");
+    (void)batch.written(2, {});
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "3:f2");
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ private:
         std::optional<Time> expires_at;
         std::uint64_t decided_at = 0;    // a state that is behind does not judge it
         std::optional<Time> durable_by;  // nothing: its row is written
+        bool seen = false;               // the state has held its row
     };
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
@@ -79,8 +80,10 @@ private:
     void load(Time now, Actions& out);
     void push_init(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
-    void review_itself(Time now, Actions& out);
-    void review_all(Time now, Actions& out);
+    void review_itself(const Ids& deleted, Time now, Actions& out);
+    void review_all(const Ids& deleted, Time now, Actions& out);
+    // Compares the flows with the rows of a new snapshot: those of them whose rows are gone.
+    [[nodiscard]] Ids missing_rows(Time now);
     void review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out);
     // Judges the flows of a pair; `deleted` are those whose rows are gone.
     void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);

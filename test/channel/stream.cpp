@@ -1,0 +1,115 @@
+// J: from the stream's transactions to rows, and what of them stays apart.
+#include <gtest/gtest.h>
+
+#include "../../channel/src/account_tables.h"
+#include "channel/world.h"
+#include "fatwal/client/follower.h"
+#include "support/builder.h"
+
+namespace fatwal::channel::test {
+namespace {
+
+using fatwal::test::Value;
+
+// The transaction of one frame, as a subscription tells it.
+client::Transaction transaction(const std::vector<std::string>& schemas, const std::vector<fatwal::test::RecordSpec>& records) {
+    client::FollowerOptions options;
+    options.account = wire::AccountKey::from_text("1");
+    options.snapshots = false;
+    options.resync_after = {};
+    client::Follower follower(options, {});
+    follower.attached({}, 7, {99, 1});
+    const auto header = [](wire::Topic topic, std::uint64_t sequence) { return wire::PublicationHeader{topic, 7, sequence, 50}; };
+    follower.marker(header(wire::Topic::Marker, 10), kFriday);
+    (void)follower.take_request();
+    follower.replayed({7, 11, true, 0}, {}, kFriday);
+    fatwal::test::FrameSpec frame;
+    frame.account = options.account;
+    frame.records = records;
+    std::uint64_t sequence = 10;
+    for (const std::string& schema : schemas) {
+        frame.relations.push_back(fatwal::test::id_of(schema));
+        follower.message(header(wire::Topic::Event, ++sequence), schema, kFriday);
+    }
+    follower.message(header(wire::Topic::Event, ++sequence), fatwal::test::frame(frame), kFriday);
+    while (auto told = follower.take())
+        if (auto* out = std::get_if<client::Transaction>(&told->first)) return std::move(*out);
+    throw std::logic_error("no transaction");
+}
+
+Value value(const Uuid& id) { return Value::text(std::string(wire::as_text(id.bytes))); }
+
+const std::vector<fatwal::test::ColumnSpec> kMembership{{"id", wire::TypeCode::Uuid},
+                                                        {"account_id", wire::TypeCode::Uuid},
+                                                        {"actor_id", wire::TypeCode::Uuid},
+                                                        {"group_id", wire::TypeCode::Uuid}};
+std::string membership(const char* name) {
+    return fatwal::test::row({value(id(name)), value(id("account")), value(id("A")), value(id("g1"))});
+}
+
+TEST(Stream, J2_AnUnknownTableIsCountedAndTheStreamGoesOn) {
+    const auto unknown = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
+    const auto known = fatwal::test::schema_message(2, "actor_group_memberships", kMembership);
+    const std::string audit = fatwal::test::row({Value::fixed(1)});
+    const auto had = transaction({unknown, known}, {{wire::Op::Insert, 0, 0, 0, audit},
+                                                    {wire::Op::Insert, 1, 0, 1, membership("m9")},
+                                                    {wire::Op::Delete, 2, 0, 0, {}, audit},
+                                                    {wire::Op::Truncate, 3, 0, 0}});
+    std::size_t left_out = 0;
+    const auto changes = typed_changes(had, &left_out);
+    EXPECT_EQ(left_out, 3U);
+    ASSERT_EQ(changes.size(), 1U);
+    EXPECT_EQ(std::get<portal::ActorGroupMemberships>(changes[0].after).id, id("m9"));
+    World w;
+    EXPECT_FALSE(w.apply(1000, changes).quarantined);
+    EXPECT_TRUE(w.state.live());
+}
+
+TEST(Stream, J2_ATableOfTheDomainInAnotherFormIsABadRow) {
+    auto columns = kMembership;
+    columns.pop_back();
+    const auto schema = fatwal::test::schema_message(2, "actor_group_memberships", columns);
+    const auto had =
+        transaction({schema}, {{wire::Op::Insert, 0, 0, 0, fatwal::test::row({value(id("m1")), value(id("account")), value(id("A"))})}});
+    const auto changes = typed_changes(had);
+    ASSERT_EQ(changes.size(), 1U);
+    ASSERT_TRUE(changes[0].bad);
+    EXPECT_EQ(changes[0].bad->id, id("m1"));
+    World w;
+    w.join_client();
+    EXPECT_EQ(w.apply(1000, changes).bad_rows, 1U);
+    EXPECT_EQ(w.sent("c1"), "init[r1] RD(r1)");
+}
+
+TEST(Stream, J12_APoisonedAccountIsPutAsideAlone) {
+    World poisoned;
+    World other;
+    for (World* w : {&poisoned, &other}) w->resource("r2").connect("r2", "s1").join_gateway().join_client();
+    RowChange bad;
+    bad.bad = BadRow{"policies", {}, {}, "malformed"};
+    EXPECT_TRUE(poisoned.apply(1000, {bad}).quarantined);
+    for (World* w : {&poisoned, &other}) {
+        w->policy("p2", "g1", "r2").commit();
+        w->create_flow("r2");
+    }
+    EXPECT_EQ(poisoned.sent("c1"), "init[r1] FF(r2,offline)");
+    EXPECT_EQ(other.sent("c1"), "init[r1] RC(r2)");
+    EXPECT_EQ(other.sent("w1"), "init[] AF(c1,r2,none)");
+    poisoned.snapshot();
+    EXPECT_EQ(poisoned.sent("c1"), "RC(r2)");
+}
+
+TEST(SoftDeletion, C21_IsHeldByIsDeletedAsThePortalHasNoSuchColumn) {
+    struct {
+        std::optional<Time> deleted_at;
+    } row;
+    EXPECT_FALSE(is_deleted(row));
+    row.deleted_at = kFriday;
+    EXPECT_TRUE(is_deleted(row));
+    row.deleted_at.reset();
+    EXPECT_FALSE(is_deleted(row));
+    EXPECT_FALSE(is_deleted(portal::Policies{}));
+}
+
+}  // namespace
+}  // namespace fatwal::channel::test
