@@ -1,13 +1,16 @@
 // channels CONTROL ACCOUNT CONNINFO ROUNDS: what bench/channels measures. Takes the account's snapshot, makes a channel for each client and
-// gateway, measures memory and authorizations, prints "ready", and then follows the stream until it has seen ROUNDS transactions of more than
-// 50,000 deletions; a line of numbers for each.
+// gateway, measures memory and authorizations, prints "ready", and then follows the stream until it has seen ROUNDS transactions of more
+// than 50,000 deletions; a line of numbers for each.
 #include <libpq-fe.h>
 #include <malloc.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
+#include <fstream>
 #include <memory>
 #include <random>
 #include <set>
@@ -17,6 +20,7 @@
 
 #include "fatwal/channel/client_channel.h"
 #include "fatwal/channel/gateway_channel.h"
+#include "fatwal/channel/gateway_choice.h"
 #include "fatwal/client/subscription.h"
 
 namespace {
@@ -34,10 +38,41 @@ double median(std::vector<double> values) {
 std::size_t in_use() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
 Time now() { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }
 
+// Seconds of processor time of this thread, and of another process when given.
+double cpu(int process) {
+    timespec spent{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    double out = static_cast<double>(spent.tv_sec) + static_cast<double>(spent.tv_nsec) * 1e-9;
+    if (process == 0) return out;
+    std::ifstream file("/proc/" + std::to_string(process) + "/schedstat");
+    double nanoseconds = 0;
+    file >> nanoseconds;
+    return out + nanoseconds * 1e-9;
+}
+
+// How often a second, by the clock and by the processor.
+struct Rates {
+    std::vector<double> by_clock;
+    std::vector<double> by_cpu;
+
+    template <class Do>
+    void measure(int process, std::size_t count, Do&& perform) {
+        const double spent = cpu(process);
+        const auto start = Steady::now();
+        for (std::size_t n = 0; n < count; ++n)
+            if (!perform(n)) throw std::runtime_error("another decision than expected");
+        by_clock.push_back(static_cast<double>(count) / seconds_since(start));
+        by_cpu.push_back(static_cast<double>(count) / (cpu(process) - spent));
+    }
+    void print(const char* name, const Rates& base) const {
+        std::printf("authorizations a second, %s: %.0f, by processor time %.0f; ratio %.1f, by processor time %.1f\n", name,
+                    median(by_clock), median(by_cpu), median(by_clock) / median(base.by_clock), median(by_cpu) / median(base.by_cpu));
+    }
+};
+
 // A client's channel, and the resources that its device has by the pushes.
 struct Device {
     std::unique_ptr<ClientChannel> channel;
-    std::string version;
     std::set<std::string> resources;
     std::size_t pushes = 0;
 
@@ -85,7 +120,7 @@ public:
 
     void connect() {
         // What is rendered once for everybody is the state's.
-        (void)ClientView::of(state_, clients_.front(), Version::parse("1.5.0").value(), {}, now());
+        (void)ClientView::of(state_, clients_.front(), version_, from_, now());
         std::size_t before = in_use();
         for (const portal::Clients& row : clients_) {
             ClientJoin join{row.id, row.last_used_token_id.value(), "1.5.0", IpAddress::parse("198.51.100.7"), "US", {}, ++generation_};
@@ -102,46 +137,47 @@ public:
             (void)channel->start(now());
         }
         std::printf("gateway channel: %.0f bytes, without pairs\n", each(before, channels_.size()));
-        for (const portal::Gateways& row : gateways_)
-            presence_.online({row.id, generation_, 1, Version::parse("1.5.0").value(), Location{50.1, 8.7}, {}});
+        for (const portal::Gateways& row : gateways_) presence_.online({row.id, generation_, 1, version_, Location{50.1, 8.7}, {}});
     }
 
-    // Every client asks for each of a few resources, and for the same again: what the client's channel decides alone, and with all that its
-    // gateway does.
+    // Every client asks for each of 20 resources: what its channel decides alone, then with all that its gateway does, and the decision by
+    // SQL. By the clock, and by the processor time of all that take part (this thread; for SQL the server's process too).
     void authorize(PGconn* connection) {
-        std::vector<std::pair<Uuid, Uuid>> asked;
-        for (const auto& [id, device] : devices_) {
+        std::vector<Asked> asked;
+        for (auto& [id, device] : devices_) {
             auto resource = device.channel->view().resources.begin();
-            for (int i = 0; i < 20; ++i, ++resource) asked.emplace_back(id, resource->first);
+            for (int i = 0; i < 20; ++i, ++resource)
+                asked.push_back({device.channel.get(),
+                                 id,
+                                 state_.client(id)->last_used_token_id.value(),
+                                 resource->first,
+                                 id.to_text(),
+                                 resource->first.to_text(),
+                                 {{"resource_id", resource->first.to_text()}, {"connected_gateway_ids", Json::array()}}});
         }
         std::shuffle(asked.begin(), asked.end(), generator_);
-        std::vector<double> alone;
-        std::vector<double> whole;
-        std::vector<double> sql;
-        std::size_t pairs = 0;
-        std::size_t before = in_use();
+        const int backend = PQbackendPID(connection);
+        Rates decision;
+        Rates alone;
+        Rates whole;
+        Rates sql;
+        std::size_t before = 0;
         for (int round = 0; round < 7; ++round) {
-            auto start = Steady::now();
-            std::size_t decided = 0;
-            for (const auto& [client_id, resource_id] : asked) decided += ask(client_id, resource_id).size() == 2 ? 1 : 0;
-            alone.push_back(static_cast<double>(decided) / seconds_since(start));
+            decision.measure(0, asked.size(), [&](std::size_t n) { return decide(asked[n]); });
+            alone.measure(0, asked.size(), [&](std::size_t n) { return ask(asked[n]).size() == 2; });
             if (round == 0) before = in_use();
-            start = Steady::now();
-            decided = 0;
-            for (const auto& [client_id, resource_id] : asked) decided += round_trip(client_id, resource_id) ? 1 : 0;
-            whole.push_back(static_cast<double>(decided) / seconds_since(start));
+            whole.measure(0, asked.size(), [&](std::size_t n) { return round_trip(asked[n]); });
             if (round == 0) {
+                std::size_t pairs = 0;
                 for (const auto& [id, channel] : channels_) pairs += channel->pair_count();
                 std::printf("pair of a gateway channel: %.0f bytes\n", each(before, pairs));
             }
-            start = Steady::now();
-            decided = 0;
-            for (std::size_t i = 0; i < 2000; ++i) decided += query(connection, asked[(i * 7919) % asked.size()]) ? 1 : 0;
-            sql.push_back(static_cast<double>(decided) / seconds_since(start));
-            if (decided != 2000) throw std::runtime_error("the query decides otherwise");
+            sql.measure(backend, 5000, [&](std::size_t n) { return query(connection, asked[n]); });
         }
-        std::printf("authorizations a second: %.0f decided, %.0f with the gateway's side, %.0f by SQL; ratios %.0f, %.0f\n", median(alone), median(whole),
-                    median(sql), median(alone) / median(sql), median(whole) / median(sql));
+        decision.print("decided", sql);
+        alone.print("by create_flow", sql);
+        whole.print("with the gateway's side", sql);
+        sql.print("by SQL", sql);
     }
 
     void follow(int rounds) {
@@ -174,10 +210,12 @@ public:
             std::size_t wrong = 0;
             for (auto& [id, device] : devices_) wrong += right(id, device) ? 0 : 1;
             const auto ms = [&](auto end) { return std::chrono::duration<double, std::milli>(end - transaction->commit_time).count(); };
-            std::printf("changes %zu, decoding %.1f ms, with the state %.1f ms, with all pushes %.1f ms, ratio %.3f; recomputed %zu, pushes %zu, wrong %zu; "
-                        "delivered %.0f ms after the commit, all pushed %.0f ms\n",
-                        count, decoded * 1e3, applied * 1e3, took * 1e3, took / decoded, affected.clients.size(), pushes, wrong, ms(delivered),
-                        ms(done) - decoded * 1e3);
+            std::printf(
+                "changes %zu, decoding %.1f ms, with the state %.1f ms, with all pushes %.1f ms, ratio %.3f; recomputed %zu, pushes %zu, "
+                "wrong %zu; "
+                "delivered %.0f ms after the commit, all pushed %.0f ms\n",
+                count, decoded * 1e3, applied * 1e3, took * 1e3, took / decoded, affected.clients.size(), pushes, wrong, ms(delivered),
+                ms(done) - decoded * 1e3);
             if (count < 50'000 || !std::holds_alternative<std::monostate>(changes.front().after)) continue;
             --rounds;
             ratios.push_back(took / decoded);
@@ -207,14 +245,35 @@ private:
         return (static_cast<double>(in_use()) - static_cast<double>(before)) / static_cast<double>(count);
     }
 
-    Actions ask(const Uuid& client_id, const Uuid& resource_id) {
-        return devices_.at(client_id).channel->on_message(
-            "create_flow", {{"resource_id", resource_id.to_text()}, {"connected_gateway_ids", Json::array()}}, now());
+    struct Asked {
+        ClientChannel* channel;
+        Uuid client;
+        Uuid token;
+        Uuid resource;
+        std::string client_id;
+        std::string resource_id;
+        Json payload;
+    };
+    // What the SQL decides, and the conditions.
+    bool decide(const Asked& asked) {
+        const Time at = now();
+        if (client_refusal(state_, asked.client, asked.token, at)) return false;
+        const auto* resource = state_.resource(asked.resource);
+        const auto& client = *state_.client(asked.client);
+        if (resource == nullptr || state_.view_of(asked.resource, version_) == nullptr) return false;
+        ClientContext session = from_;
+        complete_context(state_, client, session);
+        if (!longest_grant(state_, client.actor_id, asked.resource, session, at)) return false;
+        return std::holds_alternative<const OnlineGateway*>(
+            choose_gateway(state_, presence_, *resource, version_, std::nullopt, {}, [this] { return generator_(); }));
     }
 
+    // And all that follows from it: the signed reference, the message to the gateway, the row of the flow.
+    static Actions ask(const Asked& asked) { return asked.channel->on_message("create_flow", asked.payload, now()); }
+
     // create_flow, authorize_flow to the gateway's device, its flow_authorized, flow_created to the client's.
-    bool round_trip(const Uuid& client_id, const Uuid& resource_id) {
-        for (const Action& action : ask(client_id, resource_id)) {
+    bool round_trip(const Asked& asked) {
+        for (const Action& action : ask(asked)) {
             const auto* send = std::get_if<Send>(&action);
             if (send == nullptr) continue;
             auto& gateway = *channels_.at(send->to.id);
@@ -222,17 +281,14 @@ private:
                 const auto* push = std::get_if<Push>(&pushed);
                 if (push == nullptr) continue;
                 for (const Action& answer : gateway.on_message("flow_authorized", {{"ref", push->payload.at("ref")}}, now()))
-                    if (const auto* back = std::get_if<Send>(&answer))
-                        return devices_.at(client_id).channel->on_peer(back->message, now()).size() == 1;
+                    if (const auto* back = std::get_if<Send>(&answer)) return asked.channel->on_peer(back->message, now()).size() == 1;
             }
         }
         return false;
     }
 
-    static bool query(PGconn* connection, const std::pair<Uuid, Uuid>& asked) {
-        const std::string client_id = asked.first.to_text();
-        const std::string resource_id = asked.second.to_text();
-        const std::array<const char*, 2> values = {client_id.c_str(), resource_id.c_str()};
+    static bool query(PGconn* connection, const Asked& asked) {
+        const std::array<const char*, 2> values = {asked.client_id.c_str(), asked.resource_id.c_str()};
         PGresult* result = PQexecPrepared(connection, "decide", 2, values.data(), nullptr, nullptr, 0);
         const bool found = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
         PQclear(result);
@@ -240,8 +296,7 @@ private:
     }
 
     bool right(const Uuid& id, const Device& device) const {
-        ClientContext session{IpAddress::parse("198.51.100.7"), "US", std::nullopt, false};
-        const auto fresh = ClientView::of(state_, *state_.client(id), Version::parse("1.5.0").value(), session, now());
+        const auto fresh = ClientView::of(state_, *state_.client(id), version_, from_, now());
         std::set<std::string> expected;
         for (const auto& [resource_id, view] : fresh.resources) expected.insert(resource_id.to_text());
         return expected == device.resources;
@@ -255,6 +310,8 @@ private:
     Generation generation_ = 0;
     zmq::context_t zmq_;
     client::Subscription subscription_;
+    Version version_{1, 5, 0, ""};
+    ClientContext from_{IpAddress::parse("198.51.100.7"), "US", std::nullopt, false};
     std::size_t before_rows_ = 0;
     std::size_t rows_ = 0;
     std::vector<portal::Clients> clients_;
@@ -263,14 +320,17 @@ private:
     std::map<Uuid, std::unique_ptr<GatewayChannel>> channels_;
 };
 
-// The same decision: the session may be, some enabled policy of the actor's groups grants the resource, and a gateway of its sites is online.
-// The conditions are given to the caller, who judges them.
+// The same decision: the session may be, some enabled policy of the actor's groups grants the resource, and a gateway of its sites is
+// online. The conditions are given to the caller, who judges them.
 constexpr const char* kDecide =
-    "SELECT p.id, m.id, p.conditions, least(t.expires_at), r.type, r.address, r.filters, g.id, g.public_key, g.ipv4, g.ipv6, c.public_key, c.ipv4, c.ipv6 "
-    "FROM clients c JOIN accounts o ON o.id = c.account_id AND o.disabled_at IS NULL JOIN actors a ON a.id = c.actor_id AND a.disabled_at IS NULL "
+    "SELECT p.id, m.id, p.conditions, least(t.expires_at), r.type, r.address, r.filters, g.id, g.public_key, g.ipv4, g.ipv6, c.public_key, "
+    "c.ipv4, c.ipv6 "
+    "FROM clients c JOIN accounts o ON o.id = c.account_id AND o.disabled_at IS NULL JOIN actors a ON a.id = c.actor_id AND a.disabled_at "
+    "IS NULL "
     "JOIN tokens t ON t.id = c.last_used_token_id AND (t.expires_at IS NULL OR t.expires_at > now()) "
     "LEFT JOIN auth_identities i ON i.id = c.identity_id LEFT JOIN auth_providers v ON v.id = i.provider_id "
-    "JOIN policies p ON p.resource_id = $2 AND p.disabled_at IS NULL JOIN actor_group_memberships m ON m.actor_id = c.actor_id AND m.group_id = "
+    "JOIN policies p ON p.resource_id = $2 AND p.disabled_at IS NULL JOIN actor_group_memberships m ON m.actor_id = c.actor_id AND "
+    "m.group_id = "
     "p.actor_group_id JOIN resources r ON r.id = p.resource_id JOIN resource_connections rc ON rc.resource_id = r.id "
     "JOIN gateways g ON g.site_id = rc.site_id AND g.last_seen_at IS NOT NULL WHERE c.id = $1 AND v.disabled_at IS NULL LIMIT 1";
 
