@@ -392,6 +392,16 @@ World& World::lose_flows() {
     return *this;
 }
 
+World& World::delete_flows() {
+    for (const Uuid& flow_id : std::exchange(unwanted, {}))
+        if (const auto found = rows_.find({portal::AnyRow(portal::Flows{}).index(), flow_id, {}}); found != rows_.end()) {
+            const portal::AnyRow row = found->second;
+            erase_row(row);
+        }
+    commit();
+    return *this;
+}
+
 std::string World::sent(const std::string& device) { return std::exchange(sent_[device], ""); }
 std::size_t World::deletions() { return std::exchange(deletions_, 0); }
 
@@ -417,6 +427,7 @@ void World::carry_out(const std::string& device, const Actions& actions) {
             unwritten.push_back(write->row);
         } else if (const auto* remove = std::get_if<DeleteFlow>(&action)) {
             ++deletions_;
+            unwanted.push_back(remove->flow_id);
             std::erase_if(unwritten, [&](const portal::Flows& row) { return row.id == remove->flow_id; });
         }
     }

@@ -98,6 +98,8 @@ public:
     World& write_flows();
     // The writer could not write them.
     World& lose_flows();
+    // The rows of flows that channels wanted deleted are deleted.
+    World& delete_flows();
 
     // What a device was sent since the last call, in order, with blanks between.
     [[nodiscard]] std::string sent(const std::string& device);
@@ -119,6 +121,7 @@ public:
     bool deliver = true;                        // sends arrive
     std::vector<Json> payloads;                 // of every push
     std::vector<portal::Flows> unwritten;
+    std::vector<Uuid> unwanted;     // flows that channels wanted deleted
     std::vector<std::string> refs;  // that gateways' devices have not answered, "w1 ref"
 
 private:
