@@ -186,21 +186,27 @@ public:
         std::puts("ready");
         std::vector<double> ratios;
         std::vector<double> totals;
+        std::vector<double> cpu_ratios;
+        std::vector<double> cpu_totals;
         while (rounds > 0) {
             const auto event = next();
             const auto* transaction = std::get_if<client::Transaction>(&event);
             if (transaction == nullptr) throw std::runtime_error("the stream was disturbed");
             const auto delivered = std::chrono::system_clock::now();
+            double spent = cpu(0);
             auto start = Steady::now();
             const std::size_t count = typed_changes(*transaction).size();
             const double decoded = seconds_since(start);
+            const double decoded_cpu = cpu(0) - spent;
             start = Steady::now();
+            spent = cpu(0);
             const std::vector<RowChange> changes = typed_changes(*transaction);
             const Affected affected = state_.apply(transaction->commit_lsn, changes);
-            const double applied = seconds_since(start);
+            const double applied_cpu = cpu(0) - spent;
             std::vector<std::pair<Device*, Actions>> all;
             for (const Uuid& id : affected.clients) all.emplace_back(&devices_.at(id), devices_.at(id).channel->on_transaction(now()));
             const double took = seconds_since(start);
+            const double took_cpu = cpu(0) - spent;
             const auto done = std::chrono::system_clock::now();
             std::size_t pushes = 0;
             for (auto& [device, actions] : all) {
@@ -211,17 +217,19 @@ public:
             for (auto& [id, device] : devices_) wrong += right(id, device) ? 0 : 1;
             const auto ms = [&](auto end) { return std::chrono::duration<double, std::milli>(end - transaction->commit_time).count(); };
             std::printf(
-                "changes %zu, decoding %.1f ms, with the state %.1f ms, with all pushes %.1f ms, ratio %.3f; recomputed %zu, pushes %zu, "
-                "wrong %zu; "
-                "delivered %.0f ms after the commit, all pushed %.0f ms\n",
-                count, decoded * 1e3, applied * 1e3, took * 1e3, took / decoded, affected.clients.size(), pushes, wrong, ms(delivered),
-                ms(done) - decoded * 1e3);
+                "%zu changes, decoding %.0f ms, with state and pushes %.0f ms; by processor time %.0f ms, with the state %.0f ms, with the "
+                "pushes %.0f ms; recomputed %zu, pushes %zu, wrong %zu; after the commit: delivered %.0f ms, pushed %.0f ms\n",
+                count, decoded * 1e3, took * 1e3, decoded_cpu * 1e3, applied_cpu * 1e3, took_cpu * 1e3, affected.clients.size(), pushes,
+                wrong, ms(delivered), ms(done) - decoded * 1e3);
             if (count < 50'000 || !std::holds_alternative<std::monostate>(changes.front().after)) continue;
             --rounds;
             ratios.push_back(took / decoded);
             totals.push_back(took * 1e3);
+            cpu_ratios.push_back(took_cpu / decoded_cpu);
+            cpu_totals.push_back(took_cpu * 1e3);
         }
-        std::printf("deletions: all pushes in %.1f ms, %.3f of decoding alone (medians)\n", median(totals), median(ratios));
+        std::printf("deletions: decoded, applied and pushed in %.0f ms, %.2f of decoding alone; by processor time %.0f ms, %.2f\n",
+                    median(totals), median(ratios), median(cpu_totals), median(cpu_ratios));
     }
 
 private:
