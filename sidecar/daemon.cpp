@@ -157,9 +157,13 @@ std::optional<Failure> Daemon::connected() {
 
 void Daemon::begin_epoch(const Streaming& streaming) {
     const bool moved_on = !streaming.subscribers.empty() && streaming.recorded < streaming.begin;
-    const bool gap = epoch_ != 0 || streaming.slot_created || moved_on;
+    // Another fatwald had it meanwhile, and held the log for those that are waited for.
+    const bool taken_over = epoch_ != 0 && !streaming.slot_created && streaming.recorded >= streaming.begin &&
+                            streaming.history == history_ && streaming.server_end >= ledger_.position();
+    const bool gap = !taken_over && (epoch_ != 0 || streaming.slot_created || moved_on);
     if (streaming.slot_created) spdlog::info("slot {} was made", settings_.slot);
-    if (epoch_ != 0 || moved_on)
+    if (taken_over) spdlog::info("another fatwald had the slot meanwhile");
+    if (gap && !(epoch_ == 0 && streaming.slot_created))
         spdlog::error("the slot does not go on where we stood ({}), it begins at {}: every subscriber behind that takes a new snapshot",
                       wire::lsn_text(epoch_ != 0 ? ledger_.position() : streaming.recorded), wire::lsn_text(streaming.begin));
     epoch_ = std::max(epoch_ + 1, microseconds_since_unix_epoch());
