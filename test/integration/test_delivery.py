@@ -50,6 +50,7 @@ class Delivery(unittest.TestCase):
         house.tail('1', 'before')
         house.sql("ALTER SYSTEM SET synchronous_standby_names = 'away'", 'SELECT pg_reload_conf()', database='postgres')
         try:
+            until(self.commits_wait, 'the setting to hold')
             waiting = house.start(['psql', '-X', '-d', house.database, '-c', 'INSERT INTO t VALUES (1, 1, 1)'], 'waiting')
             house.lines('before', 1)
             self.assertEqual(house.sql('SELECT count(*) FROM t'), '0', 'nobody sees it')
@@ -64,6 +65,14 @@ class Delivery(unittest.TestCase):
         house.tail('1', 'later', '--snapshot')
         house.sql('INSERT INTO t VALUES (3, 1, 3)')
         self.assertEqual(self.numbers('later', 3), [1, 2, 3])
+
+    def commits_wait(self):
+        """Whether a commit waits for the standby; it is cancelled if it does."""
+        probe = self.house.start(['psql', '-X', '-d', self.house.database, '-c', "SELECT pg_logical_emit_message(true, 'probe', '')"], 'probe')
+        cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'SELECT pg_logical_emit_message(%'"
+        waited = until(lambda: self.house.sql(cancel) == '1' or (probe.poll() is not None and 'not'), 'the probe') is True
+        probe.wait(30)
+        return waited
 
     def test_a_thousand_that_attach_at_once_cost_one_query(self):
         self.insert(1, 500)
