@@ -1,7 +1,7 @@
 // walk_channels CONNINFO CONTROL SEED STEPS [EVERY [SAMPLE]]: the random walk of test/channel/walk.sql, followed by a channel for every
 // client and gateway of its account. After each step what the devices were pushed is held against test/channel/oracle.sql: of the channels
-// that the step concerned (of clients at most SAMPLE, default 40), of a client and a gateway in turn by the oracle's plain functions, and
-// every EVERY steps (default 50) and at the end of all. Ends with exit status 1 at the first step with a difference.
+// that the step concerned (of clients at most SAMPLE, default 20), of a client and a gateway in turn by the oracle's plain functions, and
+// every EVERY steps (default 75) and at the end of all. Ends with exit status 1 at the first step with a difference.
 //
 // The clock is simulated: it moves on between two steps, often to the very instant at which some channel has a deadline or to the
 // microsecond before. Flows that channels decide are written as a worker would write them; a row that the database does not take is lost.
@@ -486,8 +486,8 @@ int main(int argc, char** argv) {
     if (argc < 5) return 2;
     const auto number = [&](int at, unsigned long long otherwise) { return argc > at ? std::strtoull(argv[at], nullptr, 10) : otherwise; };
     try {
-        Walk walk(argv[1], argv[2], number(3, 1), number(6, 40));
-        return walk.run(number(4, 1), number(5, 50)) ? 0 : 1;
+        Walk walk(argv[1], argv[2], number(3, 1), number(6, 20));
+        return walk.run(number(4, 1), number(5, 75)) ? 0 : 1;
     } catch (const std::exception& error) {
         std::fprintf(stderr, "%s\n", error.what());
         return 2;
