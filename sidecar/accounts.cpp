@@ -119,7 +119,7 @@ void Accounts::touch(Account& account) {
     touched_.push_back(&account);
 }
 
-std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, wire::Lsn confirmed, Clock::time_point now) {
+std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, wire::Lsn settled, Clock::time_point now) {
     if (request.account.kind == wire::AccountKind::Everyone)
         return wire::ControlError{
             wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
@@ -142,8 +142,8 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     ++account.sessions;
     if (request.durable) {
         const wire::Lsn processed = request.history == history_ ? request.cursor : 0;
-        // Without a cursor it may have seen what a snapshot holds: what is not confirmed is kept until it says so.
-        account.durable.add(request.subscriber, std::max(processed, confirmed), false, now);
+        // Without a cursor it may have seen what a snapshot holds: what is not settled is kept until it says so.
+        account.durable.add(request.subscriber, std::max(processed, settled), false, now);
         account.durable.acknowledge(request.subscriber, processed);
     }
     return wire::Attached{epoch_, account.log.sequence(), static_cast<std::uint32_t>(settings_.heartbeat_interval_ms), history_,

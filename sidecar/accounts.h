@@ -52,8 +52,8 @@ public:
     [[nodiscard]] int fd() const { return epoll_; }
     void hear(Clock::time_point now);
 
-    // All before `confirmed` is confirmed to Postgres.
-    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, wire::Lsn confirmed, Clock::time_point now);
+    // All before `settled` is confirmed to Postgres, or about to be.
+    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, wire::Lsn settled, Clock::time_point now);
     void detach(const wire::Detach& request);
     void acknowledge(const wire::Acknowledge& request);
     // Whether this subscriber is durable and not written down yet.
@@ -66,9 +66,9 @@ public:
         const Durables::Group* durables = nullptr;  // none if it is not durable
         std::string durable;
 
-        // Where it goes on with this cursor, when all before `confirmed` is confirmed to Postgres.
-        [[nodiscard]] wire::Lsn resume(wire::Lsn cursor, wire::Lsn confirmed) const {
-            return durables == nullptr ? cursor : durables->resume(durable, cursor, confirmed);
+        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or about to be.
+        [[nodiscard]] wire::Lsn resume(wire::Lsn cursor, wire::Lsn settled) const {
+            return durables == nullptr ? cursor : durables->resume(durable, cursor, settled);
         }
     };
     // Nothing when the nonce is not attached.

@@ -139,8 +139,9 @@ std::optional<Failure> Daemon::connected() {
     server_end_ = streaming.server_end;
     server_goes_down_.reset();
     const wire::Lsn position = ledger_.position();
-    // Whoever moved the slot on, or took the log away behind it, has made a gap that only new snapshots can close.
-    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ || streaming.begin > position ||
+    // Whoever moved the slot on, or took the log away behind it, has made a gap that only new snapshots can close; or it was another
+    // fatwald, and what it knows of the subscribers is in the table.
+    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ || streaming.begin > confirmed_ ||
         streaming.server_end < position)
         begin_epoch(streaming);
     else
@@ -160,7 +161,9 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     // Another fatwald had it meanwhile, and held the log for those that are waited for.
     const bool taken_over = epoch_ != 0 && !streaming.slot_created && streaming.recorded >= streaming.begin &&
                             streaming.history == history_ && streaming.server_end >= ledger_.position();
-    const bool gap = !taken_over && (epoch_ != 0 || streaming.slot_created || moved_on);
+    const bool broken =
+        epoch_ != 0 && (streaming.history != history_ || streaming.begin > ledger_.position() || streaming.server_end < ledger_.position());
+    const bool gap = !taken_over && (broken || streaming.slot_created || moved_on);
     if (streaming.slot_created) spdlog::info("slot {} was made", settings_.slot);
     if (taken_over) spdlog::info("another fatwald had the slot meanwhile");
     if (gap && !(epoch_ == 0 && streaming.slot_created))
@@ -351,7 +354,7 @@ std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester
     if (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace))
         return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
                       "Another fatwald may have it; else see the log of this one.");
-    auto answered = accounts_.attach(request, confirmed_, now);
+    auto answered = accounts_.attach(request, ledger_.settled(), now);
     if (auto* error = std::get_if<wire::ControlError>(&answered)) {
         spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message, error->detail);
         return Reply{std::move(*error), {}};
@@ -368,7 +371,7 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
     const auto attachment = accounts_.find(request.nonce);
     if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     if (request.snapshot == 0)
-        request.snapshot = snapshots_.find_or_begin(*attachment->account, std::min(attachment->log->floor(), confirmed_), now);
+        request.snapshot = snapshots_.find_or_begin(*attachment->account, std::min(attachment->log->floor(), ledger_.settled()), now);
     switch (snapshots_.state(request.snapshot, request.offset)) {
         case Snapshots::State::Unknown: return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
         case Snapshots::State::Failed: {
@@ -400,7 +403,7 @@ void Daemon::look_at_snapshots(Clock::time_point now) {
     for (const Snapshots::Taken& taken : snapshots_.progress()) {
         // Nothing that commits before this is missing in it.
         const wire::Lsn cursor = std::min(ledger_.position(), ledger_.visibility.oldest_unseen_by(taken.sees));
-        if (cursor < confirmed_ && cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
+        if (cursor < ledger_.settled() && cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
             snapshots_.take_again(taken.id, now);
             continue;
         }
@@ -418,7 +421,7 @@ void Daemon::look_at_replays(Clock::time_point now) {
 }
 
 Replays::Standing Daemon::standing() const {
-    return {epoch_, history_, confirmed_, ledger_.position(), std::max(server_end_, ledger_.position())};
+    return {epoch_, history_, ledger_.settled(), ledger_.position(), std::max(server_end_, ledger_.position())};
 }
 
 void Daemon::look_at_keeper() {

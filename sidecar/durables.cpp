@@ -74,9 +74,9 @@ void Durables::Group::leave(const std::string& name) {
     drop(name);
 }
 
-wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor, wire::Lsn confirmed) const {
+wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor, wire::Lsn settled) const {
     const auto found = by_name_.find(name);
-    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, confirmed) : cursor;
+    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, settled) : cursor;
 }
 
 Durables::Changes Durables::take_changes() {

@@ -39,8 +39,8 @@ public:
         void acknowledge(const std::string& name, wire::Lsn cursor);
         // It does not come back.
         void leave(const std::string& name);
-        // Where it goes on with this cursor, when all before `confirmed` is confirmed to Postgres.
-        [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor, wire::Lsn confirmed) const;
+        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or about to be.
+        [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor, wire::Lsn settled) const;
 
     private:
         friend class Durables;

@@ -92,11 +92,10 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     if (request.cursor > standing.end)
         return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " + wire::lsn_text(standing.end) +
                        ": the database was restored.");
-    const wire::Lsn cursor = attachment->resume(request.cursor, standing.confirmed);
+    const wire::Lsn cursor = attachment->resume(request.cursor, standing.settled);
     if (cursor >= log.floor()) return by_cursor(*attachment, cursor, credit, standing);
-    if (cursor < standing.confirmed || settings_.reread_concurrency == 0)
-        return too_old(wire::lsn_text(request.cursor) + " is confirmed to Postgres, and memory begins at " + wire::lsn_text(log.floor()) +
-                       ".");
+    if (cursor < standing.settled || settings_.reread_concurrency == 0)
+        return too_old(wire::lsn_text(request.cursor) + " is settled, and memory begins at " + wire::lsn_text(log.floor()) + ".");
     holds_.hold(attachment->hold, cursor, now);
     Reader& reader = readers_[request.nonce];
     reader.cursor = cursor;
@@ -110,10 +109,9 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
 std::shared_ptr<Replays::Job> Replays::find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before) {
     for (const auto& job : jobs_) {
         if (job->account != account) continue;
-        if (!job->reread) job->from = std::min(job->from, cursor);
         if (!job->reread || (job->from <= cursor && cursor < job->reread->until() && !job->ended)) return job;
     }
-    jobs_.push_back(std::make_shared<Job>(Job{account, cursor, nullptr, not_before, false}));
+    jobs_.push_back(std::make_shared<Job>(Job{account, 0, nullptr, not_before, false}));
     return jobs_.back();
 }
 
@@ -125,6 +123,11 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
     for (const auto& job : jobs_) {
         if (running >= settings_.reread_concurrency) return;
         if (job->reread || now < job->not_before) continue;
+        // For those who are still there: what others would have needed is not held any more.
+        job->from = kNoLsn;
+        for (const auto& [nonce, reader] : readers_)
+            if (reader.job == job && accounts_.find(nonce)) job->from = std::min(job->from, reader.cursor);
+        if (job->from == kNoLsn) continue;
         job->reread = std::make_unique<Reread>(settings_, job->account, job->from, standing.published, event_);
         ++rereads_;
         ++running;
@@ -163,8 +166,9 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     }
     if (!state.ended) return std::nullopt;
     if (state.failure && state.failure->fatal) return lose(nonce, *state.failure);
-    if (!reader.between_transactions) {
-        // Postgres was away for a moment. Of a transaction of which a part was given the whole must be asked for.
+    if (!reader.between_transactions || (state.failure && reader.cursor < standing.settled)) {
+        // Postgres was away for a moment. Of a transaction of which a part was given the whole must be asked for; and where the log before
+        // the cursor is settled meanwhile, whether that is enough.
         readers_.erase(nonce);
         return refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted");
     }

@@ -25,7 +25,7 @@ public:
     struct Standing {
         std::uint64_t epoch = 0;
         wire::History history;
-        wire::Lsn confirmed = 0;  // Postgres holds the log from here on
+        wire::Lsn settled = 0;    // Postgres holds the log from here on; it may be told any moment that the rest is not needed
         wire::Lsn published = 0;  // every transaction that commits before is published
         wire::Lsn end = 0;        // no position beyond it can be of this history
     };
@@ -48,7 +48,7 @@ private:
     // A reading of an account's log, and when its turn comes.
     struct Job {
         wire::AccountKey account;
-        wire::Lsn from = 0;
+        wire::Lsn from = 0;              // once it is begun
         std::unique_ptr<Reread> reread;  // none while it waits for its turn
         Clock::time_point not_before;    // after a failure that passes
         bool ended = false;

@@ -72,8 +72,8 @@ void Reread::read() {
     const Result copied = run(server, what,
                               "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
                                   quote_literal(settings_.slot) + ", " + quote_literal(copy) + ", true)");
-    // Postgres would begin where the slot stands, without a word.
-    if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t") throw Failure{what, "It is confirmed already.", {}};
+    // Postgres would begin where the slot stands, without a word. It is another fatwald's by now, as this one will find out.
+    if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t") throw Failure{what, "It is confirmed already.", {}, false};
     const Result started(PQexec(server, start_replication(settings_, copy, from_).c_str()));
     if (PQresultStatus(started.get()) != PGRES_COPY_BOTH) throw failure_of(what, server, started.get());
     if (PQsetnonblocking(server, 1) != 0) throw failure_of(what, server);
