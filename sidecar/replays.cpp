@@ -17,6 +17,7 @@ namespace {
 constexpr std::uint32_t kLeastCredit = 64 * 1024;
 constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 constexpr std::size_t kMostMessages = 4096;
+constexpr std::size_t kMostAccounts = 64;  // of a reading: a file each
 constexpr std::chrono::milliseconds kRetry{500};
 
 Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}) {
@@ -105,13 +106,19 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     return std::nullopt;
 }
 
-// One that waits for its turn begins where the first of its readers needs it to; one that has begun serves who is behind its beginning.
+// One that waits for its turn takes in other accounts, and begins where the first of its readers needs it to; one that has begun serves who
+// is behind its beginning.
 std::shared_ptr<Replays::Job> Replays::find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before) {
     for (const auto& job : jobs_) {
-        if (job->account != account) continue;
-        if (!job->reread || (job->from <= cursor && cursor < job->reread->until() && !job->ended)) return job;
+        if (job->reread) {
+            if (job->accounts.contains(account) && job->from <= cursor && cursor < job->reread->until() && !job->ended) return job;
+        } else if (job->accounts.contains(account) || job->accounts.size() < kMostAccounts) {
+            job->accounts.insert(account);
+            job->not_before = std::min(job->not_before, not_before);
+            return job;
+        }
     }
-    jobs_.push_back(std::make_shared<Job>(Job{account, 0, nullptr, not_before, false}));
+    jobs_.push_back(std::make_shared<Job>(Job{{account}, 0, nullptr, not_before, false}));
     return jobs_.back();
 }
 
@@ -128,7 +135,7 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
         for (const auto& [nonce, reader] : readers_)
             if (reader.job == job && accounts_.find(nonce)) job->from = std::min(job->from, reader.cursor);
         if (job->from == kNoLsn) continue;
-        job->reread = std::make_unique<Reread>(settings_, job->account, job->from, standing.published, event_);
+        job->reread = std::make_unique<Reread>(settings_, job->accounts, job->from, standing.published, event_);
         ++rereads_;
         ++running;
     }
@@ -147,8 +154,8 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     const Reread* source = reader.job->reread.get();
     if (source == nullptr) return std::nullopt;
     const Reread::State state = source->state();  // before the size is looked at: what it has ended with is all there
-    if (reader.offset < source->spool().size()) {
-        auto part = source->spool().read(reader.offset, credit);
+    if (reader.offset < source->spool(*attachment->account).size()) {
+        auto part = source->spool(*attachment->account).read(reader.offset, credit);
         if (!part) return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
         Reply reply;
         reply.parts = std::move(part->messages);

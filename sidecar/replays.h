@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -45,9 +46,9 @@ public:
     [[nodiscard]] std::uint64_t rereads() const { return rereads_; }
 
 private:
-    // A reading of an account's log, and when its turn comes.
+    // A reading of some accounts' log, and when its turn comes.
     struct Job {
-        wire::AccountKey account;
+        std::set<wire::AccountKey> accounts;
         wire::Lsn from = 0;              // once it is begun
         std::unique_ptr<Reread> reread;  // none while it waits for its turn
         Clock::time_point not_before;    // after a failure that passes

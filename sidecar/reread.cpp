@@ -22,16 +22,10 @@ constexpr std::chrono::seconds kStatusInterval{5};
 
 }  // namespace
 
-Reread::Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, wire::Lsn until, int event)
-    : settings_(settings),
-      account_(std::move(account)),
-      from_(from),
-      until_(until),
-      event_(event),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      spool_(settings.spool_dir),
-      done_(from) {
+Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from, wire::Lsn until, int event)
+    : settings_(settings), from_(from), until_(until), event_(event), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), done_(from) {
     if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    for (const wire::AccountKey& account : accounts) spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir));
     thread_ = std::thread([this] { read_to_end(); });
 }
 
@@ -86,8 +80,8 @@ void Reread::read() {
             if (!stream.confirm(done_, done_)) throw stream.failure();
             next_status = now + kStatusInterval;
         }
-        if (spool_.size() - signalled >= kBytesBetweenSignals) {
-            signalled = spool_.size();
+        if (written_ - signalled >= kBytesBetweenSignals) {
+            signalled = written_;
             eventfd_write(event_, 1);
         }
         auto [message, state] = stream.next();
@@ -108,13 +102,23 @@ void Reread::read() {
 
 void Reread::take_message(wire::Bytes message) {
     if (const auto frame = wire::FrameView::parse_header(message)) {
-        if (frame->account().kind == wire::AccountKind::Everyone || frame->account() == account_.view()) spool_.append(message);
+        if (frame->account().kind == wire::AccountKind::Everyone) {
+            append_to_all(message);
+        } else if (const auto wanted = spools_.find(wire::AccountKey(frame->account())); wanted != spools_.end()) {
+            wanted->second->append(message);
+            written_ += message.size();
+        }
         if (frame->has(wire::kLastOfTransaction)) done_ = std::max(done_, frame->end_lsn());
     } else if (wire::SchemaView::parse(message)) {
-        spool_.append(message);
+        append_to_all(message);
     } else {
         throw Failure{"the output plugin sent a message that is not understood", {}, {}};
     }
+}
+
+void Reread::append_to_all(wire::Bytes message) {
+    for (const auto& [account, spool] : spools_) spool->append(message);
+    written_ += message.size() * spools_.size();
 }
 
 }  // namespace fatwal

@@ -1,11 +1,14 @@
-// Reads the log of one account again, from a position that Postgres still holds up to what is published when it begins: by a temporary copy
-// of the slot on a connection of its own, so the stream is not disturbed. A thread reads, into a file, as fast as Postgres gives it; so a
-// slow reader keeps nothing busy, and several read the same.
+// Reads the log of some accounts again, from a position that Postgres still holds up to what is published when it begins: by a temporary
+// copy of the slot on a connection of its own, so the stream is not disturbed. Decoding costs the same for however many accounts, so one
+// reading serves as many as need one. A thread reads, into a file for each, as fast as Postgres gives it; so a slow reader keeps nothing
+// busy, and several read the same.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -19,7 +22,7 @@ namespace fatwal {
 class Reread {
 public:
     // `event` is an eventfd that is written when there is more, or all.
-    Reread(const Settings& settings, wire::AccountKey account, wire::Lsn from, wire::Lsn until, int event);
+    Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from, wire::Lsn until, int event);
     ~Reread();
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
@@ -29,24 +32,25 @@ public:
         std::optional<Failure> failure;
     };
     [[nodiscard]] State state() const;
-    // The account's messages: schemas, and the frames from `from` on, whole transactions in commit order.
-    [[nodiscard]] const Spool& spool() const { return spool_; }
-    // Every transaction of the account that commits before it is in the file, once it has ended.
+    // The messages of one of the accounts: schemas, and the frames from `from` on, whole transactions in commit order.
+    [[nodiscard]] const Spool& spool(const wire::AccountKey& account) const { return *spools_.at(account); }
+    // Every transaction of the accounts that commits before it is in the files, once it has ended.
     [[nodiscard]] wire::Lsn until() const { return until_; }
 
 private:
     void read_to_end();
     void read();
     void take_message(wire::Bytes message);
+    void append_to_all(wire::Bytes message);
 
     const Settings& settings_;
-    wire::AccountKey account_;
     wire::Lsn from_;
     wire::Lsn until_;
     int event_;
     int stop_;
-    Spool spool_;
-    wire::Lsn done_;  // the thread's
+    std::map<wire::AccountKey, std::unique_ptr<Spool>> spools_;
+    wire::Lsn done_;             // the thread's, as the next
+    std::uint64_t written_ = 0;  // bytes
     mutable std::mutex mutex_;
     State state_;
     std::thread thread_;
