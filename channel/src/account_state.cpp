@@ -76,17 +76,14 @@ void AccountState::link(const Row& row, bool there) {
             index.remove(key, value);
     };
     if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) {
-        auto& of_actor = membership_of_[row.actor_id];
-        const auto found = of_actor.find(row.group_id);
+        const std::pair key(row.actor_id, row.group_id);
         if (there) {
-            of_actor[row.group_id] = row.id;
-        } else if (found != of_actor.end() && found->second == row.id) {
+            membership_of_[key] = row.id;
+        } else if (const auto found = membership_of_.find(key); found != membership_of_.end() && found->second == row.id) {
             // Unless another membership of the two has come before this one went.
-            of_actor.erase(found);
+            membership_of_.erase(found);
         }
-        const bool member = of_actor.contains(row.group_id);
-        if (of_actor.empty()) membership_of_.erase(row.actor_id);
-        if (member == there) {
+        if (membership_of_.contains(key) == there) {
             enter(groups_of_actor_, row.actor_id, row.group_id);
             enter(actors_of_group_, row.group_id, row.actor_id);
         }
@@ -376,11 +373,8 @@ void AccountState::quarantine_for(std::string reason, Affected& affected) {
 }
 
 const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id) const {
-    const auto of_actor = membership_of_.find(actor_id);
-    if (of_actor == membership_of_.end()) return nullptr;
-    const auto found = of_actor->second.find(group_id);
-    if (found == of_actor->second.end() || !groups_.contains(group_id)) return nullptr;
-    return &found->second;
+    const auto found = membership_of_.find(std::pair(actor_id, group_id));
+    return found == membership_of_.end() || !groups_.contains(group_id) ? nullptr : &found->second;
 }
 
 std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id, const Version& version) const {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <string_view>
 
 namespace fatwal::channel {
 namespace {
@@ -37,6 +36,8 @@ BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string
 }
 
 }  // namespace
+
+std::span<const std::string_view> published_tables() { return kTables; }
 
 std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown) {
     std::vector<RowChange> out;

@@ -1,6 +1,8 @@
 // What a process knows of one account: the rows of its stream, indexed, shared by all its channels.
 #pragma once
 
+#include <absl/container/flat_hash_map.h>
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -121,6 +123,11 @@ private:
     };
     template <class Row>
     using Table = std::unordered_map<Uuid, Row>;
+    struct HashOfTwo {
+        std::size_t operator()(const std::pair<Uuid, Uuid>& ids) const noexcept {
+            return std::hash<Uuid>()(ids.first) * 0x9E37'79B9'7F4A'7C15U ^ std::hash<Uuid>()(ids.second);
+        }
+    };
     template <class Row>
     [[nodiscard]] static const Row* find(const Table<Row>& table, const Uuid& id) {
         const auto found = table.find(id);
@@ -173,8 +180,9 @@ private:
     Table<Policy> policies_;
     Table<portal::Flows> flows_;
 
-    // actor -> group -> membership. Both ways, as either can be asked from.
-    std::unordered_map<Uuid, std::unordered_map<Uuid, Uuid>> membership_of_;
+    // (actor, group) -> membership. The largest of all, and asked with each policy that is looked at: flat, for one miss of the cache.
+    absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
+    // Both ways, as either can be asked from.
     Index groups_of_actor_;
     Index actors_of_group_;
     Index policies_of_group_;

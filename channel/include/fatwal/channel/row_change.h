@@ -2,7 +2,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fatwal/channel/basics.h"
@@ -26,6 +28,9 @@ struct RowChange {
     std::optional<BadRow> bad;  // instead of `after`, or of both
     bool truncated = false;     // a table was emptied: nothing is known any more
 };
+
+// The domain's tables, in schema public.
+[[nodiscard]] std::span<const std::string_view> published_tables();
 
 // The typed rows of a transaction, in their order. Rows of other tables and messages are left out; their count is added to `unknown`
 // when given.
