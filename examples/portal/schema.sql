@@ -177,7 +177,12 @@ CREATE TABLE change_log (
     table_name text NOT NULL,
     old jsonb,
     new jsonb,
-    UNIQUE (lsn, ordinal)
+    UNIQUE (account_id, lsn, ordinal)
+);
+-- How far the log has come.
+CREATE TABLE change_log_cursor (
+    account_id uuid PRIMARY KEY,
+    cursor text NOT NULL
 );
 
 -- Each foreign key cascades, so each is looked up from the other side.
