@@ -25,7 +25,8 @@ Feed::Feed(boost::asio::io_context& io, zmq::context_t& context, const Settings&
       handlers_(std::move(handlers)),
       state_(account.value_or(channel::Uuid{})),
       readable_(io),
-      retry_(io) {}
+      retry_(io),
+      stale_(io) {}
 
 Feed::~Feed() { stop(); }
 
@@ -44,6 +45,7 @@ void Feed::start() {
 void Feed::stop() {
     handlers_ = {};
     retry_.cancel();
+    stale_.cancel();
     // The descriptor is the subscription's.
     if (readable_.is_open()) readable_.release();
     if (subscription_) subscription_->forget();
@@ -101,8 +103,12 @@ void Feed::handle(const client::Event& event) {
     } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
         state_.quarantine(resync->reason);
-    } else if (const auto* lost = std::get_if<client::Lost>(&event)) {
-        spdlog::warn("account {}: {}", name, lost->reason);
+    } else if (std::holds_alternative<client::Joined>(event)) {
+        lost_ = false;
+        stale_.cancel();
+    } else if (const auto* lost_event = std::get_if<client::Lost>(&event)) {
+        spdlog::warn("account {}: {}", name, lost_event->reason);
+        lost(lost_event->reason);
     } else if (const auto* error = std::get_if<client::StreamError>(&event)) {
         spdlog::error("account {}: {}", name, error->message);
     }
@@ -113,6 +119,17 @@ void Feed::log(const channel::Affected& affected) const {
         spdlog::error("account {}: the row {} of {} is left out: {}", state_.account_id().to_text(), issue.key, issue.table, issue.reason);
     if (affected.bad_rows > affected.issues.size())
         spdlog::error("account {}: {} rows are left out in all", state_.account_id().to_text(), affected.bad_rows);
+}
+
+void Feed::lost(const std::string& reason) {
+    if (std::exchange(lost_, true)) return;
+    stale_.expires_after(std::chrono::seconds(settings_.stale_after_s));
+    stale_.async_wait([weak = weak_from_this(), reason](boost::system::error_code error) {
+        const auto self = weak.lock();
+        if (!self || error || !self->lost_ || !self->state_.live()) return;
+        self->state_.quarantine("nothing was heard for " + std::to_string(self->settings_.stale_after_s) + " s: " + reason);
+        self->start_over();
+    });
 }
 
 // The subscription goes on where it stands; only a new one begins with a snapshot.

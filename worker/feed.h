@@ -14,7 +14,8 @@
 
 namespace fatwal::worker {
 
-// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a new snapshot, with growing pauses.
+// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a new snapshot, with growing pauses; so
+// does one that has had no fatwald for too long, as by then it may grant what was taken away.
 class Feed : public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
@@ -41,6 +42,7 @@ private:
     void pump();
     void handle(const client::Event& event);
     void start_over();
+    void lost(const std::string& reason);
     void log(const channel::Affected& affected) const;
 
     boost::asio::io_context& io_;
@@ -52,6 +54,8 @@ private:
     std::unique_ptr<client::Subscription> subscription_;
     boost::asio::posix::stream_descriptor readable_;
     boost::asio::steady_timer retry_;
+    boost::asio::steady_timer stale_;
+    bool lost_ = false;
     std::chrono::seconds pause_{1};
     std::size_t unknown_ = 0;  // rows of tables that the domain does not use
 };

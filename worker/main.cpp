@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "process.h"
+#include "publication.h"
 
 int main(int argc, char** argv) {
     int status = 0;
@@ -18,6 +19,7 @@ int main(int argc, char** argv) {
     spdlog::set_level(spdlog::level::from_str(settings->log_level));
     std::signal(SIGPIPE, SIG_IGN);
     try {
+        fatwal::worker::check_publication(settings->database, settings->publication);
         boost::asio::io_context io(1);
         boost::asio::signal_set signals(io, SIGTERM, SIGINT);
         fatwal::worker::Process process(io, *settings);
@@ -35,6 +37,9 @@ int main(int argc, char** argv) {
         spdlog::info("listening on port {}", process.port());
         if (!settings->ready_file.empty()) std::ofstream(settings->ready_file) << process.port() << '\n';
         io.run();
+    } catch (const fatwal::worker::PublicationError& error) {
+        std::fprintf(stderr, "fatwal-channel: %s\n", error.what());
+        return 1;
     } catch (const std::exception& error) {
         std::fprintf(
             stderr, "fatwal-channel: cannot start: %s\n  hint: look whether --listen %s and the endpoint %s are free and may be had.\n",

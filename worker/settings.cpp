@@ -81,6 +81,7 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
     app.set_config("--config", "", "file with any of the settings below, as name = value")->envname("FATWAL_CHANNEL_CONFIG");
     Options options(app);
     options.add("database", settings.database, "libpq connection string, to write flows with")->required();
+    options.add("publication", settings.publication, "what fatwald streams, as it is given there")->required();
     options.add("control", settings.control, "endpoint of fatwald's control socket; again for each that takes over")->required();
     options.add("listen", settings.listen, "address and port for devices (HTTP; TLS ends at a proxy before it)");
     options.add("secret-file", settings.secret_file, "file with the fleet's secret, at least 32 bytes, the same in every process")
@@ -100,6 +101,8 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
         ->check(CLI::Range(65'536, 1'073'741'824));
     options.add("idle-timeout-s", settings.idle_timeout_s, "after which a device that answers no ping is gone")->check(CLI::Range(2, 3600));
     options.add("join-timeout-s", settings.join_timeout_s, "for which a device waits for its account's rows")->check(CLI::Range(1, 600));
+    options.add("stale-after-s", settings.stale_after_s, "without a fatwald, after which nothing new is granted")
+        ->check(CLI::Range(1, 86'400));
     options.add("account-linger-s", settings.account_linger_s, "for which an account without devices is followed on")
         ->check(CLI::Range(0, 86'400));
     options.add("drain-s", settings.drain_s, "over which devices are sent elsewhere at SIGTERM")->check(CLI::Range(0, 3600));

@@ -13,6 +13,7 @@ namespace fatwal::worker {
 
 struct Settings {
     std::string database;              // libpq connection string, for the rows of flows
+    std::string publication;           // what fatwald streams
     std::vector<std::string> control;  // endpoints of fatwald's control sockets
     std::string listen = "127.0.0.1:8080";
     std::string secret_file;     // the fleet's secret, at least 32 bytes
@@ -28,6 +29,7 @@ struct Settings {
     int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
     int idle_timeout_s = 30;          // of a device that does not even answer pings
     int join_timeout_s = 10;          // until the account's rows are there
+    int stale_after_s = 60;           // without a fatwald
     int account_linger_s = 60;        // an account without devices is followed on
     int drain_s = 20;                 // over which sessions are closed at SIGTERM
     int flow_batch_ms = 1000;

@@ -69,7 +69,7 @@ class Channels(unittest.TestCase):
         """A process fatwal-channel; when this returns devices can connect."""
         ready = self.house.folder / f'{name}.ready'
         ready.unlink(missing_ok=True)
-        settings = {'database': self.house.conninfo(), 'control': self.house.control, 'listen': '127.0.0.1:0', 'secret-file': self.house.folder / 'secret',
+        settings = {'database': self.house.conninfo(), 'publication': 'portal', 'control': self.house.control, 'listen': '127.0.0.1:0', 'secret-file': self.house.folder / 'secret',
                     'name': name, 'ready-file': ready, 'drain-s': '1', 'flow-batch-ms': '50'} | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
         process = self.processes[name] = self.house.start([BUILD / 'worker' / 'fatwal-channel', *arguments], name)
@@ -335,6 +335,23 @@ class Channels(unittest.TestCase):
         self.channel()
         self.assertEqual(self.shown(self.joined(self.client())), ['while away'])
 
+    def test_without_a_fatwald_nothing_new_is_granted_for_long(self):
+        self.channel(**{'stale-after-s': '1'})
+        client, gateway = self.client(), self.gateway()
+        self.joined(client), self.joined(gateway)
+        sidecar = self.house.processes[0]
+        sidecar.kill()
+        sidecar.wait()
+        until(lambda: 'nothing was heard for 1 s' in self.house.read('channel.err'), 'the state to be put aside')
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        self.expect(client, 'flow_creation_failed', resource_id=R1, reason='offline')
+        self.house.fatwald(publication='portal')
+        self.expect(client, 'resource_deleted', id=R1)
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}', '{GROUP}', '{R1}')")
+        self.expect(client, 'resource_created_or_updated', id=R1)
+        self.flow(client, gateway)
+
     def test_J12_a_poisoned_account_is_put_aside_alone(self):
         self.channel()
         self.house.sql(f"INSERT INTO actors (id, account_id, name) VALUES ('{uid(0xac, 7)}', '{OTHER_ACCOUNT}', 'O')",
@@ -374,6 +391,24 @@ class Channels(unittest.TestCase):
             process = self.channel('wrong', wait=False, **{setting: value})
             self.assertNotEqual(process.wait(20), 0)
             self.assertIn(words, self.house.read('wrong.err') + self.house.read('wrong.out'))
+
+    def test_J17_what_the_publication_lacks_and_has_too_much(self):
+        def refused(*words):
+            process = self.channel('refused', wait=False)
+            self.assertEqual(process.wait(20), 1)
+            for word in words:
+                self.assertIn(word, self.house.read('refused.err'))
+        self.house.sql('ALTER PUBLICATION portal DROP TABLE policies, sites')
+        refused('lacks tables that access is decided by: policies, sites', 'ALTER PUBLICATION portal ADD TABLE policies, sites;')
+        self.house.sql('ALTER PUBLICATION portal ADD TABLE policies, sites', "ALTER PUBLICATION portal SET (publish = 'insert, update')")
+        refused("ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate');")
+        self.house.sql("ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate')", 'ALTER PUBLICATION portal ADD TABLE change_log')
+        self.channel()
+        self.assertIn('ALTER PUBLICATION portal DROP TABLE public.change_log;', self.house.read('channel.err'))
+        self.assertEqual(self.shown(self.joined(self.client())), ['r1'])
+        self.processes['channel'].kill()
+        self.house.sql('DROP PUBLICATION portal')
+        refused('publication portal does not exist', 'CREATE PUBLICATION portal FOR TABLE accounts, ')
 
     def test_behind_a_proxy_conditions_see_the_device(self):
         self.channel(**{'trusted-proxy': '127.0.0.0/8'})
