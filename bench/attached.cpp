@@ -1,0 +1,78 @@
+// attached CONTROL FIRST ACCOUNTS SUBSCRIBERS: follows accounts FIRST, FIRST+1, … with so many subscribers each, all in this process.
+// Prints "ready" when all have joined, and at SIGTERM how many transactions they had, and how often one was disturbed: "had N disturbed N".
+#include <sys/epoll.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "fatwal/client/subscription.h"
+
+namespace {
+
+using namespace fatwal::client;
+using namespace std::chrono_literals;
+
+volatile std::sig_atomic_t stopped = 0;
+void stop(int) { stopped = 1; }
+
+struct Counts {
+    std::size_t joined = 0;
+    std::size_t transactions = 0;
+    std::size_t disturbed = 0;
+
+    void take(Subscription& subscription) {
+        while (const auto event = subscription.next(0ms)) {
+            joined += std::holds_alternative<Joined>(*event) ? 1 : 0;
+            transactions += std::holds_alternative<Transaction>(*event) ? 1 : 0;
+            disturbed += std::holds_alternative<Resync>(*event) || std::holds_alternative<Lost>(*event) ? 1 : 0;
+        }
+    }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 5) return 2;
+    std::signal(SIGTERM, stop);
+    const int first = std::atoi(argv[2]);
+    const int accounts = std::atoi(argv[3]);
+    const int each = std::atoi(argv[4]);
+    zmq::context_t context;
+    context.set(zmq::ctxopt::max_sockets, 4 * accounts * each + 16);
+    std::vector<std::unique_ptr<Subscription>> all;
+    const int epoll = epoll_create1(EPOLL_CLOEXEC);
+    for (int account = first; account < first + accounts; ++account)
+        for (int i = 0; i < each; ++i) {
+            SubscriptionOptions options;
+            options.control = {argv[1]};
+            options.account = fatwal::wire::AccountKey::from_text(std::to_string(account));
+            options.name = "attached";
+            options.snapshots = false;
+            options.request_timeout = 30s;
+            epoll_event event{};
+            event.events = EPOLLIN;
+            event.data.ptr = all.emplace_back(std::make_unique<Subscription>(context, options)).get();
+            epoll_ctl(epoll, EPOLL_CTL_ADD, all.back()->fd(), &event);
+        }
+    Counts counts;
+    bool told = false;
+    while (stopped == 0) {
+        std::vector<epoll_event> events(1024);
+        const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
+        for (int i = 0; i < count; ++i) counts.take(*static_cast<Subscription*>(events[static_cast<std::size_t>(i)].data.ptr));
+        // Until all have joined their timers need us too.
+        for (const auto& subscription : all)
+            if (!told) counts.take(*subscription);
+        if (told || counts.joined < all.size()) continue;
+        told = true;
+        std::puts("ready");
+        std::fflush(stdout);
+    }
+    std::printf("had %zu disturbed %zu\n", counts.transactions, counts.disturbed);
+    return 0;
+}
