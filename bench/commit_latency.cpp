@@ -181,7 +181,9 @@ private:
     Connection connection_;
 };
 
-std::int64_t now() { return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count(); }
+std::int64_t microseconds(Clock::time_point time) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
 
 // Row n is due n / rate seconds after the start, and taken by the first writer that is free. What was not begun when the time is over is
 // not written at all.
@@ -208,6 +210,8 @@ public:
     [[nodiscard]] bool running() const { return running_ > 0; }
     // In microseconds, before the COMMIT; 0 before that.
     [[nodiscard]] std::int64_t sent(std::int64_t n) const { return sent_[static_cast<std::size_t>(n)]; }
+    [[nodiscard]] std::int64_t start_time() const { return microseconds(start_); }
+    // Rows, sent or not.
     [[nodiscard]] std::int64_t most() const { return static_cast<std::int64_t>(sent_.size()); }
 
 private:
@@ -221,7 +225,7 @@ private:
                                                : "BEGIN; WITH written AS (" + insert +
                                                      " RETURNING *) SELECT pg_notify('account_1', row_to_json(written)::text) FROM written";
             connection.run(sql.c_str());
-            sent_[static_cast<std::size_t>(n)] = now();
+            sent_[static_cast<std::size_t>(n)] = microseconds(Clock::now());
             connection.run("COMMIT");
         }
     }
@@ -252,7 +256,8 @@ int main(int argc, char** argv) {
     const std::string conninfo = argv[2];
     const std::int64_t rate = std::atoll(argv[3]);
     const auto from = receiver(mode, conninfo, argc == 7 ? argv[6] : "");
-    Writers writers(conninfo, mode == "notify", rate, kWarmUpSeconds + std::atoll(argv[5]));
+    const std::int64_t seconds = std::atoll(argv[5]);
+    Writers writers(conninfo, mode == "notify", rate, kWarmUpSeconds + seconds);
     writers.start(std::atoi(argv[4]));
 
     std::vector<std::int64_t> came(static_cast<std::size_t>(writers.most()));
@@ -264,7 +269,7 @@ int main(int argc, char** argv) {
             if (n < 0 || n >= writers.most() || writers.sent(n) == 0) fail("a row that was not written");
             std::int64_t& at = came[static_cast<std::size_t>(n)];
             if (at != 0) fail("a row came twice");
-            at = now();
+            at = microseconds(Clock::now());
             news = Clock::now();
             ++count;
         });
@@ -274,17 +279,16 @@ int main(int argc, char** argv) {
     }
 
     std::vector<std::int64_t> delays;
-    std::vector<std::int64_t> times;
-    for (std::int64_t n = kWarmUpSeconds * rate; n < writers.most(); ++n) {
-        if (writers.sent(n) == 0) continue;
-        times.push_back(writers.sent(n));
+    std::int64_t counted = 0;
+    for (std::int64_t n = 0; n < writers.most(); ++n) {
+        if (writers.sent(n) < writers.start_time() + kWarmUpSeconds * 1'000'000) continue;
+        ++counted;
         if (const std::int64_t at = came[static_cast<std::size_t>(n)]; at != 0) delays.push_back(at - writers.sent(n));
     }
-    if (delays.size() < 2) fail("too few rows");
+    if (delays.empty()) fail("no rows came");
     std::sort(delays.begin(), delays.end());
-    const auto [first, last] = std::minmax_element(times.begin(), times.end());
     std::printf("%lld %lld %.1f %lld\n", static_cast<long long>(delays[delays.size() / 2]),
-                static_cast<long long>(delays[delays.size() * 99 / 100]),
-                static_cast<double>(times.size() - 1) * 1e6 / static_cast<double>(*last - *first), static_cast<long long>(sent - count));
+                static_cast<long long>(delays[delays.size() * 99 / 100]), static_cast<double>(counted) / static_cast<double>(seconds),
+                static_cast<long long>(sent - count));
     return 0;
 }

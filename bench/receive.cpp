@@ -2,7 +2,7 @@
 // the time in seconds since 1970:
 //   snapshot begins
 //   snapshot ends ROWS SECONDS    since it began, which is when the first rows were here, not when it was asked for
-//   changes COUNT SECONDS         the first COUNT changed rows, since the first of them
+//   changes ROWS SECONDS          COUNT changed rows or, with the rest of their transaction, more; since the first of them
 //   resync REASON, lost REASON
 // Ends once it has had a snapshot and COUNT changed rows, without COUNT with SIGTERM. The status is 1 when a value could not be decoded.
 #include <algorithm>
