@@ -1,16 +1,20 @@
 // commit_latency MODE CONNINFO RATE WRITERS SECONDS [CONTROL]: inserts rows into `change`, each in a transaction of its own, RATE a second
-// on a fixed schedule, and receives them in the same process, so that one clock tells. MODE: fatwal (at CONTROL), pgoutput or notify.
+// on a fixed schedule, and receives them in the same process, so that one clock tells. MODE: fatwal (at CONTROL), pgoutput, relay or
+// notify.
 // Prints, in microseconds from before the COMMIT to the row here, the median and the 99th percentile, then the rate that was achieved, and
 // how many rows did not come: "P50 P99 RATE LOST". The first two seconds are not in the figures; what is lost is of all.
 #include <libpq-fe.h>
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -163,6 +167,59 @@ private:
     Clock::time_point confirm_at_;
 };
 
+// What a publisher between the server and the receiver costs at the least: a thread that has the rows by pgoutput sends each through a PUB
+// socket, with as many bytes as fatwal's message of such a row has, and does nothing else.
+class Relay : public Receiver {
+public:
+    explicit Relay(const std::string& conninfo) : from_(conninfo), folder_(make_folder()) {
+        const std::string endpoint = "ipc://" + folder_ + "/relay.sock";
+        pub_.set(zmq::sockopt::xpub_verbose, 1);
+        pub_.bind(endpoint);
+        sub_.set(zmq::sockopt::subscribe, "");
+        sub_.connect(endpoint);
+        zmq::message_t subscribed;
+        (void)pub_.recv(subscribed);
+        thread_ = std::jthread([this](const std::stop_token& stop) {
+            while (!stop.stop_requested())
+                from_.take(100ms, [&](std::int64_t n) {
+                    std::array<char, kMessage> message{};
+                    std::memcpy(message.data(), &n, sizeof n);
+                    pub_.send(zmq::buffer(message));
+                });
+        });
+    }
+    Relay(const Relay&) = delete;
+    Relay& operator=(const Relay&) = delete;
+    ~Relay() override { std::filesystem::remove_all(folder_); }
+
+    void take(std::chrono::milliseconds timeout, const Taken& taken) override {
+        sub_.set(zmq::sockopt::rcvtimeo, static_cast<int>(timeout.count()));
+        zmq::message_t message;
+        if (!sub_.recv(message)) return;
+        std::int64_t n = 0;
+        std::memcpy(&n, message.data(), sizeof n);
+        taken(n);
+    }
+
+private:
+    static constexpr std::size_t kMessage = 360;
+
+    static std::string make_folder() {
+        std::string folder = (std::filesystem::temp_directory_path() / "fatwal-XXXXXX").string();
+        if (mkdtemp(folder.data()) == nullptr) fail("make a folder:", std::strerror(errno));
+        return folder;
+    }
+
+    Pgoutput from_;
+    std::string folder_;
+    // As between two processes: with threads for input and output of its own on either side.
+    zmq::context_t context_;
+    zmq::context_t receivers_context_;
+    zmq::socket_t pub_{context_, zmq::socket_type::xpub};
+    zmq::socket_t sub_{receivers_context_, zmq::socket_type::sub};
+    std::jthread thread_;
+};
+
 // Takes `n` out of the JSON without parsing the rest of it.
 class Notify : public Receiver {
 public:
@@ -217,14 +274,16 @@ public:
 private:
     void write(const Connection& connection) {
         const std::string filler(200, 'x');
+        const std::string insert = "INSERT INTO change (n, account_id, filler) VALUES ($1, 1, $2)";
+        const std::string statement =
+            !notifies_
+                ? insert
+                : "WITH written AS (" + insert + " RETURNING *) SELECT pg_notify('account_1', row_to_json(written)::text) FROM written";
+        connection.run(("PREPARE change (bigint, text) AS " + statement).c_str());
         for (std::int64_t n = next_++; n < most(); n = next_++) {
             std::this_thread::sleep_until(start_ + std::chrono::microseconds(n * 1'000'000 / rate_));
             if (Clock::now() > start_ + std::chrono::seconds(seconds_)) return;
-            const std::string insert = "INSERT INTO change (n, account_id, filler) VALUES (" + std::to_string(n) + ", 1, '" + filler + "')";
-            const std::string sql = !notifies_ ? "BEGIN; " + insert
-                                               : "BEGIN; WITH written AS (" + insert +
-                                                     " RETURNING *) SELECT pg_notify('account_1', row_to_json(written)::text) FROM written";
-            connection.run(sql.c_str());
+            connection.run(("BEGIN; EXECUTE change (" + std::to_string(n) + ", '" + filler + "')").c_str());
             sent_[static_cast<std::size_t>(n)] = microseconds(Clock::now());
             connection.run("COMMIT");
         }
@@ -244,6 +303,7 @@ private:
 std::unique_ptr<Receiver> receiver(std::string_view mode, const std::string& conninfo, const char* control) {
     if (mode == "fatwal") return std::make_unique<Fatwal>(control);
     if (mode == "pgoutput") return std::make_unique<Pgoutput>(conninfo);
+    if (mode == "relay") return std::make_unique<Relay>(conninfo);
     if (mode == "notify") return std::make_unique<Notify>(conninfo);
     fail("no such mode:", mode.data());
 }

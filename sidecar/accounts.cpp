@@ -185,10 +185,13 @@ std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) con
     return attachment;
 }
 
-void Accounts::hear(Clock::time_point now) {
+void Accounts::signalled() {
     std::array<epoll_event, 64> events{};
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
     for (int i = 0; i < count; ++i) touch(*static_cast<Account*>(events[static_cast<std::size_t>(i)].data.ptr));
+}
+
+void Accounts::hear(Clock::time_point now) {
     // hear() sends markers, which may swallow a signal again: those accounts are looked at until nothing is left.
     for (std::size_t i = 0; i < touched_.size(); ++i) hear(*touched_[i], now);
     for (Account* account : touched_) account->touched = false;

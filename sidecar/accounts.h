@@ -48,8 +48,10 @@ public:
     // Closes all sockets, as the stream is interrupted; the logs stay.
     void close_sockets();
 
-    // Readable when a subscription came or went on some account's socket; then call hear().
+    // Readable when a subscription came or went on some account's socket; then call signalled().
     [[nodiscard]] int fd() const { return epoll_; }
+    void signalled();
+    // Takes the subscriptions of those accounts that were signalled or sent on.
     void hear(Clock::time_point now);
 
     // All before `settled` is confirmed to Postgres, or about to be.

@@ -21,6 +21,7 @@ Control::~Control() {
 void Control::accept(bool wanted) {
     if (wanted == accepts_) return;
     accepts_ = wanted;
+    unread_ = true;
     if (wanted) {
         socket_.bind(endpoint_);
         spdlog::info("connections are accepted again");
@@ -34,6 +35,7 @@ void Control::accept(bool wanted) {
 int Control::fd() { return socket_.get(zmq::sockopt::fd); }
 
 std::optional<Request> Control::next() {
+    if (!unread_) return std::nullopt;
     zmq::message_t identity;
     zmq::message_t request;
     while (socket_.recv(identity, zmq::recv_flags::dontwait)) {
@@ -48,6 +50,7 @@ std::optional<Request> Control::next() {
         if (decoded.message) return Request{{identity.to_string(), decoded.message->request_id}, std::move(decoded.message->body)};
         if (decoded.error) send({identity.to_string(), decoded.error->request_id}, {std::move(decoded.error->body), {}});
     }
+    unread_ = false;
     return std::nullopt;
 }
 
@@ -56,6 +59,7 @@ void Control::send(const Requester& requester, Reply reply) {
     const auto flags_before = [&](std::size_t part) {
         return zmq::send_flags::dontwait | (part < reply.parts.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
+    unread_ = true;
     try {
         if (!socket_.send(zmq::buffer(requester.identity), zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return;
         socket_.send(zmq::buffer(head), flags_before(0));

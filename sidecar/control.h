@@ -41,6 +41,8 @@ public:
     // Stops to accept connections, or begins again; those that are there stay.
     void accept(bool wanted);
 
+    // fd() is readable.
+    void signalled() { unread_ = true; }
     // The next request; nothing when there is none. What is malformed is answered here.
     std::optional<Request> next();
     // A requester that has gone, or does not read its replies, loses them.
@@ -50,6 +52,7 @@ private:
     std::string endpoint_;
     zmq::socket_t socket_;
     bool accepts_ = true;
+    bool unread_ = true;  // something may have come; to send may swallow the signal of it
 };
 
 }  // namespace fatwal

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <limits>
 #include <system_error>
 
 #include <zmq.hpp>
@@ -24,6 +25,7 @@ constexpr int kHeartbeatsMissed = 3;
 constexpr milliseconds kAnswerTimeout{10'000};  // of a replay or a snapshot; the sidecar may let it wait for its turn
 constexpr milliseconds kAckInterval{200};
 constexpr int kAcksBetween = 64;
+constexpr int kReadAtOnce = 1000;  // messages
 constexpr milliseconds kLeastRetry{100};
 constexpr milliseconds kMostRetry{5000};
 
@@ -73,20 +75,28 @@ public:
         const auto until = Clock::now() + timeout;
         for (;;) {
             if (auto event = take()) return event;
-            read_control();
+            look_again_ = false;
             read_data();
+            // What comes on the control socket answers a request; without one under way it need not be looked at before each transaction.
+            if (state_ == State::Live && asked_ + described_ == 0) {
+                request(Clock::now());
+                if (auto event = take()) return event;
+            }
+            read_control();
             expire(Clock::now());
             request(Clock::now());
             if (auto event = take()) return event;
             const auto now = Clock::now();
             send_ack(now);
-            const auto wake = wake_at();
-            arm(wake - now);
+            if (look_again_) continue;
+            arm(wake_at());
             if (now >= until) return std::nullopt;
-            const auto wait = std::chrono::ceil<milliseconds>(std::min(until, wake) - now);
-            zmq_pollitem_t items[] = {{control_.handle(), 0, ZMQ_POLLIN, 0}, {data_.handle(), 0, ZMQ_POLLIN, 0}};
+            epoll_event event{};
+            const auto wait = std::chrono::ceil<milliseconds>(until - now).count();
             // A signal ends the wait early: the caller may want to look at what it set.
-            if (zmq_poll(items, data_ ? 2 : 1, std::max<long>(wait.count(), 0)) < 0 && errno == EINTR) return std::nullopt;
+            if (epoll_wait(epoll_, &event, 1, static_cast<int>(std::min<std::int64_t>(wait, std::numeric_limits<int>::max()))) < 0 &&
+                errno == EINTR)
+                return std::nullopt;
         }
     }
 
@@ -95,7 +105,10 @@ public:
     void ack(const Cursor& processed) {
         if (!options_.durable || processed.next <= acked_) return;
         to_ack_ = std::max(to_ack_, processed.next);
-        if (++acks_waiting_ >= kAcksBetween) send_ack(ack_at_);
+        if (++acks_waiting_ < kAcksBetween) return;
+        send_ack(ack_at_);
+        // It may have swallowed the signal of an answer: whoever waits for fd() has to call next().
+        if (asked_ + described_ != 0) arm(Clock::now());
     }
 
     void detach(bool forget) {
@@ -134,8 +147,12 @@ private:
         return wake;
     }
 
-    void arm(Clock::duration in) const {
-        const auto left = std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(in).count(), 1);
+    // What is armed for an earlier time stays: most often the time only moves on, with each message.
+    void arm(Clock::time_point wake) {
+        const auto now = Clock::now();
+        if (armed_ > now && armed_ <= wake) return;
+        armed_ = std::max(wake, now + std::chrono::nanoseconds(1));
+        const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(armed_ - now).count();
         itimerspec when{};
         when.it_value.tv_sec = left / 1'000'000'000;
         when.it_value.tv_nsec = left % 1'000'000'000;
@@ -176,6 +193,7 @@ private:
     std::uint32_t send(wire::ControlBody body) {
         const std::string bytes = wire::encode({++request_, std::move(body)});
         control_.send(zmq::message_t(bytes.data(), bytes.size()), zmq::send_flags::dontwait);
+        look_again_ = true;
         return request_;
     }
 
@@ -269,6 +287,7 @@ private:
         data_.set(zmq::sockopt::subscribe, zmq::buffer(topic));
         data_.connect(attached.endpoint);
         watch(data_.get(zmq::sockopt::fd));
+        look_again_ = true;
         state_ = State::Joining;
         deadline_ = Clock::now() + options_.request_timeout;
     }
@@ -276,7 +295,8 @@ private:
     void read_data() {
         zmq::message_t head;
         // Bounded, so that next() gives what has come before more is read.
-        for (int i = 0; i < 1000 && data_ && data_.recv(head, zmq::recv_flags::dontwait); ++i) {
+        int left = kReadAtOnce;
+        for (; left > 0 && data_ && data_.recv(head, zmq::recv_flags::dontwait); --left) {
             zmq::message_t body;
             if (head.more() && !data_.recv(body, zmq::recv_flags::dontwait)) return;
             const bool is_marker = !head.empty() && bytes_of(head)[0] == static_cast<std::byte>(wire::Topic::Marker);
@@ -294,6 +314,7 @@ private:
             else
                 follower_.message(*header, std::string(wire::as_text(bytes_of(body))), wall_now());
         }
+        if (left == 0) look_again_ = true;
     }
 
     void marker(const wire::PublicationHeader& header) {
@@ -325,6 +346,9 @@ private:
     std::optional<Cursor> handed_;       // with the last event that was handed out
     int epoll_ = -1;
     int timer_ = -1;
+    Clock::time_point armed_;  // the timer; past when it is not
+    // Not everything was read yet, or something was sent: that may swallow the signal that something has come.
+    bool look_again_ = false;
     zmq::socket_t control_;
     zmq::socket_t data_;
     std::size_t endpoint_ = 0;  // of options_.control
