@@ -130,6 +130,28 @@ class Delivery(unittest.TestCase):
         self.assertEqual(self.numbers('two', 199), list(range(2, 201)))
         self.slot_is_at_end()
 
+    def test_one_that_wakes_after_another_had_the_slot_and_was_killed(self):
+        house = self.house
+        first = house.fatwald(**{'confirm-interval-ms': '100'})
+        other = f'ipc://{house.folder}/other/control.sock'
+        second = house.fatwald('second', wait=False, **{'run-dir': house.folder / 'other', 'control': other, 'confirm-interval-ms': '100'})
+        until(lambda: 'active' in house.read('second.err'), 'the second to be told that the slot is in use')
+        self.durable('one', '--control', other)
+        self.insert(1, 10)
+        house.lines('one', 10)
+        first.send_signal(signal.SIGSTOP)
+        house.sql(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{house.slot}'")
+        until(lambda: 'streaming slot' in house.read('second.err'), 'the second to take over')
+        self.insert(11, 20)
+        house.lines('one', 20)
+        self.slot_is_at_end()
+        self.assertEqual(house.stop(second, signal.SIGKILL), -signal.SIGKILL)
+        self.insert(21, 30)
+        first.send_signal(signal.SIGCONT)
+        self.assertEqual(self.numbers('one', 30), list(range(1, 31)))
+        self.assertIn('another fatwald had the slot meanwhile', house.read('fatwald.err'))
+        self.assertNotIn('resync', house.read('one.err').lower())
+
     def test_beyond_the_retention_it_is_given_up(self):
         house = self.house
         house.fatwald(**NOTHING_IN_MEMORY, **{'retention-bytes': '100000'})
