@@ -1,7 +1,9 @@
 // attached CONTROL FIRST ACCOUNTS SUBSCRIBERS: follows accounts FIRST, FIRST+1, … with so many subscribers each, all in this process.
-// Prints "ready" when all have joined, and at SIGTERM how many transactions they had, and how often one was disturbed: "had N disturbed N".
+// Prints "ready" when all have joined, then each time that nothing more comes how many transactions they had, and how often one was
+// disturbed: "had N disturbed N". Ends at SIGTERM.
 #include <sys/epoll.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -61,6 +63,9 @@ int main(int argc, char** argv) {
         }
     Counts counts;
     bool told = false;
+    std::size_t printed = 0;
+    std::size_t before = 0;
+    auto changed = std::chrono::steady_clock::now();
     while (stopped == 0) {
         std::vector<epoll_event> events(1024);
         const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
@@ -68,11 +73,18 @@ int main(int argc, char** argv) {
         // Until all have joined their timers need us too.
         for (const auto& subscription : all)
             if (!told) counts.take(*subscription);
-        if (told || counts.joined < all.size()) continue;
-        told = true;
-        std::puts("ready");
+        if (!told && counts.joined == all.size()) {
+            told = true;
+            std::puts("ready");
+            std::fflush(stdout);
+        }
+        const auto now = std::chrono::steady_clock::now();
+        if (counts.transactions != before) changed = now;
+        before = counts.transactions;
+        if (before == printed || now - changed < 300ms) continue;
+        printed = before;
+        std::printf("had %zu disturbed %zu\n", counts.transactions, counts.disturbed);
         std::fflush(stdout);
     }
-    std::printf("had %zu disturbed %zu\n", counts.transactions, counts.disturbed);
     return 0;
 }
