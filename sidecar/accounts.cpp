@@ -71,7 +71,7 @@ Accounts::Account& Accounts::find_or_add(wire::AccountView key) {
 
 wire::Lsn Accounts::floor_of_new(wire::AccountView key) const {
     // What came for everyone was not kept for accounts that had no log then.
-    return std::max({begin_, dropped_[Hash{}(key) % dropped_.size()], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
+    return std::max({begin_, dropped_[HashOfAccount{}(key) % dropped_.size()], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
 }
 
 wire::Lsn Accounts::floor_of(wire::AccountView account) const {

@@ -9,12 +9,12 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include <zmq.hpp>
 
+#include "account_map.h"
 #include "connection.h"
 #include "descriptors.h"
 #include "durables.h"
@@ -122,24 +122,10 @@ private:
         int unread = 0;  // bytes in the kernel's queue
         Clock::time_point moved;
     };
-    // Finds by a view without making a key.
-    struct Hash {
-        using is_transparent = void;
-        std::size_t operator()(wire::AccountView view) const noexcept {
-            return std::hash<std::string_view>{}(wire::as_text(view.bytes)) * 31 + static_cast<std::size_t>(view.kind);
-        }
-        std::size_t operator()(const wire::AccountKey& key) const noexcept { return (*this)(key.view()); }
-    };
-    struct Equal {
-        using is_transparent = void;
-        bool operator()(const wire::AccountKey& a, const wire::AccountKey& b) const noexcept { return a == b; }
-        bool operator()(wire::AccountView a, const wire::AccountKey& b) const noexcept { return a == b.view(); }
-        bool operator()(const wire::AccountKey& a, wire::AccountView b) const noexcept { return a.view() == b; }
-    };
     using Sessions = std::map<wire::Nonce, Session>;
 
     Account& find_or_add(wire::AccountView key);
-    [[nodiscard]] wire::Lsn& dropped_of(wire::AccountView key) { return dropped_[Hash{}(key) % dropped_.size()]; }
+    [[nodiscard]] wire::Lsn& dropped_of(wire::AccountView key) { return dropped_[HashOfAccount{}(key) % dropped_.size()]; }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
     void open_socket(Account& account);
     void close_socket(Account& account);
@@ -168,7 +154,7 @@ private:
     std::size_t endpoints_ = 0;
     int epoll_;
     Ring ring_;
-    std::unordered_map<wire::AccountKey, std::unique_ptr<Account>, Hash, Equal> accounts_;
+    AccountMap<std::unique_ptr<Account>> accounts_;
     Sessions sessions_;
     std::vector<Account*> touched_;
     std::uint64_t cuts_ = 0;

@@ -6,7 +6,8 @@
 
 namespace fatwal {
 
-Control::Control(zmq::context_t& context, const std::string& endpoint) : endpoint_(endpoint), socket_(context, zmq::socket_type::router) {
+Control::Control(zmq::context_t& context, const std::string& endpoint)
+    : endpoint_(endpoint), socket_(context, zmq::socket_type::router), fd_(socket_.get(zmq::sockopt::fd)) {
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::router_mandatory, true);
     socket_.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
@@ -31,8 +32,6 @@ void Control::accept(bool wanted) {
             "file descriptors run out: no more connections are accepted until some are free. Raise the limit (LimitNOFILE, ulimit -n)");
     }
 }
-
-int Control::fd() { return socket_.get(zmq::sockopt::fd); }
 
 std::optional<Request> Control::next() {
     if (!unread_) return std::nullopt;

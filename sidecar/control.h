@@ -36,7 +36,7 @@ public:
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
 
-    [[nodiscard]] int fd();
+    [[nodiscard]] int fd() const { return fd_; }
 
     // Stops to accept connections, or begins again; those that are there stay.
     void accept(bool wanted);
@@ -51,6 +51,7 @@ public:
 private:
     std::string endpoint_;
     zmq::socket_t socket_;
+    int fd_;
     bool accepts_ = true;
     bool unread_ = true;  // something may have come; to send may swallow the signal of it
 };

@@ -69,13 +69,12 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       keeper_(settings),
       backoff_(std::random_device{}()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      control_fd_(control_.fd()),
       lost_at_(started_),
       next_tick_(started_ + kTick),
       next_confirm_(started_),
       next_health_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    for (const int fd : {control_fd_, accounts_.fd(), connector_.fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()}) watch(fd, EPOLLIN);
+    for (const int fd : {control_.fd(), accounts_.fd(), connector_.fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()}) watch(fd, EPOLLIN);
 }
 
 Daemon::~Daemon() { ::close(epoll_); }
@@ -111,7 +110,7 @@ std::optional<Failure> Daemon::run(int signals) {
                 end_stream();
                 return std::nullopt;
             }
-            if (fd == control_fd_) control_.signalled();
+            if (fd == control_.fd()) control_.signalled();
             if (fd == accounts_.fd()) accounts_.signalled();
             if (fd == connector_.fd() && connecting_)
                 if (auto failure = connected()) return failure;

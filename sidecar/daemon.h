@@ -88,7 +88,6 @@ private:
     wire::History history_;
     wire::Lsn server_end_ = 0;
     int epoll_;
-    int control_fd_;
     bool connecting_ = false;
     bool more_ = false;  // something was left unread for the next turn
     std::optional<Clock::time_point> connect_at_;

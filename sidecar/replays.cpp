@@ -154,8 +154,9 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     const Reread* source = reader.job->reread.get();
     if (source == nullptr) return std::nullopt;
     const Reread::State state = source->state();  // before the size is looked at: what it has ended with is all there
-    if (reader.offset < source->spool(*attachment->account).size()) {
-        auto part = source->spool(*attachment->account).read(reader.offset, credit);
+    const Spool& spool = source->spool(*attachment->account);
+    if (reader.offset < spool.size()) {
+        auto part = spool.read(reader.offset, credit);
         if (!part) return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
         Reply reply;
         reply.parts = std::move(part->messages);

@@ -104,7 +104,7 @@ void Reread::take_message(wire::Bytes message) {
     if (const auto frame = wire::FrameView::parse_header(message)) {
         if (frame->account().kind == wire::AccountKind::Everyone) {
             append_to_all(message);
-        } else if (const auto wanted = spools_.find(wire::AccountKey(frame->account())); wanted != spools_.end()) {
+        } else if (const auto wanted = spools_.find(frame->account()); wanted != spools_.end()) {
             wanted->second->append(message);
             written_ += message.size();
         }

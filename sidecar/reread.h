@@ -4,7 +4,6 @@
 // busy, and several read the same.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "account_map.h"
 #include "connection.h"
 #include "fatwal/wire/control.h"
 #include "spool.h"
@@ -48,7 +48,7 @@ private:
     wire::Lsn until_;
     int event_;
     int stop_;
-    std::map<wire::AccountKey, std::unique_ptr<Spool>> spools_;
+    AccountMap<std::unique_ptr<Spool>> spools_;
     wire::Lsn done_;             // the thread's, as the next
     std::uint64_t written_ = 0;  // bytes
     mutable std::mutex mutex_;
