@@ -50,6 +50,12 @@ class House:
         assert done.returncode == 0, done.stderr
         return done.stdout.rstrip('\n')
 
+    def load(self, *scripts):
+        """Runs SQL scripts of this repository, by their paths in it."""
+        for script in scripts:
+            done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.database, '-f', ROOT / script], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
     def start(self, command, name):
         out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
         process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)

@@ -2,10 +2,9 @@
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import json
 import signal
-import subprocess
 import unittest
 
-from house import BUILD, ROOT, House, until
+from house import BUILD, House, until
 
 ACCOUNT, OTHER = 'aaaaaaaa-0000-4000-8000-000000000001', 'aaaaaaaa-0000-4000-8000-000000000002'
 
@@ -14,9 +13,7 @@ class ChangeLog(unittest.TestCase):
     def setUp(self):
         self.house = House()
         self.addCleanup(self.house.close)
-        done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.house.database, '-f', ROOT / 'examples/portal/schema.sql'],
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.house.load('examples/portal/schema.sql')
         self.house.sql(f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER}', 'b', 'b')")
         self.house.fatwald(publication='portal')
 

@@ -4,7 +4,6 @@ import json
 import queue
 import signal
 import socket
-import subprocess
 import sys
 import unittest
 import urllib.request
@@ -56,9 +55,7 @@ class Channels(unittest.TestCase):
     def setUp(self):
         self.house = House()
         self.addCleanup(self.house.close)
-        done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.house.database, '-f', ROOT / 'examples/portal/schema.sql'],
-                              capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.house.load('examples/portal/schema.sql')
         self.house.sql(WORLD)
         self.house.fatwald(publication='portal')
         (self.house.folder / 'secret').write_text('0123456789abcdef0123456789abcdef\n')

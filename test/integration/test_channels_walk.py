@@ -9,12 +9,11 @@ fatwald's role may not even read the tables once the snapshot is taken, and the 
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import BUILD, ROOT, House, until  # noqa: E402
+from house import BUILD, House, until  # noqa: E402
 
 STEPS = int(os.environ.get('FATWAL_WALK_STEPS', 150))
 SEED = int(os.environ.get('FATWAL_WALK_SEED', 1))
@@ -28,9 +27,7 @@ class ChannelsWalk(unittest.TestCase):
         self.addCleanup(self.house.close)
         self.role = f'sidecar_{self.house.database}'
         self.log = pathlib.Path(os.environ['FATWAL_PGDATA']).parent / 'log'
-        for script in ('examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql'):
-            done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.house.database, '-f', ROOT / script], capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stderr)
+        self.house.load('examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql')
         self.house.sql(f'ALTER DATABASE {self.house.database} SET jit = off', f'SELECT walk.setup({SEED})', 'ANALYZE',
                        f'CREATE ROLE {self.role} LOGIN REPLICATION', f"GRANT SELECT ON {', '.join(TABLES)} TO {self.role}",
                        f'GRANT USAGE ON SCHEMA fatwal TO {self.role}', f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {self.role}')

@@ -1,12 +1,11 @@
 """The oracle of test/channel against cases computed by hand. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import json
 import pathlib
-import subprocess
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import ROOT, House  # noqa: E402
+from house import House  # noqa: E402
 
 CLOCK = '2021-01-01 10:00:00+00'  # a Friday
 
@@ -60,9 +59,7 @@ class Oracle(unittest.TestCase):
     def setUpClass(cls):
         cls.house = House()
         cls.addClassCleanup(cls.house.close)
-        for script in ('examples/portal/schema.sql', 'test/channel/oracle.sql'):
-            done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', cls.house.database, '-f', ROOT / script], capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
+        cls.house.load('examples/portal/schema.sql', 'test/channel/oracle.sql')
         cls.house.sql(DEFAULT, f'ALTER DATABASE {cls.house.database} SET jit = off')
 
     def ask(self, question, *changes):

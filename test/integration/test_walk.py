@@ -5,7 +5,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import ROOT, House  # noqa: E402
+from house import House  # noqa: E402
 
 TABLES = ('accounts', 'actors', 'actor_groups', 'actor_group_memberships', 'auth_providers', 'auth_identities', 'sites', 'tokens', 'clients', 'gateways', 'resources',
           'resource_connections', 'policies', 'flows')
@@ -15,9 +15,7 @@ class Walk(unittest.TestCase):
     def world(self, seed):
         house = House()
         self.addCleanup(house.close)
-        for script in ('examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql'):
-            done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', house.database, '-f', ROOT / script], capture_output=True, text=True)
-            self.assertEqual(done.returncode, 0, done.stderr)
+        house.load('examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql')
         house.sql(f'ALTER DATABASE {house.database} SET jit = off')
         said = house.sql(f'SELECT walk.setup({seed})')
         self.assertIn('700 clients, 240 gateways, 260 policies, 120 resources, 180 groups', said)
