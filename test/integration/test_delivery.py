@@ -13,6 +13,11 @@ TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)', 'ALTER
 NOTHING_IN_MEMORY = {'replay-bytes': '2000', 'replay-account-bytes': '2000', 'confirm-interval-ms': '200'}
 
 
+def position(lsn):
+    high, low = lsn.split('/')
+    return int(high, 16), int(low, 16)
+
+
 class Delivery(unittest.TestCase):
     def setUp(self):
         self.house = House()
@@ -27,6 +32,13 @@ class Delivery(unittest.TestCase):
 
     def durable(self, name, *options):
         return self.house.tail('1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options)
+
+    def kill_when_kept(self, tail, name, count):
+        """Kills a durable subscriber that has printed `count` lines as soon as its cursor is past them; before, it would print them again."""
+        last = position(self.house.events(name, count)[-1]['commit_lsn'])
+        cursor = self.house.folder / 'cursor'
+        until(lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last, 'the cursor to be kept')
+        self.house.stop(tail, signal.SIGKILL)
 
     def slot_is_at_end(self):
         end = self.house.sql('SELECT pg_current_wal_lsn()')
@@ -90,10 +102,8 @@ class Delivery(unittest.TestCase):
         self.house.fatwald(**NOTHING_IN_MEMORY)
         tail = self.durable('one')
         self.insert(1, 1)
-        self.house.lines('one', 1)
-        self.house.stop(tail, signal.SIGKILL)
-        for n in range(2, 202):
-            self.insert(n, n)
+        self.kill_when_kept(tail, 'one', 1)
+        self.house.sql(*(f'INSERT INTO t VALUES ({n}, 1, {n})' for n in range(2, 202)))
         self.durable('two', '--count', '200')
         self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
         self.assertGreaterEqual(int(self.house.status()['rereads']), 1)
@@ -105,8 +115,7 @@ class Delivery(unittest.TestCase):
         self.insert(1, 1)
         self.house.lines('one', 1)
         self.house.stop(tail)
-        for n in range(2, 202):
-            self.insert(n, n)
+        self.house.sql(*(f'INSERT INTO t VALUES ({n}, 1, {n})' for n in range(2, 202)))
         self.slot_is_at_end()
         self.house.tail('1', 'two', '--snapshot', '--cursor-file', cursor)
         self.house.lines('two', 201)
@@ -119,8 +128,7 @@ class Delivery(unittest.TestCase):
         first = house.fatwald(**NOTHING_IN_MEMORY)
         tail = self.durable('one')
         self.insert(1, 1)
-        house.lines('one', 1)
-        house.stop(tail, signal.SIGKILL)
+        self.kill_when_kept(tail, 'one', 1)
         self.insert(2, 100)
         house.stop(first, signal.SIGKILL)
         house.fatwald('second', **NOTHING_IN_MEMORY)
@@ -157,10 +165,8 @@ class Delivery(unittest.TestCase):
         house.fatwald(**NOTHING_IN_MEMORY, **{'retention-bytes': '100000'})
         tail = self.durable('one')
         self.insert(1, 1)
-        house.lines('one', 1)
-        house.stop(tail, signal.SIGKILL)
-        for n in range(2, 12):
-            self.insert(n * 1000, n * 1000 + 999)
+        self.kill_when_kept(tail, 'one', 1)
+        self.house.sql(*(f'INSERT INTO t SELECT g, 1, g FROM generate_series({n}, {n + 999}) g' for n in range(2000, 12000, 1000)))
         until(lambda: self.house.status()['given_up'] == '1', 'it to be given up')
         self.assertRegex(house.read('fatwald.err'), r'durable subscriber d of account \d:1 is given up')
         self.slot_is_at_end()
