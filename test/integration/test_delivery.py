@@ -34,8 +34,8 @@ class Delivery(unittest.TestCase):
         return self.house.tail('1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options)
 
     def kill_when_kept(self, tail, name, count):
-        """Kills a durable subscriber that has printed `count` lines as soon as its cursor is past them; before, it would print them again."""
-        last = position(self.house.events(name, count)[-1]['commit_lsn'])
+        """Kills a durable subscriber that has joined, and printed `count` lines, once its cursor is past them: killed before, it rightly begins before them."""
+        last = max((position(event['commit_lsn']) for event in self.house.events(name, count)), default=(0, 0))
         cursor = self.house.folder / 'cursor'
         until(lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last, 'the cursor to be kept')
         self.house.stop(tail, signal.SIGKILL)
@@ -179,7 +179,7 @@ class Delivery(unittest.TestCase):
         house = self.house
         house.fatwald(**{'shutdown-drain-ms': '2000'})
         tail = self.durable('one')
-        house.stop(tail, signal.SIGKILL)
+        self.kill_when_kept(tail, 'one', 0)
         self.insert(1, 100)
         begin = time.monotonic()
         subprocess.run([os.environ['FATWAL_PGCTL'], 'restart', '-m', 'fast'], check=True, capture_output=True)
