@@ -35,7 +35,7 @@ class Delivery(unittest.TestCase):
 
     def kill_when_kept(self, tail, name, count):
         """Kills a durable subscriber that has joined, and printed `count` lines, once its cursor is past them: killed before, it rightly begins before them."""
-        last = max((position(event['commit_lsn']) for event in self.house.events(name, count)), default=(0, 0))
+        last = position(self.house.events(name, count)[-1]['commit_lsn']) if count else (0, 0)
         cursor = self.house.folder / 'cursor'
         until(lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last, 'the cursor to be kept')
         self.house.stop(tail, signal.SIGKILL)
