@@ -25,6 +25,12 @@ def until(condition, what):
         time.sleep(0.02)
 
 
+def position(lsn):
+    """What a textual LSN is ordered by."""
+    high, low = lsn.split('/')
+    return int(high, 16), int(low, 16)
+
+
 class House:
     count = 0
 

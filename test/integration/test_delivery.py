@@ -6,16 +6,11 @@ import subprocess
 import time
 import unittest
 
-from house import BUILD, House, until
+from house import BUILD, House, position, until
 
 TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
 # So little is kept in memory that what is missed is read from the slot again.
 NOTHING_IN_MEMORY = {'replay-bytes': '2000', 'replay-account-bytes': '2000', 'confirm-interval-ms': '200'}
-
-
-def position(lsn):
-    high, low = lsn.split('/')
-    return int(high, 16), int(low, 16)
 
 
 class Delivery(unittest.TestCase):
@@ -33,9 +28,9 @@ class Delivery(unittest.TestCase):
     def durable(self, name, *options):
         return self.house.tail('1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options)
 
-    def kill_when_kept(self, tail, name, count):
-        """Kills a durable subscriber that has joined, and printed `count` lines, once its cursor is past them: killed before, it rightly begins before them."""
-        last = position(self.house.events(name, count)[-1]['commit_lsn']) if count else (0, 0)
+    def kill_when_kept(self, tail, events):
+        """Kills a durable subscriber that has joined, and printed these events, once its cursor is past them: killed before, it rightly begins before them."""
+        last = max((position(event['commit_lsn']) for event in events), default=(0, 0))
         cursor = self.house.folder / 'cursor'
         until(lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last, 'the cursor to be kept')
         self.house.stop(tail, signal.SIGKILL)
@@ -102,7 +97,7 @@ class Delivery(unittest.TestCase):
         self.house.fatwald(**NOTHING_IN_MEMORY)
         tail = self.durable('one')
         self.insert(1, 1)
-        self.kill_when_kept(tail, 'one', 1)
+        self.kill_when_kept(tail, self.house.events('one', 1))
         self.house.sql(*(f'INSERT INTO t VALUES ({n}, 1, {n})' for n in range(2, 202)))
         self.durable('two', '--count', '200')
         self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
@@ -128,7 +123,7 @@ class Delivery(unittest.TestCase):
         first = house.fatwald(**NOTHING_IN_MEMORY)
         tail = self.durable('one')
         self.insert(1, 1)
-        self.kill_when_kept(tail, 'one', 1)
+        self.kill_when_kept(tail, self.house.events('one', 1))
         self.insert(2, 100)
         house.stop(first, signal.SIGKILL)
         house.fatwald('second', **NOTHING_IN_MEMORY)
@@ -165,7 +160,7 @@ class Delivery(unittest.TestCase):
         house.fatwald(**NOTHING_IN_MEMORY, **{'retention-bytes': '100000'})
         tail = self.durable('one')
         self.insert(1, 1)
-        self.kill_when_kept(tail, 'one', 1)
+        self.kill_when_kept(tail, self.house.events('one', 1))
         self.house.sql(*(f'INSERT INTO t SELECT g, 1, g FROM generate_series({n}, {n + 999}) g' for n in range(2000, 12000, 1000)))
         until(lambda: self.house.status()['given_up'] == '1', 'it to be given up')
         self.assertRegex(house.read('fatwald.err'), r'durable subscriber d of account \d:1 is given up')
@@ -179,7 +174,7 @@ class Delivery(unittest.TestCase):
         house = self.house
         house.fatwald(**{'shutdown-drain-ms': '2000'})
         tail = self.durable('one')
-        self.kill_when_kept(tail, 'one', 0)
+        self.kill_when_kept(tail, [])
         self.insert(1, 100)
         begin = time.monotonic()
         subprocess.run([os.environ['FATWAL_PGCTL'], 'restart', '-m', 'fast'], check=True, capture_output=True)

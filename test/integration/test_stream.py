@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import BUILD, House, until  # noqa: E402
+from house import BUILD, House, position, until  # noqa: E402
 
 TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
 
@@ -41,7 +41,7 @@ class Stream(unittest.TestCase):
         self.assertEqual((one[4]['topic'], one[4]['payload']), ('topic', {'x': [1]}))
         self.assertTrue(all(e['last'] for e in one + two + operators))
         self.assertEqual({e['account'] for e in one}, {'1'})
-        positions = [(tuple(int(half, 16) for half in e['commit_lsn'].split('/')), e['ordinal']) for e in one]
+        positions = [(position(e['commit_lsn']), e['ordinal']) for e in one]
         self.assertEqual(positions, sorted(positions))
 
     def test_python_from_the_docs_alone_prints_the_same_lines(self):
