@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <system_error>
+#include <tuple>
 
 #include <spdlog/spdlog.h>
 
@@ -20,6 +22,14 @@ constexpr std::size_t kDescriptorsOfSocket = 3;
 constexpr std::size_t kDescriptorsOfSubscriber = 1;
 constexpr std::int64_t kMaxSubscriptionBytes = 256;
 constexpr std::size_t kDroppedBuckets = 65'536;
+constexpr std::size_t kTopicBytes = 8;
+
+// Of one length, so that none begins another, and never with the first byte of a marker's.
+std::string topic_of(std::uint64_t serial) {
+    std::string topic(kTopicBytes, '\0');
+    for (std::size_t i = kTopicBytes; i-- > 0; serial >>= 8U) topic[i] = static_cast<char>(serial & 0xFFU);
+    return topic;
+}
 
 std::string hold_of_session(const wire::Nonce& nonce) { return "subscriber " + std::string(wire::as_text(nonce)); }
 
@@ -71,7 +81,7 @@ Accounts::Account& Accounts::find_or_add(wire::AccountView key) {
 
 wire::Lsn Accounts::floor_of_new(wire::AccountView key) const {
     // What came for everyone was not kept for accounts that had no log then.
-    return std::max({begin_, dropped_[HashOfAccount{}(key) % dropped_.size()], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
+    return std::max({begin_, dropped_[bucket_of(key)], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
 }
 
 wire::Lsn Accounts::floor_of(wire::AccountView account) const {
@@ -79,44 +89,57 @@ wire::Lsn Accounts::floor_of(wire::AccountView account) const {
     return found == accounts_.end() ? floor_of_new(account) : found->second->log.floor();
 }
 
-void Accounts::open_socket(Account& account) {
-    if (!account.endpoint.empty()) return;
-    account.socket = zmq::socket_t(context_, zmq::socket_type::xpub);
-    zmq::socket_t& socket = account.socket;
+std::shared_ptr<Accounts::Publisher> Accounts::make_publisher(const std::string& zap_domain) {
+    auto publisher = std::make_shared<Publisher>();
+    publisher->socket = zmq::socket_t(context_, zmq::socket_type::xpub);
+    zmq::socket_t& socket = publisher->socket;
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, settings_.send_high_water_mark);
     socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
     socket.set(zmq::sockopt::xpub_verbose, true);
     // No heartbeats of libzmq's: answering one aborts a subscriber whose queue was full when its connection broke (4.3.4).
-    socket.set(zmq::sockopt::zap_domain, "acct:" + account.key.to_text());
-    account.endpoint = run_dir_.endpoint(epoch_, ++opened_);
-    socket.bind(account.endpoint);
+    socket.set(zmq::sockopt::zap_domain, zap_domain);
+    publisher->endpoint = run_dir_.endpoint(epoch_, opened_);
+    socket.bind(publisher->endpoint);
     descriptors_.opened(kDescriptorsOfSocket);
-    ++endpoints_;
 
     epoll_event event{};
     event.events = EPOLLIN;
-    event.data.ptr = &account;
+    event.data.ptr = publisher.get();
     if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.get(zmq::sockopt::fd), &event) != 0)
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
-    touch(account);
+    touch(*publisher);
+    return publisher;
+}
+
+void Accounts::open_socket(Account& account) {
+    if (account.publisher) return;
+    ++opened_;
+    if (settings_.shared()) {
+        account.publisher = shared_.lock();
+        if (!account.publisher) shared_ = account.publisher = make_publisher("accounts");
+        account.topic = topic_of(opened_);
+    } else {
+        account.publisher = make_publisher("acct:" + account.key.to_text());
+    }
+    ++attached_;
 }
 
 void Accounts::close_socket(Account& account) {
-    if (account.endpoint.empty()) return;
-    epoll_ctl(epoll_, EPOLL_CTL_DEL, account.socket.get(zmq::sockopt::fd), nullptr);
-    std::erase(touched_, &account);
-    account.touched = false;
-    account.socket.close();
-    RunDir::remove(account.endpoint);
-    account.endpoint.clear();
-    --endpoints_;
+    if (!account.publisher) return;
+    --attached_;
+    const auto publisher = std::move(account.publisher);
+    if (publisher.use_count() > 1) return;
+    epoll_ctl(epoll_, EPOLL_CTL_DEL, publisher->socket.get(zmq::sockopt::fd), nullptr);
+    std::erase(touched_, publisher.get());
+    publisher->socket.close();
+    RunDir::remove(publisher->endpoint);
 }
 
-void Accounts::touch(Account& account) {
-    if (account.touched) return;
-    account.touched = true;
-    touched_.push_back(&account);
+void Accounts::touch(Publisher& publisher) {
+    if (publisher.touched) return;
+    publisher.touched = true;
+    touched_.push_back(&publisher);
 }
 
 std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, wire::Lsn settled, Clock::time_point now) {
@@ -126,7 +149,7 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     if (sessions_.contains(request.nonce))
         return wire::ControlError{wire::ErrorCode::Malformed, "the nonce is in use", {}, "Choose 16 random bytes for each attach."};
     const auto found = accounts_.find(request.account);
-    const bool is_open = found != accounts_.end() && !found->second->endpoint.empty();
+    const bool is_open = settings_.shared() ? !shared_.expired() : found != accounts_.end() && found->second->publisher;
     descriptors_.recount();
     if (!descriptors_.has_room_for(kDescriptorsOfSubscriber + (is_open ? 0 : kDescriptorsOfSocket)))
         return wire::ControlError{wire::ErrorCode::TooManyAttachments, "no file descriptors left for another subscriber",
@@ -146,8 +169,8 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
         account.durable.add(request.subscriber, std::max(processed, settled), false, now);
         account.durable.acknowledge(request.subscriber, processed);
     }
-    return wire::Attached{epoch_, account.log.sequence(), static_cast<std::uint32_t>(settings_.heartbeat_interval_ms), history_,
-                          account.endpoint};
+    return wire::Attached{epoch_,   account.log.sequence(),      static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
+                          history_, account.publisher->endpoint, account.topic};
 }
 
 void Accounts::forget(Sessions::iterator session) {
@@ -188,64 +211,75 @@ std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) con
 void Accounts::signalled() {
     std::array<epoll_event, 64> events{};
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
-    for (int i = 0; i < count; ++i) touch(*static_cast<Account*>(events[static_cast<std::size_t>(i)].data.ptr));
+    for (int i = 0; i < count; ++i) touch(*static_cast<Publisher*>(events[static_cast<std::size_t>(i)].data.ptr));
 }
 
 void Accounts::hear(Clock::time_point now) {
-    // hear() sends markers, which may swallow a signal again: those accounts are looked at until nothing is left.
+    // hear() sends markers, which may swallow a signal again: those sockets are looked at until nothing is left.
     for (std::size_t i = 0; i < touched_.size(); ++i) hear(*touched_[i], now);
-    for (Account* account : touched_) account->touched = false;
+    for (Publisher* publisher : touched_) publisher->touched = false;
     touched_.clear();
 }
 
-void Accounts::hear(Account& account, Clock::time_point now) {
+void Accounts::hear(Publisher& publisher, Clock::time_point now) {
     zmq::message_t message;
-    while (account.socket.recv(message, zmq::recv_flags::dontwait)) {
+    while (publisher.socket.recv(message, zmq::recv_flags::dontwait)) {
         const wire::Bytes bytes(static_cast<const std::byte*>(message.data()), message.size());
         if (bytes.empty()) continue;
         const auto nonce = wire::decode_marker_topic(bytes.subspan(1));
         if (!nonce) continue;
         const auto session = sessions_.find(*nonce);
-        if (session == sessions_.end() || session->second.account != &account) continue;
+        if (session == sessions_.end() || session->second.account->publisher.get() != &publisher) continue;
         const bool subscribed = bytes[0] == std::byte{1};
         session->second.connected = subscribed;
         session->second.since = now;
-        struct stat status {};
-        const int descriptor = subscribed ? message.get(ZMQ_SRCFD) : -1;
-        session->second.descriptor = descriptor >= 0 && fstat(descriptor, &status) == 0 ? descriptor : -1;
-        session->second.inode = status.st_ino;
-        session->second.moved = now;
-        if (subscribed) send_marker(account, *nonce);
+        if (!subscribed) continue;
+        heard_of(message.get(ZMQ_SRCFD), *session->second.account, now);
+        send_marker(*session->second.account, *nonce);
     }
 }
 
-zmq::message_t Accounts::header(wire::Topic topic, std::uint64_t sequence) const {
+void Accounts::heard_of(int descriptor, const Account& account, Clock::time_point now) {
+    struct stat status {};
+    if (descriptor < 0 || fstat(descriptor, &status) != 0) return;
+    Connection& connection = connections_[descriptor];
+    if (connection.inode != status.st_ino) connection = {status.st_ino, account.key.to_text(), 0, now};
+}
+
+zmq::message_t Accounts::header(const Account& account, wire::Topic topic, std::uint64_t sequence) const {
     const auto bytes = wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_});
-    return {bytes.data(), bytes.size()};
+    zmq::message_t message(account.topic.size() + bytes.size());
+    auto* const out = message.data<std::byte>();
+    std::memcpy(out, account.topic.data(), account.topic.size());
+    std::memcpy(out + account.topic.size(), bytes.data(), bytes.size());
+    return message;
 }
 
 void Accounts::send_marker(Account& account, const wire::Nonce& nonce) {
     const auto topic = wire::marker_topic(nonce);
-    account.socket.send(zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
-    account.socket.send(header(wire::Topic::Marker, account.log.sequence()), zmq::send_flags::dontwait);
+    const auto head = wire::encode(wire::PublicationHeader{wire::Topic::Marker, epoch_, account.log.sequence(), position_});
+    zmq::socket_t& socket = account.publisher->socket;
+    socket.send(zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    socket.send(zmq::message_t(head.data(), head.size()), zmq::send_flags::dontwait);
 }
 
 void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn) {
     zmq::message_t kept;
     kept.copy(payload);
     const std::uint64_t sequence = account.log.append(std::move(kept), commit_lsn);
-    if (account.endpoint.empty()) return;
+    if (!account.publisher) return;
     bytes_ += payload.size();
-    account.socket.send(header(wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
-    account.socket.send(std::move(payload), zmq::send_flags::dontwait);
-    touch(account);
+    zmq::socket_t& socket = account.publisher->socket;
+    socket.send(header(account, wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    socket.send(std::move(payload), zmq::send_flags::dontwait);
+    touch(*account.publisher);
 }
 
 void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
                        Clock::time_point now) {
     account.durable.published(frame.commit_lsn(), now);
     // Who comes later asks for the schemas that it lacks.
-    for (std::uint16_t i = 0; !account.endpoint.empty() && i < frame.relation_count(); ++i) {
+    for (std::uint16_t i = 0; account.publisher && i < frame.relation_count(); ++i) {
         const wire::SchemaId id = frame.relation(i);
         if (!account.described.insert(id).second) continue;
         if (const std::string* schema = schemas.find(id))
@@ -268,47 +302,53 @@ void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, con
     }
 }
 
-void Accounts::cut_if_stuck(Session& session, Clock::time_point now) {
-    int unread = 0;
-    if (!session.connected || session.descriptor < 0 || ioctl(session.descriptor, SIOCOUTQ, &unread) != 0) return;
-    if (unread == 0 || unread != session.unread) {
-        session.unread = unread;
-        session.moved = now;
-        return;
+void Accounts::cut_those_stuck(Clock::time_point now) {
+    for (auto at = connections_.begin(); at != connections_.end();) {
+        const auto [descriptor, connection] = std::tie(at->first, at->second);
+        int unread = 0;
+        struct stat status {};
+        const bool known = ioctl(descriptor, SIOCOUTQ, &unread) == 0;
+        if (known && (unread == 0 || unread != connection.unread)) {
+            connection.unread = unread;
+            connection.moved = now;
+        } else if (!known || now - connection.moved >= kStuck) {
+            if (known && fstat(descriptor, &status) == 0 && status.st_ino == connection.inode) {
+                shutdown(descriptor, SHUT_RDWR);
+                ++cuts_;
+                spdlog::info("a subscriber of account {} does not read: cut off until it does", connection.account);
+            }
+            at = connections_.erase(at);
+            continue;
+        }
+        ++at;
     }
-    struct stat status {};
-    if (now - session.moved < kStuck || fstat(session.descriptor, &status) != 0 || status.st_ino != session.inode) return;
-    shutdown(session.descriptor, SHUT_RDWR);
-    session.descriptor = -1;
-    ++cuts_;
-    spdlog::info("a subscriber of account {} does not read: cut off until it does", session.account->key.to_text());
 }
 
 void Accounts::heartbeat() {
     for (auto& [key, account] : accounts_) {
-        if (account->endpoint.empty()) continue;
-        account->socket.send(header(wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
-        touch(*account);
+        if (!account->publisher) continue;
+        account->publisher->socket.send(header(*account, wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
+        touch(*account->publisher);
     }
 }
 
 void Accounts::tick(Clock::time_point now) {
     descriptors_.recount();
     heartbeat();
+    cut_those_stuck(now);
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const auto next = std::next(session);
-        cut_if_stuck(session->second, now);
         if (!session->second.connected && now - session->second.since >= kSessionGrace) forget(session);
         session = next;
     }
     for (auto at = accounts_.begin(); at != accounts_.end();) {
         Account& account = *at->second;
         if (account.sessions == 0) close_socket(account);
-        if (!account.endpoint.empty() || !account.log.empty() || !account.durable.empty()) {
+        if (account.publisher || !account.log.empty() || !account.durable.empty()) {
             ++at;
             continue;
         }
-        wire::Lsn& dropped = dropped_of(account.key.view());
+        wire::Lsn& dropped = dropped_[bucket_of(account.key.view())];
         dropped = std::max(dropped, account.log.floor());
         at = accounts_.erase(at);
     }

@@ -1,5 +1,5 @@
 // The accounts: their logs, their sockets (opened by the first attach, closed when the last subscriber has gone), their subscribers.
-// All of it belongs to one thread.
+// Each has a socket of its own, or all share one and each has a topic of its own there. All of it belongs to one thread.
 #pragma once
 
 #include <array>
@@ -91,7 +91,7 @@ public:
 
     Durables durables;
 
-    [[nodiscard]] std::size_t attached() const { return endpoints_; }
+    [[nodiscard]] std::size_t attached() const { return attached_; }
     [[nodiscard]] std::size_t subscribers() const { return sessions_.size(); }
     [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
     [[nodiscard]] std::uint64_t cuts() const { return cuts_; }
@@ -99,6 +99,11 @@ public:
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
 private:
+    struct Publisher {
+        zmq::socket_t socket;
+        std::string endpoint;
+        bool touched = false;  // used since hear(): libzmq may have swallowed the signal of a subscription
+    };
     struct Account {
         Account(wire::AccountKey name, Ring& ring, wire::Lsn floor, Durables& all)
             : key(std::move(name)), log(ring, floor), durable(all, key) {}
@@ -106,37 +111,40 @@ private:
         AccountLog log;
         std::set<wire::SchemaId> described;
         Durables::Group durable;
-        zmq::socket_t socket;
-        std::string endpoint;  // empty: no socket
+        std::shared_ptr<Publisher> publisher;  // none: nobody is attached
+        std::string topic;                     // before each header on a socket that accounts share
         std::size_t sessions = 0;
-        bool touched = false;  // used since hear(): libzmq may have swallowed the signal of a subscription
     };
     struct Session {
         Account* account = nullptr;
         std::string durable;  // its name, if it is
         bool connected = false;
         Clock::time_point since;
-        // Its connection, as far as libzmq tells: by descriptor and inode, as the number may be another's by now.
-        int descriptor = -1;
+    };
+    // A subscriber's, as far as libzmq tells: by descriptor and inode, as the number may be another's by now.
+    struct Connection {
         std::uint64_t inode = 0;
-        int unread = 0;  // bytes in the kernel's queue
+        std::string account;  // the first that was joined on it
+        int unread = 0;       // bytes in the kernel's queue
         Clock::time_point moved;
     };
     using Sessions = std::map<wire::Nonce, Session>;
 
     Account& find_or_add(wire::AccountView key);
-    [[nodiscard]] wire::Lsn& dropped_of(wire::AccountView key) { return dropped_[HashOfAccount{}(key) % dropped_.size()]; }
+    [[nodiscard]] std::size_t bucket_of(wire::AccountView key) const { return HashOfAccount{}(key) % dropped_.size(); }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
+    [[nodiscard]] std::shared_ptr<Publisher> make_publisher(const std::string& zap_domain);
     void open_socket(Account& account);
     void close_socket(Account& account);
-    void touch(Account& account);
-    void hear(Account& account, Clock::time_point now);
+    void touch(Publisher& publisher);
+    void hear(Publisher& publisher, Clock::time_point now);
+    void heard_of(int descriptor, const Account& account, Clock::time_point now);
     void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
     void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
     void send_marker(Account& account, const wire::Nonce& nonce);
-    [[nodiscard]] zmq::message_t header(wire::Topic topic, std::uint64_t sequence) const;
+    [[nodiscard]] zmq::message_t header(const Account& account, wire::Topic topic, std::uint64_t sequence) const;
     void forget(Sessions::iterator session);
-    void cut_if_stuck(Session& session, Clock::time_point now);
+    void cut_those_stuck(Clock::time_point now);
 
     zmq::context_t& context_;
     const Settings& settings_;
@@ -151,12 +159,14 @@ private:
     // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of those logs.
     std::vector<wire::Lsn> dropped_;
     std::uint64_t opened_ = 0;
-    std::size_t endpoints_ = 0;
+    std::size_t attached_ = 0;
+    std::weak_ptr<Publisher> shared_;
     int epoll_;
     Ring ring_;
     AccountMap<std::unique_ptr<Account>> accounts_;
     Sessions sessions_;
-    std::vector<Account*> touched_;
+    std::map<int, Connection> connections_;
+    std::vector<Publisher*> touched_;
     std::uint64_t cuts_ = 0;
     std::uint64_t frames_ = 0;
     std::uint64_t bytes_ = 0;

@@ -79,7 +79,11 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     options.add("control", settings.control, "endpoint of the control socket; default ipc://RUN_DIR/control.sock");
     options.add("log_level", settings.log_level, "least severity that is logged")
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
-    options.add("send_high_water_mark", settings.send_high_water_mark, "messages queued for each subscriber")
+    options.add("layout", settings.layout, "a socket for each account, or one that all share: for subscribers that may hear all of them")
+        ->check(CLI::IsMember({"account", "shared"}));
+    options
+        .add("send_high_water_mark", settings.send_high_water_mark,
+             "messages queued for each subscriber; default 1000, with a shared socket 100000")
         ->check(CLI::Range(10, 1'000'000));
     options.add("heartbeat_interval_ms", settings.heartbeat_interval_ms, "between heartbeats on an account's socket")
         ->check(CLI::Range(100, 60'000));
@@ -123,6 +127,7 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     if (settings.database.empty())
         return Failure{"no database is given", {}, "Give --database 'host=… dbname=… user=…', or FATWAL_DATABASE."};
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
+    if (settings.send_high_water_mark == 0) settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
     if (settings.spool_dir.empty()) settings.spool_dir = std::filesystem::temp_directory_path();
     return settings;
 }

@@ -17,7 +17,8 @@ struct Settings {
     std::string run_dir = "/run/fatwal";
     std::string control;  // default: ipc://RUN_DIR/control.sock
     std::string log_level = "info";
-    int send_high_water_mark = 1000;  // messages for each subscriber
+    std::string layout = "account";  // a socket for each account, or "shared": one for all
+    int send_high_water_mark = 0;    // messages for each subscriber; default: 1000, with a shared socket 100000
     int heartbeat_interval_ms = 1000;
     int confirm_interval_ms = 10'000;
     int shutdown_drain_ms = 5000;
@@ -32,6 +33,8 @@ struct Settings {
     int reread_concurrency = 2;                      // subscribers at a time that are served from the slot again
     std::string spool_dir;                           // default: the system's folder for temporary files
     std::string on_lost_slot = "stop";               // or "resync"
+
+    [[nodiscard]] bool shared() const { return layout == "shared"; }
 };
 
 struct ShowAndExit {

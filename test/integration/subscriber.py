@@ -28,10 +28,13 @@ class Reader:
         self.at += struct.calcsize('<' + form)
         return value
 
-    def str(self):
+    def bytes(self):
         length = self.get('H')
         self.at += length
-        return self.data[self.at - length:self.at].decode()
+        return self.data[self.at - length:self.at]
+
+    def str(self):
+        return self.bytes().decode()
 
 
 class Schema:
@@ -275,12 +278,13 @@ class Subscriber:
         name = b'subscriber.py'
         reply = self.request(1, nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', 0, len(name)) + name + struct.pack('<QQI', 0, 0, 0))
         self.epoch, _, _ = struct.unpack_from('<QQI', reply)
-        endpoint = Reader(reply, 32).str()
+        rest = Reader(reply, 32)
+        endpoint, self.topic = rest.str(), rest.bytes()
         self.data = self.context.socket(zmq.SUB)
         self.data.linger = 0
         self.data.rcvhwm = 0
         self.data.rcvtimeo = 20000
-        for topic in (b'E', b'H', b'\xff' + nonce):
+        for topic in ([self.topic] if self.topic else [b'E', b'H']) + [b'\xff' + nonce]:
             self.data.subscribe(topic)
         self.data.connect(endpoint)
         while True:
@@ -308,6 +312,7 @@ class Subscriber:
         lines = []
         while True:
             head, *rest = self.data.recv_multipart()
+            head = head[len(self.topic):]
             _, _, _, _, epoch, sequence, _ = struct.unpack('<BBHIQQQ', head)
             assert epoch == self.epoch
             if head[:1] == b'H':

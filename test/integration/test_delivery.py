@@ -91,6 +91,30 @@ class Delivery(unittest.TestCase):
         self.assertEqual(crowd.wait(60), 0, self.house.read('crowd.out'))
         self.assertIn('subscribers 1000 rows 501', self.house.read('crowd.out'))
 
+    # One socket for each account, or one for all.
+
+    def follow_in_a_group(self, layout, descriptors):
+        house = self.house
+        row = 'INSERT INTO t SELECT 1000 * {0} + a, a, {0} FROM generate_series(1, 200) a'.format
+        fatwald = house.fatwald(layout=layout)
+        house.sql(*(row(n) for n in range(1, 4)))
+        group = house.start([BUILD / 'test' / 'group', house.control, 200, 40], 'group')
+        until(lambda: 'ready' in house.read('group.out') or group.poll() is not None, 'all to join')
+        house.sql(*(row(n) for n in range(4, 15)))
+        until(lambda: int(house.status()['descriptors_used']) in descriptors, f'{layout} to have so many descriptors')
+        house.stop(fatwald, signal.SIGKILL)
+        house.sql(*(row(n) for n in range(15, 25)))
+        house.fatwald('second', layout=layout)
+        house.sql(*(row(n) for n in range(25, 41)))
+        self.assertEqual(group.wait(90), 0, house.read('group.out') + house.read('group.err'))
+        self.assertIn('had 8040', house.read('group.out'))
+
+    def test_a_group_follows_accounts_with_a_socket_each(self):
+        self.follow_in_a_group('account', range(400, 2000))
+
+    def test_a_group_follows_accounts_that_share_a_socket(self):
+        self.follow_in_a_group('shared', range(60))
+
     # Replay.
 
     def test_what_left_memory_is_read_from_the_slot_again(self):
@@ -287,11 +311,16 @@ class Delivery(unittest.TestCase):
                                '--publication', 'p', '--run-dir', house.folder / 'run', '--control', house.control], 'fatwald')
         until(lambda: 'streaming' in house.read('fatwald.err'), 'fatwald to stream')
         house.tail('0', 'first')
-        for account in range(1, 60):
-            house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account', str(account)], f'tail{account}')
-        until(lambda: 'no file descriptors left for another subscriber' in house.read('fatwald.err'), 'an attach to be refused')
+        tails = []
+
+        def refused():
+            if len(tails) < 120:
+                tails.append(f'tail{len(tails) + 1}')
+                house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account', len(tails)], tails[-1])
+            return 'no file descriptors left for another subscriber' in house.read('fatwald.err')
+        until(refused, 'an attach to be refused')
         self.assertRegex(house.read('fatwald.err'), re.compile(r'\d+ of 200 are in use'))
-        until(lambda: any('LimitNOFILE' in house.read(f'tail{account}.err') for account in range(1, 60)), 'a subscriber to be told what to do')
+        until(lambda: any('LimitNOFILE' in house.read(f'{tail}.err') for tail in tails), 'a subscriber to be told what to do')
         house.sql('INSERT INTO t VALUES (1, 0, 1)')
         self.assertEqual(self.numbers('first', 1), [1], 'it goes on for those that are there')
         self.assertIsNone(fatwald.poll())

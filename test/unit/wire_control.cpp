@@ -12,7 +12,7 @@ std::vector<ControlMessage> one_of_each() {
     nonce[3] = std::byte{7};
     return {
         {1, Attach{nonce, AccountKey::from_text("acme"), true, "worker-1", 0x55, {7, 2}}},
-        {2, Attached{99, 12, 1000, {7, 2}, "ipc:///run/a/1.sock"}},
+        {2, Attached{99, 12, 1000, {7, 2}, "ipc:///run/a/1.sock", std::string(8, '\0')}},
         {3, Detach{nonce, true}},
         {4, Detached{}},
         {5, Describe{{{1, 2}, {3, 4}}}},

@@ -82,6 +82,7 @@ struct Encoder {
         out.put(body.heartbeat_ms);
         put_history(body.history);
         out.put_text(body.endpoint);
+        out.put_text(body.topic);
     }
     void operator()(const Detach& body) const {
         out.put_bytes(body.nonce);
@@ -202,6 +203,7 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.heartbeat_ms = cursor.read<std::uint32_t>();
             body.history = read_history(cursor);
             body.endpoint = cursor.text();
+            body.topic = cursor.text();
             return body;
         }
         case Type::Detach: {

@@ -40,11 +40,38 @@ struct SubscriptionOptions {
     std::chrono::milliseconds request_timeout{2000};  // for the answer to an attach, and for the marker of a join
 };
 
+class Link;
+class Sockets;
+class Subscription;
+
+// For a process that follows many accounts: its subscriptions share one control socket and, where the sidecar's accounts share a socket,
+// one data socket, and are waited for together. Not thread-safe: one thread for the group and its subscriptions.
+class SubscriptionGroup {
+public:
+    // `context` outlives the group, and the group its subscriptions.
+    explicit SubscriptionGroup(zmq::context_t& context);
+    ~SubscriptionGroup();
+    SubscriptionGroup(const SubscriptionGroup&) = delete;
+    SubscriptionGroup& operator=(const SubscriptionGroup&) = delete;
+
+    // A subscription whose next(0ms) gives an event, each in turn; nullptr when none came within `timeout`.
+    Subscription* ready(std::chrono::milliseconds timeout);
+
+    // For an event loop: a descriptor that is readable when ready() may have something. Then call ready(0ms) until it gives nothing.
+    // Belongs to the group.
+    [[nodiscard]] int fd() const;
+
+private:
+    friend class Subscription;
+    std::unique_ptr<Sockets> sockets_;
+};
+
 // Not thread-safe: one thread at a time. Throws zmq::error_t only when a socket cannot be made (out of descriptors, a malformed endpoint).
 class Subscription {
 public:
     // Begins to join at once. `context` outlives the subscription; one context serves all subscriptions of a process.
     Subscription(zmq::context_t& context, SubscriptionOptions options);
+    Subscription(SubscriptionGroup& group, SubscriptionOptions options);
     ~Subscription();
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
@@ -56,7 +83,7 @@ public:
     std::size_t run(const Handlers& handlers, std::chrono::milliseconds timeout);
 
     // For an event loop: a descriptor that is readable when next() may have something. Then call next(0ms) until it gives nothing. Belongs
-    // to the subscription.
+    // to the subscription, or is its group's.
     [[nodiscard]] int fd() const;
 
     // How far the worker has come with all that next() has given; nothing before a snapshot is whole. Kept together with the effects of
@@ -70,7 +97,8 @@ public:
     void forget();
 
 private:
-    class Link;
+    std::unique_ptr<Sockets> own_;  // none in a group
+    Sockets& sockets_;
     std::unique_ptr<Link> link_;
 };
 

@@ -71,6 +71,7 @@ struct Attached {
     std::uint32_t heartbeat_ms = 0;
     History history;
     std::string endpoint;
+    std::string topic;  // before the header of all that is the account's on that socket; empty if the socket is the account's own
 };
 struct Detach {
     Nonce nonce{};

@@ -1,0 +1,216 @@
+#include "link.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <system_error>
+
+namespace fatwal::client {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kHeartbeatsMissed = 3;
+constexpr milliseconds kAnswerTimeout{10'000};  // of a replay or a snapshot; the sidecar may let it wait for its turn
+constexpr milliseconds kAckInterval{200};
+constexpr int kAcksBetween = 64;
+constexpr milliseconds kLeastRetry{100};
+constexpr milliseconds kMostRetry{5000};
+constexpr milliseconds kFarewell{100};  // for what was sent last
+constexpr int kSharedBy = 20;           // as many accounts' queues are allowed for on a socket that accounts share
+
+wire::Nonce random_nonce() {
+    wire::Nonce nonce{};
+    if (getrandom(nonce.data(), nonce.size(), 0) != static_cast<ssize_t>(nonce.size()))
+        throw std::system_error(errno, std::generic_category(), "getrandom");
+    return nonce;
+}
+
+Follower::WallTime wall_now() { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+
+}  // namespace
+
+Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions options)
+    : sockets_(sockets),
+      subscription_(subscription),
+      options_(std::move(options)),
+      follower_({options_.account, options_.snapshots, options_.max_transaction_bytes, options_.max_ahead_bytes, options_.credit,
+                 options_.resync_after},
+                options_.cursor),
+      handed_(options_.cursor),
+      retry_(kLeastRetry) {
+    if (options_.control.empty()) throw std::invalid_argument("a subscription needs the endpoint of a control socket");
+    attach(Clock::now());
+    sockets_.add(*this);
+    sockets_.wake(wake_at());
+    sockets_.signal_if_touched();
+}
+
+Link::~Link() {
+    detach(false);
+    forget_requests();
+    leave();
+    sockets_.close_control(*control_, kFarewell);
+    sockets_.remove(*this);
+}
+
+std::optional<Event> Link::take() {
+    std::optional<Follower::Told> told;
+    if (events_.empty()) {
+        told = follower_.take();
+    } else {
+        told = std::move(events_.front());
+        events_.pop_front();
+    }
+    if (!told) return std::nullopt;
+    handed_ = std::move(told->second);
+    return std::move(told->first);
+}
+
+void Link::ack(const Cursor& processed) {
+    if (!options_.durable || processed.next <= acked_) return;
+    to_ack_ = std::max(to_ack_, processed.next);
+    sockets_.to_acknowledge(*this);
+    if (++acks_waiting_ < kAcksBetween) return;
+    (void)send_ack(ack_at_);
+    sockets_.signal_if_touched();
+}
+
+std::optional<Clock::time_point> Link::send_ack(Clock::time_point now) {
+    if (to_ack_ <= acked_ || state_ != State::Live) return std::nullopt;
+    if (now < ack_at_) return ack_at_;
+    sockets_.tell(*control_, wire::Acknowledge{nonce_, to_ack_});
+    acked_ = to_ack_;
+    acks_waiting_ = 0;
+    ack_at_ = now + kAckInterval;
+    return std::nullopt;
+}
+
+void Link::detach(bool forget) {
+    if (state_ != State::Live && state_ != State::Joining) return;
+    if (!forget) (void)send_ack(ack_at_);
+    sockets_.tell(*control_, wire::Detach{nonce_, forget});
+}
+
+Clock::time_point Link::wake_at() const { return asked_ + described_ != 0 ? std::min(deadline_, answer_by_) : deadline_; }
+
+void Link::attach(Clock::time_point now) {
+    // Alone on it there is a new one for each attempt: what waits in the old one is for a sidecar that may be no more.
+    if (control_ != nullptr) sockets_.close_control(*control_, milliseconds(0));
+    control_ = &sockets_.open_control(options_.control[endpoint_], attached_at_);
+    attached_at_ = now;
+    nonce_ = random_nonce();
+    // Only what the worker has acknowledged is processed, unless a snapshot has taken its place; of a cursor that it brought along it
+    // said so.
+    const auto standing = follower_.cursor();
+    wire::Attach request{nonce_,  options_.account, options_.durable, options_.name, standing ? std::min(to_ack_, standing->next) : 0,
+                         history_};
+    if (to_ack_ == 0 && standing && options_.cursor) {
+        request.cursor = options_.cursor->next;
+        request.history = options_.cursor->history;
+    }
+    attaching_ = sockets_.ask(*control_, *this, std::move(request));
+    state_ = State::Attaching;
+    deadline_ = now + (options_.durable ? std::max(options_.request_timeout, kAnswerTimeout) : options_.request_timeout);
+}
+
+void Link::join(const wire::Attached& attached) {
+    heartbeat_ = milliseconds(attached.heartbeat_ms);
+    if (attached.history != history_) to_ack_ = 0;
+    history_ = attached.history;
+    follower_.attached(nonce_, attached.epoch, attached.history);
+    topic_ = attached.topic;
+    data_ = &sockets_.join(*this, attached.endpoint, topic_, nonce_, options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy));
+    state_ = State::Joining;
+    deadline_ = Clock::now() + options_.request_timeout;
+}
+
+void Link::leave() {
+    if (data_ != nullptr) sockets_.leave(*std::exchange(data_, nullptr), *this, topic_, nonce_);
+}
+
+void Link::forget_requests() {
+    for (std::uint32_t* request : {&attaching_, &asked_, &described_})
+        if (*request != 0) sockets_.forget(std::exchange(*request, 0));
+}
+
+void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
+    leave();
+    forget_requests();
+    follower_.detached();
+    state_ = State::Waiting;
+    deadline_ = Clock::now() + retry_;
+    acked_ = 0;  // what was under way may not have come
+    endpoint_ = (endpoint_ + 1) % options_.control.size();
+    if (endpoint_ == 0) retry_ = std::min(retry_ * 2, kMostRetry);
+    // Behind what came before it.
+    while (auto told = follower_.take()) events_.push_back(std::move(*told));
+    events_.emplace_back(Lost{std::move(reason), std::move(error)}, follower_.cursor());
+}
+
+void Link::request(Clock::time_point now) {
+    if (state_ != State::Live) return;
+    while (auto body = follower_.take_request()) {
+        const bool describes = std::holds_alternative<wire::Describe>(*body);
+        (describes ? described_ : asked_) = sockets_.ask(*control_, *this, std::move(*body));
+        answer_by_ = now + kAnswerTimeout;
+    }
+}
+
+void Link::reply(std::uint32_t request, const wire::ControlBody& body, std::vector<std::string> parts) {
+    const bool attaches = request == attaching_;
+    if (attaches) attaching_ = 0;
+    if (request == asked_) asked_ = 0;
+    if (request == described_) described_ = 0;
+    if (const auto* attached = std::get_if<wire::Attached>(&body)) {
+        if (attaches) join(*attached);
+    } else if (const auto* described = std::get_if<wire::Described>(&body)) {
+        follower_.described(described->schemas, wall_now());
+    } else if (const auto* replayed = std::get_if<wire::Replayed>(&body)) {
+        follower_.replayed(*replayed, std::move(parts), wall_now());
+    } else if (const auto* part = std::get_if<wire::SnapshotPart>(&body)) {
+        follower_.snapshot_part(*part, std::move(parts));
+    } else if (const auto* error = std::get_if<wire::ControlError>(&body)) {
+        if (attaches || !follower_.refused(*error)) return lose("the sidecar refused: " + error->message, *error);
+    }
+    this->request(Clock::now());
+}
+
+void Link::published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now) {
+    // What comes before the marker may have others missing before it.
+    if (state_ != State::Live) return;
+    deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    if (header.topic == wire::Topic::Heartbeat)
+        follower_.heartbeat(header, wall_now());
+    else
+        follower_.message(header, std::string(wire::as_text(body)), wall_now());
+    request(now);
+}
+
+void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) {
+    follower_.marker(header, wall_now());
+    deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    state_ = State::Live;
+    retry_ = kLeastRetry;
+    if (to_ack_ > acked_) sockets_.to_acknowledge(*this);
+    request(now);
+}
+
+void Link::expire(Clock::time_point now) {
+    if (asked_ + described_ != 0 && now >= answer_by_) {
+        for (std::uint32_t* request : {&asked_, &described_})
+            if (*request != 0) sockets_.forget(std::exchange(*request, 0));
+        follower_.ask_again();
+        request(now);
+    }
+    if (now < deadline_) return;
+    switch (state_) {
+        case State::Waiting: attach(now); return;
+        case State::Attaching: lose("no answer from the control endpoint " + options_.control[endpoint_]); return;
+        case State::Joining: lose("no marker came on the account's socket"); return;
+        case State::Live: lose("no heartbeat came on the account's socket"); return;
+    }
+}
+
+}  // namespace fatwal::client

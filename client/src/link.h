@@ -1,0 +1,81 @@
+// One subscription's part of the protocol with the sidecar: where its join stands, what it has asked for, when it gives up waiting.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fatwal/client/follower.h"
+#include "fatwal/client/subscription.h"
+#include "sockets.h"
+
+namespace fatwal::client {
+
+class Link {
+public:
+    // Attaches at once. `subscription` is whose it is.
+    Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions options);
+    ~Link();
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+    [[nodiscard]] Subscription& subscription() const { return subscription_; }
+    [[nodiscard]] bool has_events() const { return !events_.empty() || follower_.has_events(); }
+    std::optional<Event> take();
+    [[nodiscard]] std::optional<Cursor> cursor() const { return has_events() ? handed_ : follower_.cursor(); }
+    void ack(const Cursor& processed);
+    // Detaches; with `forget` for good.
+    void detach(bool forget);
+
+    // What Sockets has for it.
+    void reply(std::uint32_t request, const wire::ControlBody& body, std::vector<std::string> parts);
+    void published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now);
+    void marker(const wire::PublicationHeader& header, Clock::time_point now);
+    // What was waited for until now did not come.
+    void expire(Clock::time_point now);
+    // When it has to be called the next time, at the latest.
+    [[nodiscard]] Clock::time_point wake_at() const;
+    // Sends the acknowledgement that is due; if it is not yet, when.
+    std::optional<Clock::time_point> send_ack(Clock::time_point now);
+    bool queued = false;  // by Sockets, among those that have events
+
+private:
+    enum class State : std::uint8_t { Attaching, Joining, Live, Waiting };
+
+    void attach(Clock::time_point now);
+    void join(const wire::Attached& attached);
+    void leave();
+    void lose(std::string reason, std::optional<wire::ControlError> error = {});
+    void forget_requests();
+    void request(Clock::time_point now);
+
+    Sockets& sockets_;
+    Subscription& subscription_;
+    SubscriptionOptions options_;
+    Follower follower_;
+    std::deque<Follower::Told> events_;  // that come before the follower's
+    std::optional<Cursor> handed_;       // with the last event that was handed out
+    Sockets::Control* control_ = nullptr;
+    Sockets::Data* data_ = nullptr;
+    std::string topic_;
+    std::size_t endpoint_ = 0;  // of options_.control
+    State state_ = State::Attaching;
+    Clock::time_point deadline_;  // of the state
+    std::chrono::milliseconds heartbeat_{1000};
+    std::chrono::milliseconds retry_;
+    wire::Nonce nonce_{};
+    Clock::time_point attached_at_;  // when the last attach was sent
+    std::uint32_t attaching_ = 0;    // the request to attach that is under way; 0 none
+    std::uint32_t asked_ = 0;        // the one for a replay or a part of a snapshot
+    std::uint32_t described_ = 0;    // the one for schemas
+    Clock::time_point answer_by_;
+    wire::History history_;  // of the last sidecar that we were attached to
+    wire::Lsn to_ack_ = 0;
+    wire::Lsn acked_ = 0;  // of that, sent on this attachment
+    int acks_waiting_ = 0;
+    Clock::time_point ack_at_;
+};
+
+}  // namespace fatwal::client
