@@ -1,6 +1,6 @@
-// attached CONTROL FIRST ACCOUNTS SUBSCRIBERS: follows accounts FIRST, FIRST+1, … with so many subscribers each, all in this process.
-// Prints "ready" when all have joined, then each time that nothing more comes how many transactions they had, and how often one was
-// disturbed: "had N disturbed N". Ends at SIGTERM.
+// attached CONTROL FIRST ACCOUNTS SUBSCRIBERS [group]: follows accounts FIRST, FIRST+1, … with so many subscribers each, all in this
+// process, each by itself or all in a group. Prints "ready" when all have joined, then each time that nothing more comes how many
+// transactions they had, and how often one was disturbed: "had N disturbed N". Ends at SIGTERM.
 #include <sys/epoll.h>
 
 #include <chrono>
@@ -39,13 +39,15 @@ struct Counts {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) return 2;
+    if (argc < 5) return 2;
     std::signal(SIGTERM, stop);
     const int first = std::atoi(argv[2]);
     const int accounts = std::atoi(argv[3]);
     const int each = std::atoi(argv[4]);
     zmq::context_t context;
     context.set(zmq::ctxopt::max_sockets, 4 * accounts * each + 16);
+    SubscriptionGroup group(context);
+    const bool in_group = argc == 6;
     std::vector<std::unique_ptr<Subscription>> all;
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     for (int account = first; account < first + accounts; ++account)
@@ -58,8 +60,10 @@ int main(int argc, char** argv) {
             options.request_timeout = 30s;
             epoll_event event{};
             event.events = EPOLLIN;
-            event.data.ptr = all.emplace_back(std::make_unique<Subscription>(context, options)).get();
-            epoll_ctl(epoll, EPOLL_CTL_ADD, all.back()->fd(), &event);
+            auto subscription =
+                in_group ? std::make_unique<Subscription>(group, options) : std::make_unique<Subscription>(context, options);
+            event.data.ptr = all.emplace_back(std::move(subscription)).get();
+            if (!in_group) epoll_ctl(epoll, EPOLL_CTL_ADD, all.back()->fd(), &event);
         }
     Counts counts;
     bool told = false;
@@ -67,12 +71,13 @@ int main(int argc, char** argv) {
     std::size_t before = 0;
     auto changed = std::chrono::steady_clock::now();
     while (stopped == 0) {
-        std::vector<epoll_event> events(1024);
-        const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
-        for (int i = 0; i < count; ++i) counts.take(*static_cast<Subscription*>(events[static_cast<std::size_t>(i)].data.ptr));
-        // Until all have joined their timers need us too.
-        for (const auto& subscription : all)
-            if (!told) counts.take(*subscription);
+        if (in_group) {
+            if (Subscription* const subscription = group.ready(100ms)) counts.take(*subscription);
+        } else {
+            std::vector<epoll_event> events(1024);
+            const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
+            for (int i = 0; i < count; ++i) counts.take(*static_cast<Subscription*>(events[static_cast<std::size_t>(i)].data.ptr));
+        }
         if (!told && counts.joined == all.size()) {
             told = true;
             std::puts("ready");

@@ -198,15 +198,19 @@ void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) 
 }
 
 void Link::expire(Clock::time_point now) {
-    if (asked_ + described_ != 0 && now >= answer_by_) {
+    // Only what is not there when all is read did not come: it may be we who are late.
+    if (asked_ + described_ != 0 && now >= answer_by_ && sockets_.has_read(*control_, answer_by_)) {
         for (std::uint32_t* request : {&asked_, &described_})
             if (*request != 0) sockets_.forget(std::exchange(*request, 0));
         follower_.ask_again();
         request(now);
     }
     if (now < deadline_) return;
+    if (state_ == State::Waiting) return attach(now);
+    Sockets::Socket& socket = state_ == State::Attaching ? static_cast<Sockets::Socket&>(*control_) : *data_;
+    if (!sockets_.has_read(socket, deadline_)) return;
     switch (state_) {
-        case State::Waiting: attach(now); return;
+        case State::Waiting: return;
         case State::Attaching: lose("no answer from the control endpoint " + options_.control[endpoint_]); return;
         case State::Joining: lose("no marker came on the account's socket"); return;
         case State::Live: lose("no heartbeat came on the account's socket"); return;

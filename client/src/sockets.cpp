@@ -18,6 +18,8 @@ namespace {
 // Of one socket, before others have their turn.
 constexpr int kMessagesAtOnce = 1000;
 constexpr int kRepliesAtOnce = 64;
+// Also while there is always something to hand out.
+constexpr std::chrono::milliseconds kLookAfterInterval{100};
 
 wire::Bytes bytes_of(const zmq::message_t& message) { return {static_cast<const std::byte*>(message.data()), message.size()}; }
 
@@ -61,6 +63,7 @@ void Sockets::remove(Link& link) {
 
 void Sockets::pump(const Link* wanted, Clock::time_point until) {
     drop_finished();
+    if (const auto now = Clock::now(); now >= look_after_at_) look_after_links(now);
     const auto done = [&] { return wanted != nullptr ? wanted->has_events() : !ready_.empty(); };
     for (;;) {
         // Those that are touched meanwhile come last.
@@ -236,10 +239,12 @@ void Sockets::read(Control& control) {
         }
         if (left == 1) return touch(control);
     }
+    control.drained = Clock::now();
 }
 
 void Sockets::read(Data& data) {
     zmq::message_t head;
+    // Nothing that comes later is taken for drained.
     const auto now = Clock::now();
     // No more than what makes an event, so that it is handed out before more is read.
     for (int left = kMessagesAtOnce; data.socket.recv(head, zmq::recv_flags::dontwait); --left) {
@@ -264,12 +269,25 @@ void Sockets::read(Data& data) {
         }
         if (left == 1 || !ready_.empty()) return touch(data);
     }
+    data.drained = now;
 }
 
 void Sockets::after(Link& link) {
     wake(link.wake_at());
     if (!link.has_events() || std::exchange(link.queued, true)) return;
     ready_.push_back(&link);
+}
+
+bool Sockets::has_read(Socket& socket, Clock::time_point time) {
+    if (socket.drained >= time) return true;
+    touch(socket);
+    return false;
+}
+
+void Sockets::look_after_links(Clock::time_point now) {
+    look_after_at_ = now + kLookAfterInterval;
+    if (now >= wake_) expire(now);
+    (void)acknowledge(now);
 }
 
 void Sockets::expire(Clock::time_point now) {

@@ -26,6 +26,7 @@ public:
         zmq::socket_t socket;
         // Not everything was read yet, or something was sent: that may swallow the signal that something has come.
         bool touched = false;
+        Clock::time_point drained;  // when the last look found nothing more
         bool is_data = false;
     };
     struct Control : Socket {
@@ -68,6 +69,9 @@ public:
     Data& join(Link& link, const std::string& endpoint, const std::string& topic, const wire::Nonce& nonce, int high_water_mark);
     void leave(Data& data, Link& link, const std::string& topic, const wire::Nonce& nonce);
 
+    // Whether all that had come at `time` is read; if not it will be.
+    [[nodiscard]] bool has_read(Socket& socket, Clock::time_point time);
+
     // link.expire() is to be called at this time.
     void wake(Clock::time_point at) { wake_ = std::min(wake_, at); }
     // link.send_ack() is to be called when nothing more is to be read.
@@ -84,6 +88,7 @@ private:
     void send(Control& control, std::uint32_t id, wire::ControlBody body);
     void after(Link& link);
     void drop_finished();
+    void look_after_links(Clock::time_point now);
     void expire(Clock::time_point now);
     [[nodiscard]] Clock::time_point acknowledge(Clock::time_point now);
     void arm(Clock::time_point wake, Clock::time_point now);
@@ -93,6 +98,7 @@ private:
     int timer_ = -1;
     Clock::time_point armed_;  // the timer; past when it is not
     Clock::time_point wake_ = Clock::time_point::max();
+    Clock::time_point look_after_at_;
     std::vector<Link*> links_;
     std::deque<Link*> ready_;
     std::vector<Link*> acknowledging_;

@@ -95,10 +95,10 @@ class Delivery(unittest.TestCase):
 
     def follow_in_a_group(self, layout, descriptors):
         house = self.house
-        row = 'INSERT INTO t SELECT 1000 * {0} + a, a, {0} FROM generate_series(1, 200) a'.format
+        row = 'INSERT INTO t SELECT 1000 * {0} + a, a, {0} FROM generate_series(1, 100) a'.format
         fatwald = house.fatwald(layout=layout)
         house.sql(*(row(n) for n in range(1, 4)))
-        group = house.start([BUILD / 'test' / 'group', house.control, 200, 40], 'group')
+        group = house.start([BUILD / 'test' / 'group', house.control, 100, 40], 'group')
         until(lambda: 'ready' in house.read('group.out') or group.poll() is not None, 'all to join')
         house.sql(*(row(n) for n in range(4, 15)))
         until(lambda: int(house.status()['descriptors_used']) in descriptors, f'{layout} to have so many descriptors')
@@ -107,10 +107,10 @@ class Delivery(unittest.TestCase):
         house.fatwald('second', layout=layout)
         house.sql(*(row(n) for n in range(25, 41)))
         self.assertEqual(group.wait(90), 0, house.read('group.out') + house.read('group.err'))
-        self.assertIn('had 8040', house.read('group.out'))
+        self.assertIn('had 4040', house.read('group.out'))
 
     def test_a_group_follows_accounts_with_a_socket_each(self):
-        self.follow_in_a_group('account', range(400, 2000))
+        self.follow_in_a_group('account', range(300, 1000))
 
     def test_a_group_follows_accounts_that_share_a_socket(self):
         self.follow_in_a_group('shared', range(60))
