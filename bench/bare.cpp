@@ -1,7 +1,6 @@
-// bare FOLDER SOCKETS SUBSCRIBERS BYTES RATE COUNT BURST: what sending costs by ZeroMQ alone. COUNT messages of two parts (a header of 32
-// bytes and BYTES) go to SOCKETS publishers in turn (ipc, in FOLDER), each with so many subscribers, at RATE a second: each at its time, or
-// what has become due in BURST microseconds at once. Prints the microseconds of processor that a message took, and how many arrived: "us N
-// had N".
+// bare FOLDER SOCKETS SUBSCRIBERS BYTES RATE COUNT: what sending costs by ZeroMQ alone. COUNT messages of two parts (a header of 32
+// bytes and BYTES) go to SOCKETS publishers in turn (ipc, in FOLDER), each with so many subscribers, at RATE a second, each at its time.
+// Prints the microseconds of processor that a message took, and how many arrived: "us N had N".
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,7 +25,6 @@ struct Run {
     std::size_t bytes;
     double rate;
     long count;
-    long burst;
 
     [[nodiscard]] std::string endpoint(int i) const { return "ipc://" + folder + "/" + std::to_string(i); }
 };
@@ -68,14 +66,9 @@ double processor_seconds() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 8) return 2;
-    const Run run{argv[1],
-                  std::atoi(argv[2]),
-                  std::atoi(argv[3]),
-                  std::strtoul(argv[4], nullptr, 10),
-                  std::atof(argv[5]),
-                  std::atol(argv[6]),
-                  std::atol(argv[7])};
+    if (argc != 7) return 2;
+    const Run run{argv[1],           std::atoi(argv[2]), std::atoi(argv[3]), std::strtoul(argv[4], nullptr, 10), std::atof(argv[5]),
+                  std::atol(argv[6])};
     int ends[2];
     if (pipe(ends) != 0) return 1;
     const pid_t child = fork();
@@ -104,7 +97,7 @@ int main(int argc, char** argv) {
     for (long n = 0; n < run.count; ++n) {
         const auto due =
             start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(static_cast<double>(n) / run.rate));
-        if (due > Clock::now()) std::this_thread::sleep_until(due + std::chrono::microseconds(run.burst));
+        std::this_thread::sleep_until(due);
         zmq::socket_t& socket = sockets[static_cast<std::size_t>(n % run.sockets)];
         socket.send(zmq::message_t(header.data(), header.size()), zmq::send_flags::sndmore);
         socket.send(zmq::message_t(payload.data(), payload.size()), zmq::send_flags::none);
