@@ -50,7 +50,7 @@ Account::~Account() {
 
 void Account::follow() {
     feed_ = std::make_shared<Feed>(
-        process_.io(), process_.zmq(), process_.settings(), id_,
+        process_.io(), process_.feeds(), process_.settings(), id_,
         Feed::Handlers{[this] { snapshot(); }, [this](const channel::Affected& affected, channel::Time at) { transaction(affected, at); }});
     feed_->start();
 }

@@ -3,8 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/post.hpp>
-#include <zmq.hpp>
 
 #include "fatwal/wire/text_sink.h"
 
@@ -16,15 +14,12 @@ constexpr std::chrono::seconds kLongestPause{60};
 
 }  // namespace
 
-Feed::Feed(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, std::optional<channel::Uuid> account,
-           Handlers handlers)
-    : io_(io),
-      context_(context),
+Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, std::optional<channel::Uuid> account, Handlers handlers)
+    : feeds_(feeds),
       settings_(settings),
       account_(account),
       handlers_(std::move(handlers)),
       state_(account.value_or(channel::Uuid{})),
-      readable_(io),
       retry_(io),
       stale_(io) {}
 
@@ -36,42 +31,28 @@ void Feed::start() {
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
     options.name = settings_.name;
     options.durable = true;
-    subscription_ = std::make_unique<client::Subscription>(context_, std::move(options));
-    readable_.assign(subscription_->fd());
-    pump();
-    wait();
+    subscription_ = feeds_.subscribe(std::move(options), shared_from_this());
 }
 
 void Feed::stop() {
     handlers_ = {};
     retry_.cancel();
     stale_.cancel();
-    // The descriptor is the subscription's.
-    if (readable_.is_open()) readable_.release();
     if (subscription_) subscription_->forget();
+    unsubscribe();
+}
+
+void Feed::unsubscribe() {
+    if (subscription_) feeds_.remove(*subscription_);
     subscription_.reset();
 }
 
-void Feed::wait() {
-    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [weak = weak_from_this()](boost::system::error_code error) {
-        const auto self = weak.lock();
-        if (!self || error || !self->subscription_) return;
-        self->pump();
-        if (self->subscription_) self->wait();
-    });
-}
-
-void Feed::pump() {
-    for (int i = 0; i < kEventsAtATime; ++i) {
+void Feed::take() {
+    for (int i = 0; i < kEventsAtATime && subscription_; ++i) {
         const auto event = subscription_->next(std::chrono::milliseconds(0));
         if (!event) return;
         handle(*event);
-        if (!subscription_) return;
     }
-    // There may be more, of which the descriptor says nothing.
-    boost::asio::post(io_, [weak = weak_from_this()] {
-        if (const auto self = weak.lock(); self && self->subscription_) self->pump();
-    });
 }
 
 void Feed::handle(const client::Event& event) {
@@ -135,8 +116,7 @@ void Feed::lost(const std::string& reason) {
 // The subscription goes on where it stands; only a new one begins with a snapshot.
 void Feed::start_over() {
     spdlog::error("account {}: {}; again in {} s", state_.account_id().to_text(), state_.reason(), pause_.count());
-    if (readable_.is_open()) readable_.release();
-    subscription_.reset();
+    unsubscribe();
     retry_.expires_after(pause_);
     pause_ = std::min(pause_ * 2, kLongestPause);
     retry_.async_wait([weak = weak_from_this()](boost::system::error_code error) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
@@ -10,6 +9,7 @@
 
 #include "fatwal/channel/account_state.h"
 #include "fatwal/client/subscription.h"
+#include "feeds.h"
 #include "settings.h"
 
 namespace fatwal::worker {
@@ -24,8 +24,7 @@ public:
     };
 
     // Without an account: the operators' stream. Call start() once it is shared.
-    Feed(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, std::optional<channel::Uuid> account,
-         Handlers handlers);
+    Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, std::optional<channel::Uuid> account, Handlers handlers);
     ~Feed();
     Feed(const Feed&) = delete;
     Feed& operator=(const Feed&) = delete;
@@ -33,26 +32,25 @@ public:
     void start();
     // For good: nothing is kept for it by Postgres any more, and no handler is called.
     void stop();
+    // Handles some of what has come.
+    void take();
 
     [[nodiscard]] channel::AccountState& state() { return state_; }
     [[nodiscard]] const channel::AccountState& state() const { return state_; }
 
 private:
-    void wait();
-    void pump();
+    void unsubscribe();
     void handle(const client::Event& event);
     void start_over();
     void lost(const std::string& reason);
     void log(const channel::Affected& affected) const;
 
-    boost::asio::io_context& io_;
-    zmq::context_t& context_;
+    Feeds& feeds_;
     const Settings& settings_;
     std::optional<channel::Uuid> account_;
     Handlers handlers_;
     channel::AccountState state_;
     std::unique_ptr<client::Subscription> subscription_;
-    boost::asio::posix::stream_descriptor readable_;
     boost::asio::steady_timer retry_;
     boost::asio::steady_timer stale_;
     bool lost_ = false;

@@ -106,6 +106,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
     : io_(io),
       settings_(settings),
       zmq_(sockets()),
+      feeds_(io, zmq_),
       random_(seeded()),
       id_(drawn(random_)),
       signer_(settings.secret),
@@ -117,7 +118,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
       fleet_(io, zmq_, settings, id_,
              {[this](channel::ProcessId from, const Json& message) { hear(from, message); },
               [this](channel::ProcessId process) { forget(process); }, [this] { return introduction(); }}),
-      relay_desk_(io, zmq_, settings,
+      relay_desk_(io, feeds_, settings,
                   {[this](const channel::Relay& relay) {
                        relay_of_[relay.id][id_] = relay;
                        fleet_.broadcast(to_json(relay));

@@ -39,7 +39,7 @@ public:
 
     // For the accounts.
     [[nodiscard]] boost::asio::io_context& io() { return io_; }
-    [[nodiscard]] zmq::context_t& zmq() { return zmq_; }
+    [[nodiscard]] Feeds& feeds() { return feeds_; }
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] channel::ProcessId id() const { return id_; }
     [[nodiscard]] channel::Sessions& sessions() { return sessions_; }
@@ -76,6 +76,7 @@ private:
     boost::asio::io_context& io_;
     const Settings& settings_;
     zmq::context_t zmq_;
+    Feeds feeds_;
     std::mt19937_64 random_;
     channel::ProcessId id_;
     channel::Signer signer_;

@@ -46,8 +46,8 @@ std::optional<channel::Relay> relay_of(const Uuid& id, const Json& payload) {
 
 }  // namespace
 
-RelayDesk::RelayDesk(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, Handlers handlers)
-    : io_(io), context_(context), settings_(settings), handlers_(std::move(handlers)), timer_(io) {}
+RelayDesk::RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, Handlers handlers)
+    : io_(io), feeds_(feeds), settings_(settings), handlers_(std::move(handlers)), timer_(io) {}
 
 RelayDesk::~RelayDesk() {
     close_all();
@@ -56,7 +56,7 @@ RelayDesk::~RelayDesk() {
 
 void RelayDesk::join(JoinRequest request, std::shared_ptr<Link> link) {
     if (!feed_) {
-        feed_ = std::make_shared<Feed>(io_, context_, settings_, std::nullopt,
+        feed_ = std::make_shared<Feed>(io_, feeds_, settings_, std::nullopt,
                                        Feed::Handlers{[this] { review(); }, [this](const channel::Affected&, channel::Time) { review(); }});
         feed_->start();
         look_later();

@@ -23,7 +23,7 @@ public:
         std::function<void(const channel::Relay&)> online;
         std::function<void(const Uuid&)> offline;
     };
-    RelayDesk(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, Handlers handlers);
+    RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, Handlers handlers);
     ~RelayDesk();
     RelayDesk(const RelayDesk&) = delete;
     RelayDesk& operator=(const RelayDesk&) = delete;
@@ -48,7 +48,7 @@ private:
     [[nodiscard]] bool valid(const Connected& relay) const;
 
     boost::asio::io_context& io_;
-    zmq::context_t& context_;
+    Feeds& feeds_;
     const Settings& settings_;
     Handlers handlers_;
     std::shared_ptr<Feed> feed_;

@@ -1,8 +1,9 @@
-// fault_subscriber CONTROL ACCOUNT NAME FOLDER [durable] [slow]: follows an account through whatever happens, and checks what it is told.
+// fault_subscriber CONTROL ACCOUNT[,…] NAME[,…] FOLDER [durable] [slow]: follows an account, or several in a group, each by its own name,
+// through whatever happens, and checks what it is told.
 // Every transaction of test/fault/run raises the account's tally by one; so the worker knows what is lost, repeated or out of order. It
 // keeps the account's items, and writes what is wrong to FOLDER/NAME.wrong, how far it came to FOLDER/NAME.count.
 // A durable one keeps its state with its cursor in FOLDER/NAME.state, and goes on there when it is started again.
-// When FOLDER/finish says how far the account came and it has come there, it writes its items to FOLDER/NAME.final and leaves.
+// When FOLDER/finish says how far each account came and it has come there, it writes the items to FOLDER/NAME.final and leaves.
 // SIGUSR2 cuts its connections.
 #include <dirent.h>
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 #include <ctime>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 
 #include <zmq.hpp>
@@ -203,24 +205,34 @@ int main(int argc, char** argv) {
     };
     const bool durable = flag("durable");
     std::signal(SIGUSR2, ask_to_cut);
+    const std::vector<std::string> accounts = split(argv[2]);
+    const std::vector<std::string> names = split(argv[3]);
+    if (accounts.size() != names.size()) return 2;
     const std::string folder = argv[4];
-    Worker worker(argv[2], folder + '/' + argv[3], folder, durable, flag("slow"));
     zmq::context_t context;
-    SubscriptionOptions options;
-    options.control = split(argv[1]);
-    options.account = fatwal::wire::AccountKey::from_text(argv[2]);
-    options.name = argv[3];
-    options.durable = durable;
-    options.cursor = worker.cursor();
-    options.receive_high_water_mark = 50;
-    options.max_ahead_bytes = 65'536;
-    options.credit = 65'536;
-    Subscription subscription(context, options);
+    SubscriptionGroup group(context);
+    std::map<Subscription*, Worker> workers;
+    std::vector<std::unique_ptr<Subscription>> subscriptions;
+    for (std::size_t i = 0; i < accounts.size(); ++i) {
+        Worker worker(accounts[i], folder + '/' + names[i], folder, durable, flag("slow"));
+        SubscriptionOptions options;
+        options.control = split(argv[1]);
+        options.account = fatwal::wire::AccountKey::from_text(accounts[i]);
+        options.name = names[i];
+        options.durable = durable;
+        options.cursor = worker.cursor();
+        options.receive_high_water_mark = 50;
+        options.max_ahead_bytes = 65'536;
+        options.credit = 65'536;
+        subscriptions.push_back(std::make_unique<Subscription>(group, options));
+        workers.emplace(subscriptions.back().get(), std::move(worker));
+    }
     auto save_at = Clock::now() + kSaveInterval;
     auto look_at = Clock::now() + kLookInterval;
     for (;;) {
-        const auto event = subscription.next(50ms);
-        if (event) std::visit(worker, *event);
+        Subscription* const ready = group.ready(50ms);
+        const auto event = ready != nullptr ? ready->next(0ms) : std::nullopt;
+        if (event) std::visit(workers.at(ready), *event);
         if (cut != 0) {
             cut = 0;
             cut_connections();
@@ -228,13 +240,16 @@ int main(int argc, char** argv) {
         const auto now = Clock::now();
         if (durable && now >= save_at) {
             save_at = now + kSaveInterval;
-            if (const auto cursor = subscription.cursor()) {
-                worker.save(*cursor);
-                subscription.ack(*cursor);
+            for (auto& [subscription, worker] : workers) {
+                if (const auto cursor = subscription->cursor()) {
+                    worker.save(*cursor);
+                    subscription->ack(*cursor);
+                }
             }
         }
         if (now < look_at || (event && !std::holds_alternative<Transaction>(*event))) continue;
         look_at = now + kLookInterval;
-        if (subscription.cursor() && worker.finished()) return 0;
+        if (std::all_of(workers.begin(), workers.end(), [](auto& member) { return member.first->cursor() && member.second.finished(); }))
+            return 0;
     }
 }
