@@ -22,7 +22,8 @@ int main(int argc, char** argv) {
     auto* account = tail_command->add_option("--account", tail.account, "key of the account");
     tail_command->add_flag("--operators", tail.operators, "the operators' stream: changes that have no account")->excludes(account);
     tail_command->add_flag("--snapshot", tail.snapshot, "begin with the account's rows, and print them anew when changes cannot be had");
-    tail_command->add_option("--durable", tail.durable, "name under which fatwald keeps what was not printed yet");
+    tail_command->add_option("--durable", tail.durable,
+                             "name under which fatwald keeps what was not printed yet; with --cursor-file or --snapshot");
     tail_command->add_option("--cursor-file", tail.cursor_file, "go on where this file says, and keep it up to date");
     tail_command->add_option("--count", tail.count, "leave after that many events")->check(CLI::PositiveNumber);
     tail_command->add_option("--format", tail.format, "json or text")->check(CLI::IsMember({"json", "text"}))->capture_default_str();
@@ -48,6 +49,11 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
         if (tail_command->parsed() && !tail.operators && account->count() == 0) throw CLI::RequiredError("--account KEY, or --operators,");
+        if (!tail.durable.empty() && tail.cursor_file.empty() && !tail.snapshot)
+            throw CLI::ValidationError(
+                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to begin with the rows: what is kept for it "
+                "would "
+                "be passed over");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }

@@ -127,6 +127,11 @@ class Delivery(unittest.TestCase):
         self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
         self.assertGreaterEqual(int(self.house.status()['rereads']), 1)
 
+    def test_a_durable_tail_that_would_pass_over_what_is_kept_is_refused(self):
+        tail = self.house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.house.control, '--account', '1', '--durable', 'd'], 'tail')
+        self.assertEqual(tail.wait(30), 2)
+        self.assertIn('--cursor-file FILE', self.house.read('tail.err'))
+
     def test_who_is_not_durable_is_told_when_changes_are_gone(self):
         cursor = self.house.folder / 'cursor'
         self.house.fatwald(**NOTHING_IN_MEMORY)
@@ -293,7 +298,7 @@ class Delivery(unittest.TestCase):
     def test_one_that_does_not_read_is_cut_and_has_all_when_it_reads_again(self):
         house = self.house
         house.fatwald(**{'send-high-water-mark': '10'})
-        stalled = house.tail('1', 'stalled', '--durable', 'd')
+        stalled = house.tail('1', 'stalled', '--durable', 'd', '--snapshot')
         house.tail('1', 'other')
         stalled.send_signal(signal.SIGSTOP)
         n = 0

@@ -24,7 +24,7 @@ struct SubscriptionOptions {
     std::string name = "fatwal";       // of the subscriber, for the sidecar's log and, of a durable one, its memory; 1 to 63 bytes
 
     // The sidecar, and Postgres, keep what this subscriber has not acknowledged, within the retention that the operator has set. The name
-    // is its own in the account.
+    // is its own in the account. Where it goes on its cursor says: without one, and without snapshots, what is kept is passed over.
     bool durable = false;
     // Where an earlier subscription stood (Subscription::cursor): without one it begins with a snapshot.
     std::optional<Cursor> cursor;
