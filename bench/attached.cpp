@@ -39,7 +39,7 @@ struct Counts {
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc < 5) return 2;
+    if (argc < 5 || argc > 6) return 2;
     std::signal(SIGTERM, stop);
     const int first = std::atoi(argv[2]);
     const int accounts = std::atoi(argv[3]);

@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <cstring>
 #include <system_error>
-#include <tuple>
 
 #include <spdlog/spdlog.h>
 
@@ -246,21 +245,19 @@ void Accounts::heard_of(int descriptor, const Account& account, Clock::time_poin
     if (connection.inode != status.st_ino) connection = {status.st_ino, account.key.to_text(), 0, now};
 }
 
-zmq::message_t Accounts::header(const Account& account, wire::Topic topic, std::uint64_t sequence) const {
+zmq::message_t Accounts::header(std::string_view before, wire::Topic topic, std::uint64_t sequence) const {
     const auto bytes = wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_});
-    zmq::message_t message(account.topic.size() + bytes.size());
-    auto* const out = message.data<std::byte>();
-    std::memcpy(out, account.topic.data(), account.topic.size());
-    std::memcpy(out + account.topic.size(), bytes.data(), bytes.size());
+    zmq::message_t message(before.size() + bytes.size());
+    const auto out = std::copy(before.begin(), before.end(), message.data<char>());
+    std::memcpy(out, bytes.data(), bytes.size());
     return message;
 }
 
 void Accounts::send_marker(Account& account, const wire::Nonce& nonce) {
     const auto topic = wire::marker_topic(nonce);
-    const auto head = wire::encode(wire::PublicationHeader{wire::Topic::Marker, epoch_, account.log.sequence(), position_});
     zmq::socket_t& socket = account.publisher->socket;
     socket.send(zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
-    socket.send(zmq::message_t(head.data(), head.size()), zmq::send_flags::dontwait);
+    socket.send(header({}, wire::Topic::Marker, account.log.sequence()), zmq::send_flags::dontwait);
 }
 
 void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn) {
@@ -270,7 +267,7 @@ void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn
     if (!account.publisher) return;
     bytes_ += payload.size();
     zmq::socket_t& socket = account.publisher->socket;
-    socket.send(header(account, wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    socket.send(header(account.topic, wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
     socket.send(std::move(payload), zmq::send_flags::dontwait);
     touch(*account.publisher);
 }
@@ -303,31 +300,31 @@ void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, con
 }
 
 void Accounts::cut_those_stuck(Clock::time_point now) {
-    for (auto at = connections_.begin(); at != connections_.end();) {
-        const auto [descriptor, connection] = std::tie(at->first, at->second);
+    const auto stays = [&](int descriptor, Connection& connection) {
         int unread = 0;
-        struct stat status {};
-        const bool known = ioctl(descriptor, SIOCOUTQ, &unread) == 0;
-        if (known && (unread == 0 || unread != connection.unread)) {
+        if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return false;
+        if (unread == 0 || unread != connection.unread) {
             connection.unread = unread;
             connection.moved = now;
-        } else if (!known || now - connection.moved >= kStuck) {
-            if (known && fstat(descriptor, &status) == 0 && status.st_ino == connection.inode) {
-                shutdown(descriptor, SHUT_RDWR);
-                ++cuts_;
-                spdlog::info("a subscriber of account {} does not read: cut off until it does", connection.account);
-            }
-            at = connections_.erase(at);
-            continue;
+            return true;
         }
-        ++at;
-    }
+        if (now - connection.moved < kStuck) return true;
+        struct stat status {};
+        if (fstat(descriptor, &status) == 0 && status.st_ino == connection.inode) {
+            shutdown(descriptor, SHUT_RDWR);
+            ++cuts_;
+            spdlog::info("a subscriber of account {} does not read: cut off until it does", connection.account);
+        }
+        return false;
+    };
+    for (auto at = connections_.begin(); at != connections_.end();)
+        at = stays(at->first, at->second) ? std::next(at) : connections_.erase(at);
 }
 
 void Accounts::heartbeat() {
     for (auto& [key, account] : accounts_) {
         if (!account->publisher) continue;
-        account->publisher->socket.send(header(*account, wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
+        account->publisher->socket.send(header(account->topic, wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
         touch(*account->publisher);
     }
 }

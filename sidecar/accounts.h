@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -142,7 +143,7 @@ private:
     void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
     void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
     void send_marker(Account& account, const wire::Nonce& nonce);
-    [[nodiscard]] zmq::message_t header(const Account& account, wire::Topic topic, std::uint64_t sequence) const;
+    [[nodiscard]] zmq::message_t header(std::string_view before, wire::Topic topic, std::uint64_t sequence) const;
     void forget(Sessions::iterator session);
     void cut_those_stuck(Clock::time_point now);
 

@@ -24,16 +24,14 @@ std::unique_ptr<client::Subscription> Feeds::subscribe(client::SubscriptionOptio
 
 void Feeds::wait() {
     readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-        if (error) return;
-        pump();
-        wait();
+        if (!error) pump();
     });
 }
 
 void Feeds::pump() {
     for (int turn = 0; turn < kTurnsAtATime; ++turn) {
         const client::Subscription* const subscription = group_.ready(std::chrono::milliseconds(0));
-        if (subscription == nullptr) return;
+        if (subscription == nullptr) return wait();
         if (const auto feed = feeds_.at(subscription).lock()) feed->take();
     }
     // There may be more, of which the descriptor says nothing.

@@ -51,9 +51,8 @@ int main(int argc, char** argv) {
         if (tail_command->parsed() && !tail.operators && account->count() == 0) throw CLI::RequiredError("--account KEY, or --operators,");
         if (!tail.durable.empty() && tail.cursor_file.empty() && !tail.snapshot)
             throw CLI::ValidationError(
-                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to begin with the rows: what is kept for it "
-                "would "
-                "be passed over");
+                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to begin with the rows: "
+                "what is kept for it would be passed over");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;
     }

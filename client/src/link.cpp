@@ -43,8 +43,6 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
     if (options_.control.empty()) throw std::invalid_argument("a subscription needs the endpoint of a control socket");
     attach(Clock::now());
     sockets_.add(*this);
-    sockets_.wake(wake_at());
-    sockets_.signal_if_touched();
 }
 
 Link::~Link() {
@@ -131,8 +129,7 @@ void Link::leave() {
 }
 
 void Link::forget_requests() {
-    for (std::uint32_t* request : {&attaching_, &asked_, &described_})
-        if (*request != 0) sockets_.forget(std::exchange(*request, 0));
+    for (std::uint32_t* request : {&attaching_, &asked_, &described_}) sockets_.forget(std::exchange(*request, 0));
 }
 
 void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
@@ -200,20 +197,22 @@ void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) 
 void Link::expire(Clock::time_point now) {
     // Only what is not there when all is read did not come: it may be we who are late.
     if (asked_ + described_ != 0 && now >= answer_by_ && sockets_.has_read(*control_, answer_by_)) {
-        for (std::uint32_t* request : {&asked_, &described_})
-            if (*request != 0) sockets_.forget(std::exchange(*request, 0));
+        forget_requests();
         follower_.ask_again();
         request(now);
     }
     if (now < deadline_) return;
-    if (state_ == State::Waiting) return attach(now);
-    Sockets::Socket& socket = state_ == State::Attaching ? static_cast<Sockets::Socket&>(*control_) : *data_;
-    if (!sockets_.has_read(socket, deadline_)) return;
     switch (state_) {
-        case State::Waiting: return;
-        case State::Attaching: lose("no answer from the control endpoint " + options_.control[endpoint_]); return;
-        case State::Joining: lose("no marker came on the account's socket"); return;
-        case State::Live: lose("no heartbeat came on the account's socket"); return;
+        case State::Waiting: return attach(now);
+        case State::Attaching:
+            if (sockets_.has_read(*control_, deadline_)) lose("no answer from the control endpoint " + options_.control[endpoint_]);
+            return;
+        case State::Joining:
+            if (sockets_.has_read(*data_, deadline_)) lose("no marker came on the account's socket");
+            return;
+        case State::Live:
+            if (sockets_.has_read(*data_, deadline_)) lose("no heartbeat came on the account's socket");
+            return;
     }
 }
 

@@ -54,6 +54,12 @@ Sockets::~Sockets() {
     ::close(epoll_);
 }
 
+void Sockets::add(Link& link) {
+    links_.push_back(&link);
+    wake(link.wake_at());
+    signal_if_touched();
+}
+
 void Sockets::remove(Link& link) {
     std::erase(links_, &link);
     std::erase(ready_, &link);

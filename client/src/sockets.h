@@ -48,7 +48,7 @@ public:
 
     [[nodiscard]] int fd() const { return epoll_; }
 
-    void add(Link& link) { links_.push_back(&link); }
+    void add(Link& link);
     void remove(Link& link);
 
     // Reads and waits until `wanted` has an event, or with none named any link has, or until then, or a signal comes.

@@ -43,7 +43,7 @@ public:
         bool told = false;
         while (finished_ < members_.size()) {
             if (std::chrono::steady_clock::now() > deadline) return fail("not all have come to the end");
-            Subscription* const subscription = group_->ready(100ms);
+            Subscription* const subscription = group_.ready(100ms);
             if (!told && joined_ == members_.size()) {
                 told = true;
                 std::puts("ready");
@@ -73,7 +73,7 @@ private:
         options.name = "member " + std::to_string(&member - members_.data());
         options.durable = true;
         options.cursor = cursor;
-        member.subscription = std::make_unique<Subscription>(*group_, options);
+        member.subscription = std::make_unique<Subscription>(group_, options);
         by_subscription_[member.subscription.get()] = &member;
     }
 
@@ -110,7 +110,7 @@ private:
     std::string control_;
     std::int64_t count_;
     zmq::context_t context_;
-    std::unique_ptr<SubscriptionGroup> group_ = std::make_unique<SubscriptionGroup>(context_);
+    SubscriptionGroup group_{context_};
     std::vector<Member> members_;
     std::unordered_map<Subscription*, Member*> by_subscription_;
     std::size_t joined_ = 0;
