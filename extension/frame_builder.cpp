@@ -46,7 +46,7 @@ std::size_t FrameBuilder::start_record(wire::Op op, std::uint8_t flags, wire::Sc
     const std::size_t start = buffer.extend_zeroed(wire::kRecordHeaderBytes);
     std::byte* header = buffer.at(start);
     wire::store(header + 4, ordinal);
-    wire::store(header + 8, op == wire::Op::Message ? wire::kNoRelation : relation_index(schema));
+    wire::store(header + 8, schema == wire::SchemaId{} ? wire::kNoRelation : relation_index(schema));
     wire::store(header + 10, static_cast<std::uint8_t>(op));
     wire::store(header + 11, flags);
     return start;

@@ -7,6 +7,15 @@ std::uint8_t message_kind(Bytes message) noexcept {
     return load<std::uint8_t>(message.data());
 }
 
+std::size_t message_length(Bytes messages) noexcept {
+    const std::uint8_t kind = message_kind(messages);
+    if (kind != kFrameKind && kind != kSchemaKind) return 0;
+    const std::size_t length_at = kind == kFrameKind ? 32 : 12;
+    if (messages.size() < length_at + sizeof(std::uint32_t)) return 0;
+    const std::size_t length = load<std::uint32_t>(messages.data() + length_at);
+    return length >= kSchemaHeaderBytes && length <= messages.size() ? length : 0;
+}
+
 std::optional<RowView> RecordView::new_row() const noexcept {
     if (op() != Op::Insert && op() != Op::Update) return std::nullopt;
     return RowView::parse(bytes_.subspan(kRecordHeaderBytes));
@@ -69,8 +78,9 @@ std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
         if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at) return std::nullopt;
         const RecordView record(bytes.subspan(at, length));
         if (!is_op(record.op())) return std::nullopt;
-        if (record.op() == Op::Message ? record.relation() != kNoRelation : record.relation() >= frame->relation_count())
-            return std::nullopt;
+        const bool may_lack_relation = record.op() == Op::Message || record.op() == Op::Resync;
+        const bool has_relation = record.relation() < frame->relation_count() && record.op() != Op::Message;
+        if (!has_relation && !(may_lack_relation && record.relation() == kNoRelation)) return std::nullopt;
         at += length;
     }
     return at == end ? frame : std::nullopt;

@@ -13,6 +13,10 @@ namespace fatwal::wire {
 // The kind of a message from the plugin (`F`, `S`), or 0 when it is empty or of another version.
 [[nodiscard]] std::uint8_t message_kind(Bytes message) noexcept;
 
+// The length of the first message in `messages`, which one CopyData of the plugin holds one behind the other; 0 when it is
+// malformed or cut off. Source: "Messages" in docs/wire-format.md.
+[[nodiscard]] std::size_t message_length(Bytes messages) noexcept;
+
 struct Message {
     std::string_view prefix;  // the topic, when emitted by fatwal.emit
     Bytes content;
@@ -22,7 +26,7 @@ struct Message {
 class RecordView {
 public:
     [[nodiscard]] std::uint32_t ordinal() const noexcept { return load<std::uint32_t>(bytes_.data() + 4); }
-    // Index into the frame's relations; kNoRelation for a message.
+    // Index into the frame's relations; kNoRelation for a message, and for a resync of all tables.
     [[nodiscard]] std::uint16_t relation() const noexcept { return load<std::uint16_t>(bytes_.data() + 8); }
     [[nodiscard]] Op op() const noexcept { return static_cast<Op>(load<std::uint8_t>(bytes_.data() + 10)); }
     [[nodiscard]] bool has(RecordFlag flag) const noexcept { return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0; }

@@ -65,10 +65,13 @@ inline constexpr std::uint8_t kTypeCodes = 25;
     }
 }
 
-enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncate = 'T', Message = 'M' };
+// Resync: rows of the relation (of any, without one) changed in a way that the stream cannot tell: whoever holds rows of
+// it takes a snapshot.
+enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncate = 'T', Message = 'M', Resync = 'R' };
 
 [[nodiscard]] constexpr bool is_op(Op op) noexcept {
-    return op == Op::Insert || op == Op::Update || op == Op::Delete || op == Op::Truncate || op == Op::Message;
+    return op == Op::Insert || op == Op::Update || op == Op::Delete || op == Op::Truncate || op == Op::Message ||
+           op == Op::Resync;
 }
 
 // `op` is one of them, as FrameView::parse has checked.
@@ -79,12 +82,20 @@ enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncat
         case Op::Delete: return "delete";
         case Op::Truncate: return "truncate";
         case Op::Message: return "message";
+        case Op::Resync: return "resync";
     }
     return "unknown";
 }
 
 enum FrameFlag : std::uint16_t { kLastOfAccount = 1, kLastOfTransaction = 2, kNonTransactional = 4, kSnapshot = 8 };
-enum RecordFlag : std::uint8_t { kMoved = 1, kCascade = 2, kRestartIdentity = 4, kEmitted = 8 };
+enum RecordFlag : std::uint8_t {
+    kMoved = 1,
+    kCascade = 2,
+    kRestartIdentity = 4,
+    kEmitted = 8,
+    kContentUnavailable = 16,  // of a message whose content is too large for the stream
+    kUnrouted = 32,            // of a change whose account is not known: it went to the operators
+};
 enum RowFlag : std::uint8_t { kHasUnavailable = 1, kDelta = 2 };
 enum ColumnFlag : std::uint8_t { kIdentity = 1, kNotNull = 2, kPrimaryKey = 4, kGenerated = 8 };
 
