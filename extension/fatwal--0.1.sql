@@ -1,15 +1,5 @@
 \echo Use "CREATE EXTENSION fatwal" to load this file. \quit
 
--- Which column of a table names its account. Read by the output plugin as of each change, hence a catalog table of the user's.
-CREATE TABLE fatwal.account_column (
-    relation    regclass PRIMARY KEY,
-    column_name name NOT NULL
-) WITH (user_catalog_table = true);
-SELECT pg_catalog.pg_extension_config_dump('fatwal.account_column', '');
--- Whoever may use the schema may read it: fatwald's checks do.
-GRANT SELECT ON fatwal.account_column TO PUBLIC;
-COMMENT ON TABLE fatwal.account_column IS 'the account column of each table that does not have it in account_id';
-
 -- The durable subscribers of each slot. Not in dumps: positions mean nothing in another cluster.
 CREATE TABLE fatwal.subscriber (
     slot         name NOT NULL,
@@ -29,43 +19,19 @@ CREATE TABLE fatwal.slot (
 COMMENT ON TABLE fatwal.slot IS 'how far fatwald has confirmed each slot that has durable subscribers';
 COMMENT ON TABLE fatwal.subscriber IS 'the durable subscribers of each slot: fatwald keeps the log until they have acknowledged it';
 
-CREATE FUNCTION fatwal.account_column_changed() RETURNS trigger
-    AS 'MODULE_PATHNAME', 'fatwal_account_column_changed' LANGUAGE C;
-CREATE TRIGGER account_column_changed AFTER INSERT OR UPDATE OR DELETE ON fatwal.account_column
-    FOR EACH ROW EXECUTE FUNCTION fatwal.account_column_changed();
-
+-- The setting is a security label on the column. The C functions load the library, which brings the label provider, so
+-- they work in any session; so does restoring a dump, whose CREATE EXTENSION loads it.
 CREATE FUNCTION fatwal.set_account_column(relation regclass, column_name name) RETURNS void
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    column_type regtype;
-BEGIN
-    SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END INTO column_type
-      FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-     WHERE a.attrelid = relation AND a.attname = set_account_column.column_name AND a.attnum > 0 AND NOT a.attisdropped;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'column "%" of relation % does not exist', column_name, relation USING ERRCODE = 'undefined_column';
-    END IF;
-    IF column_type NOT IN ('uuid'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'text'::regtype,
-                           'varchar'::regtype, 'bpchar'::regtype) AND column_type::text NOT LIKE '%citext' THEN
-        RAISE EXCEPTION 'column "%" of type % cannot name an account', column_name, column_type
-            USING ERRCODE = 'datatype_mismatch', HINT = 'An account column is of type uuid, int2, int4, int8 or text.';
-    END IF;
-    -- A catalog table knows no ON CONFLICT; the lock keeps two sessions from both finding no row.
-    LOCK TABLE fatwal.account_column IN SHARE ROW EXCLUSIVE MODE;
-    UPDATE fatwal.account_column c SET column_name = set_account_column.column_name
-     WHERE c.relation = set_account_column.relation;
-    IF NOT FOUND THEN
-        INSERT INTO fatwal.account_column VALUES (relation, column_name);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION fatwal.set_account_column(regclass, name) IS 'names the column of a table that holds its account, from this transaction on';
+    AS 'MODULE_PATHNAME', 'fatwal_set_account_column' LANGUAGE C VOLATILE STRICT;
+COMMENT ON FUNCTION fatwal.set_account_column(regclass, name) IS 'names the column of a table that holds its account, from this transaction on; for the owner of the table';
 
 CREATE FUNCTION fatwal.clear_account_column(relation regclass) RETURNS void
-    LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-    DELETE FROM fatwal.account_column c WHERE c.relation = clear_account_column.relation;
-$$;
+    AS 'MODULE_PATHNAME', 'fatwal_clear_account_column' LANGUAGE C VOLATILE STRICT;
 COMMENT ON FUNCTION fatwal.clear_account_column(regclass) IS 'goes back to the column account_id, from this transaction on';
+
+CREATE FUNCTION fatwal.account_column(relation regclass) RETURNS name
+    AS 'MODULE_PATHNAME', 'fatwal_account_column' LANGUAGE C STABLE STRICT;
+COMMENT ON FUNCTION fatwal.account_column(regclass) IS 'the column that names the account of a table''s rows; null: none, its changes go to the operators';
 
 CREATE FUNCTION fatwal.emit(account text, topic text, payload jsonb) RETURNS pg_lsn
     AS 'MODULE_PATHNAME', 'fatwal_emit' LANGUAGE C VOLATILE;
@@ -139,8 +105,7 @@ CREATE FUNCTION fatwal.check(
                format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s (%3$s, %4$I)%5$s;', p.pubname, r.prrelid::regclass,
                       l.listed, a.attname, ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')')
           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-          LEFT JOIN fatwal.account_column s ON s.relation = r.prrelid
-          JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 AND NOT a.attisdropped
+          JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = fatwal.account_column(r.prrelid)
          CROSS JOIN LATERAL (SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) AS listed FROM pg_attribute c
                               WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)) AS l
          WHERE r.prattrs IS NOT NULL
@@ -156,17 +121,13 @@ CREATE FUNCTION fatwal.check(
          ORDER BY 1) AS identities
     UNION ALL
     SELECT * FROM (
-        SELECT format('%s names its account', c.oid::regclass),
-               coalesce(CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END IN ('uuid'::regtype, 'int2'::regtype, 'int4'::regtype,
-                        'int8'::regtype, 'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) OR y.typname = 'citext', false),
-               CASE WHEN a.attname IS NULL THEN 'no column ' || coalesce(s.column_name, 'account_id')
-                    ELSE format('column %s of type %s', a.attname, format_type(a.atttypid, a.atttypmod)) END,
-               format('SELECT fatwal.set_account_column(%L, …); until then its changes go to the operators'' stream', c.oid::regclass)
+        SELECT format('%s names its account', c.oid::regclass), n.name IS NOT NULL,
+               coalesce('column ' || n.name, (SELECT format('column %s of type %s', a.attname, format_type(a.atttypid, a.atttypmod))
+                                                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'account_id'), 'no column account_id'),
+               format('SELECT fatwal.set_account_column(%L, ...); until then its changes go to the operators'' stream', c.oid::regclass)
           FROM (SELECT DISTINCT relid FROM pg_publication, LATERAL pg_get_publication_tables(pubname)) AS t
           JOIN pg_class c ON c.oid = t.relid
-          LEFT JOIN fatwal.account_column s ON s.relation = c.oid
-          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 AND NOT a.attisdropped
-          LEFT JOIN pg_type y ON y.oid = a.atttypid
+         CROSS JOIN LATERAL fatwal.account_column(c.oid) AS n (name)
          WHERE c.relnamespace <> 'fatwal'::regnamespace
          ORDER BY 1) AS accounts
     ) AS c (requirement, ok, found, mend)

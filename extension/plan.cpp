@@ -30,6 +30,15 @@ AccountType account_type_of(Oid base_type, const ValueType& type) {
     }
 }
 
+}  // namespace
+
+AccountType account_type_of(Oid type) {
+    const ResolvedType resolved = resolve_type(type, CurrentMemoryContext);
+    return account_type_of(resolved.base, resolved.type);
+}
+
+namespace {
+
 // The attributes of `relation`'s replica identity, offset as bitmaps of attributes are; nullptr none.
 Bitmapset* identity_attributes(Relation relation, char replica_identity) {
     return replica_identity == REPLICA_IDENTITY_DEFAULT || replica_identity == REPLICA_IDENTITY_INDEX

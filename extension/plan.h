@@ -10,6 +10,9 @@ namespace fatwal {
 
 enum class AccountType : std::uint8_t { None, Uuid, Int2, Int4, Int8, Text, BlankPadded };
 
+// How a column of the declared type `type` names an account; None: it cannot.
+AccountType account_type_of(Oid type);
+
 struct Plan {
     Oid relation;  // key
     bool valid;

@@ -1,6 +1,7 @@
 // The output plugin's callbacks, from the table of them to the writing of a change.
 #include <cstring>
 
+#include "account_column.h"
 #include "account_of.h"
 #include "options.h"
 #include "plan.h"
@@ -258,6 +259,8 @@ void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, boo
 extern "C" {
 
 PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init() { register_account_labels(); }
 
 PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks* callbacks) {
     callbacks->startup_cb = startup;

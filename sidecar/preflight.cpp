@@ -81,9 +81,8 @@ void check_publications(PGconn* connection, const Settings& settings) {
               "(SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c "
               "WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)), "
               "coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '') FROM pg_publication_rel r "
-              "JOIN pg_publication p ON p.oid = r.prpubid LEFT JOIN fatwal.account_column s ON s.relation = r.prrelid "
-              "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = coalesce(s.column_name, 'account_id') AND a.attnum > 0 "
-              "AND NOT a.attisdropped WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname IN "
+              "JOIN pg_publication p ON p.oid = r.prpubid "
+              "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = fatwal.account_column(r.prrelid) WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname IN "
               "(SELECT btrim(n) FROM regexp_split_to_table($1, ',') AS n) ORDER BY 1, 2",
               {settings.publication});
     if (PQntuples(unlisted.get()) == 0) return;

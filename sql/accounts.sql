@@ -55,6 +55,5 @@ ALTER TABLE notes ADD COLUMN at timestamptz;
 SELECT fatwal.set_account_column('notes', 'at');
 
 SELECT pg_drop_replication_slot('accounts');
-DELETE FROM fatwal.account_column;
 DROP PUBLICATION accounts;
 DROP TABLE orders, companies, notes, settings;

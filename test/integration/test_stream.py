@@ -189,7 +189,7 @@ class Stream(unittest.TestCase):
         dump = subprocess.run(['pg_dump', '-d', house.database], check=True, capture_output=True, text=True).stdout
         house.sql('DROP TABLE companies', 'DROP EXTENSION fatwal CASCADE', 'DROP SCHEMA IF EXISTS fatwal')
         subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', house.database], input=dump, check=True, capture_output=True, text=True)
-        self.assertEqual(house.sql('SELECT relation, column_name FROM fatwal.account_column'), 'companies|id')
+        self.assertEqual(house.sql("SELECT fatwal.account_column('companies')"), 'id')
         house.sql('CREATE PUBLICATION p FOR ALL TABLES')
         house.fatwald()
         house.tail('7', 'seven')
