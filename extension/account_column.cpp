@@ -75,6 +75,7 @@ void check_label(const ObjectAddress* object, const char* label) {
     const char kind = get_rel_relkind(object->objectId);
     if (label != nullptr && kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
         ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", get_rel_name(object->objectId))));
+    LockRelationOid(object->objectId, ShareRowExclusiveLock);
     List* relations = find_all_inheritors(object->objectId, ShareRowExclusiveLock, nullptr);
     if (label != nullptr) {
         const Oid type = get_atttype(object->objectId, static_cast<AttrNumber>(object->objectSubId));

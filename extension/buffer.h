@@ -8,11 +8,19 @@ namespace fatwal {
 
 class Buffer {
 public:
+    // `capacity` is what it allocates when something is appended for the first time, or the first time after release().
     void init(MemoryContext context, std::size_t capacity) {
         context_ = context;
-        capacity_ = capacity;
+        initial_ = capacity;
+        capacity_ = 0;
         size_ = 0;
-        bytes_ = static_cast<std::byte*>(MemoryContextAllocHuge(context, capacity));
+        bytes_ = nullptr;
+    }
+    // Gives its memory back.
+    void release() {
+        if (bytes_ != nullptr) pfree(bytes_);
+        bytes_ = nullptr;
+        capacity_ = size_ = 0;
     }
 
     [[nodiscard]] std::size_t size() const { return size_; }
@@ -55,9 +63,10 @@ public:
 
 private:
     void grow(std::size_t length) {
-        std::size_t capacity = capacity_ * 2;
+        std::size_t capacity = capacity_ == 0 ? initial_ : capacity_ * 2;
         while (capacity - size_ < length) capacity *= 2;
-        bytes_ = static_cast<std::byte*>(repalloc_huge(bytes_, capacity));
+        bytes_ = static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity)
+                                                           : repalloc_huge(bytes_, capacity));
         capacity_ = capacity;
     }
 
@@ -65,6 +74,7 @@ private:
     std::byte* bytes_;
     std::size_t size_;
     std::size_t capacity_;
+    std::size_t initial_;
 };
 
 }  // namespace fatwal

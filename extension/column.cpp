@@ -46,12 +46,32 @@ TypeCode code_of(Oid type, HeapTuple type_tuple) {
     return is_citext(type_tuple) ? TypeCode::Text : TypeCode::Other;
 }
 
-ValueType value_type(Oid type, MemoryContext context) {
+// A schema message with more bytes of labels than this would come near the 1 GB that a message can have, were there 1,600 such
+// columns; and its count of labels is a u16.
+constexpr std::size_t kMaxLabelBytes = std::size_t{16} * 1024 * 1024;
+constexpr int kMaxLabels = 0xFFFF;
+
+bool labels_fit(Oid enum_type, std::size_t* label_bytes) {
+    constexpr std::size_t kBytesBesideName = 6;  // oid and length
+    CatCList* labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type));
+    std::size_t bytes = 0;
+    for (int i = 0; i < labels->n_members; ++i) {
+        auto label = reinterpret_cast<Form_pg_enum>(GETSTRUCT(&labels->members[i]->tuple));
+        bytes += kBytesBesideName + std::strlen(NameStr(label->enumlabel));
+    }
+    const bool fit = labels->n_members <= kMaxLabels && *label_bytes + bytes <= kMaxLabelBytes;
+    ReleaseCatCacheList(labels);
+    if (fit) *label_bytes += bytes;
+    return fit;
+}
+
+ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) {
     HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
     if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for type %u", type);
     auto form = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
     ValueType result = {};
     result.code = code_of(type, tuple);
+    if (result.code == TypeCode::Enum && !labels_fit(type, label_bytes)) result.code = TypeCode::Other;
     result.by_value = form->typbyval;
     result.align = form->typalign;
     result.length = form->typlen;
@@ -60,36 +80,42 @@ ValueType value_type(Oid type, MemoryContext context) {
     return result;
 }
 
-void put_variable(Buffer& buffer, std::size_t origin, std::size_t slot_at, const void* value, std::size_t length) {
-    const auto offset = static_cast<std::uint64_t>(buffer.size() - origin);
-    buffer.append(value, length);
-    wire::store(buffer.at(slot_at), offset | static_cast<std::uint64_t>(length) << 32U);
+[[nodiscard]] bool put_variable(const Target& target, std::size_t slot_at, const void* value, std::size_t length) {
+    if (!target.has_room(length)) return false;
+    const auto offset = static_cast<std::uint64_t>(target.buffer.size() - target.origin);
+    target.buffer.append(value, length);
+    wire::store(target.buffer.at(slot_at), offset | static_cast<std::uint64_t>(length) << 32U);
+    return true;
 }
 
-void put_inet(Buffer& buffer, std::size_t origin, std::size_t slot_at, struct varlena* value) {
+[[nodiscard]] bool put_inet(const Target& target, std::size_t slot_at, struct varlena* value) {
     auto* address = reinterpret_cast<inet_struct*>(VARDATA_ANY(value));
     const bool v4 = address->family == PGSQL_AF_INET;
     std::uint8_t bytes[18] = {static_cast<std::uint8_t>(v4 ? 4 : 6), address->bits};
     const std::size_t length = v4 ? 4 : 16;
     std::memcpy(bytes + 2, address->ipaddr, length);
-    put_variable(buffer, origin, slot_at, bytes, 2 + length);
+    return put_variable(target, slot_at, bytes, 2 + length);
 }
 
-void put_array(Buffer& buffer, std::size_t origin, std::size_t slot_at, ArrayType* array, const ValueType& element) {
+[[nodiscard]] bool put_array(const Target& target, std::size_t slot_at, ArrayType* array, const ValueType& element) {
     static const ValueType no_element = {};
+    Buffer& buffer = target.buffer;
     const std::size_t start = buffer.size();
     const int dimensions = ARR_NDIM(array);
     const int count = ArrayGetNItems(dimensions, ARR_DIMS(array));
+    const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
+    const std::size_t slot_bytes = 8 * words + 8 * static_cast<std::size_t>(count);
+    if (!target.has_room(8 + 8 * static_cast<std::size_t>(dimensions) + slot_bytes)) return false;
     buffer.append(static_cast<std::uint32_t>(dimensions));
     buffer.append(static_cast<std::uint32_t>(count));
     for (int d = 0; d < dimensions; ++d) {
         buffer.append(static_cast<std::int32_t>(ARR_DIMS(array)[d]));
         buffer.append(static_cast<std::int32_t>(ARR_LBOUND(array)[d]));
     }
-    const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
-    const std::size_t nulls_at = buffer.extend_zeroed(8 * words + 8 * static_cast<std::size_t>(count));
+    const std::size_t nulls_at = buffer.extend_zeroed(slot_bytes);
     const std::size_t slots_at = nulls_at + 8 * words;
 
+    const Target elements = {buffer, start, target.limit};
     const bits8* present = ARR_NULLBITMAP(array);
     const char* at = ARR_DATA_PTR(array);
     for (int i = 0; i < count; ++i) {
@@ -100,23 +126,63 @@ void put_array(Buffer& buffer, std::size_t origin, std::size_t slot_at, ArrayTyp
         }
         at = reinterpret_cast<const char*>(att_align_pointer(at, element.align, element.length, at));
         const Datum value = fetch_att(at, element.by_value, element.length);
-        encode_value(buffer, start, slots_at + 8 * static_cast<std::size_t>(i), value, element, no_element);
+        if (!encode_value(elements, slots_at + 8 * static_cast<std::size_t>(i), value, element, no_element)) return false;
         at = att_addlength_pointer(at, element.length, at);
     }
-    const auto offset = static_cast<std::uint64_t>(start - origin);
+    const auto offset = static_cast<std::uint64_t>(start - target.origin);
     wire::store(buffer.at(slot_at), offset | static_cast<std::uint64_t>(buffer.size() - start) << 32U);
+    return true;
+}
+
+// The value's text, or nullptr when its output function raises an error. The text of a large value may pass the 1 GB that the
+// server can allocate (a bit string has a character for a bit, a nested composite doubles its quotes at each level), and an
+// error here would stop the stream for good. So such a value is printed in a subtransaction, which an error rolls back. An
+// error that says nothing of the value is raised again: one that ends the session, or one that a concurrent abort brings.
+const char* output_of(const ValueType& type, Datum value) {
+    constexpr Size kMaxUnguarded = 64 * 1024;
+    auto* output = const_cast<FmgrInfo*>(&type.output);
+    if (type.length != -1 || toast_raw_datum_size(value) <= kMaxUnguarded) return OutputFunctionCall(output, value);
+    MemoryContext caller = CurrentMemoryContext;
+    ResourceOwner owner = CurrentResourceOwner;
+    char* volatile text = nullptr;
+    BeginInternalSubTransaction(nullptr);
+    MemoryContextSwitchTo(caller);
+    PG_TRY();
+    {
+        text = OutputFunctionCall(output, value);
+        ReleaseCurrentSubTransaction();
+    }
+    PG_CATCH();
+    {
+        MemoryContextSwitchTo(caller);
+        ErrorData* error = CopyErrorData();
+        FlushErrorState();
+        RollbackAndReleaseCurrentSubTransaction();
+        MemoryContextSwitchTo(caller);
+        CurrentResourceOwner = owner;
+        const int category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+        if (category == ERRCODE_TRANSACTION_ROLLBACK || category == ERRCODE_OPERATOR_INTERVENTION ||
+            category == ERRCODE_INSUFFICIENT_RESOURCES)
+            ReThrowError(error);
+        FreeErrorData(error);
+        text = nullptr;
+    }
+    PG_END_TRY();
+    MemoryContextSwitchTo(caller);
+    CurrentResourceOwner = owner;
+    return text;
 }
 
 }  // namespace
 
-ResolvedType resolve_type(Oid type_oid, MemoryContext context) {
+ResolvedType resolve_type(Oid type_oid, MemoryContext context, std::size_t* label_bytes) {
     ResolvedType resolved = {};
     resolved.base = getBaseType(type_oid);
-    resolved.type = value_type(resolved.base, context);
+    resolved.type = value_type(resolved.base, context, label_bytes);
     const Oid element = get_element_type(resolved.base);
     if (!OidIsValid(element)) return resolved;
     resolved.element = getBaseType(element);
-    resolved.element_type = value_type(resolved.element, context);
+    resolved.element_type = value_type(resolved.element, context, label_bytes);
     // An array of an array-valued domain has no place in the format: it travels as text.
     if (OidIsValid(get_element_type(resolved.element))) {
         resolved.element = InvalidOid;
@@ -127,47 +193,46 @@ ResolvedType resolve_type(Oid type_oid, MemoryContext context) {
     return resolved;
 }
 
-void encode_value(Buffer& buffer, std::size_t origin, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element) {
+bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element) {
+    std::byte* slot = target.buffer.at(slot_at);
     switch (type.code) {
-        case TypeCode::Bool: wire::store(buffer.at(slot_at), std::uint64_t{DatumGetBool(value)}); return;
-        case TypeCode::Int2: wire::store(buffer.at(slot_at), std::int64_t{DatumGetInt16(value)}); return;
+        case TypeCode::Bool: return wire::store(slot, std::uint64_t{DatumGetBool(value)}), true;
+        case TypeCode::Int2: return wire::store(slot, std::int64_t{DatumGetInt16(value)}), true;
         case TypeCode::Int4:
-        case TypeCode::Date: wire::store(buffer.at(slot_at), std::int64_t{DatumGetInt32(value)}); return;
+        case TypeCode::Date: return wire::store(slot, std::int64_t{DatumGetInt32(value)}), true;
         case TypeCode::Int8:
         case TypeCode::Time:
         case TypeCode::Timestamp:
-        case TypeCode::TimestampTz: wire::store(buffer.at(slot_at), static_cast<std::int64_t>(DatumGetInt64(value))); return;
+        case TypeCode::TimestampTz: return wire::store(slot, static_cast<std::int64_t>(DatumGetInt64(value))), true;
         case TypeCode::Float4:
         case TypeCode::Oid:
-        case TypeCode::Enum: wire::store(buffer.at(slot_at), std::uint64_t{DatumGetUInt32(value)}); return;
-        case TypeCode::Float8: wire::store(buffer.at(slot_at), static_cast<std::uint64_t>(DatumGetInt64(value))); return;
-        case TypeCode::MacAddr: std::memcpy(buffer.at(slot_at), DatumGetPointer(value), 6); return;
-        case TypeCode::Uuid: put_variable(buffer, origin, slot_at, DatumGetPointer(value), UUID_LEN); return;
-        case TypeCode::TimeTz: put_variable(buffer, origin, slot_at, DatumGetPointer(value), 12); return;
-        case TypeCode::Interval: put_variable(buffer, origin, slot_at, DatumGetPointer(value), 16); return;
+        case TypeCode::Enum: return wire::store(slot, std::uint64_t{DatumGetUInt32(value)}), true;
+        case TypeCode::Float8: return wire::store(slot, static_cast<std::uint64_t>(DatumGetInt64(value))), true;
+        case TypeCode::MacAddr: return std::memcpy(slot, DatumGetPointer(value), 6), true;
+        case TypeCode::Uuid: return put_variable(target, slot_at, DatumGetPointer(value), UUID_LEN);
+        case TypeCode::TimeTz: return put_variable(target, slot_at, DatumGetPointer(value), 12);
+        case TypeCode::Interval: return put_variable(target, slot_at, DatumGetPointer(value), 16);
         case TypeCode::Inet:
-        case TypeCode::Cidr: put_inet(buffer, origin, slot_at, PG_DETOAST_DATUM_PACKED(value)); return;
-        case TypeCode::Array: put_array(buffer, origin, slot_at, DatumGetArrayTypeP(value), element); return;
+        case TypeCode::Cidr: return put_inet(target, slot_at, PG_DETOAST_DATUM_PACKED(value));
+        case TypeCode::Array: return put_array(target, slot_at, DatumGetArrayTypeP(value), element);
         case TypeCode::Text:
-            if (type.length != -1) {  // name
-                put_variable(buffer, origin, slot_at, DatumGetPointer(value), std::strlen(DatumGetCString(value)));
-                return;
-            }
+            if (type.length != -1)  // name
+                return put_variable(target, slot_at, DatumGetPointer(value), std::strlen(DatumGetCString(value)));
             [[fallthrough]];
         case TypeCode::Numeric:
         case TypeCode::Bytea:
         case TypeCode::Json:
         case TypeCode::Jsonb: {
+            if (!target.has_room(toast_raw_datum_size(value) - VARHDRSZ)) return false;
             struct varlena* packed = PG_DETOAST_DATUM_PACKED(value);
-            put_variable(buffer, origin, slot_at, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
-            return;
+            return put_variable(target, slot_at, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
         }
         case TypeCode::Other: {
-            const char* text = OutputFunctionCall(const_cast<FmgrInfo*>(&type.output), value);
-            put_variable(buffer, origin, slot_at, text, std::strlen(text));
-            return;
+            const char* text = output_of(type, value);
+            return text != nullptr && put_variable(target, slot_at, text, std::strlen(text));
         }
     }
+    return false;
 }
 
 bool same_value(Datum a, Datum b, const ValueType& type) {

@@ -187,7 +187,7 @@ void decode_frame(ReturnSetInfo* result, const wire::FrameView& frame) {
         if (--left == 0 && marks_of(frame) != nullptr) row.set_text(kLast, marks_of(frame));
         if (record.op() == wire::Op::Message) {
             set_message(row, record);
-        } else {
+        } else if (record.relation() != wire::kNoRelation) {
             const wire::SchemaView schema = schema_of(frame.relation(record.relation()));
             set_relation(row, schema);
             set_rows(row, record, schema);
@@ -226,12 +226,17 @@ PGDLLEXPORT Datum fatwal_decode(PG_FUNCTION_ARGS) {
     InitMaterializedSRF(fcinfo, 0);
     auto* result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
     const wire::Bytes bytes(reinterpret_cast<const std::byte*>(VARDATA_ANY(message)), VARSIZE_ANY_EXHDR(message));
-    if (const auto frame = wire::FrameView::parse(bytes))
-        decode_frame(result, *frame);
-    else if (const auto schema = wire::SchemaView::parse(bytes))
-        decode_schema(result, *schema);
-    else
-        refuse("message");
+    for (wire::Bytes rest = bytes; !rest.empty();) {
+        const std::size_t length = wire::message_length(rest);
+        if (length == 0) refuse("message");
+        if (const auto frame = wire::FrameView::parse(rest.first(length)))
+            decode_frame(result, *frame);
+        else if (const auto schema = wire::SchemaView::parse(rest.first(length)))
+            decode_schema(result, *schema);
+        else
+            refuse("message");
+        rest = rest.subspan(length);
+    }
     return Datum{0};
 }
 

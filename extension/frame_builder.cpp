@@ -4,7 +4,8 @@ namespace fatwal {
 
 namespace {
 
-constexpr std::size_t kInitialBuffer = 8 * 1024;
+// Small, since a transaction may have a part for each of 16,384 accounts.
+constexpr std::size_t kInitialBuffer = 1024;
 constexpr std::uint16_t kInitialRelations = 4;
 
 }  // namespace
@@ -16,7 +17,7 @@ void FrameBuilder::init(MemoryContext context) {
 }
 
 void FrameBuilder::free() {
-    pfree(buffer.at(0));
+    buffer.release();
     pfree(relations_);
 }
 

@@ -5,6 +5,7 @@
 #include "account_of.h"
 #include "options.h"
 #include "plan.h"
+#include "rerouting.h"
 #include "row_encoder.h"
 #include "server.h"
 #include "transaction.h"
@@ -19,6 +20,7 @@ struct Session {
     Options options;
     PlanCache plans;
     Transaction transaction;
+    Rerouting rerouting;
     MemoryContext change_context;  // reset after each change
     std::uint32_t changes;         // of the transaction, also those that nobody gets
 };
@@ -43,6 +45,7 @@ void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, b
     session->options = parse_options(ctx->output_plugin_options);
     session->plans.init(ctx->context, session->options.publication_names);
     session->transaction.init(ctx->context, session->options.frame_bytes);
+    session->rerouting.init(ctx->context);
     session->change_context = AllocSetContextCreate(ctx->context, "fatwal change", ALLOCSET_DEFAULT_SIZES);
     // Decoding by the SQL functions may end in an error, without shutdown(); the callbacks must not see the freed cache.
     auto* callback = static_cast<MemoryContextCallback*>(palloc0(sizeof(MemoryContextCallback)));
@@ -69,11 +72,15 @@ void report_progress(LogicalDecodingContext* ctx, Session* session) {
 void begin(LogicalDecodingContext* ctx, ReorderBufferTXN* txn) {
     Session* session = session_of(ctx);
     session->changes = 0;
+    session->plans.sweep();
     session->transaction.begin(txn->xid, txn->final_lsn, txn->xact_time.commit_time);
+    session->rerouting.begin(txn, session->plans);
 }
 
 void commit(LogicalDecodingContext* ctx, ReorderBufferTXN* txn, XLogRecPtr) {
-    const bool written = session_of(ctx)->transaction.commit(ctx, txn->end_lsn);
+    Session* session = session_of(ctx);
+    session->rerouting.commit(ctx, session->plans, session->transaction);
+    const bool written = session->transaction.commit(ctx, txn->end_lsn);
     OutputPluginUpdateProgress(ctx, !written);
 }
 
@@ -86,21 +93,39 @@ void describe_once(LogicalDecodingContext* ctx, Plan* plan) {
 struct Change {
     LogicalDecodingContext* ctx;
     Session* session;
-    const Plan* plan;
+    Plan* plan;
 };
+
+// The log does not say whose row this was: whoever has rows of the table takes a snapshot after the transaction.
+void resync_unknown_account(const Change& change, Relation relation) {
+    Plan& plan = *change.plan;
+    (void)change.session->transaction.resync(plan.schema, true);
+    if (plan.warned.identity) return;
+    plan.warned.identity = true;
+    ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                      errmsg("table %s has a change that does not say whose row it was", qualified_name(relation)),
+                      errdetail("Its REPLICA IDENTITY leaves the account column out, so all subscribers take a new snapshot after each "
+                                "such transaction."),
+                      errhint("ALTER TABLE %s REPLICA IDENTITY FULL;", qualified_name(relation))));
+}
+
+// A change of a table whose column list hides the account goes to the operators, and says so.
+std::uint8_t marked(const Change& change, std::uint8_t flags) {
+    return change.plan->unrouted ? static_cast<std::uint8_t>(flags | wire::kUnrouted) : flags;
+}
 
 void write_new(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& newer, const Values& whole_old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert, flags, change.plan->schema);
-    encode_new_row(record.part->frame.buffer, *change.plan, newer, whole_old);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert, marked(change, flags), change.plan->schema);
+    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, *change.plan, newer, whole_old);
     transaction.finish_record(change.ctx, record);
 }
 
 void write_old(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete, flags, change.plan->schema);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete, marked(change, flags), change.plan->schema);
     transaction.set_old_offset(record);
-    encode_old_row(record.part->frame.buffer, *change.plan, old);
+    encode_old_row(record.part->frame.buffer, record.start + kMaxRecordBytes, *change.plan, old);
     transaction.finish_record(change.ctx, record);
 }
 
@@ -113,8 +138,7 @@ void find_accounts(const Plan& plan, const Values& newer, const Values& old, Upd
     const Values whole_old = plan.full_identity() ? old : Values{};
     const bool unlogged_key = plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
     accounts.newer = account_of(plan, unlogged_key ? whole_old : newer, accounts.newer_buffer);
-    const bool old_known = plan.account_type != AccountType::None && old.present() && plan.column[plan.account_column].identity;
-    accounts.old = old_known ? account_of(plan, old, accounts.old_buffer) : accounts.newer;
+    accounts.old = old.present() && plan.old_rows_name_account() ? account_of(plan, old, accounts.old_buffer) : accounts.newer;
 }
 
 // `action`: what the row filters leave of the update.
@@ -137,10 +161,10 @@ void write_update(const Change& change, ReorderBufferChangeType action, const Va
         return;
     }
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, accounts.newer, wire::Op::Update, 0, plan.schema);
-    encode_new_row(record.part->frame.buffer, plan, newer, whole_old);
+    const auto record = transaction.start_record(change.ctx, accounts.newer, wire::Op::Update, marked(change, 0), plan.schema);
+    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, plan, newer, whole_old);
     transaction.set_old_offset(record);
-    encode_old_delta(record.part->frame.buffer, plan, newer, old);
+    encode_old_delta(record.part->frame.buffer, record.start + kMaxRecordBytes, plan, newer, old);
     transaction.finish_record(change.ctx, record);
 }
 
@@ -153,6 +177,22 @@ bool is_published(const Plan& plan, ReorderBufferChangeType action) {
     }
 }
 
+void write_change(const Change& change, ReorderBufferChangeType kind, ReorderBufferChangeType action, const Values& newer,
+                  const Values& old) {
+    Plan& plan = *change.plan;
+    describe_once(change.ctx, &plan);
+    change.session->transaction.flush_everyone(change.ctx);
+    wire::AccountBuffer buffer;
+    if (kind == REORDER_BUFFER_CHANGE_INSERT)
+        write_new(change, account_of(plan, newer, buffer), 0, newer, Values{});
+    else if (kind == REORDER_BUFFER_CHANGE_UPDATE)
+        write_update(change, action, newer, old);
+    else if (plan.account_type == AccountType::None || plan.old_rows_name_account())
+        write_old(change, account_of(plan, old, buffer), 0, old);
+    else
+        write_old(change, {}, wire::kUnrouted, old);
+}
+
 void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation, ReorderBufferChange* change) {
     Session* session = session_of(ctx);
     report_progress(ctx, session);
@@ -163,22 +203,23 @@ void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation, R
         const Values old = deform(changed_tuple(change->data.tp.oldtuple), RelationGetDescr(relation));
         ReorderBufferChangeType action = change->action;
         if (passes_filter(plan->filter, &action, &newer, old)) {
-            describe_once(ctx, plan);
-            session->transaction.flush_everyone(ctx);
             const Change described = {ctx, session, plan};
-            wire::AccountBuffer buffer;
-            if (change->action == REORDER_BUFFER_CHANGE_INSERT) {
-                write_new(described, account_of(*plan, newer, buffer), 0, newer, Values{});
-            } else if (change->action == REORDER_BUFFER_CHANGE_UPDATE) {
-                write_update(described, action, newer, old);
-            } else {
-                const bool known = plan->account_type != AccountType::None && plan->column[plan->account_column].identity;
-                write_old(described, known ? account_of(*plan, old, buffer) : wire::AccountView{}, 0, old);
-            }
+            write_change(described, change->action, action, newer, old);
+            // An update too: without the old row it may have moved the row out of another account.
+            const bool knows_old = plan->account_type == AccountType::None || plan->old_rows_name_account();
+            if (change->action != REORDER_BUFFER_CHANGE_INSERT && !knows_old) resync_unknown_account(described, relation);
         }
+    } else {
+        session->rerouting.unpublished_change(plan->relation);
     }
     MemoryContextSwitchTo(caller);
     MemoryContextReset(session->change_context);
+}
+
+bool names_relation(int count, Relation relations[], Oid relation) {
+    for (int i = 0; i < count; ++i)
+        if (RelationGetRelid(relations[i]) == relation) return true;
+    return false;
 }
 
 void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relation relations[], ReorderBufferChange* change) {
@@ -190,11 +231,16 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
     if (change->data.truncate.restart_seqs) flags |= wire::kRestartIdentity;
     for (int i = 0; i < count; ++i) {
         Plan* plan = session->plans.find(relations[i]);
-        // A leaf that goes by its ancestor's name is not the whole of that table.
-        if (!plan->published.truncate || plan->published.as_relation != plan->relation) continue;
+        if (!plan->published.truncate) continue;
         describe_once(ctx, plan);
         Transaction& transaction = session->transaction;
         const bool tenants = plan->account_type != AccountType::None;
+        if (plan->published.as_relation != plan->relation) {
+            // A partition that goes by its ancestor's name is not the whole of that table. When the ancestor itself is
+            // truncated the statement names it too, and says all there is to say.
+            if (!names_relation(count, relations, plan->published.as_relation)) (void)transaction.resync(plan->schema, tenants);
+            continue;
+        }
         if (tenants)
             transaction.flush_before_everyone(ctx);
         else

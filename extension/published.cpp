@@ -9,10 +9,6 @@ struct Restriction {
     char* filter;        // nullptr none
 };
 
-const char* qualified_name(Relation relation) {
-    return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
-}
-
 bool lists_all_columns(Bitmapset* columns, Relation relation) {
     TupleDesc all = RelationGetDescr(relation);
     for (int i = 0; i < all->natts; ++i)
@@ -39,28 +35,35 @@ Restriction restriction_of(Publication* publication, Relation relation) {
     return restriction;
 }
 
-void refuse_different_lists(Publication* a, Publication* b, Publication* listing, Relation relation) {
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-             errmsg("publications \"%s\" and \"%s\" have different column lists for table %s", a->name, b->name, qualified_name(relation)),
-             errhint("Give both the same list, or: ALTER PUBLICATION %s DROP TABLE %s;", quote_identifier(listing->name),
-                     qualified_name(relation))));
+Bitmapset* all_columns(Relation relation) {
+    Bitmapset* columns = nullptr;
+    for (int i = 0; i < RelationGetDescr(relation)->natts; ++i)
+        if (!TupleDescAttr(RelationGetDescr(relation), i)->attisdropped) columns = bms_add_member(columns, i + 1);
+    return columns;
+}
+
+// The columns that both lists have; nullptr is the list of all. An error would stop the stream for good, and the list of
+// either alone might show a column that the other hides.
+Bitmapset* common_columns(Bitmapset* a, Bitmapset* b, Relation relation) {
+    return bms_intersect(a == nullptr ? all_columns(relation) : a, b == nullptr ? all_columns(relation) : b);
 }
 
 void select(List* publications, Relation relation, Selection* selection) {
     bool unfiltered[kFilteredActions] = {};
     bool all_rows = false;
-    Publication* first = nullptr;
+    bool is_first = true;
     ListCell* cell = nullptr;
     foreach (cell, publications) {
         auto* publication = static_cast<Publication*>(lfirst(cell));
         const Restriction restriction = restriction_of(publication, relation);
-        if (first == nullptr) {
-            first = publication;
+        if (is_first) {
+            is_first = false;
             selection->columns = restriction.columns;
             selection->publication = publication->name;
         } else if (!bms_equal(selection->columns, restriction.columns)) {
-            refuse_different_lists(first, publication, restriction.columns == nullptr ? first : publication, relation);
+            selection->columns = common_columns(selection->columns, restriction.columns, relation);
+            selection->lists_differ = true;
+            if (restriction.columns != nullptr) selection->publication = publication->name;
         }
         const bool acts[kFilteredActions] = {publication->pubactions.pubinsert, publication->pubactions.pubupdate,
                                              publication->pubactions.pubdelete};
@@ -105,19 +108,34 @@ bool covers(Publication* publication, Oid relation, List* ancestors, List* by_re
 
 }  // namespace
 
-Published look_up_published(Relation relation, List* names, Selection* selection) {
+const char* qualified_name(Relation relation) {
+    return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
+}
+
+Publication* find_publication(PublicationNames::Name& name) {
+    Publication* publication = GetPublicationByName(name.text, true);
+    if (publication == nullptr && !name.missing)
+        ereport(WARNING, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("publication \"%s\" does not exist", name.text),
+                          errdetail("At this point of the log it publishes nothing."),
+                          errhint("CREATE PUBLICATION %s ...;", quote_identifier(name.text))));
+    name.missing = publication == nullptr;
+    return publication;
+}
+
+Published look_up_published(Relation relation, PublicationNames& names, Selection* selection) {
     *selection = Selection{};
-    Published published = {false, false, false, false, RelationGetRelid(relation)};
     const Oid oid = RelationGetRelid(relation);
+    Published published = {false, false, false, false, oid};
+    if (!is_publishable_relation(relation)) return published;
     List* ancestors = relation->rd_rel->relispartition ? get_partition_ancestors(oid) : NIL;
     List* by_relation = GetRelationPublications(oid);
     List* by_schema = GetSchemaPublications(RelationGetNamespace(relation));
     int highest = 0;
     List* chosen = NIL;  // those that publish it as as_relation
 
-    ListCell* cell = nullptr;
-    foreach (cell, names) {
-        Publication* publication = GetPublicationByName(static_cast<char*>(lfirst(cell)), false);
+    for (int i = 0; i < names.count; ++i) {
+        Publication* publication = find_publication(names.name[i]);
+        if (publication == nullptr) continue;
         Oid as = InvalidOid;
         int level = 0;
         if (!covers(publication, oid, ancestors, by_relation, by_schema, &as, &level)) continue;
@@ -137,29 +155,14 @@ Published look_up_published(Relation relation, List* names, Selection* selection
     }
     if (chosen == NIL) return published;
     Relation shown = published.as_relation == oid ? relation : RelationIdGetRelation(published.as_relation);
-    if (!RelationIsValid(shown)) elog(ERROR, "could not open relation %u", published.as_relation);
+    if (!RelationIsValid(shown)) {
+        // The catalogs name the ancestor, so it is there; if ever not, the leaf goes by its own name.
+        published.as_relation = oid;
+        shown = relation;
+    }
     select(chosen, shown, selection);
     if (shown != relation) RelationClose(shown);
     return published;
-}
-
-void refuse_list_without_account(const Selection& selection, Relation shown, AttrNumber account_attribute) {
-    TupleDesc columns = RelationGetDescr(shown);
-    StringInfoData list;
-    initStringInfo(&list);
-    for (int i = 0; i < columns->natts; ++i) {
-        if (TupleDescAttr(columns, i)->attisdropped) continue;
-        if (i + 1 != account_attribute && !bms_is_member(i + 1, selection.columns)) continue;
-        appendStringInfo(&list, "%s%s", list.len == 0 ? "" : ", ", quote_identifier(NameStr(TupleDescAttr(columns, i)->attname)));
-    }
-    const char* publication = quote_identifier(selection.publication);
-    const char* table = qualified_name(shown);
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                    errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the account", selection.publication,
-                           NameStr(TupleDescAttr(columns, account_attribute - 1)->attname), table),
-                    errhint("ALTER PUBLICATION %s DROP TABLE %s; ALTER PUBLICATION %s ADD TABLE %s (%s)%s;", publication, table,
-                            publication, table, list.data, selection.row_filters == NIL ? "" : " WHERE (…)")));
-    pg_unreachable();
 }
 
 }  // namespace fatwal

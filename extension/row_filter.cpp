@@ -35,7 +35,6 @@ void fill_unlogged(const RowFilter& filter, Values* newer, const Values& old) {
         if (a < 0 || old.null[a] || !is_unlogged(*newer, a, TupleDescAttr(columns, i)) || is_unlogged(old, a, TupleDescAttr(columns, i)))
             continue;
         newer->value[a] = old.value[a];
-        newer->maybe_large |= old.maybe_large;
     }
 }
 

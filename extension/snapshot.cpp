@@ -1,5 +1,13 @@
-// fatwal.snapshot: the rows of an account, by the stream's encoder, a message a call. What is held at a time is a frame and some rows,
-// however many rows there are.
+// fatwal.snapshot: the rows of an account, by the stream's encoder, a message a call.
+//
+// It reads one table after the other by a cursor of its own. What it holds at a time is one frame, and the rows that the cursor
+// has fetched ahead: their large values stay where they are stored until they are encoded, and a frame is closed as soon as it
+// is full, so a row more than `frame_bytes` is the most that a frame has, however many rows there are and however large.
+//
+// The rows are those of the caller's snapshot, but a table is locked only when its turn comes. A table that was rewritten in
+// between (ALTER TYPE, VACUUM FULL, TRUNCATE) shows no rows to a snapshot from before, and the stream says nothing of a
+// rewrite. So each table is checked once it is locked: if its catalog row is of a transaction that the snapshot does not see,
+// the function ends with a serialization failure, and the caller takes the snapshot again.
 #include <algorithm>
 #include <cstring>
 
@@ -14,7 +22,6 @@ namespace fatwal {
 
 namespace {
 
-constexpr char kPortal[] = "fatwal snapshot %p";
 constexpr long kFirstFetch = 16;
 constexpr long kMostRowsAtATime = 256;
 
@@ -29,10 +36,16 @@ struct Snapshot {
     std::uint64_t table_count;
     std::uint64_t next_table;
     const Plan* plan;  // of the table that is being read; nullptr none
-    const char* portal;
+    const char* portal;  // nullptr: no cursor is open
     long fetch;          // rows at a time
+    MemoryContext fetched_context;
+    HeapTuple* fetched;  // rows of the cursor that are not encoded yet, from next_fetched on
+    TupleDesc fetched_columns;
+    std::uint64_t fetched_count;
+    std::uint64_t next_fetched;
     bool schema_is_due;  // before the frame
     bool ended;
+    bool watched;  // the query will call end_early()
     std::uint32_t ordinal;
 };
 
@@ -84,9 +97,9 @@ const char* row_filter_condition(const Selection& selection, Oid table) {
 }
 
 // The query for the plan's columns of the rows that `account_condition` and the row filters select.
-const char* query_of(Relation relation, const Plan& plan, List* publication_names, const char* account_condition) {
+const char* query_of(Relation relation, const Plan& plan, PublicationNames& publications, const char* account_condition) {
     Selection selection = {};
-    (void)look_up_published(relation, publication_names, &selection);
+    (void)look_up_published(relation, publications, &selection);
     const char* filter = row_filter_condition(selection, RelationGetRelid(relation));
     StringInfoData query;
     initStringInfo(&query);
@@ -123,25 +136,49 @@ void list_tables(Snapshot* snapshot, List* names) {
     }
 }
 
+// Ends with a serialization failure if the relation, which is locked, was changed by a transaction that the snapshot does not
+// see. Its catalog row tells: a rewrite writes a new one, statistics are changed in place.
+void require_unchanged(Oid oid) {
+    HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(oid));
+    if (!HeapTupleIsValid(tuple)) return;
+    const TransactionId changed_by = HeapTupleHeaderGetXmin(tuple->t_data);
+    ReleaseSysCache(tuple);
+    if (!TransactionIdIsNormal(changed_by) || TransactionIdIsCurrentTransactionId(changed_by) ||
+        !XidInMVCCSnapshot(changed_by, GetActiveSnapshot()))
+        return;
+    ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+                    errmsg("table %s was changed after the snapshot was taken",
+                           quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)), get_rel_name(oid))),
+                    errdetail("A snapshot does not see the rows of a table that was rewritten after it."),
+                    errhint("Take the snapshot again, in a new transaction.")));
+}
+
 // Opens a cursor on the account's rows of the table, if it can have any. The lock stays to the end of the transaction.
 bool open_table(Snapshot* snapshot, Oid table) {
-    Relation relation = table_open(table, AccessShareLock);
+    Relation relation = try_relation_open(table, AccessShareLock);
+    if (relation == nullptr) return false;  // dropped meanwhile: the stream has its resync
+    require_unchanged(table);
     const Plan* plan = snapshot->plans.find(relation);
     // A leaf that goes by its ancestor's name is read with that.
     const bool is_read =
         (plan->published.insert || plan->published.update || plan->published.remove) && plan->published.as_relation == table;
     const char* where = is_read ? condition(relation, *plan, snapshot->account) : nullptr;
     if (where != nullptr) {
-        const char* query = query_of(relation, *plan, snapshot->plans.publication_names(), where);
+        const char* query = query_of(relation, *plan, snapshot->plans.publications(), where);
         Oid types[] = {TEXTOID};
         Datum arguments[] = {snapshot->account_text == nullptr ? Datum{0} : CStringGetTextDatum(snapshot->account_text)};
         const int count = snapshot->account_text == nullptr ? 0 : 1;
-        SPI_cursor_open_with_args(snapshot->portal, query, count, types, arguments, nullptr, true, CURSOR_OPT_NO_SCROLL);
+        Portal portal = SPI_cursor_open_with_args(nullptr, query, count, types, arguments, nullptr, true, CURSOR_OPT_NO_SCROLL);
+        snapshot->portal = MemoryContextStrdup(snapshot->context, portal->name);
+        // The query has locked the partitions that it reads.
+        ListCell* cell = nullptr;
+        if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+            foreach (cell, find_all_inheritors(table, AccessShareLock, nullptr)) require_unchanged(lfirst_oid(cell));
         snapshot->plan = plan;
         snapshot->schema_is_due = true;
         snapshot->fetch = kFirstFetch;
     }
-    table_close(relation, NoLock);
+    relation_close(relation, NoLock);
     return where != nullptr;
 }
 
@@ -153,7 +190,6 @@ Values values_of(const Plan& plan, HeapTuple tuple, TupleDesc columns) {
     Values values = {};
     values.value = static_cast<Datum*>(palloc0(sizeof(Datum) * static_cast<std::size_t>(attributes + 1)));
     values.null = static_cast<bool*>(palloc0(sizeof(bool) * static_cast<std::size_t>(attributes + 1)));
-    values.maybe_large = selected.maybe_large;
     values.readable = true;
     for (std::uint16_t c = 0; c < plan.columns; ++c) {
         values.value[plan.column[c].attribute] = selected.value[c];
@@ -162,36 +198,61 @@ Values values_of(const Plan& plan, HeapTuple tuple, TupleDesc columns) {
     return values;
 }
 
-// Appends the account's rows of the next few to the frame. False at the end of the table.
-bool read_rows(Snapshot* snapshot) {
+void close_cursor(Snapshot* snapshot) {
+    Portal portal = snapshot->portal == nullptr ? nullptr : SPI_cursor_find(snapshot->portal);
+    if (portal != nullptr) SPI_cursor_close(portal);
+    snapshot->portal = nullptr;
+}
+
+// Fetches the next rows of the table; false at its end. The copies outlast SPI, which is left between two messages.
+bool fetch_rows(Snapshot* snapshot) {
     Portal portal = SPI_cursor_find(snapshot->portal);
-    if (portal == nullptr) elog(ERROR, "the cursor of the snapshot is gone");
+    if (portal == nullptr)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_CURSOR_STATE), errmsg("the snapshot was cut off"),
+                        errdetail("Its own cursor ended with a savepoint, or with the transaction of a cursor WITH HOLD."),
+                        errhint("Read a snapshot to its end in the transaction and at the savepoint level that began it.")));
     SPI_cursor_fetch(portal, true, snapshot->fetch);
-    const std::uint64_t rows = SPI_processed;
-    if (rows == 0) {
-        SPI_cursor_close(portal);
+    if (SPI_processed == 0) {
+        close_cursor(snapshot);
         return false;
     }
+    if (SPI_tuptable->tupdesc->natts != snapshot->plan->columns)
+        elog(ERROR, "the query has %d columns, %d were expected", SPI_tuptable->tupdesc->natts, snapshot->plan->columns);
+    MemoryContextReset(snapshot->fetched_context);
+    MemoryContext caller = MemoryContextSwitchTo(snapshot->fetched_context);
+    snapshot->fetched_columns = CreateTupleDescCopy(SPI_tuptable->tupdesc);
+    snapshot->fetched = static_cast<HeapTuple*>(palloc(sizeof(HeapTuple) * SPI_processed));
+    for (std::uint64_t i = 0; i < SPI_processed; ++i) snapshot->fetched[i] = heap_copytuple(SPI_tuptable->vals[i]);
+    MemoryContextSwitchTo(caller);
+    snapshot->fetched_count = SPI_processed;
+    snapshot->next_fetched = 0;
+    SPI_freetuptable(SPI_tuptable);
+    return true;
+}
+
+// Appends the account's rows to the frame until it is full or the fetched rows are all done. False at the end of the table.
+bool read_rows(Snapshot* snapshot) {
+    if (snapshot->next_fetched == snapshot->fetched_count && !fetch_rows(snapshot)) return false;
     const Plan& plan = *snapshot->plan;
-    if (SPI_tuptable->tupdesc->natts != plan.columns)
-        elog(ERROR, "the query has %d columns, %d were expected", SPI_tuptable->tupdesc->natts, plan.columns);
-    const std::size_t before = snapshot->frame.buffer.size();
-    for (std::uint64_t i = 0; i < rows; ++i) {
+    FrameBuilder& frame = snapshot->frame;
+    const std::size_t before = frame.buffer.size();
+    const std::uint64_t first = snapshot->next_fetched;
+    while (snapshot->next_fetched < snapshot->fetched_count && !frame.is_full(kDefaultFrameBytes)) {
         MemoryContext caller = MemoryContextSwitchTo(snapshot->row_context);
-        const Values values = values_of(plan, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+        const Values values = values_of(plan, snapshot->fetched[snapshot->next_fetched++], snapshot->fetched_columns);
         wire::AccountBuffer buffer;
         if (account_of(plan, values, buffer) == snapshot->account) {
-            const std::size_t record = snapshot->frame.start_record(wire::Op::Insert, 0, plan.schema, snapshot->ordinal++);
-            encode_new_row(snapshot->frame.buffer, plan, values, Values{});
-            (void)snapshot->frame.finish_record(record);
+            const std::size_t record = frame.start_record(wire::Op::Insert, 0, plan.schema, snapshot->ordinal++);
+            encode_new_row(frame.buffer, record + kMaxRecordBytes, plan, values, Values{});
+            (void)frame.finish_record(record);
         }
         MemoryContextSwitchTo(caller);
         MemoryContextReset(snapshot->row_context);
     }
     // As many next as fill about one frame.
-    const std::size_t bytes = std::max<std::size_t>((snapshot->frame.buffer.size() - before) / rows, 1);
+    const std::uint64_t rows = std::max<std::uint64_t>(snapshot->next_fetched - first, 1);
+    const std::size_t bytes = std::max<std::size_t>((frame.buffer.size() - before) / rows, 1);
     snapshot->fetch = std::clamp(static_cast<long>(kDefaultFrameBytes / bytes), 1L, kMostRowsAtATime);
-    SPI_freetuptable(SPI_tuptable);
     return true;
 }
 
@@ -230,7 +291,7 @@ Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
     auto* snapshot = static_cast<Snapshot*>(palloc0(sizeof(Snapshot)));
     snapshot->context = context;
     snapshot->row_context = AllocSetContextCreate(context, "fatwal snapshot row", ALLOCSET_DEFAULT_SIZES);
-    snapshot->portal = psprintf(kPortal, static_cast<void*>(snapshot));
+    snapshot->fetched_context = AllocSetContextCreate(context, "fatwal snapshot rows", ALLOCSET_DEFAULT_SIZES);
     if (!PG_ARGISNULL(0)) {
         snapshot->account_text = text_to_cstring(PG_GETARG_TEXT_PP(0));
         const std::string_view text = snapshot->account_text;
@@ -251,6 +312,9 @@ Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
     return snapshot;
 }
 
+// A caller that does not read to the end (LIMIT, a closed cursor) leaves our cursor open: it is closed with the query.
+void end_early(Datum snapshot) { close_cursor(reinterpret_cast<Snapshot*>(DatumGetPointer(snapshot))); }
+
 }  // namespace
 
 extern "C" {
@@ -265,14 +329,24 @@ PGDLLEXPORT Datum fatwal_snapshot(PG_FUNCTION_ARGS) {
     }
     FuncCallContext* call = SRF_PERCALL_SETUP();
     auto* snapshot = static_cast<Snapshot*>(call->user_fctx);
+    ExprContext* query = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo)->econtext;
+    if (!snapshot->watched) RegisterExprContextCallback(query, end_early, PointerGetDatum(snapshot));
+    snapshot->watched = true;
     SPI_connect();
     const wire::Bytes message = next_message(snapshot);
     SPI_finish();
-    if (message.empty()) SRF_RETURN_DONE(call);
+    if (message.empty()) {
+        UnregisterExprContextCallback(query, end_early, PointerGetDatum(snapshot));
+        SRF_RETURN_DONE(call);
+    }
     auto* result = static_cast<struct varlena*>(palloc(VARHDRSZ + message.size()));
     SET_VARSIZE(result, VARHDRSZ + message.size());
     std::memcpy(VARDATA(result), message.data(), message.size());
-    if (message.data() == snapshot->frame.buffer.bytes().data()) snapshot->frame.open(snapshot->account);
+    if (message.data() == snapshot->frame.buffer.bytes().data()) {
+        // A frame of one large row must not hold its memory to the end.
+        if (snapshot->frame.buffer.capacity() > 16 * kDefaultFrameBytes) snapshot->frame.buffer.release();
+        snapshot->frame.open(snapshot->account);
+    }
     SRF_RETURN_NEXT(call, PointerGetDatum(result));
 }
 

@@ -6,18 +6,51 @@ namespace fatwal {
 
 namespace {
 
-// A buffer that one large row made larger than this is not kept for the next transaction.
+// What is kept for the next transaction, so that small ones need not allocate: buffers up to this size, and of all of them
+// no more than this.
 constexpr std::size_t kMaxKeptBuffer = 256 * 1024;
-constexpr std::size_t kMaxKeptParts = 256;
+constexpr std::size_t kMaxKeptBytes = std::size_t{4} * 1024 * 1024;
+// What the server's own output buffer may keep of a large message.
+constexpr int kMaxKeptOutput = 1024 * 1024;
 
 std::uint32_t hash_of(wire::AccountView account) { return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind); }
 
 }  // namespace
 
+namespace {
+
+void append_output(LogicalDecodingContext* ctx, wire::Bytes message) {
+    appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()), static_cast<int>(message.size()));
+}
+
+// The server copies the message on before this returns, and prepares its buffer again before the next one.
+void write_output(LogicalDecodingContext* ctx) {
+    OutputPluginWrite(ctx, true);
+    if (ctx->out->maxlen <= kMaxKeptOutput) return;
+    MemoryContext caller = MemoryContextSwitchTo(GetMemoryChunkContext(ctx->out->data));
+    pfree(ctx->out->data);
+    initStringInfo(ctx->out);
+    MemoryContextSwitchTo(caller);
+}
+
+}  // namespace
+
 void write_message(LogicalDecodingContext* ctx, wire::Bytes message) {
     OutputPluginPrepareWrite(ctx, true);
-    appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()), static_cast<int>(message.size()));
-    OutputPluginWrite(ctx, true);
+    append_output(ctx, message);
+    write_output(ctx);
+}
+
+void Transaction::put(LogicalDecodingContext* ctx, wire::Bytes message) {
+    if (in_batch_ && static_cast<std::size_t>(ctx->out->len) + message.size() > kBatchBytes) end_batch(ctx);
+    if (!in_batch_) OutputPluginPrepareWrite(ctx, true);
+    in_batch_ = true;
+    append_output(ctx, message);
+}
+
+void Transaction::end_batch(LogicalDecodingContext* ctx) {
+    if (in_batch_) write_output(ctx);
+    in_batch_ = false;
 }
 
 void Transaction::init(MemoryContext parent, std::size_t frame_bytes) {
@@ -34,6 +67,8 @@ void Transaction::begin(std::uint32_t xid, wire::Lsn commit_lsn, wire::Microseco
     next_ordinal_ = 0;
     everyone_closes_ = false;
     common_flags_ = 0;
+    resync_count_ = 0;
+    resync_all_ = false;
     xid_ = xid;
     commit_lsn_ = commit_lsn;
     commit_time_ = commit_time;
@@ -47,14 +82,15 @@ void Transaction::begin_message(wire::Lsn lsn) {
 // Gives all parts back for the next transaction, or their memory to the context.
 void Transaction::reset() {
     std::size_t kept = 0;
-    for (Part* part = free_; part != nullptr; part = part->next) ++kept;
+    for (Part* part = free_; part != nullptr; part = part->next) kept += sizeof(Part) + part->frame.buffer.capacity();
     for (Part* part = first_; part != nullptr;) {
         Part* next = part->next;
         buckets_[part->hash % kBuckets] = nullptr;
-        if (kept < kMaxKeptParts && part->frame.buffer.capacity() <= kMaxKeptBuffer) {
+        const std::size_t bytes = sizeof(Part) + part->frame.buffer.capacity();
+        if (kept + bytes <= kMaxKeptBytes && part->frame.buffer.capacity() <= kMaxKeptBuffer) {
             part->next = free_;
             free_ = part;
-            ++kept;
+            kept += bytes;
         } else {
             part->frame.free();
             pfree(part);
@@ -64,6 +100,14 @@ void Transaction::reset() {
     first_ = last_ = recent_ = nullptr;
     parts_ = 0;
     held_bytes_ = 0;
+    in_batch_ = false;
+}
+
+// Brings held_bytes_ up to what the part's buffer has allocated by now.
+void Transaction::count(Part* part) {
+    const std::size_t capacity = part->frame.buffer.capacity();
+    held_bytes_ = held_bytes_ - part->counted + capacity;
+    part->counted = capacity;
 }
 
 Part* Transaction::take_part() {
@@ -92,6 +136,8 @@ Part* Transaction::find_part(wire::AccountView account) {
     part->account_length = static_cast<std::uint8_t>(account.bytes.size());
     if (!account.bytes.empty()) std::memcpy(part->account, account.bytes.data(), account.bytes.size());
     part->open = false;
+    part->counted = 0;
+    count(part);
     bucket = part;
     (last_ == nullptr ? first_ : last_->next) = part;
     last_ = part;
@@ -102,14 +148,17 @@ Part* Transaction::find_part(wire::AccountView account) {
 void Transaction::open_frame(Part* part) {
     part->open = true;
     part->frame.open(part->view());
-    held_bytes_ += part->frame.buffer.size();
+    count(part);
 }
 
 Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags,
                                               wire::SchemaId schema) {
     Part* part = find_part(account);
     // Only when more follows: so the frame that stays to the end can carry the closing mark.
-    if (part->open && part->frame.is_full(frame_bytes_)) write_frame(ctx, part, 0, 0);
+    if (part->open && part->frame.is_full(frame_bytes_)) {
+        write_frame(ctx, part, 0, 0);
+        end_batch(ctx);
+    }
     if (!part->open) open_frame(part);
     return {part, part->frame.start_record(op, flags, schema, next_ordinal_++)};
 }
@@ -117,7 +166,8 @@ Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire:
 void Transaction::set_old_offset(const Record& record) { record.part->frame.set_old_offset(record.start); }
 
 void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& record) {
-    held_bytes_ += record.part->frame.finish_record(record.start);
+    (void)record.part->frame.finish_record(record.start);
+    count(record.part);
     if (held_bytes_ >= kMaxHeldBytes) flush_all(ctx);
     if (parts_ >= kMaxParts) {
         flush_all(ctx);
@@ -128,21 +178,27 @@ void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& recor
 
 void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn) {
     if (!part->open) open_frame(part);
-    held_bytes_ -= part->frame.buffer.size();
     const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
     part->frame.close({all_flags, xid_, commit_lsn_, end_lsn, commit_time_, part->view()});
-    write_message(ctx, part->frame.buffer.bytes());
+    put(ctx, part->frame.buffer.bytes());
     part->open = false;
+    if (part->frame.buffer.capacity() > kMaxKeptBuffer) part->frame.buffer.release();
+    count(part);
 }
 
 void Transaction::flush_all(LogicalDecodingContext* ctx) {
-    for (Part* part = first_; part != nullptr; part = part->next)
+    for (Part* part = first_; part != nullptr; part = part->next) {
         if (part->open) write_frame(ctx, part, 0, 0);
+        part->frame.buffer.release();
+        count(part);
+    }
+    end_batch(ctx);
 }
 
 void Transaction::flush_before_everyone(LogicalDecodingContext* ctx) {
     for (Part* part = first_; part != nullptr; part = part->next)
         if (part->open && part->kind != wire::AccountKind::Everyone) write_frame(ctx, part, 0, 0);
+    end_batch(ctx);
     everyone_closes_ = true;
 }
 
@@ -150,9 +206,43 @@ void Transaction::flush_everyone(LogicalDecodingContext* ctx) {
     if (!everyone_closes_) return;
     Part* everyone = find_part({wire::AccountKind::Everyone, {}});
     if (everyone->open) write_frame(ctx, everyone, 0, 0);
+    end_batch(ctx);
+}
+
+bool Transaction::resync(wire::SchemaId schema, bool tenants) {
+    for (int i = 0; i < resync_count_; ++i) {
+        if (resync_[i].schema.relation != schema.relation) continue;
+        resync_[i].tenants |= tenants;
+        return false;
+    }
+    if (resync_count_ == kMaxResyncs) {
+        resync_all_ = true;
+        return false;
+    }
+    resync_[resync_count_++] = {schema, tenants};
+    return true;
+}
+
+void Transaction::resync_all() { resync_all_ = true; }
+
+void Transaction::write_resyncs(LogicalDecodingContext* ctx) {
+    const auto write = [&](wire::SchemaId schema, bool tenants) {
+        if (tenants)
+            flush_before_everyone(ctx);
+        else
+            flush_everyone(ctx);
+        const wire::AccountView account = {tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
+        finish_record(ctx, start_record(ctx, account, wire::Op::Resync, 0, schema));
+    };
+    if (resync_all_) {
+        write({}, true);
+        return;
+    }
+    for (int i = 0; i < resync_count_; ++i) write(resync_[i].schema, resync_[i].tenants);
 }
 
 bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
+    write_resyncs(ctx);
     if (parts_ == 0 && !everyone_closes_) return false;
     constexpr std::uint16_t kBoth = wire::kLastOfAccount | wire::kLastOfTransaction;
     if (everyone_closes_) {
@@ -166,6 +256,7 @@ bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
             write_frame(ctx, part, is_last ? kBoth : std::uint16_t{wire::kLastOfAccount}, is_last ? end_lsn : 0);
         }
     }
+    end_batch(ctx);
     reset();
     return true;
 }

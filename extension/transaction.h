@@ -1,5 +1,12 @@
-// Gathers the records of one transaction, account by account, and writes them as frames. Memory is bounded: a part that reaches
-// `frame_bytes` is written, and when all parts together reach kMaxHeldBytes every part is.
+// Gathers the records of one transaction, account by account, and writes them as frames.
+//
+// An account's part is written when it reaches `frame_bytes`; at commit every part is, and the last frame of each account says
+// that it is the last. Frames that are written in one go travel in one CopyData, up to kBatchBytes: a walsender pays for each
+// CopyData, and nothing waits for it, since all of them are written before the callback returns.
+//
+// Memory. What the parts have allocated is counted, not what they have filled. When it reaches kMaxHeldBytes every part is
+// written and its buffer given back. So a transaction holds kMaxHeldBytes and its largest record: about three times that
+// record, which is copied into the server's own buffers; those the server keeps for the session, ours are given back.
 #pragma once
 
 #include "fatwal/wire/account.h"
@@ -18,6 +25,7 @@ struct Part {
     std::uint8_t account_length;
     std::uint8_t account[wire::kMaxAccountBytes];
     bool open;  // `frame` is not written
+    std::size_t counted;  // of its buffer, in held_bytes_
     FrameBuilder frame;
 
     [[nodiscard]] wire::AccountView view() const { return {kind, {reinterpret_cast<const std::byte*>(account), account_length}}; }
@@ -26,6 +34,9 @@ struct Part {
 class Transaction {
 public:
     static constexpr std::size_t kMaxHeldBytes = std::size_t{32} * 1024 * 1024;
+    static constexpr int kBatchBytes = 64 * 1024;
+    // Beyond this many tables in one transaction a single record resyncs all tables.
+    static constexpr int kMaxResyncs = 64;
     // Beyond this many accounts in one transaction their closing marks come in one frame for everyone.
     static constexpr std::size_t kMaxParts = 16384;
 
@@ -47,6 +58,13 @@ public:
     void set_old_offset(const Record& record);
     void finish_record(LogicalDecodingContext* ctx, const Record& record);
 
+    // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or only the operators. The records
+    // stand at the transaction's end; there is one for each table, however often this is called. True when it is the first of
+    // its table: then the caller sees to it that `schema` is described.
+    bool resync(wire::SchemaId schema, bool tenants);
+    // The same for all tables.
+    void resync_all();
+
     // Before a record for everyone all that is held goes out, so that frames keep the order of the changes around it.
     void flush_before_everyone(LogicalDecodingContext* ctx);
     // And what is held for everyone goes out before the next record of a single account.
@@ -58,6 +76,10 @@ private:
     void open_frame(Part* part);
     void write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn);
     void flush_all(LogicalDecodingContext* ctx);
+    void put(LogicalDecodingContext* ctx, wire::Bytes message);
+    void end_batch(LogicalDecodingContext* ctx);
+    void count(Part* part);
+    void write_resyncs(LogicalDecodingContext* ctx);
     void reset();
 
     static constexpr std::size_t kBuckets = 4096;
@@ -71,6 +93,14 @@ private:
     Part* free_;
     std::size_t parts_;
     std::size_t held_bytes_;
+    bool in_batch_;
+    struct ResyncOf {
+        wire::SchemaId schema;
+        bool tenants;
+    };
+    ResyncOf resync_[kMaxResyncs];
+    int resync_count_;
+    bool resync_all_;
     bool everyone_closes_;
     std::uint32_t next_ordinal_;
     std::uint16_t common_flags_;
