@@ -10,6 +10,10 @@ SELECT count(*) FILTER (WHERE kind = 'insert') AS inserts, count(DISTINCT ordina
        count(*) FILTER (WHERE last = 'account') AS accounts_closed, count(*) FILTER (WHERE last = 'transaction') AS transactions_closed
   FROM changes('large', 'large', 'frame_bytes', '4096');
 
+-- The frames of a transaction share messages of up to 64 kB: 100 accounts, one message.
+UPDATE bulk SET pad = '' WHERE id <= 100;
+SELECT count(*) FROM pg_logical_slot_get_binary_changes('large', NULL, NULL, 'publication_names', 'large') WHERE get_byte(data, 0) = ascii('F');
+
 -- More accounts than are closed one by one: one mark for everyone.
 UPDATE bulk SET account_id = id;
 SELECT kind, count(*), count(DISTINCT account) AS accounts, count(last) AS marks FROM changes('large', 'large') WHERE kind <> 'schema' GROUP BY kind ORDER BY kind;

@@ -118,6 +118,38 @@ EXPLAIN (COSTS OFF) SELECT * FROM ONLY by_int8 WHERE account_id OPERATOR(pg_cata
 EXPLAIN (COSTS OFF) SELECT * FROM ONLY by_varchar WHERE account_id::pg_catalog.text OPERATOR(pg_catalog.=) 'acme'::text;
 RESET enable_seqscan;
 
+-- A frame is closed when it is full, whatever the rows before it were like: small ones, then 20 of 1 MB.
+CREATE TABLE docs (id int PRIMARY KEY, account_id int, body text);
+INSERT INTO docs SELECT g, 7, 'small' FROM generate_series(1, 2000) g;
+INSERT INTO docs SELECT 10000 + g, 7, repeat('x', 1000000) FROM generate_series(1, 20) g;
+CREATE PUBLICATION docs FOR TABLE docs;
+SELECT max(length(m)) / 1000000.0 < 1.2 AS bounded, count(*) > 20 AS many FROM fatwal.snapshot('7', 'docs') AS m;
+-- Who does not read to the end leaves no cursor behind.
+BEGIN;
+SELECT length(fatwal.snapshot('7', 'docs')) > 0 AS begun LIMIT 1;
+SELECT count(*) FROM pg_cursors;
+SELECT length(fatwal.snapshot('7', 'docs')) > 0 AS begun LIMIT 1;
+COMMIT;
+DO $$
+DECLARE
+    m bytea;
+BEGIN
+    FOR i IN 1..3 LOOP
+        FOR m IN SELECT fatwal.snapshot('7', 'docs') LOOP EXIT; END LOOP;
+    END LOOP;
+END
+$$;
+BEGIN;
+DECLARE reader CURSOR FOR SELECT length(fatwal.snapshot('7', 'docs')) > 0;
+FETCH 1 FROM reader;
+SAVEPOINT s;
+FETCH 1 FROM reader;
+CLOSE reader;
+SELECT count(*) FROM pg_cursors;
+COMMIT;
+DROP PUBLICATION docs;
+DROP TABLE docs;
+
 REVOKE USAGE ON SCHEMA fatwal FROM regress_fatwal_reader;
 DROP ROLE regress_fatwal_reader;
 DROP PUBLICATION everything, leaves, root, filtered, low, listed, filtered_root, without_account;

@@ -182,20 +182,6 @@ class Stream(unittest.TestCase):
         self.assertEqual(away.returncode, 1)
         self.assertIn('does not answer', away.stderr)
 
-
-    def test_a_dump_carries_the_account_columns(self):
-        house = self.house
-        house.sql('CREATE TABLE companies (id int PRIMARY KEY)', "SELECT fatwal.set_account_column('companies', 'id')")
-        dump = subprocess.run(['pg_dump', '-d', house.database], check=True, capture_output=True, text=True).stdout
-        house.sql('DROP TABLE companies', 'DROP EXTENSION fatwal CASCADE', 'DROP SCHEMA IF EXISTS fatwal')
-        subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', house.database], input=dump, check=True, capture_output=True, text=True)
-        self.assertEqual(house.sql("SELECT fatwal.account_column('companies')"), 'id')
-        house.sql('CREATE PUBLICATION p FOR ALL TABLES')
-        house.fatwald()
-        house.tail('7', 'seven')
-        house.sql('INSERT INTO companies VALUES (6), (7)')
-        self.assertEqual(house.events('seven', 1)[0]['new'], {'id': 7})
-
     def test_an_installed_library_serves_another_project(self):
         house = self.house
         house.sql(*TABLE)
