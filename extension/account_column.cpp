@@ -62,6 +62,27 @@ void clear_other_labels(const ObjectAddress& object) {
     }
 }
 
+// Warns of publications whose column list leaves the account column out: if fatwald streams one of them, the table's changes
+// go to the operators. A warning and no error, since the publication may be for another subscriber.
+void warn_of_lists_without(Oid relation, AttrNumber attribute) {
+    ListCell* cell = nullptr;
+    foreach (cell, GetRelationPublications(relation)) {
+        HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(relation), ObjectIdGetDatum(lfirst_oid(cell)));
+        if (!HeapTupleIsValid(tuple)) continue;
+        bool is_null = true;
+        const Datum list = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
+        const bool lacks =
+            !is_null && !bms_is_member(attribute, pub_collist_to_bitmapset(nullptr, list, CurrentMemoryContext));
+        ReleaseSysCache(tuple);
+        if (!lacks) continue;
+        ereport(WARNING, (errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the account",
+                                 get_publication_name(lfirst_oid(cell), false), get_attname(relation, attribute, false),
+                                 quote_identifier(get_rel_name(relation))),
+                          errdetail("If fatwald streams it, changes of the table go to the operators' stream."),
+                          errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
+    }
+}
+
 // The server calls this before it sets or drops (`label` null) a label of ours. The lock waits for the transactions that have
 // written to the table, and keeps others from writing until this one ends: so each change is decoded with the same setting
 // whenever a decoding session begins. The partitions are locked too, for they inherit the setting; all of them are looked up
@@ -85,6 +106,7 @@ void check_label(const ObjectAddress* object, const char* label) {
                                    get_attname(object->objectId, static_cast<AttrNumber>(object->objectSubId), false), format_type_be(type)),
                             errhint("An account column is of type uuid, int2, int4, int8 or text.")));
         clear_other_labels(*object);
+        warn_of_lists_without(object->objectId, static_cast<AttrNumber>(object->objectSubId));
     }
     ListCell* cell = nullptr;
     foreach (cell, relations) CacheInvalidateRelcacheByRelid(lfirst_oid(cell));

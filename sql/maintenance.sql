@@ -68,6 +68,7 @@ SELECT kind, relation, account, new FROM changes('kept', 'kept') WHERE kind <> '
 -- A column list that leaves the account column out: the rows go to the operators, with a mark.
 ALTER PUBLICATION kept SET TABLE kept (id);
 INSERT INTO kept VALUES (11, 'acme');
+SELECT fatwal.set_account_column('kept', 'tenant');
 ALTER PUBLICATION kept SET TABLE kept (id, tenant);
 INSERT INTO kept VALUES (12, 'acme');
 SELECT kind, relation, account, new FROM changes('kept', 'kept') WHERE kind <> 'schema';
