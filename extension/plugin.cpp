@@ -265,9 +265,10 @@ LogicalMessage understand(const char* prefix, std::string_view content, wire::Ac
         wire::Cursor cursor(wire::as_bytes(content));
         const std::string_view account = cursor.text();
         const std::string_view topic = cursor.text();
-        if (cursor.ok() && account.size() <= wire::kMaxAccountBytes)
-            return {account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer), wire::kEmitted, topic,
-                    content.substr(cursor.at())};
+        if (cursor.ok() && account.size() <= wire::kMaxAccountBytes) {
+            content.remove_prefix(cursor.at());
+            return {account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer), wire::kEmitted, topic, content};
+        }
     }
     return {{}, 0, prefix, content};
 }

@@ -32,7 +32,8 @@ bool parse_uuid(std::string_view text, AccountBuffer& out) noexcept {
 
 bool parse_integer(std::string_view text, std::int64_t& out) noexcept {
     if (text.empty() || text.size() > 20) return false;
-    const std::string_view digits = text.substr(text[0] == '-' ? 1 : 0);
+    std::string_view digits = text;
+    if (text[0] == '-') digits.remove_prefix(1);
     if (digits.empty() || (digits[0] == '0' && text.size() > 1)) return false;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
     return error == std::errc{} && end == text.data() + text.size();
