@@ -57,6 +57,140 @@ CREATE FUNCTION fatwal.snapshot(account text, publication text) RETURNS SETOF by
     AS 'MODULE_PATHNAME', 'fatwal_snapshot' LANGUAGE C STABLE ROWS 1000;
 COMMENT ON FUNCTION fatwal.snapshot(text, text) IS 'the rows of an account, as messages of the output plugin; of a null account those that belong to none';
 
+CREATE FUNCTION fatwal.filter_can_fail(filter pg_node_tree) RETURNS boolean
+    AS 'MODULE_PATHNAME', 'fatwal_filter_can_fail' LANGUAGE C IMMUTABLE STRICT;
+COMMENT ON FUNCTION fatwal.filter_can_fail(pg_node_tree) IS
+    'whether a stored expression, as a publication''s row filter in pg_publication_rel.prqual, may raise an error for some row';
+
+-- The part of fatwal.check() on replica identities and row filters.
+--
+-- An identity decides two things: what of an old row the log has, and whether the server accepts an application's UPDATE and
+-- DELETE at all. The server refuses them when a publication of updates or deletes demands more than the identity has: any identity;
+-- one within its column list (under FULL: no list); one that has each column of its row filter; since 18 one without
+-- generated columns that it leaves out. So FULL is the advice where it is possible, and an index over the key and the account
+-- column where it is not. All of it concerns the leaf that holds the row, also when the publication names its root.
+CREATE FUNCTION fatwal.check_identities(
+    OUT requirement text,
+    OUT ok          boolean,
+    OUT found       text,
+    OUT mend        text
+) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH published AS (
+        -- A leaf, the publication that publishes its updates or deletes, and the restrictions of the table that the publication names.
+        SELECT c.oid AS leaf, p.pubname, t.relid AS named, r.prattrs, r.prqual, r.prattrs IS NOT NULL AS listed,
+               coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' AS publishes_stored  -- only 18 has this column
+          FROM pg_publication p
+         CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t
+          LEFT JOIN LATERAL pg_partition_tree(t.relid) AS part ON part.isleaf
+          JOIN pg_class c ON c.oid = coalesce(part.relid, t.relid)
+          LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = t.relid
+         WHERE (p.pubupdate OR p.pubdelete) AND c.relkind = 'r' AND c.relnamespace <> 'fatwal'::regnamespace
+    ), leaf AS (
+        SELECT c.oid AS leaf, c.oid::regclass AS name, c.relname, c.relreplident AS kind,
+               -- What the log has of an old row; null: there is no identity.
+               CASE c.relreplident WHEN 'f' THEN (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+                                   WHEN 'n' THEN NULL
+                                   ELSE (SELECT array_agg(a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+                                          WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
+                                            AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END AS identity,
+               (SELECT array_agg(a.attname ORDER BY array_position(i.indkey::int2[], a.attnum))
+                  FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+                 WHERE i.indrelid = c.oid AND i.indisprimary) AS key,
+               -- Before 18 a publication does not ask for generated columns.
+               (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 's' AND NOT a.attisdropped
+                   AND current_setting('server_version_num')::int >= 180000) AS stored,
+               (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual
+          FROM pg_class c WHERE c.oid IN (SELECT leaf FROM published)
+    ), demand AS (
+        -- Columns go by their names: those of a partition and of its root have numbers of their own.
+        SELECT p.leaf, p.pubname, p.named, p.listed, p.prqual, p.publishes_stored,
+               (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = p.named AND a.attnum = ANY (p.prattrs)) AS list,
+               (SELECT array_agg(DISTINCT a.attname) FROM regexp_matches(p.prqual::text, ':varattno (\d+)', 'g') AS v(number)
+                  JOIN pg_attribute a ON a.attrelid = p.named AND a.attnum = v.number[1]::int2) AS filtered,
+               fatwal.account_column(p.named) AS account
+          FROM published p
+    ), refusal AS (
+        SELECT l.leaf, CASE
+                   WHEN l.identity IS NULL THEN 'no replica identity'
+                   WHEN d.listed AND l.kind = 'f' THEN format('publication %I has a column list, which FULL does not go with', d.pubname)
+                   WHEN d.listed AND NOT l.identity <@ d.list THEN format('the column list of publication %I lacks columns of the identity', d.pubname)
+                   WHEN NOT d.filtered <@ l.identity THEN format('the row filter of publication %I uses columns outside the identity', d.pubname)
+                   WHEN l.identity && l.virtual OR NOT d.publishes_stored AND NOT d.listed AND l.identity && l.stored
+                       THEN format('publication %I leaves out generated columns of the identity', d.pubname)
+               END AS reason
+          FROM leaf l JOIN demand d USING (leaf)
+    ), advice AS (
+        SELECT l.*, d.account, d.no_full,
+               (SELECT string_agg(r.reason, '; ' ORDER BY r.reason) FROM (SELECT DISTINCT reason FROM refusal WHERE refusal.leaf = l.leaf) AS r) AS reasons,
+               (SELECT array_agg(w.attname ORDER BY array_position(l.key, w.attname), w.attname)
+                  FROM (SELECT unnest(l.key) UNION SELECT unnest(d.account) UNION SELECT unnest(d.filtered)) AS w(attname)) AS wanted
+          FROM leaf l
+         CROSS JOIN LATERAL (SELECT bool_or(d.listed) OR l.virtual IS NOT NULL AS no_full,
+                                    array_agg(DISTINCT d.account) FILTER (WHERE d.account IS NOT NULL) AS account,
+                                    array(SELECT DISTINCT f FROM demand e, unnest(e.filtered) AS f WHERE e.leaf = l.leaf) AS filtered
+                               FROM demand d WHERE d.leaf = l.leaf) AS d
+    ), mended AS (
+        SELECT a.*, CASE
+                   WHEN NOT a.no_full THEN concat_ws(' ',
+                       (SELECT string_agg(format('ALTER PUBLICATION %I SET (publish_generated_columns = stored);', d.pubname), ' ' ORDER BY d.pubname)
+                          FROM (SELECT DISTINCT pubname FROM demand WHERE demand.leaf = a.leaf AND NOT publishes_stored AND a.stored IS NOT NULL) AS d),
+                       CASE WHEN a.kind <> 'f' THEN format('ALTER TABLE %s REPLICA IDENTITY FULL;', a.name) END)
+                   WHEN a.key IS NULL THEN format('ALTER TABLE %s ADD PRIMARY KEY (...); then check again', a.name)
+                   ELSE concat_ws(' ',
+                       (SELECT string_agg(format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s (%3$s)%4$s;', d.pubname, d.named::regclass,
+                                                 (SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c
+                                                   WHERE c.attrelid = d.named AND c.attnum > 0 AND c.attname = ANY (d.list || a.wanted)),
+                                                 ' WHERE (' || pg_get_expr(d.prqual, d.named) || ')'), ' ' ORDER BY d.pubname)
+                          FROM demand d WHERE d.leaf = a.leaf AND d.listed AND NOT a.wanted <@ d.list),
+                       CASE WHEN a.wanted <@ a.key THEN format('ALTER TABLE %s REPLICA IDENTITY DEFAULT;', a.name)
+                            ELSE concat_ws(' ',
+                                (SELECT format('ALTER TABLE %s %s;', a.name, string_agg(format('ALTER %I SET NOT NULL', c.attname), ', ' ORDER BY c.attnum))
+                                   FROM pg_attribute c WHERE c.attrelid = a.leaf AND c.attname = ANY (a.wanted) AND NOT c.attnotnull HAVING count(*) > 0),
+                                format('CREATE UNIQUE INDEX %2$I ON %1$s (%3$s); ALTER TABLE %1$s REPLICA IDENTITY USING INDEX %2$I;', a.name,
+                                       left(a.relname, 54) || '_identity', (SELECT string_agg(quote_ident(w), ', ') FROM unnest(a.wanted) AS w))) END)
+               END AS statement
+          FROM advice a
+    )
+    SELECT * FROM (
+        SELECT CASE WHEN m.no_full THEN format('%s has its account column in its replica identity', m.name)
+                    ELSE format('%s has REPLICA IDENTITY FULL', m.name) END,
+               CASE WHEN m.no_full THEN m.kind <> 'f' AND coalesce(m.account <@ m.identity, true) ELSE m.kind = 'f' END,
+               CASE m.kind WHEN 'f' THEN 'full' WHEN 'd' THEN 'default' WHEN 'i' THEN 'index' ELSE 'nothing' END, m.statement
+          FROM mended m
+         ORDER BY 1) AS identities
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('the server accepts UPDATE and DELETE of %s', m.name), m.reasons IS NULL, coalesce(m.reasons, 'yes'), m.statement
+          FROM mended m
+        UNION ALL
+        -- Said beforehand: the next statement that this check advises would be the one that makes them fail.
+        SELECT format('the server will accept UPDATE and DELETE of %s', c.oid::regclass), false, 'no replica identity, for a publication FOR ALL TABLES',
+               format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass)
+          FROM pg_class c
+         WHERE NOT EXISTS (SELECT FROM pg_publication) AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
+           AND c.relnamespace <> ALL (ARRAY['fatwal'::regnamespace, 'information_schema'::regnamespace])
+           AND CASE c.relreplident WHEN 'f' THEN false WHEN 'n' THEN true
+                    ELSE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
+                                        AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END
+         ORDER BY 1) AS writes
+    UNION ALL
+    SELECT * FROM (
+        SELECT format('the row filter of publication %I on %s cannot fail', p.pubname, r.prrelid::regclass),
+               NOT (fatwal.filter_can_fail(r.prqual) OR EXISTS (
+                   -- A virtual column is computed when the filter is.
+                   SELECT FROM regexp_matches(r.prqual::text, ':varattno (\d+)', 'g') AS v(number)
+                     JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attnum = v.number[1]::int2 AND a.attgenerated = 'v'
+                     JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                    WHERE fatwal.filter_can_fail(d.adbin))),
+               pg_get_expr(r.prqual, r.prrelid),
+               'a row for which it raises an error stops the stream for all accounts: keep such rows out by a CHECK constraint, or filter by comparisons alone'
+          FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+         WHERE r.prqual IS NOT NULL
+         ORDER BY 1) AS filters
+$$;
+COMMENT ON FUNCTION fatwal.check_identities() IS 'the part of fatwal.check() on replica identities and row filters';
+
 CREATE FUNCTION fatwal.check(
     OUT requirement text,
     OUT ok          boolean,
@@ -111,14 +245,7 @@ CREATE FUNCTION fatwal.check(
          WHERE r.prattrs IS NOT NULL
          ORDER BY 1) AS lists
     UNION ALL
-    SELECT * FROM (
-        SELECT format('%s has REPLICA IDENTITY FULL', c.oid::regclass), c.relreplident = 'f',
-               CASE c.relreplident WHEN 'f' THEN 'full' WHEN 'd' THEN 'default' WHEN 'i' THEN 'index' ELSE 'nothing' END,
-               format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass)
-          FROM (SELECT DISTINCT relid FROM pg_publication, LATERAL pg_get_publication_tables(pubname)) AS t
-          JOIN pg_class c ON c.oid = t.relid
-         WHERE c.relnamespace <> 'fatwal'::regnamespace AND c.relkind = 'r'
-         ORDER BY 1) AS identities
+    SELECT * FROM fatwal.check_identities()
     UNION ALL
     SELECT * FROM (
         SELECT format('%s names its account', c.oid::regclass), n.name IS NOT NULL,

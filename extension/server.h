@@ -10,6 +10,7 @@ extern "C" {
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/tupmacs.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -31,8 +32,10 @@ extern "C" {
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "nodes/parsenodes.h"
 #include "nodes/value.h"
+#include "optimizer/optimizer.h"
 #include "replication/logical.h"
 #include "replication/message.h"
 #include "replication/origin.h"
@@ -107,6 +110,24 @@ inline Oid primary_key_index(Relation relation) {
     return RelationGetPrimaryKeyIndex(relation, false);
 #else
     return RelationGetPrimaryKeyIndex(relation);
+#endif
+}
+
+// Whether it is a built-in operator by which values are ordered or found equal or not.
+inline bool is_comparison(Oid op) {
+#if PG_VERSION_NUM >= 180000
+    return op < FirstNormalObjectId && get_op_index_interpretation(op) != NIL;
+#else
+    return op < FirstNormalObjectId && get_op_btree_interpretation(op) != NIL;
+#endif
+}
+
+// Before 16 the server declares the walker's callback without its arguments.
+inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* context) {
+#if PG_VERSION_NUM >= 160000
+    return expression_tree_walker(node, walker, context);
+#else
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker)), context);
 #endif
 }
 
