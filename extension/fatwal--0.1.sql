@@ -64,20 +64,22 @@ COMMENT ON FUNCTION fatwal.filter_can_fail(pg_node_tree) IS
 
 -- The part of fatwal.check() on replica identities and row filters.
 --
--- An identity decides two things: what of an old row the log has, and whether the server accepts an application's UPDATE and
--- DELETE at all. The server refuses them when a publication of updates or deletes demands more than the identity has: any identity;
--- one within its column list (under FULL: no list); one that has each column of its row filter; since 18 one without
--- generated columns that it leaves out. So FULL is the advice where it is possible, and an index over the key and the account
--- column where it is not. All of it concerns the leaf that holds the row, also when the publication names its root.
+-- An identity decides two things: what of an old row the log has, and whether the server accepts an
+-- application's UPDATE and DELETE at all. The server refuses them when a publication of updates or deletes
+-- demands more than the identity has: any identity; one within its column list (under FULL: no list); one
+-- that has each column of its row filter; since 18 one without generated columns that it leaves out.
+-- So FULL is the advice where it is possible, and an index over the key and the account column where it is
+-- not. All of it concerns the leaf that holds the row, also when the publication names its root.
+-- JIT is off: the planner cannot know that few rows come, and compiling the query took seconds.
 CREATE FUNCTION fatwal.check_identities(
     OUT requirement text,
     OUT ok          boolean,
     OUT found       text,
     OUT mend        text
 ) RETURNS SETOF record
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     WITH published AS (
-        -- A leaf, the publication that publishes its updates or deletes, and the restrictions of the table that the publication names.
+        -- A leaf, a publication of its updates or deletes, and the restrictions of the table that this names.
         SELECT c.oid AS leaf, p.pubname, t.relid AS named, r.prattrs, r.prqual, r.prattrs IS NOT NULL AS listed,
                coalesce(to_jsonb(p) ->> 'pubgencols', 'n') = 's' AS publishes_stored  -- only 18 has this column
           FROM pg_publication p
@@ -89,23 +91,28 @@ CREATE FUNCTION fatwal.check_identities(
     ), leaf AS (
         SELECT c.oid AS leaf, c.oid::regclass AS name, c.relname, c.relreplident AS kind,
                -- What the log has of an old row; null: there is no identity.
-               CASE c.relreplident WHEN 'f' THEN (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+               CASE c.relreplident WHEN 'f' THEN (SELECT array_agg(a.attname) FROM pg_attribute a
+                                              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
                                    WHEN 'n' THEN NULL
-                                   ELSE (SELECT array_agg(a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
+                                   ELSE (SELECT array_agg(a.attname) FROM pg_index i
+                                           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
                                           WHERE i.indrelid = c.oid AND i.indimmediate AND i.indisvalid
                                             AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END AS identity,
                (SELECT array_agg(a.attname ORDER BY array_position(i.indkey::int2[], a.attnum))
                   FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey::int2[])
                  WHERE i.indrelid = c.oid AND i.indisprimary) AS key,
                -- Before 18 a publication does not ask for generated columns.
-               (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 's' AND NOT a.attisdropped
+               (SELECT array_agg(a.attname) FROM pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attgenerated = 's' AND NOT a.attisdropped
                    AND current_setting('server_version_num')::int >= 180000) AS stored,
-               (SELECT array_agg(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual
+               (SELECT array_agg(a.attname) FROM pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual
           FROM pg_class c WHERE c.oid IN (SELECT leaf FROM published)
     ), demand AS (
         -- Columns go by their names: those of a partition and of its root have numbers of their own.
         SELECT p.leaf, p.pubname, p.named, p.listed, p.prqual, p.publishes_stored,
-               (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = p.named AND a.attnum = ANY (p.prattrs)) AS list,
+               (SELECT array_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a
+                 WHERE a.attrelid = p.named AND a.attnum = ANY (p.prattrs)) AS list,
                (SELECT array_agg(DISTINCT a.attname) FROM regexp_matches(p.prqual::text, ':varattno (\d+)', 'g') AS v(number)
                   JOIN pg_attribute a ON a.attrelid = p.named AND a.attnum = v.number[1]::int2) AS filtered,
                fatwal.account_column(p.named) AS account
@@ -113,16 +120,20 @@ CREATE FUNCTION fatwal.check_identities(
     ), refusal AS (
         SELECT l.leaf, CASE
                    WHEN l.identity IS NULL THEN 'no replica identity'
-                   WHEN d.listed AND l.kind = 'f' THEN format('publication %I has a column list, which FULL does not go with', d.pubname)
-                   WHEN d.listed AND NOT l.identity <@ d.list THEN format('the column list of publication %I lacks columns of the identity', d.pubname)
-                   WHEN NOT d.filtered <@ l.identity THEN format('the row filter of publication %I uses columns outside the identity', d.pubname)
+                   WHEN d.listed AND l.kind = 'f'
+                       THEN format('publication %I has a column list, which FULL does not go with', d.pubname)
+                   WHEN d.listed AND NOT l.identity <@ d.list
+                       THEN format('the column list of publication %I lacks columns of the identity', d.pubname)
+                   WHEN NOT d.filtered <@ l.identity
+                       THEN format('the row filter of publication %I uses columns outside the identity', d.pubname)
                    WHEN l.identity && l.virtual OR NOT d.publishes_stored AND NOT d.listed AND l.identity && l.stored
                        THEN format('publication %I leaves out generated columns of the identity', d.pubname)
                END AS reason
           FROM leaf l JOIN demand d USING (leaf)
     ), advice AS (
         SELECT l.*, d.account, d.no_full,
-               (SELECT string_agg(r.reason, '; ' ORDER BY r.reason) FROM (SELECT DISTINCT reason FROM refusal WHERE refusal.leaf = l.leaf) AS r) AS reasons,
+               (SELECT string_agg(r.reason, '; ' ORDER BY r.reason)
+                  FROM (SELECT DISTINCT reason FROM refusal WHERE refusal.leaf = l.leaf) AS r) AS reasons,
                (SELECT array_agg(w.attname ORDER BY array_position(l.key, w.attname), w.attname)
                   FROM (SELECT unnest(l.key) UNION SELECT unnest(d.account) UNION SELECT unnest(d.filtered)) AS w(attname)) AS wanted
           FROM leaf l
@@ -133,12 +144,15 @@ CREATE FUNCTION fatwal.check_identities(
     ), mended AS (
         SELECT a.*, CASE
                    WHEN NOT a.no_full THEN concat_ws(' ',
-                       (SELECT string_agg(format('ALTER PUBLICATION %I SET (publish_generated_columns = stored);', d.pubname), ' ' ORDER BY d.pubname)
-                          FROM (SELECT DISTINCT pubname FROM demand WHERE demand.leaf = a.leaf AND NOT publishes_stored AND a.stored IS NOT NULL) AS d),
+                       (SELECT string_agg(format('ALTER PUBLICATION %I SET (publish_generated_columns = stored);', d.pubname),
+                                          ' ' ORDER BY d.pubname)
+                          FROM (SELECT DISTINCT pubname FROM demand
+                                 WHERE demand.leaf = a.leaf AND NOT publishes_stored AND a.stored IS NOT NULL) AS d),
                        CASE WHEN a.kind <> 'f' THEN format('ALTER TABLE %s REPLICA IDENTITY FULL;', a.name) END)
                    WHEN a.key IS NULL THEN format('ALTER TABLE %s ADD PRIMARY KEY (...); then check again', a.name)
                    ELSE concat_ws(' ',
-                       (SELECT string_agg(format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s (%3$s)%4$s;', d.pubname, d.named::regclass,
+                       (SELECT string_agg(format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s (%3$s)%4$s;',
+                                                 d.pubname, d.named::regclass,
                                                  (SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c
                                                    WHERE c.attrelid = d.named AND c.attnum > 0 AND c.attname = ANY (d.list || a.wanted)),
                                                  ' WHERE (' || pg_get_expr(d.prqual, d.named) || ')'), ' ' ORDER BY d.pubname)
@@ -147,8 +161,9 @@ CREATE FUNCTION fatwal.check_identities(
                             ELSE concat_ws(' ',
                                 (SELECT format('ALTER TABLE %s %s;', a.name, string_agg(format('ALTER %I SET NOT NULL', c.attname), ', ' ORDER BY c.attnum))
                                    FROM pg_attribute c WHERE c.attrelid = a.leaf AND c.attname = ANY (a.wanted) AND NOT c.attnotnull HAVING count(*) > 0),
-                                format('CREATE UNIQUE INDEX %2$I ON %1$s (%3$s); ALTER TABLE %1$s REPLICA IDENTITY USING INDEX %2$I;', a.name,
-                                       left(a.relname, 54) || '_identity', (SELECT string_agg(quote_ident(w), ', ') FROM unnest(a.wanted) AS w))) END)
+                                format('CREATE UNIQUE INDEX %2$I ON %1$s (%3$s); ALTER TABLE %1$s REPLICA IDENTITY USING INDEX %2$I;',
+                                       a.name, left(a.relname, 54) || '_identity',
+                                       (SELECT string_agg(quote_ident(w), ', ') FROM unnest(a.wanted) AS w))) END)
                END AS statement
           FROM advice a
     )
@@ -165,7 +180,8 @@ CREATE FUNCTION fatwal.check_identities(
           FROM mended m
         UNION ALL
         -- Said beforehand: the next statement that this check advises would be the one that makes them fail.
-        SELECT format('the server will accept UPDATE and DELETE of %s', c.oid::regclass), false, 'no replica identity, for a publication FOR ALL TABLES',
+        SELECT format('the server will accept UPDATE and DELETE of %s', c.oid::regclass), false,
+               'no replica identity, for a publication FOR ALL TABLES',
                format('ALTER TABLE %s REPLICA IDENTITY FULL;', c.oid::regclass)
           FROM pg_class c
          WHERE NOT EXISTS (SELECT FROM pg_publication) AND c.relkind = 'r' AND c.relpersistence = 'p' AND c.oid >= 16384
@@ -184,7 +200,8 @@ CREATE FUNCTION fatwal.check_identities(
                      JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
                     WHERE fatwal.filter_can_fail(d.adbin))),
                pg_get_expr(r.prqual, r.prrelid),
-               'a row for which it raises an error stops the stream for all accounts: keep such rows out by a CHECK constraint, or filter by comparisons alone'
+               'a row for which it raises an error stops the stream for all accounts: '
+               'keep such rows out by a CHECK constraint, or filter by comparisons alone'
           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
          WHERE r.prqual IS NOT NULL
          ORDER BY 1) AS filters
@@ -197,7 +214,7 @@ CREATE FUNCTION fatwal.check(
     OUT found       text,
     OUT mend        text
 ) RETURNS SETOF record
-    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
     SELECT c.requirement, c.ok, c.found, CASE WHEN NOT c.ok THEN c.mend END FROM (
     SELECT 'wal_level is logical', s.setting = 'logical', s.setting,
            'ALTER SYSTEM SET wal_level = logical; then restart the server'

@@ -127,7 +127,8 @@ inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* cont
 #if PG_VERSION_NUM >= 160000
     return expression_tree_walker(node, walker, context);
 #else
-    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker)), context);
+    auto* any = reinterpret_cast<void (*)()>(walker);  // the one type that the compiler lets be cast
+    return expression_tree_walker(node, reinterpret_cast<bool (*)()>(any), context);
 #endif
 }
 

@@ -1,5 +1,5 @@
--- Postgres 18: an identity that holds a generated column which a publication leaves out makes UPDATE and DELETE fail. Before, it
--- asks for none, and knows no virtual ones.
+-- Postgres 18: an identity that holds a generated column which a publication leaves out makes
+-- UPDATE and DELETE fail. Before, it asks for none, and knows no virtual ones.
 SELECT current_setting('server_version_num')::int >= 180000 AS asks \gset
 \if :asks
 \else

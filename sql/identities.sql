@@ -1,5 +1,6 @@
--- What the check says of replica identities and row filters, and that the server does what it says: each statement that
--- refuses an application's write is followed by the statement that the check gives, and by the same write again.
+-- What the check says of replica identities and row filters, and that the server does what it says:
+-- each statement that refuses an application's write is followed by the statement that the check
+-- gives, and by the same write again.
 CREATE FUNCTION checked(pattern text, OUT requirement text, OUT ok boolean, OUT found text, OUT mend text) RETURNS SETOF record LANGUAGE sql AS $$
     SELECT c.requirement, c.ok, c.found, c.mend FROM fatwal.check() AS c
      WHERE c.requirement ~ pattern AND c.requirement ~ '(IDENTITY|identity|UPDATE|row filter)' ORDER BY c.requirement COLLATE "C"
@@ -70,7 +71,8 @@ DELETE FROM filtered;
 SELECT * FROM checked('filtered');
 DROP PUBLICATION filters;
 
--- The leaves hold the rows, also where the publication names the root, whose columns have other numbers.
+-- The leaves hold the rows, also where the publication names the root, whose columns have other
+-- numbers.
 CREATE TABLE event (id int, account_id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
 CREATE TABLE event_old PARTITION OF event FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY RANGE (at);
 CREATE TABLE event_first PARTITION OF event_old FOR VALUES FROM ('2025-01-01') TO ('2025-07-01');

@@ -276,6 +276,27 @@ class Delivery(unittest.TestCase):
         self.assertEqual(self.numbers('two', 2), [1, 2])
         self.assertIn('changes were missed', house.read('two.err'))
 
+    def test_a_row_filter_that_fails_stops_the_stream_and_the_way_out_of_the_docs(self):
+        house = self.house
+        house.sql('ALTER PUBLICATION p SET TABLE t WHERE (100 / n > 0)')
+        fatwald = house.fatwald()
+        self.durable('one', '--snapshot')
+        house.tail('1', 'fleeting', '--snapshot')
+        self.insert(1, 1)
+        self.assertEqual((self.numbers('one', 1), self.numbers('fleeting', 1)), ([1], [1]))
+        house.sql('INSERT INTO t VALUES (2, 1, 0)')
+        until(lambda: 'division by zero' in house.read('fatwald.err'), 'the filter to fail')
+        house.stop(fatwald)
+        self.insert(3, 3)
+        # docs/operations.md: a filter that cannot fail, and a slot beyond the row.
+        house.sql('ALTER PUBLICATION p SET TABLE t WHERE (n > 0 AND n <= 100)',
+                  f"SELECT pg_replication_slot_advance('{house.slot}', pg_current_wal_insert_lsn())")
+        house.fatwald('second')
+        self.insert(4, 4)
+        for name in ('one', 'fleeting'):
+            self.assertEqual(sorted(self.numbers(name, 4)[1:]), [1, 3, 4], 'the rows again, by a snapshot')
+            self.assertIn('changes were missed', house.read(f'{name}.err'))
+
     def test_an_idle_database_beside_a_busy_one(self):
         house = self.house
         busy = f'busy_{house.database}'
