@@ -1,11 +1,11 @@
 #include "fatwal/wire/json.h"
 
 #include <charconv>
-#include <cmath>
 #include <cstdio>
-#include <cstdlib>
 
 #include "datetime.h"
+#include "fatwal/wire/text.h"
+#include "float.h"
 #include "numeric.h"
 
 namespace fatwal::wire {
@@ -23,20 +23,6 @@ void render_integer(std::int64_t value, const Sink& sink) {
     if (!exact) sink('"');
     sink({text, static_cast<std::size_t>(end - text)});
     if (!exact) sink('"');
-}
-
-// The fewest digits, of the usual precisions, that read back as the same number.
-template <class Float, class Parse>
-void render_float(Float value, int least_digits, int most_digits, Parse parse, const Sink& sink) {
-    if (std::isnan(value)) return sink("\"NaN\"");
-    if (std::isinf(value)) return sink(value > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    char text[40];
-    int length = 0;
-    for (int digits = least_digits; digits <= most_digits; ++digits) {
-        length = std::snprintf(text, sizeof text, "%.*g", digits, static_cast<double>(value));
-        if (parse(text) == value) break;
-    }
-    sink({text, static_cast<std::size_t>(length)});
 }
 
 RenderError render_numeric_json(Bytes stored, const Sink& sink) {
@@ -57,9 +43,23 @@ void render_hexadecimal(Bytes bytes, const Sink& sink) {
     }
 }
 
-// As stored, but on one line: a line break can only stand between the tokens of valid JSON.
-void render_json(std::string_view text, const Sink& sink) {
-    for (const char c : text) sink(c == '\n' || c == '\r' ? ' ' : c);
+// A character as JSON's escape: \u and four hexadecimal digits.
+void render_escape(unsigned code, const Sink& sink) {
+    const std::byte bytes[] = {static_cast<std::byte>(code >> 8U), static_cast<std::byte>(code)};
+    sink("\\u");
+    render_hexadecimal(bytes, sink);
+}
+
+// The part of a text between two places. substr() would bring a check that throws into the server's
+// library.
+std::string_view part_of(std::string_view text, std::size_t from, std::size_t to) {
+    return {text.data() + from, to - from};
+}
+
+RenderError render_text(std::string_view text, const Sink& sink) {
+    if (!is_utf8(text)) return RenderError::Malformed;
+    render_string(text, sink);
+    return RenderError::None;
 }
 
 RenderError render_uuid(Bytes value, const Sink& sink) {
@@ -171,23 +171,24 @@ RenderError render_quoted(RenderError (*render)(Bytes, const Sink&), Bytes value
     return error;
 }
 
+// One bad value costs its column only: render_row() leaves out exactly what render_unavailable()
+// names.
 template <class Row>
 RenderError render_any_row(const Row& row, const SchemaView& schema, const Sink& sink) {
     if (row.columns() != schema.columns()) return RenderError::Malformed;
-    RenderError result = RenderError::None;
     bool first = true;
     sink('{');
     schema.for_each_column([&](std::uint16_t index, const ColumnView& column) {
         const Cell cell = row.cell(index, column.code);
-        if (result != RenderError::None || cell.state == Cell::State::Unavailable) return;
+        if (!can_render(cell, column)) return;
         if (!first) sink(',');
         first = false;
         render_string(column.name, sink);
         sink(':');
-        result = render_value(cell, column.code, column.element, column.labels, sink);
+        (void)render_value(cell, column.code, column.element, column.labels, sink);
     });
     sink('}');
-    return result;
+    return RenderError::None;
 }
 
 template <class Row>
@@ -196,7 +197,7 @@ RenderError render_any_unavailable(const Row& row, const SchemaView& schema, con
     bool first = true;
     sink('[');
     schema.for_each_column([&](std::uint16_t index, const ColumnView& column) {
-        if (row.cell(index, column.code).state != Cell::State::Unavailable) return;
+        if (can_render(row.cell(index, column.code), column)) return;
         if (!first) sink(',');
         first = false;
         render_string(column.name, sink);
@@ -207,16 +208,53 @@ RenderError render_any_unavailable(const Row& row, const SchemaView& schema, con
 
 }  // namespace
 
-// Without substr(): it can throw, and the server has no C++ library that would.
+// A value of some types is right whatever its bits are; one of the others is rendered to nowhere,
+// because what a sink was given cannot be taken back.
+bool can_render(const Cell& cell, const ColumnView& column) {
+    if (!cell.has_value()) return cell.state == Cell::State::Null;
+    switch (column.code) {
+        case TypeCode::Bool:
+        case TypeCode::Int2:
+        case TypeCode::Int4:
+        case TypeCode::Int8:
+        case TypeCode::Oid:
+        case TypeCode::Float4:
+        case TypeCode::Float8:
+        case TypeCode::Bytea:
+        case TypeCode::Date:
+        case TypeCode::Timestamp:
+        case TypeCode::TimestampTz:
+        case TypeCode::MacAddr: return true;
+        case TypeCode::Text:
+        case TypeCode::Other: return is_utf8(as_text(cell.bytes));
+        case TypeCode::Json: return is_json(as_text(cell.bytes), kMaxJsonDepth);
+        default: break;
+    }
+    const Sink nowhere{nullptr, [](void*, const char*, std::size_t) {}};
+    return render_value(cell, column.code, column.element, column.labels, nowhere) ==
+           RenderError::None;
+}
+
 void render_string(std::string_view text, const Sink& sink) {
     sink('"');
-    std::size_t plain = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
+    std::size_t plain = 0;  // where the characters begin that are printed as they are
+    for (std::size_t i = 0; i < text.size();) {
         const auto c = static_cast<unsigned char>(text[i]);
-        if (c >= 0x20 && c != '"' && c != '\\') continue;
-        sink({text.data() + plain, i - plain});
-        plain = i + 1;
-        switch (c) {
+        if (c >= 0x20 && c < 0x7F && c != '"' && c != '\\') {
+            ++i;
+            continue;
+        }
+        unsigned code = c;
+        const std::size_t length = utf8_length(text, i);
+        const std::size_t control = control_length(text, i, code);
+        if (length != 0 && control == 0 && c >= 0x80) {
+            i += length;
+            continue;
+        }
+        sink(part_of(text, plain, i));
+        i += length == 0 ? 1 : length;
+        plain = i;
+        switch (length == 0 ? 0U : code) {
             case '"': sink("\\\""); break;
             case '\\': sink("\\\\"); break;
             case '\b': sink("\\b"); break;
@@ -224,15 +262,33 @@ void render_string(std::string_view text, const Sink& sink) {
             case '\n': sink("\\n"); break;
             case '\r': sink("\\r"); break;
             case '\t': sink("\\t"); break;
-            default: {
-                const auto byte = static_cast<std::byte>(c);
-                sink("\\u00");
-                render_hexadecimal({&byte, 1}, sink);
-            }
+            default: render_escape(length == 0 ? 0xFFFDU : code, sink);
         }
     }
-    sink({text.data() + plain, text.size() - plain});
+    sink(part_of(text, plain, text.size()));
     sink('"');
+}
+
+// Between the tokens of JSON only ASCII can stand, so a control character beyond it, or DEL, is
+// part of a string and may be written as an escape; a line break is never part of one.
+void render_json(std::string_view text, const Sink& sink) {
+    std::size_t plain = 0;
+    for (std::size_t i = 0; i < text.size();) {
+        unsigned code = 0;
+        const std::size_t control = control_length(text, i, code);
+        if (control == 0) {
+            ++i;
+            continue;
+        }
+        sink(part_of(text, plain, i));
+        i += control;
+        plain = i;
+        if (code < 0x20)
+            sink(' ');
+        else
+            render_escape(code, sink);
+    }
+    sink(part_of(text, plain, text.size()));
 }
 
 void render_lsn(Lsn lsn, const Sink& sink) {
@@ -251,27 +307,22 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, cons
         case TypeCode::Int4:
         case TypeCode::Int8:
         case TypeCode::Oid: return render_integer(integer, sink), RenderError::None;
-        case TypeCode::Float4: {
-            const auto value = std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot));
-            return render_float(
-                       value, 6, 9, [](const char* text) { return std::strtof(text, nullptr); }, sink),
+        case TypeCode::Float4:
+            return render_float(std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot)), sink),
                    RenderError::None;
-        }
-        case TypeCode::Float8: {
-            const auto value = std::bit_cast<double>(cell.slot);
-            return render_float(
-                       value, 15, 17, [](const char* text) { return std::strtod(text, nullptr); }, sink),
-                   RenderError::None;
-        }
+        case TypeCode::Float8:
+            return render_float(std::bit_cast<double>(cell.slot), sink), RenderError::None;
         case TypeCode::Numeric: return render_numeric_json(cell.bytes, sink);
         case TypeCode::Text:
-        case TypeCode::Other: return render_string(as_text(cell.bytes), sink), RenderError::None;
+        case TypeCode::Other: return render_text(as_text(cell.bytes), sink);
         case TypeCode::Bytea:
             sink("\"\\\\x");
             render_hexadecimal(cell.bytes, sink);
             return sink('"'), RenderError::None;
         case TypeCode::Uuid: return render_uuid(cell.bytes, sink);
-        case TypeCode::Json: return render_json(as_text(cell.bytes), sink), RenderError::None;
+        case TypeCode::Json:
+            if (!is_json(as_text(cell.bytes), kMaxJsonDepth)) return RenderError::Malformed;
+            return render_json(as_text(cell.bytes), sink), RenderError::None;
         case TypeCode::Jsonb: return render_jsonb(cell.bytes, sink);
         case TypeCode::Date: return sink('"'), render_date(integer, sink), sink('"'), RenderError::None;
         case TypeCode::Time:
@@ -285,7 +336,12 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, cons
         case TypeCode::Inet:
         case TypeCode::Cidr: return render_inet(cell.bytes, code == TypeCode::Cidr, sink);
         case TypeCode::MacAddr: return render_macaddr(cell.slot, sink), RenderError::None;
-        case TypeCode::Enum: return render_string(labels.find(static_cast<std::uint32_t>(cell.slot)), sink), RenderError::None;
+        case TypeCode::Enum: {
+            const std::string_view label = labels.find(static_cast<std::uint32_t>(cell.slot));
+            if (label.data() == nullptr)
+                return RenderError::Malformed;  // the schema does not know it
+            return render_text(label, sink);
+        }
         case TypeCode::Array: return render_array(cell.bytes, element, labels, sink);
     }
     return RenderError::Malformed;

@@ -20,29 +20,44 @@ struct Sink {
 enum class RenderError : std::uint8_t { None, Malformed };
 
 // One value:
-//   numbers as JSON numbers where a double holds them exactly (int8 within ±(2^53 - 1), numeric of at most 15 significant digits), else
-//   as strings; NaN and infinities as strings; timestamps, dates, times ISO 8601 (timestamptz with Z); interval an ISO 8601 duration;
-//   bytea "\x…" hexadecimal; json and jsonb as JSON; arrays as nested JSON arrays; enum its label; inet, cidr, macaddr as Postgres prints
-//   them; any other type its text.
+//   numbers as JSON numbers where a double holds them exactly (int8 within ±(2^53 - 1), numeric of
+//   at most 15 significant digits), else as strings; NaN and infinities as strings; timestamps,
+//   dates, times ISO 8601 (timestamptz with Z); interval an ISO 8601 duration; bytea "\x…"
+//   hexadecimal; json and jsonb as JSON; arrays as nested JSON arrays; enum its label; inet, cidr,
+//   macaddr as Postgres prints them; any other type its text.
+// Malformed when the bytes are not what the type says: text that is not UTF-8, a json that is none,
+// a label that the schema does not know. It does not depend on the process's locale. What was
+// rendered until then has reached the sink.
 [[nodiscard]] RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, const EnumLabels& labels, const Sink& sink);
 
-// A row as a JSON object, column name → value. Columns that are unavailable are left out.
+// Whether render_value() will print the cell: it was logged, and its bytes are what its column
+// says.
+[[nodiscard]] bool can_render(const Cell& cell, const ColumnView& column);
+
+// A row as a JSON object, column name → value. Columns that are unavailable or malformed are left
+// out, so one bad value costs its column only; can_render() tells which. Malformed when the row is
+// of another schema; then nothing has reached the sink.
 [[nodiscard]] RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink);
 [[nodiscard]] RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink);
 
-// A JSON array of the names of the columns that are unavailable in the row; empty array when none.
+// A JSON array of the names of the columns that render_row() leaves out; empty array when none.
 [[nodiscard]] RenderError render_unavailable(const RowView& row, const SchemaView& schema, const Sink& sink);
 [[nodiscard]] RenderError render_unavailable(const OldRowView& row, const SchemaView& schema, const Sink& sink);
 
-// `text` as a JSON string with its quotes.
+// `text` as a JSON string with its quotes, on one line: control characters and line separators are
+// escaped, and a byte that is not UTF-8 becomes U+FFFD.
 void render_string(std::string_view text, const Sink& sink);
+// `text`, which is_json() has accepted, on one line: line breaks between its tokens become blanks,
+// and what a reader of lines or a terminal would obey inside its strings is escaped. The same JSON
+// otherwise.
+void render_json(std::string_view text, const Sink& sink);
 // "2026-11-24T13:08:39.123456" with Z when `utc`; "infinity", "-infinity". Without quotes.
 void render_timestamp(Microseconds time, bool utc, const Sink& sink);
 // "0/16B3748". Without quotes.
 void render_lsn(Lsn lsn, const Sink& sink);
 
-// The stored form of a jsonb or numeric (docs/wire-format.md) as text. jsonb is nested at most kMaxJsonbDepth deep.
-inline constexpr int kMaxJsonbDepth = 1000;
+// The stored form of a jsonb or numeric (docs/wire-format.md) as text. A jsonb may be nested as
+// deep as a server can write it.
 [[nodiscard]] RenderError render_jsonb(Bytes stored, const Sink& sink);
 [[nodiscard]] RenderError render_numeric(Bytes stored, const Sink& sink);
 
