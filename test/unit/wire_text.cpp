@@ -106,6 +106,7 @@ TEST(Text, JsonIsNestedAtMostThatDeep) {
         << "no more than there are bits";
     EXPECT_FALSE(wire::is_json(repeated("[", 10'000'000)));
     EXPECT_TRUE(wire::is_json("[1]", 1));
+    EXPECT_FALSE(wire::is_json("[[]]", 1)) << "an empty one is a level too";
     EXPECT_FALSE(wire::is_json("[[1]]", 1));
 }
 

@@ -160,6 +160,8 @@ TEST(Json, NumericsPrintAsPostgresPrintsThem) {
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0xF000, {})), "\"-Infinity\"");
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x4002, {0, 7, 2500})), "-7.25");  // long header
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000, {10000})), "malformed");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 1, {0, 2})), "malformed")
+        << "00002 is no number of JSON";
     EXPECT_EQ(variable(TypeCode::Numeric, "x"), "malformed");
 }
 

@@ -1,6 +1,7 @@
 // Postgres's stored form of jsonb as text, in the form that Postgres prints. Source: "jsonb" in docs/wire-format.md.
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text.h"
+#include "numeric.h"
 
 namespace fatwal::wire {
 
@@ -169,8 +170,11 @@ private:
         if (item.length == 0) return false;
         const Bytes data = value_.subspan(item.at, item.length);
         const std::size_t header = (load<std::uint8_t>(data.data()) & 1U) != 0 ? 1 : 4;
-        return data.size() >= header &&
-               render_numeric(data.subspan(header), sink_) == RenderError::None;
+        if (data.size() < header) return false;
+        const auto numeric = read_numeric(data.subspan(header));
+        // JSON has no NaN, and Postgres puts none into a jsonb.
+        if (!numeric || !numeric->special.empty()) return false;
+        return fatwal::wire::render(*numeric, sink_) == RenderError::None;
     }
 
     // Fills the ring with the levels above the container at `target`, which the walk has just left.

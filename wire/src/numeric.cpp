@@ -73,6 +73,9 @@ RenderError render(const StoredNumeric& numeric, const Sink& sink) {
     if (numeric.weight < 0) sink('0');
     for (int i = 0; i <= numeric.weight; ++i) {
         if (!four_decimals(numeric, i, decimals)) return RenderError::Malformed;
+        // Postgres stores no leading zeros, and JSON has none.
+        if (i == 0 && numeric.weight > 0 && std::string_view(decimals, kDecimalsPerDigit) == "0000")
+            return RenderError::Malformed;
         int from = 0;
         while (i == 0 && from < kDecimalsPerDigit - 1 && decimals[from] == '0') ++from;
         sink({decimals + from, static_cast<std::size_t>(kDecimalsPerDigit - from)});

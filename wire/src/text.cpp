@@ -195,13 +195,16 @@ bool is_json(std::string_view text, std::size_t deepest) noexcept {
         tokens.skip_blanks();
         bool complete = false;
         if (tokens.take('{')) {
+            if (!nesting.push(true)) return false;
             tokens.skip_blanks();
             complete = tokens.take('}');
-            if (!complete && (!nesting.push(true) || !tokens.key())) return false;
+            if (!complete && !tokens.key()) return false;
+            if (complete) nesting.pop();
         } else if (tokens.take('[')) {
+            if (!nesting.push(false)) return false;
             tokens.skip_blanks();
             complete = tokens.take(']');
-            if (!complete && !nesting.push(false)) return false;
+            if (complete) nesting.pop();
         } else {
             complete = tokens.scalar();
             if (!complete) return false;
