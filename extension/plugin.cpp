@@ -3,18 +3,18 @@
 
 #include "account_column.h"
 #include "account_of.h"
+#include "logical_message.h"
 #include "options.h"
 #include "plan.h"
 #include "rerouting.h"
 #include "row_encoder.h"
 #include "server.h"
 #include "transaction.h"
+#include "utf8_database.h"
 
 namespace fatwal {
 
 namespace {
-
-constexpr char kEmitPrefix[] = "fatwal";
 
 struct Session {
     Options options;
@@ -34,12 +34,9 @@ void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, b
     plugin_options->receive_rewrites = false;
     ctx->streaming = false;
     ctx->twophase = false;
+    require_utf8_database();  // also when the slot is made: it could never be read
     if (is_init) return;
 
-    if (GetDatabaseEncoding() != PG_UTF8)
-        ereport(ERROR,
-                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
-                 errhint("Use a database whose encoding is UTF8.")));
     MemoryContext old = MemoryContextSwitchTo(ctx->context);
     auto* session = static_cast<Session*>(palloc0(sizeof(Session)));
     session->options = parse_options(ctx->output_plugin_options);
@@ -252,27 +249,6 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
     MemoryContextReset(session->change_context);
 }
 
-struct LogicalMessage {
-    wire::AccountView account;
-    std::uint8_t flags;
-    std::string_view prefix;
-    std::string_view content;
-};
-
-// What fatwal.emit wrote: str account, str topic, then the payload. What does not read so was written by somebody else.
-LogicalMessage understand(const char* prefix, std::string_view content, wire::AccountBuffer& buffer) {
-    if (std::strcmp(prefix, kEmitPrefix) == 0) {
-        wire::Cursor cursor(wire::as_bytes(content));
-        const std::string_view account = cursor.text();
-        const std::string_view topic = cursor.text();
-        if (cursor.ok() && account.size() <= wire::kMaxAccountBytes) {
-            content.remove_prefix(cursor.at());
-            return {account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer), wire::kEmitted, topic, content};
-        }
-    }
-    return {{}, 0, prefix, content};
-}
-
 void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction, const char* prefix, std::string_view content) {
     wire::AccountBuffer buffer;
     const LogicalMessage message = understand(prefix, content, buffer);
@@ -290,7 +266,12 @@ void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, boo
              const char* content) {
     Session* session = session_of(ctx);
     if (transactional) report_progress(ctx, session);
-    if (!session->options.messages) return;
+    if (!session->options.messages) {
+        // A message has its ordinal also when nobody gets it: the positions of the rows are the
+        // same with either option.
+        if (transactional) session->transaction.skip_ordinal();
+        return;
+    }
     if (transactional) {
         write_logical_message(ctx, session->transaction, prefix, {content, size});
         return;

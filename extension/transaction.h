@@ -64,6 +64,8 @@ public:
     bool resync(wire::SchemaId schema, bool tenants);
     // The same for all tables.
     void resync_all();
+    // A change that is not sent has its ordinal all the same.
+    void skip_ordinal() { ++next_ordinal_; }
 
     // Before a record for everyone all that is held goes out, so that frames keep the order of the changes around it.
     void flush_before_everyone(LogicalDecodingContext* ctx);
