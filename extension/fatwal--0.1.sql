@@ -47,11 +47,11 @@ CREATE FUNCTION fatwal.decode(
     OUT ordinal     bigint,
     OUT commit_ts   timestamptz,
     OUT last        text,
-    OUT new         jsonb,
-    OUT old         jsonb,
+    OUT new         json,
+    OUT old         json,
     OUT unavailable text[]
 ) RETURNS SETOF record AS 'MODULE_PATHNAME', 'fatwal_decode' LANGUAGE C VOLATILE STRICT;
-COMMENT ON FUNCTION fatwal.decode(bytea) IS 'the events in one message of the output plugin; decode the messages of a stream in order, as each schema comes before its frames';
+COMMENT ON FUNCTION fatwal.decode(bytea) IS 'the events in messages of the output plugin, one behind the other; decode the messages of a stream in order, as each schema comes before its frames';
 
 CREATE FUNCTION fatwal.snapshot(account text, publication text) RETURNS SETOF bytea
     AS 'MODULE_PATHNAME', 'fatwal_snapshot' LANGUAGE C STABLE ROWS 1000;
