@@ -1,5 +1,6 @@
 #include "event_line.h"
 
+#include "fatwal/wire/text.h"
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::cli {
@@ -22,13 +23,41 @@ std::string timestamp(const Transaction& transaction) {
     return out;
 }
 
+// The payload of fatwal.emit as JSON, on one line; of other messages, and of a payload that is no
+// JSON after all, the bytes. So no content can end the object that it stands in, or begin a line of
+// its own.
 std::string content_json(const Change& change) {
     if (!change.message) return "null";
-    if (change.emitted) return std::string(wire::as_text(change.message->content));
+    const std::string_view content = wire::as_text(change.message->content);
     std::string out;
+    if (change.emitted && wire::is_json(content)) {
+        wire::render_json(content, wire::sink_to(out));
+        return out;
+    }
     const wire::Cell cell{wire::Cell::State::Value, 0, change.message->content};
     (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {}, wire::sink_to(out));
     return out;
+}
+
+// A name in the text format: as it is when nothing in it can be taken for the end of a word or of
+// the line, else as a JSON string. "-" alone stands for none.
+std::string word(std::string_view name) {
+    const bool plain = !name.empty() && name != "-" && wire::is_one_line(name) &&
+                       name.find_first_of(" \"\\=") == std::string_view::npos;
+    return plain ? std::string(name) : quoted(name);
+}
+
+std::string table_word(const client::Schema& schema) {
+    return word(schema.schema()) + '.' + word(schema.table());
+}
+std::string account_word(const std::string& account) {
+    return account.empty() ? "-" : word(account);
+}
+
+// A row in the text format: its JSON, and the columns that are not in it.
+std::string row_text(const client::Row& row) {
+    const std::string unavailable = row.unavailable_json();
+    return row.json().value_or("?") + (unavailable == "[]" ? "" : " without " + unavailable);
 }
 
 void append_row(std::string& line, const char* name, const std::optional<client::Row>& row) {
@@ -65,8 +94,8 @@ std::string json_line(const Transaction& transaction, const Change& change, cons
 
 std::string row_line(const client::Row& row, const std::string& account, bool as_text) {
     if (as_text)
-        return "- - " + (account.empty() ? "-" : account) + " row " + std::string(row.schema().schema()) + '.' +
-               std::string(row.schema().table()) + ' ' + row.json().value_or("?");
+        return "- - " + account_word(account) + " row " + table_word(row.schema()) + ' ' +
+               row_text(row);
     std::string line = "{\"op\":\"row\",\"schema\":" + quoted(row.schema().schema()) + ",\"table\":" + quoted(row.schema().table());
     line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
     append_row(line, "new", row);
@@ -74,24 +103,27 @@ std::string row_line(const client::Row& row, const std::string& account, bool as
 }
 
 std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
-    std::string line = wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal) + ' ' +
-                       (account.empty() ? "-" : account) + ' ' + wire::op_name(change.op);
-    if (change.schema != nullptr) line += ' ' + std::string(change.schema->schema()) + '.' + std::string(change.schema->table());
-    if (change.message) line += ' ' + std::string(change.message->prefix) + ' ' + content_json(change);
+    std::string line =
+        wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal);
+    line += ' ' + account_word(account) + ' ' + wire::op_name(change.op);
+    if (change.schema != nullptr) line += ' ' + table_word(*change.schema);
+    if (change.message) line += ' ' + quoted(change.message->prefix) + ' ' + content_json(change);
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {
         const auto columns = static_cast<std::uint16_t>(change.schema->columns().size());
         for (std::uint16_t i = 0; i < columns; ++i) {
             const auto before = change.old_row->json(i);
             const auto after = change.new_row->json(i);
             if (before == after) continue;
-            line += ' ' + std::string(change.schema->columns()[i].name) + '=' + before.value_or("?") + "→" + after.value_or("?");
+            line += ' ' + word(change.schema->columns()[i].name) + '=' + before.value_or("?") +
+                    "→" + after.value_or("?");
         }
-        line += "  in " + change.new_row->json().value_or("?");
+        line += "  in " + row_text(*change.new_row);
     } else if (change.new_row) {
-        line += ' ' + change.new_row->json().value_or("?");
+        line += ' ' + row_text(*change.new_row);
     } else if (change.old_row) {
-        line += ' ' + change.old_row->json().value_or("?");
+        line += ' ' + row_text(*change.old_row);
     }
+    if (change.malformed) line += " malformed";
     return last ? line + " ." : line;
 }
 

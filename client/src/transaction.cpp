@@ -23,8 +23,11 @@ Change Transaction::change_of(const Frame& frame, const wire::RecordView& record
     }
     const Schema& schema = *frame.schemas[record.relation()];
     change.schema = &schema;
-    if (const auto row = record.new_row()) change.new_row = Row(schema, *row);
-    if (const auto row = record.old_row()) change.old_row = Row(schema, *row);
+    const auto fits = [&](const auto& row) {
+        return row && row->columns() == schema.columns().size();
+    };
+    if (const auto row = record.new_row(); fits(row)) change.new_row = Row(schema, *row);
+    if (const auto row = record.old_row(); fits(row)) change.old_row = Row(schema, *row);
     const bool needs_new = record.op() == wire::Op::Insert || record.op() == wire::Op::Update;
     const bool needs_old = record.op() == wire::Op::Update || record.op() == wire::Op::Delete;
     change.malformed = (needs_new && !change.new_row) || (needs_old && !change.old_row);

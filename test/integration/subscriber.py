@@ -8,6 +8,7 @@ import decimal
 import ipaddress
 import json
 import os
+import re
 import struct
 import sys
 import uuid
@@ -91,7 +92,7 @@ def jsonb(data):
             start = (start + 3) // 4 * 4
         item = data[area + start:area + end]
         if kind == 0:
-            values.append(json.dumps(item.decode(), ensure_ascii=False).replace('\x7f', '\x7f'))
+            values.append(quote(item.decode()))
         elif kind == 0x10000000:
             values.append(numeric(item[1 if item[0] & 1 else 4:]))
         elif kind == 0x50000000:
@@ -103,8 +104,17 @@ def jsonb(data):
     return values[0] if header & 0x10000000 else '[' + ', '.join(values) + ']'
 
 
+# Control characters beyond ASCII, DEL and the line separators: JSON lets them stand, readers of lines and terminals obey them.
+OBEYED = re.compile('[\x7f-\x9f\u2028\u2029]')
+
+
+def one_line(text):
+    """JSON text on one line."""
+    return OBEYED.sub(lambda found: f'\\u{ord(found[0]):04x}', re.sub('[\t\n\r]', ' ', text))
+
+
 def quote(text):
-    return json.dumps(text, ensure_ascii=False)
+    return OBEYED.sub(lambda found: f'\\u{ord(found[0]):04x}', json.dumps(text, ensure_ascii=False))
 
 
 def timestamp(microseconds, zone):
@@ -173,7 +183,7 @@ def render(code, element, labels, slot, data):
     if code == 10:
         return quote(str(uuid.UUID(bytes=bytes(data))))
     if code == 11:
-        return data.decode().replace('\n', ' ').replace('\r', ' ')
+        return one_line(data.decode())
     if code == 12:
         return jsonb(data)
     if code == 13:
@@ -355,7 +365,7 @@ class Subscriber:
                 prefix_length, content_length = struct.unpack_from('<II', record, 16)
                 prefix = record[24:24 + prefix_length].decode()
                 content = record[24 + prefix_length:24 + prefix_length + content_length]
-                line += f',"topic":{quote(prefix)},"payload":{content.decode()}' if bits & 8 else f',"prefix":{quote(prefix)},"content":{quote(chr(92) + "x" + content.hex())}'
+                line += f',"topic":{quote(prefix)},"payload":{one_line(content.decode())}' if bits & 8 else f',"prefix":{quote(prefix)},"content":{quote(chr(92) + "x" + content.hex())}'
             newer = Row(record[16:], schema) if op in b'IU' else None
             if newer:
                 line += newer.json('new')

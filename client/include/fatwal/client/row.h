@@ -63,9 +63,12 @@ public:
 
     // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
     [[nodiscard]] std::optional<std::string> json(Column column) const;
-    // The whole row as a JSON object without its unavailable columns; nothing when malformed.
+    // The whole row as a JSON object without the columns that unavailable_json() names. One
+    // malformed value costs its column only. Nothing when the row is of another schema, which no
+    // row of a Transaction is.
     [[nodiscard]] std::optional<std::string> json() const;
-    // The names of the unavailable columns as a JSON array.
+    // The names of the columns that are not in json(), as a JSON array: they are unavailable or
+    // malformed.
     [[nodiscard]] std::string unavailable_json() const;
 
 private:

@@ -24,7 +24,8 @@ struct Change {
     bool cascade = false;           // truncate
     bool restart_identity = false;  // truncate
     bool emitted = false;           // a message of fatwal.emit: its prefix is the topic, its content JSON
-    bool malformed = false;         // a row that cannot be read; new_row or old_row is missing
+    bool malformed =
+        false;  // a row that cannot be read or is not its schema's; new_row or old_row is missing
 };
 
 // A frame with what reading it needs.
