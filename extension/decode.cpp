@@ -189,7 +189,7 @@ void check_names(const wire::SchemaView& schema) {
     if (!good) refuse("schema");
 }
 
-// A row as JSON; its columns that cannot be told are named in `unavailable`, all of it when the row
+// A row as JSON; its columns that cannot be read are named in `unavailable`, all of it when the row
 // is no row of the schema.
 template <class RowView>
 void set_row(Row& row, Output column, const char* which, const std::optional<RowView>& view,

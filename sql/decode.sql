@@ -39,20 +39,20 @@ SELECT kind, account, new, unavailable FROM fatwal.decode(frame(3, le(7, 8), ARR
 SELECT kind, commit_ts, unavailable FROM fatwal.decode(frame(0, '', ARRAY[message('a', '')], '', '\xfeffffffffffff7f'));
 
 -- Resyncs of all tables and of one, a change without its account, a row that is none beside one that is.
-CREATE TABLE told (id int PRIMARY KEY, account_id int);
-CREATE PUBLICATION told FOR TABLE told;
+CREATE TABLE known (id int PRIMARY KEY, account_id int);
+CREATE PUBLICATION known FOR TABLE known;
 SELECT FROM pg_create_logical_replication_slot('decode', 'fatwal');
-INSERT INTO told VALUES (1, 7);
-CREATE TEMP TABLE stream AS SELECT row_number() OVER () AS n, data FROM pg_logical_slot_get_binary_changes('decode', NULL, NULL, 'publication_names', 'told');
+INSERT INTO known VALUES (1, 7);
+CREATE TEMP TABLE stream AS SELECT row_number() OVER () AS n, data FROM pg_logical_slot_get_binary_changes('decode', NULL, NULL, 'publication_names', 'known');
 SELECT kind, relation FROM stream, fatwal.decode(data) WHERE n = 1;
 SELECT kind, relation, account, new, unavailable
   FROM (SELECT substr(data, 5, 8) AS id FROM stream WHERE n = 1) AS s,
        fatwal.decode(frame(1, '', ARRAY[record('R', 0), record('R', 0, '', 0), record('T', 32, '', 0), record('I', 0, 'no row', 0), record('R', 0)], id));
 
 -- Several messages one behind the other, as the plugin writes them, are what they are one by one.
-INSERT INTO told SELECT g, g % 3 FROM generate_series(2, 30) AS g;
-UPDATE told SET account_id = account_id + 1;
-INSERT INTO stream SELECT 100 + row_number() OVER (), data FROM pg_logical_slot_get_binary_changes('decode', NULL, NULL, 'publication_names', 'told');
+INSERT INTO known SELECT g, g % 3 FROM generate_series(2, 30) AS g;
+UPDATE known SET account_id = account_id + 1;
+INSERT INTO stream SELECT 100 + row_number() OVER (), data FROM pg_logical_slot_get_binary_changes('decode', NULL, NULL, 'publication_names', 'known');
 CREATE TEMP TABLE apart AS SELECT row_number() OVER () AS n, d.*, d.new::text AS new_text, d.old::text AS old_text FROM (SELECT data FROM stream ORDER BY n) AS s, fatwal.decode(data) AS d;
 CREATE TEMP TABLE together AS SELECT row_number() OVER () AS n, d.*, d.new::text AS new_text, d.old::text AS old_text FROM (SELECT string_agg(data, '' ORDER BY n) AS data FROM stream) AS s, fatwal.decode(data) AS d;
 ALTER TABLE apart DROP new, DROP old;
@@ -103,6 +103,6 @@ SELECT * FROM schemas, fatwal.decode(data) WHERE n = 2;
 \set VERBOSITY default
 
 SELECT pg_drop_replication_slot('decode');
-DROP PUBLICATION told, odd, chars, wide;
-DROP TABLE told, odd, chars, wide;
+DROP PUBLICATION known, odd, chars, wide;
+DROP TABLE known, odd, chars, wide;
 DROP FUNCTION le, padded, record, message, frame;

@@ -3,11 +3,13 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "connection.h"
 
@@ -86,7 +88,12 @@ public:
     void seen(const JoinRequest& device) {
         const auto address = device.remote_ip ? std::optional(device.remote_ip->to_text()) : std::nullopt;
         const auto number = [&](double channel::Location::*part) {
-            return device.location ? std::optional(std::to_string((*device.location).*part)) : std::nullopt;
+            if (!device.location) return std::optional<std::string>();
+            // std::to_string takes the decimal sign of the process's locale.
+            std::array<char, 32> text;
+            const double value = (*device.location).*part;
+            const auto written = std::to_chars(text.data(), text.data() + text.size(), value);
+            return std::optional(std::string(text.data(), written.ptr));
         };
         const std::string table = device.role == Role::Client ? "clients" : "gateways";
         connection_.run(

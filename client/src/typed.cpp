@@ -4,6 +4,7 @@
 #include <bit>
 
 #include "fatwal/wire/account.h"
+#include "fatwal/wire/text.h"
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::client {
@@ -137,8 +138,8 @@ bool value_of(const wire::Cell& cell, TypeCode, Timestamp& out) {
 bool value_of(const wire::Cell& cell, TypeCode code, std::string& out) {
     switch (code) {
         case TypeCode::Text:
-        case TypeCode::Bytea:
-        case TypeCode::Other: out = wire::as_text(cell.bytes); return true;
+        case TypeCode::Other: out = wire::as_text(cell.bytes); return wire::is_utf8(out);
+        case TypeCode::Bytea: out = wire::as_text(cell.bytes); return true;
         case TypeCode::Numeric: return wire::render_numeric(cell.bytes, wire::sink_to(out)) == wire::RenderError::None;
         default: break;
     }

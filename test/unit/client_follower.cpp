@@ -576,6 +576,29 @@ TEST(Follower, LosesNothingWhateverThePublisherLoses) {
     }
 }
 
+TEST_F(FollowerTest, OneBadValueCostsItsColumnAndTheRowOfAnotherSchemaIsMalformed) {
+    test::FrameSpec spec;
+    spec.account = wire::AccountKey::from_text("1");
+    spec.relations = {test::id_of(schema())};
+    spec.records.push_back(
+        {wire::Op::Insert, 0, 0, 0, test::row({Value::fixed(5), Value::text("\xFF")}), {}});
+    spec.records.push_back({wire::Op::Insert, 1, 0, 0, test::row({Value::fixed(5)}), {}});
+    spec.records.push_back(
+        {wire::Op::Insert, 2, 0, 0, test::row({Value::fixed(7), Value::text("good")}), {}});
+    message(12, test::frame(spec));
+    (void)follower_.take();  // Joined
+    const auto told = follower_.take();
+    ASSERT_TRUE(told);
+    std::string printed;
+    std::get<client::Transaction>(told->first).for_each([&](const client::Change& change) {
+        EXPECT_EQ(change.malformed, !change.new_row);
+        printed += change.new_row ? change.new_row->json().value_or("null") +
+                                        change.new_row->unavailable_json() + ' '
+                                  : "malformed ";
+    });
+    EXPECT_EQ(printed, "{\"id\":5}[\"name\"] malformed {\"id\":7,\"name\":\"good\"}[] ");
+}
+
 TEST_F(FollowerTest, GettersGiveNothingForAnotherType) {
     message(12, frame(100, {5}));
     const auto told = [&] {

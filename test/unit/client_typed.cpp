@@ -155,6 +155,9 @@ TEST_F(PoliciesTest, MalformedValuesGiveNothing) {
     expect_error(Reason::Malformed, "conditions");
     values_[5] = Value::text("x");
     expect_error(Reason::Malformed, "conditions");
+    values_[5] = Value::text(test::array_value({}, {}));
+    values_[4] = Value::text("\xFF");  // no text: JSON that is made of it would throw
+    expect_error(Reason::Malformed, "description");
     EXPECT_FALSE(portal::Policies::decode(TestRow("policies", columns_, values_).get()));
 }
 
