@@ -63,12 +63,14 @@ SELECT count(*) AS different FROM ((TABLE apart EXCEPT TABLE together) UNION ALL
 -- Legal JSON comes through as it is.
 CREATE TABLE odd (id int PRIMARY KEY, account_id int, j json, jb jsonb, deep json);
 CREATE PUBLICATION odd FOR TABLE odd;
+SELECT pg_replication_slot_advance('decode', pg_current_wal_lsn()) IS NOT NULL AS advanced;
 INSERT INTO odd VALUES (1, 7, '"\u0000"'), (2, 7, '1e999999'), (3, 7, '"\ud800"'), (4, 7, E'{"a":\n[1,\r\n2]}');
 INSERT INTO odd VALUES (5, 7, NULL, (repeat('[', 1100) || repeat(']', 1100))::jsonb, NULL), (6, 7, NULL, (repeat('{"a":', 5000) || '1' || repeat('}', 5000))::jsonb, (repeat('[', 5000) || repeat(']', 5000))::json);
 SELECT kind, CASE WHEN length(new::text) < 100 THEN new END AS new, length(new::text), unavailable FROM changes('decode', 'odd');
 -- One bad value costs its column: a "char" need not be UTF-8.
 CREATE TABLE chars (id int PRIMARY KEY, account_id int, c "char", t text);
 CREATE PUBLICATION chars FOR TABLE chars;
+SELECT pg_replication_slot_advance('decode', pg_current_wal_lsn()) IS NOT NULL AS advanced;
 INSERT INTO chars VALUES (1, 7, (-1)::int4::"char", 'good');
 SELECT kind, new - 'c' AS new, coalesce(unavailable, ARRAY[(new::text::json ->> 'c')]) IN ('{new.c}', '{\\377}') AS marked
   FROM (SELECT kind, new::jsonb AS new, unavailable FROM changes('decode', 'chars') WHERE kind = 'insert') AS c;
@@ -87,6 +89,7 @@ DO $$ BEGIN
     EXECUTE 'CREATE TABLE wide (id int, ' || (SELECT string_agg(format('%I int', rpad('column_' || g || '_', 63, 'x')), ', ') FROM generate_series(1, 1500) AS g) || ')';
 END $$;
 CREATE PUBLICATION wide FOR TABLE wide;
+SELECT pg_replication_slot_advance('decode', pg_current_wal_lsn()) IS NOT NULL AS advanced;
 DO $$ BEGIN
     FOR i IN 1..150 LOOP
         EXECUTE format('ALTER TABLE wide RENAME %I TO %I', CASE WHEN i = 1 THEN 'id' ELSE 'id' || i - 1 END, 'id' || i);
