@@ -58,14 +58,15 @@ public:
     void set_old_offset(const Record& record);
     void finish_record(LogicalDecodingContext* ctx, const Record& record);
 
+    // A change that is not sent has its ordinal all the same.
+    void skip_ordinal() { ++next_ordinal_; }
+
     // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or only the operators. The records
     // stand at the transaction's end; there is one for each table, however often this is called. True when it is the first of
     // its table: then the caller sees to it that `schema` is described.
     bool resync(wire::SchemaId schema, bool tenants);
     // The same for all tables.
     void resync_all();
-    // A change that is not sent has its ordinal all the same.
-    void skip_ordinal() { ++next_ordinal_; }
 
     // Before a record for everyone all that is held goes out, so that frames keep the order of the changes around it.
     void flush_before_everyone(LogicalDecodingContext* ctx);
