@@ -71,8 +71,7 @@ void warn_of_lists_without(Oid relation, AttrNumber attribute) {
         if (!HeapTupleIsValid(tuple)) continue;
         bool is_null = true;
         const Datum list = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
-        const bool lacks =
-            !is_null && !bms_is_member(attribute, pub_collist_to_bitmapset(nullptr, list, CurrentMemoryContext));
+        const bool lacks = !is_null && !bms_is_member(attribute, pub_collist_to_bitmapset(nullptr, list, CurrentMemoryContext));
         ReleaseSysCache(tuple);
         if (!lacks) continue;
         ereport(WARNING, (errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the account",
@@ -101,10 +100,11 @@ void check_label(const ObjectAddress* object, const char* label) {
     if (label != nullptr) {
         const Oid type = get_atttype(object->objectId, static_cast<AttrNumber>(object->objectSubId));
         if (account_type_of(type) == AccountType::None)
-            ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                            errmsg("column \"%s\" of type %s cannot name an account",
-                                   get_attname(object->objectId, static_cast<AttrNumber>(object->objectSubId), false), format_type_be(type)),
-                            errhint("An account column is of type uuid, int2, int4, int8 or text.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_DATATYPE_MISMATCH),
+                     errmsg("column \"%s\" of type %s cannot name an account",
+                            get_attname(object->objectId, static_cast<AttrNumber>(object->objectSubId), false), format_type_be(type)),
+                     errhint("An account column is of type uuid, int2, int4, int8 or text.")));
         clear_other_labels(*object);
         warn_of_lists_without(object->objectId, static_cast<AttrNumber>(object->objectSubId));
     }
@@ -167,8 +167,7 @@ PGDLLEXPORT Datum fatwal_clear_account_column(PG_FUNCTION_ARGS) {
     const Oid relation = PG_GETARG_OID(0);
     require_relation(relation);
     const AttrNumber attribute = labelled_attribute(relation);
-    if (attribute != InvalidAttrNumber)
-        (void)ExecSecLabelStmt(label_statement(relation, get_attname(relation, attribute, false), nullptr));
+    if (attribute != InvalidAttrNumber) (void)ExecSecLabelStmt(label_statement(relation, get_attname(relation, attribute, false), nullptr));
     PG_RETURN_VOID();
 }
 

@@ -65,8 +65,7 @@ private:
     void grow(std::size_t length) {
         std::size_t capacity = capacity_ == 0 ? initial_ : capacity_ * 2;
         while (capacity - size_ < length) capacity *= 2;
-        bytes_ = static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity)
-                                                           : repalloc_huge(bytes_, capacity));
+        bytes_ = static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity) : repalloc_huge(bytes_, capacity));
         capacity_ = capacity;
     }
 

@@ -49,8 +49,7 @@ struct Target {
 // written behind the end is the caller's to cut off. What counts is the encoded form, for it may be many times the stored one:
 // a bool in an array has a slot of 8 bytes, a bit of a bit string is a character.
 // A value of a variable type is detoasted in the current context. Never for a null or an on-disk TOAST pointer.
-[[nodiscard]] bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type,
-                                const ValueType& element);
+[[nodiscard]] bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element);
 
 // Whether two values, both there, are the same to the byte.
 bool same_value(Datum a, Datum b, const ValueType& type);

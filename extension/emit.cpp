@@ -9,15 +9,13 @@ namespace fatwal {
 
 namespace {
 
-std::string_view text_argument(FunctionCallInfo fcinfo, int index, std::size_t most,
-                               const char* name) {
+std::string_view text_argument(FunctionCallInfo fcinfo, int index, std::size_t most, const char* name) {
     if (PG_ARGISNULL(index)) return {};
     struct varlena* argument = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(index));
     const std::string_view text(VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument));
     if (text.size() > most)
-        ereport(ERROR,
-                (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", name),
-                 errdetail("It has %zu bytes; at most %zu are allowed.", text.size(), most)));
+        ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", name),
+                        errdetail("It has %zu bytes; at most %zu are allowed.", text.size(), most)));
     return text;
 }
 
@@ -37,27 +35,20 @@ void check_message(std::string_view account, std::string_view topic, std::string
     switch (fault_of(account, topic, payload)) {
         case EmitFault::None: return;
         case EmitFault::Account:
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-                            errmsg("account is not one line of text"), errdetail("%s", one_line),
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("account is not one line of text"), errdetail("%s", one_line),
                             errhint("Give the account's key as the account column holds it, "
                                     "without control characters.")));
         case EmitFault::Topic:
-            ereport(
-                ERROR,
-                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("topic is not one line of text"),
-                 errdetail("%s", one_line),
-                 errhint(
-                     "Name the topic without control characters; the payload may hold any text.")));
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("topic is not one line of text"), errdetail("%s", one_line),
+                            errhint("Name the topic without control characters; the payload may hold any text.")));
         case EmitFault::Size:
             ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is too large"),
-                            errdetail("It has %zu bytes as text; at most %zu are sent.",
-                                      payload.size(), kMaxMessageBytes - topic.size()),
+                            errdetail("It has %zu bytes as text; at most %zu are sent.", payload.size(), kMaxMessageBytes - topic.size()),
                             errhint("Keep the payload in a table and send its key.")));
         case EmitFault::Payload:
-            ereport(ERROR,
-                    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is nested too deep"),
-                     errdetail("At most %zu levels are sent.", wire::kMaxPayloadDepth),
-                     errhint("Keep the payload in a table and send its key.")));
+            ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is nested too deep"),
+                            errdetail("At most %zu levels are sent.", wire::kMaxPayloadDepth),
+                            errhint("Keep the payload in a table and send its key.")));
     }
 }
 
@@ -85,11 +76,9 @@ PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
     append_str(&message, topic);
     appendBinaryStringInfo(&message, payload.data(), static_cast<int>(payload.size()));
 #if PG_VERSION_NUM >= 170000
-    PG_RETURN_LSN(
-        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true, false));
+    PG_RETURN_LSN(LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true, false));
 #else
-    PG_RETURN_LSN(
-        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true));
+    PG_RETURN_LSN(LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true));
 #endif
 }
 

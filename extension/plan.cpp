@@ -142,8 +142,12 @@ std::uint64_t mix(std::uint64_t seed, const void* bytes, std::size_t length) {
 // What decides which rows reach whom. A column list counts, so that a column which joins it brings a resync; the columns of
 // a table that is published whole do not, or each ADD COLUMN would bring one. The name counts, since subscribers keep rows by it.
 std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation shown, AttrNumber account_attribute) {
-    const std::uint8_t facts[] = {plan.published.insert, plan.published.update, plan.published.remove, plan.published.truncate,
-                                  static_cast<std::uint8_t>(plan.account_type), plan.unrouted};
+    const std::uint8_t facts[] = {plan.published.insert,
+                                  plan.published.update,
+                                  plan.published.remove,
+                                  plan.published.truncate,
+                                  static_cast<std::uint8_t>(plan.account_type),
+                                  plan.unrouted};
     std::uint64_t route = mix(0, facts, sizeof facts);
     route = mix(route, &plan.published.as_relation, sizeof plan.published.as_relation);
     const char* name = qualified_name(shown);
@@ -180,8 +184,7 @@ void PlanCache::build_columns(Plan* plan, Relation relation, Relation shown, con
             plan->unrouted |= is_account && account_type_of(attribute->atttypid) != AccountType::None;
             continue;
         }
-        const AttrNumber in_tuple =
-            as_ancestor ? get_attnum(RelationGetRelid(relation), NameStr(attribute->attname)) : attribute->attnum;
+        const AttrNumber in_tuple = as_ancestor ? get_attnum(RelationGetRelid(relation), NameStr(attribute->attname)) : attribute->attnum;
         Column& column = plan->column[plan->columns];
         const ResolvedType resolved = resolve_type(attribute->atttypid, plan->context, &label_bytes);
         column.attribute = in_tuple - 1;
@@ -215,8 +218,8 @@ void warn_of_lists(Plan* plan, const Selection& selection, Relation shown) {
     if (plan->unrouted && !plan->warned.list) {
         plan->warned.list = true;
         ereport(WARNING, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                          errmsg("publication \"%s\" does not list the column of table %s that names the account",
-                                 selection.publication, qualified_name(shown)),
+                          errmsg("publication \"%s\" does not list the column of table %s that names the account", selection.publication,
+                                 qualified_name(shown)),
                           errdetail("Changes of the table go to the operators' stream."),
                           errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
     }
@@ -239,8 +242,8 @@ void PlanCache::build(Plan* plan, Relation relation) {
     plan->built_in = generation_;
     if (plan->is_partition) remember_ancestors(oid);
     Selection selection = {};
-    plan->published = is_own_relation(relation) ? Published{false, false, false, false, oid}
-                                                : look_up_published(relation, publications_, &selection);
+    plan->published =
+        is_own_relation(relation) ? Published{false, false, false, false, oid} : look_up_published(relation, publications_, &selection);
     if (!plan->published.any()) return;
 
     const bool as_ancestor = plan->published.as_relation != oid;

@@ -32,8 +32,8 @@ struct Plan {
     std::int16_t account_column;  // index into `column`; -1 none
     bool unrouted;                // the column list leaves the account column out: the changes go to the operators
     bool is_partition;
-    std::uint64_t route;   // equal for two plans that send the same rows to the same accounts
-    wire::SchemaId schema; // names the schema message
+    std::uint64_t route;    // equal for two plans that send the same rows to the same accounts
+    wire::SchemaId schema;  // names the schema message
     wire::Bytes schema_message;
     MemoryContext context;  // holds what the pointers point to
     // Which warnings the relation has had in this session; they outlast the plan.
@@ -43,9 +43,7 @@ struct Plan {
 
     [[nodiscard]] bool full_identity() const { return replica_identity == REPLICA_IDENTITY_FULL; }
     // Whether an old row that the log has names the account.
-    [[nodiscard]] bool old_rows_name_account() const {
-        return account_type != AccountType::None && column[account_column].identity;
-    }
+    [[nodiscard]] bool old_rows_name_account() const { return account_type != AccountType::None && column[account_column].identity; }
 };
 
 // The plans of one decoding session. Its memory is a child of `parent`; it is forgotten when `parent` is reset.

@@ -19,7 +19,8 @@ char publishable_kind(Oid relation) {
     if (!HeapTupleIsValid(tuple)) return 0;
     auto form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
     const bool is_table = form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE;
-    const char kind = is_table && form->relpersistence == RELPERSISTENCE_PERMANENT && relation >= FirstNormalObjectId ? form->relkind : '\0';
+    const char kind =
+        is_table && form->relpersistence == RELPERSISTENCE_PERMANENT && relation >= FirstNormalObjectId ? form->relkind : '\0';
     ReleaseSysCache(tuple);
     return kind;
 }

@@ -35,7 +35,7 @@ struct Snapshot {
     Oid* tables;
     std::uint64_t table_count;
     std::uint64_t next_table;
-    const Plan* plan;  // of the table that is being read; nullptr none
+    const Plan* plan;    // of the table that is being read; nullptr none
     const char* portal;  // nullptr: no cursor is open
     long fetch;          // rows at a time
     MemoryContext fetched_context;

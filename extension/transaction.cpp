@@ -219,7 +219,9 @@ bool Transaction::resync(wire::SchemaId schema, bool tenants) {
         resync_all_ = true;
         return false;
     }
-    resync_[resync_count_++] = {schema, tenants};
+    int at = resync_count_++;
+    for (; at > 0 && resync_[at - 1].schema.relation > schema.relation; --at) resync_[at] = resync_[at - 1];
+    resync_[at] = {schema, tenants};
     return true;
 }
 

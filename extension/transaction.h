@@ -24,7 +24,7 @@ struct Part {
     wire::AccountKind kind;
     std::uint8_t account_length;
     std::uint8_t account[wire::kMaxAccountBytes];
-    bool open;  // `frame` is not written
+    bool open;            // `frame` is not written
     std::size_t counted;  // of its buffer, in held_bytes_
     FrameBuilder frame;
 
@@ -61,9 +61,9 @@ public:
     // A change that is not sent has its ordinal all the same.
     void skip_ordinal() { ++next_ordinal_; }
 
-    // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or only the operators. The records
-    // stand at the transaction's end; there is one for each table, however often this is called. True when it is the first of
-    // its table: then the caller sees to it that `schema` is described.
+    // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or only the operators. The
+    // records stand at the transaction's end, one for each table, in the order of the tables' oids: so their ordinals are the
+    // same each time. True when it is the first of its table: then the caller sees to it that `schema` is described.
     bool resync(wire::SchemaId schema, bool tenants);
     // The same for all tables.
     void resync_all();
