@@ -17,6 +17,7 @@
 #include "plan.h"
 #include "row_encoder.h"
 #include "server.h"
+#include "utf8_database.h"
 
 namespace fatwal {
 
@@ -285,9 +286,7 @@ wire::Bytes next_message(Snapshot* snapshot) {
 
 Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
     if (PG_ARGISNULL(1)) ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("publication must not be null")));
-    if (GetDatabaseEncoding() != PG_UTF8)
-        ereport(ERROR,
-                (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName())));
+    require_utf8_database();
     auto* snapshot = static_cast<Snapshot*>(palloc0(sizeof(Snapshot)));
     snapshot->context = context;
     snapshot->row_context = AllocSetContextCreate(context, "fatwal snapshot row", ALLOCSET_DEFAULT_SIZES);
