@@ -20,7 +20,8 @@ namespace {
 // Bounds of one turn of the loop, so that neither the stream nor the requests keep the other waiting.
 constexpr int kMessagesPerTurn = 256;
 constexpr int kRequestsPerTurn = 64;
-// A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to free it.
+// A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to free it. So is one of several in a
+// CopyData, as its buffer is not its own.
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kHealthInterval{10};
@@ -35,7 +36,7 @@ std::uint64_t microseconds_since_unix_epoch() {
 }
 
 zmq::message_t payload_of(Received received) {
-    if (received.message.size() < kCopiedBytes) return {received.message.data(), received.message.size()};
+    if (!received.buffer || received.message.size() < kCopiedBytes) return {received.message.data(), received.message.size()};
     const wire::Bytes message = received.message;
     return {const_cast<std::byte*>(message.data()), message.size(), [](void*, void* buffer) { PQfreemem(buffer); },
             received.buffer.release()};

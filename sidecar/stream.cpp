@@ -34,16 +34,25 @@ std::uint64_t now_since_postgres_epoch() {
 
 }  // namespace
 
+std::optional<Received> CopyData::next() {
+    if (!left_) return std::nullopt;
+    Received received{nullptr, wire::take_message(rest_)};
+    left_ = !rest_.empty();
+    if (received.message.size() == whole_.size()) received.buffer = std::move(buffer_);
+    return received;
+}
+
 Stream::Next Stream::next() {
+    if (auto received = data_.next()) return {std::move(*received)};
     for (;;) {
         char* raw = nullptr;
         const int length = PQgetCopyData(connection_.get(), &raw, 1);
         if (length == 0) return {};
         if (length < 0) return {{}, State::Ended};
-        Received received{std::unique_ptr<char, FreeCopyData>(raw), {}};
+        std::unique_ptr<char, FreeCopyData> buffer(raw);
         if (raw[0] == 'w' && length >= kDataHeaderBytes) {
-            received.message = wire::as_bytes({raw + kDataHeaderBytes, static_cast<std::size_t>(length - kDataHeaderBytes)});
-            return {std::move(received)};
+            data_ = CopyData(std::move(buffer), kDataHeaderBytes, static_cast<std::size_t>(length));
+            return {std::move(*data_.next())};
         }
         if (raw[0] == 'k' && length >= kKeepaliveBytes)
             return {Keepalive{from_network<std::uint64_t>(raw + 1), raw[kKeepaliveBytes - 1] != 0}};

@@ -2,11 +2,10 @@
 // Source: https://www.postgresql.org/docs/current/protocol-replication.html
 #pragma once
 
-#include <functional>
 #include <memory>
 
 #include "connection.h"
-#include "fatwal/wire/bytes.h"
+#include "fatwal/wire/frame.h"
 #include "fatwal/wire/types.h"
 
 namespace fatwal {
@@ -15,10 +14,31 @@ struct FreeCopyData {
     void operator()(char* buffer) const { PQfreemem(buffer); }
 };
 
-// A message of the plugin with the buffer that libpq gave it in.
+// A message of the plugin.
 struct Received {
+    // What libpq allocated for the message, when it stands alone in its CopyData: a large frame is then handed on without a copy.
+    // Empty for one of several, whose bytes live until the next message is asked for.
     std::unique_ptr<char, FreeCopyData> buffer;
-    wire::Bytes message;  // within `buffer`
+    wire::Bytes message;
+};
+
+// The messages of one CopyData, one behind the other. The plugin packs the frames of a transaction for many accounts into one, as a
+// walsender pays for each CopyData; what follows here (ledger, accounts, schemas) sees each message in its turn, as before.
+class CopyData {
+public:
+    CopyData() = default;
+    // The messages begin at `from` in what libpq gave, which is `length` bytes long.
+    CopyData(std::unique_ptr<char, FreeCopyData> buffer, std::size_t from, std::size_t length)
+        : buffer_(std::move(buffer)), rest_(wire::as_bytes({buffer_.get() + from, length - from})), whole_(rest_), left_(true) {}
+
+    // The next message; nothing when all were given. A malformed one comes with all that follows it, and so is refused by its reader.
+    [[nodiscard]] std::optional<Received> next();
+
+private:
+    std::unique_ptr<char, FreeCopyData> buffer_;
+    wire::Bytes rest_;
+    wire::Bytes whole_;
+    bool left_ = false;  // also while the rest is empty: a CopyData without bytes is one malformed message
 };
 
 struct Keepalive {
@@ -57,6 +77,7 @@ public:
 
 private:
     Connection connection_;  // in COPY BOTH, not blocking
+    CopyData data_;          // that was read last, as far as its messages were not given yet
 };
 
 }  // namespace fatwal

@@ -78,13 +78,17 @@ std::string json_line(const Transaction& transaction, const Change& change, cons
     line += ",\"commit_ts\":" + (transaction.transactional ? '"' + timestamp(transaction) + '"' : std::string("null"));
     line += std::string(",\"last\":") + (last ? "true" : "false");
     if (change.moved) line += ",\"moved\":true";
+    if (change.unrouted) line += ",\"unrouted\":true";
     if (change.op == wire::Op::Truncate) {
         line += std::string(",\"cascade\":") + (change.cascade ? "true" : "false");
         line += std::string(",\"restart_identity\":") + (change.restart_identity ? "true" : "false");
     }
     if (change.message) {
         line += std::string(change.emitted ? ",\"topic\":" : ",\"prefix\":") + quoted(change.message->prefix);
-        line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") + content_json(change);
+        if (change.content_unavailable)
+            line += ",\"content_unavailable\":true";
+        else
+            line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") + content_json(change);
     }
     append_row(line, "new", change.new_row);
     append_row(line, "old", change.old_row);
@@ -107,7 +111,11 @@ std::string text_line(const Transaction& transaction, const Change& change, cons
         wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal);
     line += ' ' + account_word(account) + ' ' + wire::op_name(change.op);
     if (change.schema != nullptr) line += ' ' + table_word(*change.schema);
-    if (change.message) line += ' ' + quoted(change.message->prefix) + ' ' + content_json(change);
+    if (change.message) {
+        line += ' ' + quoted(change.message->prefix) + ' ';
+        line += change.content_unavailable ? "(content unavailable)" : content_json(change);
+    }
+    if (change.unrouted) line += " unrouted";
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {
         const auto columns = static_cast<std::uint16_t>(change.schema->columns().size());
         for (std::uint16_t i = 0; i < columns; ++i) {

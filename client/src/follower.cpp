@@ -11,11 +11,27 @@ Follower::WallTime wall_time(wire::Microseconds since_2000) {
     return Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds) + std::chrono::microseconds(since_2000));
 }
 
+// Why the frame asks for a snapshot; nothing when it has no resync record.
+std::optional<std::string> resync_reason(const Frame& frame) {
+    std::optional<std::string> reason;
+    frame.view->for_each_record([&](const wire::RecordView& record) {
+        if (record.op() != wire::Op::Resync) return true;
+        std::string rows = "rows";
+        if (record.relation() < frame.schemas.size()) {
+            const Schema& schema = *frame.schemas[record.relation()];
+            rows += " of " + std::string(schema.schema()) + '.' + std::string(schema.table());
+        }
+        reason = rows + " changed in a way that the stream cannot tell";
+        return false;
+    });
+    return reason;
+}
+
 }  // namespace
 
 Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor) : options_(std::move(options)), cursor_(std::move(cursor)) {}
 
-void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor_); }
+void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor()); }
 
 std::optional<Follower::Told> Follower::take() {
     if (events_.empty()) return std::nullopt;
@@ -62,6 +78,8 @@ void Follower::begin_snapshot() {
     snapshot_ = snapshot_offset_ = 0;
     after_snapshot_.reset();
     cursor_.reset();
+    // Whichever resync record it does not see is replayed after it, and is owed again then.
+    owed_.reset();
     asked_ = false;
 }
 
@@ -73,6 +91,9 @@ void Follower::resync(std::string reason) {
     cursor_ = Cursor{history_, position_, {}};
     replay(wire::Replay::From::Cursor);
 }
+
+// A wall clock that was set back does not lengthen the interval.
+bool Follower::may_resync(WallTime now) const { return !resynced_ || now < *resynced_ || now - *resynced_ >= options_.resync_interval; }
 
 void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_) return;
@@ -96,7 +117,14 @@ void Follower::heartbeat(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_ || header.sequence < head_) return;
     head_ = header.sequence;
     position_ = header.position;
+    now_ = now;
     if (state_ != State::Live) return;
+    if (owed_ && may_resync(now)) {
+        resynced_ = now;
+        resyncing_ = true;
+        resync(std::string(owed_->reason));
+        return;
+    }
     if (sequence_ < head_)
         replay(wire::Replay::From::Sequence);
     else
@@ -107,6 +135,7 @@ void Follower::message(const wire::PublicationHeader& header, std::string bytes,
     if (header.epoch != epoch_ || state_ == State::Detached || state_ == State::Joining) return;
     head_ = std::max(head_, header.sequence);
     position_ = std::max(position_, header.position);
+    now_ = now;
     if (state_ == State::Snapshotting || header.sequence <= sequence_) return;
     if (state_ == State::Live && header.sequence == sequence_ + 1) {
         sequence_ = header.sequence;
@@ -211,6 +240,8 @@ void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::st
     }
     if (!head.end) return;
     cursor_ = std::move(after_snapshot_);
+    // The interval begins again, so that transactions come between two snapshots however long each takes.
+    if (std::exchange(resyncing_, false)) resynced_ = now_;
     tell(SnapshotEnd{});
     replay(wire::Replay::From::Cursor);
 }
@@ -338,10 +369,25 @@ void Follower::add(Frame frame, WallTime now) {
         }
         current_->frames_.push_back(std::move(frame));
     }
-    if (last) finish_transaction();
+    if (last) finish_transaction(now);
 }
 
-void Follower::finish_transaction() {
+void Follower::finish_transaction(WallTime now) {
+    std::optional<std::string> asks;
+    for (const Frame& frame : current_->frames_)
+        if (!asks) asks = resync_reason(frame);
+    if (!options_.snapshots) {
+        if (asks) tell(Resync{std::move(*asks)});
+    } else if ((asks || owed_) && may_resync(now)) {
+        // The snapshot takes the transaction's place, or the transaction is replayed after it.
+        resync_reason_ = asks ? std::move(*asks) : owed_->reason;
+        resynced_ = now;
+        resyncing_ = true;
+        current_.reset();
+        return;
+    } else if (asks && !owed_) {
+        owed_ = Owed{std::move(*asks), cursor_};
+    }
     cursor_->next = current_->commit_lsn + 1;
     if (cursor_->held && cursor_->next >= cursor_->held->until) cursor_->held.reset();
     if (!current_->frames_.empty()) tell(std::move(*current_));

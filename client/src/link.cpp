@@ -36,7 +36,7 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
       subscription_(subscription),
       options_(std::move(options)),
       follower_({options_.account, options_.snapshots, options_.max_transaction_bytes, options_.max_ahead_bytes, options_.credit,
-                 options_.resync_after},
+                 options_.resync_after, options_.resync_interval},
                 options_.cursor),
       handed_(options_.cursor),
       retry_(kLeastRetry) {

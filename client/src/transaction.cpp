@@ -16,11 +16,14 @@ Change Transaction::change_of(const Frame& frame, const wire::RecordView& record
     change.cascade = record.has(wire::kCascade);
     change.restart_identity = record.has(wire::kRestartIdentity);
     change.emitted = record.has(wire::kEmitted);
+    change.content_unavailable = record.has(wire::kContentUnavailable);
+    change.unrouted = record.has(wire::kUnrouted);
     if (record.op() == wire::Op::Message) {
         change.message = record.message();
         change.malformed = !change.message;
         return change;
     }
+    if (record.op() == wire::Op::Resync && record.relation() == wire::kNoRelation) return change;
     const Schema& schema = *frame.schemas[record.relation()];
     change.schema = &schema;
     const auto fits = [&](const auto& row) {

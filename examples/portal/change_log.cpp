@@ -88,7 +88,9 @@ private:
     void log(const client::Transaction& transaction) {
         std::string changes;
         transaction.for_each([&](const client::Change& change) {
-            if (change.schema == nullptr || change.op == wire::Op::Truncate) return;
+            // Of a resync record the Resync event has told, and made a row of its own.
+            if (change.op == wire::Op::Resync || change.op == wire::Op::Truncate) return;
+            if (change.schema == nullptr) return;
             // It was deleted, and logged, when it was marked so.
             const bool marked = change.old_row && change.old_row->state("deleted_at") == client::Row::State::Value;
             if (change.op == wire::Op::Delete && marked) return;

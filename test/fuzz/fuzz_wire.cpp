@@ -61,6 +61,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             return true;
         });
     }
+    for (Bytes rest = bytes; !rest.empty();)
+        if (take_message(rest).empty()) break;
     if (const auto row = RowView::parse(bytes)) read_row(*row);
     if (const auto schema = SchemaView::parse(bytes))
         schema->for_each_column([&](std::uint16_t, const ColumnView& column) { render_string(column.name, sink); });

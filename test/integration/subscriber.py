@@ -351,7 +351,7 @@ class Subscriber:
             size, ordinal, relation, op, bits, old = struct.unpack_from('<IIHBBI', data, where)
             record = data[where:where + size]
             where += size
-            line = '{"op":"' + {'I': 'insert', 'U': 'update', 'D': 'delete', 'T': 'truncate', 'M': 'message'}[chr(op)] + '"'
+            line = '{"op":"' + {'I': 'insert', 'U': 'update', 'D': 'delete', 'T': 'truncate', 'M': 'message', 'R': 'resync'}[chr(op)] + '"'
             schema = None
             if relation != 0xFFFF:
                 schema = self.schema(ids[relation])
@@ -359,13 +359,20 @@ class Subscriber:
             line += f',"account":{quote(self.account)},"xid":{xid},"commit_lsn":"{commit >> 32:X}/{commit & 0xFFFFFFFF:X}","ordinal":{ordinal}'
             line += ',"commit_ts":' + ('null' if flags & 4 else quote(timestamp(at, 'Z'))) + ',"last":?'
             line += ',"moved":true' if bits & 1 else ''
+            line += ',"unrouted":true' if bits & 32 else ''
             if op == ord('T'):
                 line += f',"cascade":{"true" if bits & 2 else "false"},"restart_identity":{"true" if bits & 4 else "false"}'
             if op == ord('M'):
                 prefix_length, content_length = struct.unpack_from('<II', record, 16)
                 prefix = record[24:24 + prefix_length].decode()
                 content = record[24 + prefix_length:24 + prefix_length + content_length]
-                line += f',"topic":{quote(prefix)},"payload":{one_line(content.decode())}' if bits & 8 else f',"prefix":{quote(prefix)},"content":{quote(chr(92) + "x" + content.hex())}'
+                line += f',"topic":{quote(prefix)}' if bits & 8 else f',"prefix":{quote(prefix)}'
+                if bits & 16:
+                    line += ',"content_unavailable":true'
+                elif bits & 8:
+                    line += f',"payload":{one_line(content.decode())}'
+                else:
+                    line += f',"content":{quote(chr(92) + "x" + content.hex())}'
             newer = Row(record[16:], schema) if op in b'IU' else None
             if newer:
                 line += newer.json('new')

@@ -132,7 +132,8 @@ std::string frame(const FrameSpec& spec) {
     for (const RecordSpec& record : spec.records) {
         std::string bytes(wire::kRecordHeaderBytes, '\0');
         put_at(bytes, 4, record.ordinal);
-        put_at(bytes, 8, record.op == wire::Op::Message ? wire::kNoRelation : record.relation);
+        const bool lacks_relation = record.op == wire::Op::Message || spec.relations.empty();
+        put_at(bytes, 8, lacks_relation ? wire::kNoRelation : record.relation);
         put_at(bytes, 10, static_cast<std::uint8_t>(record.op));
         put_at(bytes, 11, record.flags);
         bytes += record.new_row;

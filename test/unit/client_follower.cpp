@@ -41,6 +41,17 @@ std::string frame(wire::Lsn commit, const std::vector<int>& ids, bool last = tru
     return test::frame(spec);
 }
 
+// A transaction with a resync record for everyone: of the table, or of all tables.
+std::string resync_frame(wire::Lsn commit, std::uint32_t xid = 700, bool of_table = true) {
+    test::FrameSpec spec;
+    spec.commit_lsn = commit;
+    spec.xid = xid;
+    spec.account.kind = wire::AccountKind::Everyone;
+    if (of_table) spec.relations = {test::id_of(schema())};
+    spec.records = {{wire::Op::Resync}};
+    return test::frame(spec);
+}
+
 std::string everyone_end(wire::Lsn commit) {
     test::FrameSpec spec;
     spec.commit_lsn = commit;
@@ -61,7 +72,10 @@ std::string drain(Follower& follower) {
         if (const auto* transaction = std::get_if<client::Transaction>(&told->first)) {
             out += std::to_string(transaction->commit_lsn) + ':';
             transaction->for_each([&](const client::Change& change) {
-                ids(*change.new_row, first);
+                if (change.new_row)
+                    ids(*change.new_row, first);
+                else
+                    out += wire::op_name(change.op);
                 first = false;
             });
         } else if (const auto* rows = std::get_if<client::SnapshotRows>(&told->first)) {
@@ -370,6 +384,123 @@ TEST_F(SnapshotTest, ATransactionBeyondTheBoundIsReplacedByASnapshot) {
     follower.message({Topic::Event, kEpoch, 3, 50}, frame(100, {3, 4}), kNow);
     EXPECT_EQ(drain(follower), "resync");
     EXPECT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower.take_request()));
+}
+
+TEST_F(FollowerTest, WithoutSnapshotsAResyncRecordIsDeliveredBehindItsResync) {
+    message(12, resync_frame(100));
+    EXPECT_EQ(drain(follower_), "resync 100:resync");
+    message(13, resync_frame(110));
+    message(14, frame(120, {1}));
+    EXPECT_EQ(drain(follower_), "resync 110:resync 120:1") << "each, as no snapshot makes up for it";
+    EXPECT_EQ(follower_.cursor()->next, 121U);
+}
+
+TEST_F(FollowerTest, AResyncNamesItsTableAndTheChangeHasItsSchema) {
+    message(12, resync_frame(100));
+    auto told = follower_.take();
+    while (told && !std::holds_alternative<client::Resync>(told->first)) told = follower_.take();
+    ASSERT_TRUE(told);
+    EXPECT_NE(std::get<client::Resync>(told->first).reason.find("public.t"), std::string::npos);
+    EXPECT_EQ(told->second->next, 50U) << "killed behind it the worker has it again";
+    told = follower_.take();
+    ASSERT_TRUE(told);
+    std::get<client::Transaction>(told->first).for_each([&](const client::Change& change) {
+        ASSERT_NE(change.schema, nullptr);
+        EXPECT_EQ(change.schema->table(), "t");
+        EXPECT_FALSE(change.malformed);
+    });
+    message(13, resync_frame(110, 700, false));
+    told = follower_.take();
+    EXPECT_EQ(std::get<client::Resync>(told->first).reason.find("public"), std::string::npos);
+    std::get<client::Transaction>(follower_.take()->first).for_each([&](const client::Change& change) {
+        EXPECT_EQ(change.schema, nullptr);
+        EXPECT_EQ(change.op, wire::Op::Resync);
+    });
+}
+
+// Live behind a first snapshot; the resync records are of transactions that the next snapshot sees or not.
+class ResyncTest : public SnapshotTest {
+protected:
+    std::uint64_t sequence_ = 10;
+
+    void SetUp() override {
+        SnapshotTest::SetUp();
+        answer_snapshot();
+        follow({});
+        EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end");
+        EXPECT_TRUE(follower_.live());
+    }
+    // Answers the replay that follows a snapshot.
+    void follow(std::vector<std::string> messages) {
+        ASSERT_TRUE(std::holds_alternative<wire::Replay>(*follower_.take_request()));
+        const auto count = static_cast<std::uint16_t>(messages.size());
+        follower_.replayed({kEpoch, sequence_ + 1 - count, true, count}, std::move(messages), kNow);
+    }
+    void come(std::string bytes, Follower::WallTime now) {
+        follower_.message({Topic::Event, kEpoch, ++sequence_, 300}, std::move(bytes), now);
+    }
+    void heartbeat(Follower::WallTime now) {
+        follower_.heartbeat({Topic::Heartbeat, kEpoch, sequence_, 300}, now);
+    }
+};
+
+TEST_F(ResyncTest, TheFirstRecordIsReplacedByASnapshotAtOnce) {
+    come(resync_frame(500, 705), kNow);
+    EXPECT_EQ(drain(follower_), "resync") << "the transaction is in the snapshot, or is replayed behind it";
+    EXPECT_FALSE(follower_.cursor());
+    answer_snapshot();
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end");
+}
+
+TEST_F(ResyncTest, ASnapshotThatDoesNotSeeTheTransactionDoesNotBeginItselfAgain) {
+    come(resync_frame(390, 705), kNow);
+    answer_snapshot();
+    EXPECT_EQ(drain(follower_), "resync begin rows:1,2 rows:3 end");
+    follow({resync_frame(390, 705)});
+    EXPECT_EQ(drain(follower_), "390:resync");
+    EXPECT_TRUE(follower_.live());
+    come(frame(510, {7}, true, "1", 720), kNow + 9s);
+    heartbeat(kNow + 9s);
+    EXPECT_EQ(drain(follower_), "510:7") << "nothing waits for the snapshot";
+    EXPECT_EQ(follower_.cursor()->next, 200U) << "who is restarted now has the record again";
+    heartbeat(kNow + 10s);
+    EXPECT_EQ(drain(follower_), "resync");
+    ASSERT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower_.take_request()));
+    follower_.snapshot_part({6, 100, true, 1, 600, 600, {730, 730, {}}}, {frame(0, {9}, true, "1", 0, wire::kSnapshot)});
+    EXPECT_EQ(drain(follower_), "begin rows:9 end");
+    EXPECT_EQ(follower_.cursor()->next, 600U);
+    heartbeat(kNow + 60s);
+    EXPECT_EQ(drain(follower_), "") << "it is owed no more";
+}
+
+TEST_F(ResyncTest, ATableThatIsAlwaysWrittenToCostsOneSnapshotInEachInterval) {
+    std::string seen;
+    std::size_t snapshots = 0;
+    wire::Lsn commit = 500;
+    for (auto now = kNow; now < kNow + 60s; now += 1s) {
+        come(resync_frame(++commit, 720), now);
+        heartbeat(now);
+        seen += drain(follower_);
+        const auto request = follower_.take_request();
+        if (!request) continue;
+        ++snapshots;
+        ASSERT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*request));
+        follower_.snapshot_part({5 + snapshots, 100, true, 0, commit, commit, {720, 720, {}}}, {});
+        follow({});
+        (void)drain(follower_);
+    }
+    EXPECT_EQ(snapshots, 6U);
+    EXPECT_NE(seen.find(":resync"), std::string::npos);
+}
+
+TEST_F(ResyncTest, TheMessageBehindTheIntervalBeginsTheSnapshotThatIsOwed) {
+    come(resync_frame(500, 720), kNow);
+    answer_snapshot();
+    follow({});
+    come(resync_frame(510, 720), kNow + 1s);
+    EXPECT_EQ(drain(follower_), "resync begin rows:1,2 rows:3 end 510:resync");
+    come(frame(520, {7}, true, "1", 720), kNow + 11s);
+    EXPECT_EQ(drain(follower_), "resync");
 }
 
 TEST(Cursor, TextAndBack) {

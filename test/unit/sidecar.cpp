@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <random>
 
@@ -9,6 +11,7 @@
 #include "ring.h"
 #include "schemas.h"
 #include "settings.h"
+#include "stream.h"
 #include "support/builder.h"
 
 namespace fatwal {
@@ -49,6 +52,52 @@ TEST(Ledger, ATransactionIsPublishedWithItsLastFrame) {
     EXPECT_TRUE(ledger.in_transaction());
     EXPECT_TRUE(deliver(ledger, sent[2]));
     EXPECT_EQ(ledger.position(), 108U);
+}
+
+// As libpq gives it: the header of the protocol, then what the plugin wrote.
+CopyData copy_data(const std::string& messages) {
+    constexpr std::size_t kHeader = 25;
+    char* bytes = static_cast<char*>(std::malloc(kHeader + messages.size()));
+    std::memcpy(bytes + kHeader, messages.data(), messages.size());
+    return {std::unique_ptr<char, FreeCopyData>(bytes), kHeader, kHeader + messages.size()};
+}
+
+TEST(CopyData, SeveralMessagesComeOneAfterTheOther) {
+    const auto sent = transaction(100, 3);
+    CopyData data = copy_data(sent[0].bytes + sent[1].bytes + sent[2].bytes);
+    Ledger ledger;
+    for (const Sent& expected : sent) {
+        const auto received = data.next();
+        ASSERT_TRUE(received);
+        EXPECT_EQ(wire::as_text(received->message), expected.bytes);
+        EXPECT_FALSE(received->buffer) << "it is not its own";
+        const auto frame = wire::FrameView::parse_header(received->message);
+        ASSERT_TRUE(frame);
+        EXPECT_TRUE(ledger.admit(*frame));
+        ledger.published(*frame);
+    }
+    EXPECT_FALSE(data.next());
+    EXPECT_EQ(ledger.position(), 108U);
+}
+
+TEST(CopyData, AMessageAloneOwnsItsBuffer) {
+    CopyData data = copy_data(transaction(100, 1)[0].bytes);
+    const auto received = data.next();
+    ASSERT_TRUE(received);
+    EXPECT_TRUE(received->buffer);
+    EXPECT_FALSE(data.next());
+}
+
+TEST(CopyData, WhatIsMalformedComesAsOneMessageThatNobodyUnderstands) {
+    const std::string frame = transaction(100, 1)[0].bytes;
+    for (const std::string& bad : {std::string(), std::string("x"), std::string(64, '\0'), frame.substr(0, 40)}) {
+        CopyData data = copy_data(bad);
+        const auto received = data.next();
+        ASSERT_TRUE(received);
+        EXPECT_EQ(wire::as_text(received->message), bad);
+        EXPECT_FALSE(wire::FrameView::parse_header(received->message));
+        EXPECT_FALSE(data.next());
+    }
 }
 
 TEST(Ledger, KeepaliveCountsOnlyBetweenTransactions) {

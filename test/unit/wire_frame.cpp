@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/json.h"
 #include "support/builder.h"
@@ -83,6 +85,52 @@ TEST(Frame, IsRefusedWhenCutOrContinued) {
     for (std::size_t length = 0; length < bytes.size(); ++length)
         EXPECT_FALSE(wire::FrameView::parse(wire::as_bytes(bytes).first(length))) << length;
     EXPECT_FALSE(wire::FrameView::parse(wire::as_bytes(bytes + std::string(8, '\0'))));
+}
+
+TEST(Frame, AResyncIsOfATableOrOfAll) {
+    test::FrameSpec spec;
+    spec.records = {{wire::Op::Resync}};
+    for (const bool of_table : {false, true}) {
+        if (of_table) spec.relations = {wire::SchemaId{16384, 1}};
+        const std::string bytes = test::frame(spec);
+        const auto frame = wire::FrameView::parse(wire::as_bytes(bytes));
+        ASSERT_TRUE(frame);
+        frame->for_each_record([&](const wire::RecordView& record) {
+            EXPECT_EQ(record.op(), wire::Op::Resync);
+            EXPECT_EQ(record.relation(), of_table ? 0 : wire::kNoRelation);
+            return true;
+        });
+    }
+}
+
+// One behind the other, as a CopyData has them.
+TEST(Messages, AreTakenByTheirLengths) {
+    const std::string schema = test::schema_message(16384, "t", {{"id", TypeCode::Int4}});
+    const std::string frame = two_records();
+    const std::string all = schema + frame + frame + schema;
+    wire::Bytes rest = wire::as_bytes(all);
+    for (const std::string* message : {&schema, &frame, &frame, &schema})
+        EXPECT_EQ(wire::as_text(wire::take_message(rest)), *message);
+    EXPECT_TRUE(rest.empty());
+}
+
+TEST(Messages, AMalformedLengthTakesAllThatIsLeft) {
+    const std::string frame = two_records();
+    for (const std::uint32_t length : {0U, 8U, static_cast<std::uint32_t>(2 * frame.size() + 8)}) {
+        std::string bad = frame;
+        std::memcpy(bad.data() + 32, &length, sizeof length);
+        const std::string all = frame + bad + frame;
+        wire::Bytes rest = wire::as_bytes(all);
+        EXPECT_EQ(wire::as_text(wire::take_message(rest)), frame);
+        const wire::Bytes refused = wire::take_message(rest);
+        EXPECT_EQ(refused.size(), bad.size() + frame.size()) << length;
+        EXPECT_FALSE(wire::FrameView::parse_header(refused));
+        EXPECT_TRUE(rest.empty());
+    }
+    // One that is cut off.
+    wire::Bytes rest = wire::as_bytes(frame).first(frame.size() - 8);
+    EXPECT_FALSE(wire::FrameView::parse_header(wire::take_message(rest)));
+    EXPECT_TRUE(rest.empty());
 }
 
 TEST(Frame, OfAnotherVersionIsRefused) {

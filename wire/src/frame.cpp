@@ -16,6 +16,13 @@ std::size_t message_length(Bytes messages) noexcept {
     return length >= kSchemaHeaderBytes && length <= messages.size() ? length : 0;
 }
 
+Bytes take_message(Bytes& messages) noexcept {
+    const std::size_t length = message_length(messages);
+    const Bytes first = length == 0 ? messages : messages.first(length);
+    messages = messages.subspan(first.size());
+    return first;
+}
+
 std::optional<RowView> RecordView::new_row() const noexcept {
     if (op() != Op::Insert && op() != Op::Update) return std::nullopt;
     return RowView::parse(bytes_.subspan(kRecordHeaderBytes));

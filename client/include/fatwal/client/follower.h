@@ -18,11 +18,12 @@ namespace fatwal::client {
 
 struct FollowerOptions {
     wire::AccountKey account;
-    bool snapshots = true;                            // take one to begin with, and whenever changes cannot be had
-    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory
-    std::size_t max_ahead_bytes = 4'194'304;          // of messages that wait behind a gap
-    std::uint32_t credit = 1'048'576;                 // bytes of a reply
-    std::chrono::seconds resync_after{1800};          // a transaction that committed longer ago is not worth applying; 0: any is
+    bool snapshots = true;                              // take one to begin with, and whenever changes cannot be had
+    std::size_t max_transaction_bytes = 268'435'456;    // of one transaction in memory
+    std::size_t max_ahead_bytes = 4'194'304;            // of messages that wait behind a gap
+    std::uint32_t credit = 1'048'576;                   // bytes of a reply
+    std::chrono::seconds resync_after{1800};            // a transaction that committed longer ago is not worth applying; 0: any is
+    std::chrono::milliseconds resync_interval{10'000};  // see SubscriptionOptions
 };
 
 class Follower {
@@ -56,7 +57,7 @@ public:
     std::optional<Told> take();
     [[nodiscard]] bool has_events() const { return !events_.empty(); }
     // How far a worker has come that was told all events.
-    [[nodiscard]] const std::optional<Cursor>& cursor() const { return cursor_; }
+    [[nodiscard]] const std::optional<Cursor>& cursor() const { return owed_ ? owed_->before : cursor_; }
     [[nodiscard]] bool live() const { return state_ == State::Live; }
 
 private:
@@ -75,7 +76,8 @@ private:
     void enqueue(std::string bytes, WallTime now);
     void advance(WallTime now);
     void add(Frame frame, WallTime now);
-    void finish_transaction();
+    void finish_transaction(WallTime now);
+    [[nodiscard]] bool may_resync(WallTime now) const;
     void learn(std::string message);
     [[nodiscard]] std::optional<Frame> bind(std::string& bytes) const;
     [[nodiscard]] std::vector<wire::SchemaId> missing() const;
@@ -107,6 +109,19 @@ private:
     std::optional<Transaction> current_;
     std::size_t current_bytes_ = 0;
     std::string resync_reason_;  // found while messages are being worked off
+
+    // A resync record asks for a snapshot. The first begins it at once. One that comes within resync_interval is delivered, and its
+    // snapshot is owed until the interval is over: else a table that is always written to would keep all accounts in snapshots, and a
+    // snapshot that does not see the record's transaction yet, and so is followed by it, would begin itself again without end.
+    struct Owed {
+        std::string reason;
+        // Where the worker stood before the record. It gets no later cursor until the snapshot: after a restart the record comes again.
+        std::optional<Cursor> before;
+    };
+    std::optional<Owed> owed_;
+    std::optional<WallTime> resynced_;  // when the last snapshot that a resync record asked for began, or ended
+    bool resyncing_ = false;            // that snapshot is being taken
+    WallTime now_;                      // of the last message or heartbeat
     std::deque<Told> events_;
 };
 

@@ -16,16 +16,18 @@ namespace fatwal::client {
 struct Change {
     wire::Op op = wire::Op::Insert;
     wire::Position position;
-    const Schema* schema = nullptr;  // null for a message
+    const Schema* schema = nullptr;  // null for a message, and for a resync of all tables
     std::optional<Row> new_row;      // insert, update
     std::optional<Row> old_row;      // update, delete
     std::optional<wire::Message> message;
-    bool moved = false;             // the half of an update that moved the row between accounts
-    bool cascade = false;           // truncate
-    bool restart_identity = false;  // truncate
-    bool emitted = false;           // a message of fatwal.emit: its prefix is the topic, its content JSON
-    bool malformed =
-        false;  // a row that cannot be read or is not its schema's; new_row or old_row is missing
+    bool moved = false;                // the half of an update that moved the row between accounts
+    bool cascade = false;              // truncate
+    bool restart_identity = false;     // truncate
+    bool emitted = false;              // a message of fatwal.emit: its prefix is the topic, its content JSON
+    bool content_unavailable = false;  // a message whose content is too large for the stream: it is empty here
+    bool unrouted = false;             // to the operators: the table names an account, but this change does not say which
+    // A row cannot be read or is not its schema's; new_row or old_row is missing.
+    bool malformed = false;
 };
 
 // A frame with what reading it needs.
