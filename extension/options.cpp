@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "fatwal/wire/publication_names.h"
 #include "fatwal/wire/types.h"
 
 namespace fatwal {
@@ -33,14 +34,6 @@ int integer_of(DefElem* option, int least, int greatest) {
     return value;
 }
 
-List* publications_of(DefElem* option) {
-    List* names = parse_publication_names(value_of(option));
-    if (names == NIL)
-        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("invalid value \"%s\" for option \"publication_names\"", value_of(option)),
-                        errdetail("It is a list of publication names, separated by commas.")));
-    return names;
-}
-
 void check_protocol_version(DefElem* option) {
     const int version = integer_of(option, 0, PG_INT32_MAX);
     if (version != wire::kVersion)
@@ -53,7 +46,18 @@ void check_protocol_version(DefElem* option) {
 
 List* parse_publication_names(const char* text) {
     List* names = NIL;
-    return SplitIdentifierString(pstrdup(text), ',', &names) ? names : NIL;
+    wire::PublicationNames list(text);
+    while (const auto name = list.next()) {
+        auto* const bytes = static_cast<char*>(palloc(name->most_bytes() + 1));
+        char* end = bytes;
+        name->for_each_byte([&](char c) { *end++ = c; });
+        *end = '\0';
+        names = lappend(names, bytes);
+    }
+    if (list.error() != nullptr)
+        ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("\"%s\" is not a list of publication names", text),
+                        errdetail("%s", list.error()), errhint("%s", wire::kPublicationNamesHint)));
+    return names;
 }
 
 Options parse_options(List* options) {
@@ -62,7 +66,7 @@ Options parse_options(List* options) {
     foreach (cell, options) {
         auto* option = static_cast<DefElem*>(lfirst(cell));
         if (std::strcmp(option->defname, "publication_names") == 0) {
-            parsed.publication_names = publications_of(option);
+            parsed.publication_names = parse_publication_names(value_of(option));
         } else if (std::strcmp(option->defname, "protocol_version") == 0) {
             check_protocol_version(option);
         } else if (std::strcmp(option->defname, "frame_bytes") == 0) {

@@ -16,7 +16,8 @@ struct Options {
 // Reads the options; refuses unknown and malformed ones with the list of the known ones. Lasts in the current context.
 Options parse_options(List* options);
 
-// The names in a list that is separated by commas; nullptr when it is none. Lasts in the current context.
+// The names in a list of publications (fatwal/wire/publication_names.h), one at least; an ERROR
+// when it is none. Lasts in the current context.
 List* parse_publication_names(const char* text);
 
 }  // namespace fatwal

@@ -301,7 +301,6 @@ Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
         snapshot->account = wire::account_from_text(text, *buffer);
     }
     List* names = parse_publication_names(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-    if (names == NIL) ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("publication is not a list of names, separated by commas")));
     snapshot->plans.init(context, names);
     snapshot->frame.init(context);
     snapshot->frame.open(snapshot->account);

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "fatwal/wire/publication_names.h"
+
 namespace fatwal {
 
 namespace {
@@ -67,11 +69,11 @@ void check_role(PGconn* connection) {
 }
 
 void check_publications(PGconn* connection, const Settings& settings) {
-    const Result missing =
-        query(connection,
-              "SELECT quote_ident(name) FROM (SELECT btrim(n) AS name FROM regexp_split_to_table($1, ',') AS n) AS names "
-              "WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY 1",
-              {settings.publication});
+    const std::string names = wire::text_array(settings.publications);
+    const Result missing = query(connection,
+                                 "SELECT quote_ident(name) FROM unnest($1::text[]) AS name "
+                                 "WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY 1",
+                                 {names});
     if (PQntuples(missing.get()) > 0)
         throw Failure{"publication " + value(missing) + " does not exist", "In database " + std::string(PQdb(connection)) + ".",
                       "CREATE PUBLICATION " + value(missing) + " FOR ALL TABLES; (or FOR TABLE …, FOR TABLES IN SCHEMA …)"};
@@ -82,9 +84,10 @@ void check_publications(PGconn* connection, const Settings& settings) {
               "WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)), "
               "coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '') FROM pg_publication_rel r "
               "JOIN pg_publication p ON p.oid = r.prpubid "
-              "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = fatwal.account_column(r.prrelid) WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname IN "
-              "(SELECT btrim(n) FROM regexp_split_to_table($1, ',') AS n) ORDER BY 1, 2",
-              {settings.publication});
+              "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = fatwal.account_column(r.prrelid) "
+              "WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname = ANY ($1::text[]) "
+              "ORDER BY 1, 2",
+              {names});
     if (PQntuples(unlisted.get()) == 0) return;
     const std::string publication = value(unlisted);
     const std::string table = value(unlisted, 0, 1);

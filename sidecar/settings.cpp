@@ -5,6 +5,9 @@
 
 #include <filesystem>
 #include <map>
+#include <utility>
+
+#include "fatwal/wire/publication_names.h"
 
 namespace fatwal {
 
@@ -74,7 +77,7 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     Options options(app);
     options.add("database", settings.database, "libpq connection string of the database to stream");
     options.add("slot", settings.slot, "replication slot; made when absent");
-    options.add("publication", settings.publication, "publications, separated by commas");
+    options.add("publication", settings.publication, "publications, separated by commas; a name may stand in double quotes");
     options.add("run_dir", settings.run_dir, "folder for the sockets and the lock");
     options.add("control", settings.control, "endpoint of the control socket; default ipc://RUN_DIR/control.sock");
     options.add("log_level", settings.log_level, "least severity that is logged")
@@ -126,6 +129,11 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     }
     if (settings.database.empty())
         return Failure{"no database is given", {}, "Give --database 'host=… dbname=… user=…', or FATWAL_DATABASE."};
+    std::string error;
+    auto publications = wire::split_publication_names(settings.publication, error);
+    if (!publications)
+        return Failure{"--publication " + settings.publication + " is not a list of publication names", error, wire::kPublicationNamesHint};
+    settings.publications = std::move(*publications);
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
     if (settings.send_high_water_mark == 0) settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
     if (settings.spool_dir.empty()) settings.spool_dir = std::filesystem::temp_directory_path();

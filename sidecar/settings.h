@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "failure.h"
 
@@ -13,7 +14,8 @@ namespace fatwal {
 struct Settings {
     std::string database;
     std::string slot = "fatwal";
-    std::string publication = "fatwal";
+    std::string publication = "fatwal";     // as it is given, for the plugin and fatwal.snapshot, which read it the same
+    std::vector<std::string> publications;  // the names in it
     std::string run_dir = "/run/fatwal";
     std::string control;  // default: ipc://RUN_DIR/control.sock
     std::string log_level = "info";

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
     spdlog::set_level(spdlog::level::from_str(settings->log_level));
     std::signal(SIGPIPE, SIG_IGN);
     try {
-        fatwal::worker::check_publication(settings->database, settings->publication);
+        fatwal::worker::check_publication(settings->database, settings->publications);
         boost::asio::io_context io(1);
         boost::asio::signal_set signals(io, SIGTERM, SIGINT);
         fatwal::worker::Process process(io, *settings);

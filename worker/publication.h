@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace fatwal::worker {
 
@@ -11,9 +12,10 @@ struct PublicationError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// `publications`: names, separated by commas, as fatwald is given them. Throws PublicationError when a table of the domain is not
-// published, or not all that is done to it: what is never heard of could not be taken away. Warns of tables that nobody here reads, and
-// when the database cannot be asked.
-void check_publication(const std::string& database, const std::string& publications);
+// `publications`: their names, those that fatwald is given. Throws PublicationError when a table of
+// the domain is not published, or not all that is done to it, or if its old rows (or a partition's)
+// are not whole: what is never heard of could not be taken away. Warns of tables that nobody here
+// reads, and when the database cannot be asked.
+void check_publication(const std::string& database, const std::vector<std::string>& publications);
 
 }  // namespace fatwal::worker

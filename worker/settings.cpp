@@ -7,6 +7,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "fatwal/wire/publication_names.h"
+
 namespace fatwal::worker {
 namespace {
 
@@ -63,6 +65,11 @@ void complete(Settings& settings) {
         if (!network) throw CLI::ValidationError("--trusted-proxy", text + " is neither an address nor a network, as 10.0.0.0/8");
         settings.proxies.push_back(*network);
     }
+    std::string error;
+    auto publications = wire::split_publication_names(settings.publication, error);
+    if (!publications)
+        throw CLI::ValidationError("--publication", "is not a list of publication names. " + error + ' ' + wire::kPublicationNamesHint);
+    settings.publications = std::move(*publications);
     if (settings.name.empty())
         settings.name = ("channel-" + host_name()).substr(0, kLongestName - 6) + '-' + std::to_string(settings.listen_port);
     if (settings.name.size() > kLongestName) throw CLI::ValidationError("--name", "has more than 63 bytes");

@@ -13,7 +13,7 @@ namespace fatwal::worker {
 
 struct Settings {
     std::string database;              // libpq connection string, for the rows of flows
-    std::string publication;           // what fatwald streams
+    std::string publication;           // what fatwald streams, as it is given there
     std::vector<std::string> control;  // endpoints of fatwald's control sockets
     std::string listen = "127.0.0.1:8080";
     std::string secret_file;     // the fleet's secret, at least 32 bytes
@@ -36,6 +36,7 @@ struct Settings {
     int relay_debounce_ms = 10'000;
 
     // Made of the above.
+    std::vector<std::string> publications;  // the names
     std::string secret;
     std::string listen_address;
     std::uint16_t listen_port = 0;

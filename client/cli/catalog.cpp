@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "fatwal/wire/publication_names.h"
 #include "psql.h"
 
 namespace fatwal::cli {
@@ -22,12 +23,13 @@ constexpr char kQuery[] = R"(
 SET search_path = pg_catalog;
 WITH RECURSIVE
 columns AS (
-    SELECT p.schemaname, p.tablename, a.attnum, a.attname, a.attnotnull, a.atttypid AS type
+    -- A table of several of the publications counts once.
+    SELECT DISTINCT p.schemaname, p.tablename, a.attnum, a.attname, a.attnotnull, a.atttypid AS type
     FROM pg_publication_tables p
     JOIN pg_namespace n ON n.nspname = p.schemaname
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
     JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE p.pubname = :'publication' AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'),
+    WHERE p.pubname = ANY (:'publications'::text[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'),
 -- What is below a type: of a domain its base, of an array its elements.
 below(type, at, is_array) AS (
     SELECT DISTINCT type, type, false FROM columns
@@ -43,7 +45,9 @@ types AS (
     FROM below b JOIN pg_type t ON t.oid = b.at JOIN pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype <> 'd' AND NOT (t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc))
 SELECT jsonb_build_object(
-    'exists', EXISTS (SELECT FROM pg_publication WHERE pubname = :'publication'),
+    -- One of them, as the statement that mends it takes one.
+    'missing', (SELECT quote_ident(n) FROM unnest(:'publications'::text[]) n WHERE n NOT IN (SELECT pubname FROM pg_publication) LIMIT 1),
+    'first', (SELECT quote_ident(n) FROM unnest(:'publications'::text[]) n LIMIT 1),
     'publications', (SELECT coalesce(jsonb_agg(pubname ORDER BY pubname), '[]') FROM pg_publication),
     'columns', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', c.schemaname, 'table', c.tablename, 'number', c.attnum, 'name', c.attname,
             'not_null', c.attnotnull, 'type', CASE WHEN t.is_text THEN '' WHEN t.is_enum THEN 'enum' WHEN t.is_citext THEN 'text'
@@ -128,7 +132,14 @@ Catalog catalog_from(const nlohmann::json& found) {
 }  // namespace
 
 std::optional<Catalog> read_catalog(const std::string& database, const std::string& publication) {
-    const auto output = run_psql(database, {{"publication", publication}}, kQuery);
+    std::string error;
+    const auto names = wire::split_publication_names(publication, error);
+    if (!names) {
+        std::fprintf(stderr, "fatwal: --publication %s is not a list of publication names. %s %s\n", publication.c_str(), error.c_str(),
+                     wire::kPublicationNamesHint);
+        return std::nullopt;
+    }
+    const auto output = run_psql(database, {{"publications", wire::text_array(*names)}}, kQuery);
     if (!output) {
         std::fprintf(stderr,
                      "fatwal: the catalog of --database '%s' cannot be read. Give a libpq connection string, such as "
@@ -141,8 +152,8 @@ std::optional<Catalog> read_catalog(const std::string& database, const std::stri
         std::fprintf(stderr, "fatwal: what psql printed is not understood: %s\n", output->c_str());
         return std::nullopt;
     }
-    const std::string name = '"' + publication + '"';
-    if (!found.at("exists")) {
+    if (found.at("missing").is_string()) {
+        const std::string name = found.at("missing");
         std::fprintf(stderr,
                      "fatwal: there is no publication %s in this database; it has: %s. Make it: CREATE PUBLICATION %s FOR ALL TABLES;\n",
                      name.c_str(), found.at("publications").dump().c_str(), name.c_str());
@@ -150,6 +161,7 @@ std::optional<Catalog> read_catalog(const std::string& database, const std::stri
     }
     Catalog catalog = catalog_from(found);
     if (!catalog.tables.empty()) return catalog;
+    const std::string name = found.at("first");
     std::fprintf(stderr, "fatwal: publication %s has no tables. Add them: ALTER PUBLICATION %s ADD TABLE …;\n", name.c_str(), name.c_str());
     return std::nullopt;
 }

@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
     codegen_command->add_option("--database", codegen.database, "libpq connection string; read by psql")
         ->required()
         ->envname("FATWAL_DATABASE");
-    codegen_command->add_option("--publication", codegen.publication, "whose tables")->required();
+    codegen_command->add_option("--publication", codegen.publication, "publications, separated by commas, whose tables")->required();
     codegen_command->add_option("--language", language, "cpp")->check(CLI::IsMember({"cpp"}))->capture_default_str();
     codegen_command->add_option("--namespace", codegen.name_space, "of the code, such as app::rows")->required();
     codegen_command->add_option("--output-header", codegen.output_header, "file for the structs")->required();

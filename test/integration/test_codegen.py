@@ -81,10 +81,19 @@ class Codegen(unittest.TestCase):
         self.assertNotIn('nlohmann', self.house.read('rows.h') + self.house.read('rows.cpp'))
         self.compile(self.house.folder / 'rows.cpp')
 
+    def test_publications_by_their_exact_names(self):
+        self.house.sql('CREATE TABLE t (id int)', 'CREATE TABLE u (id int)', 'CREATE PUBLICATION "My Pub" FOR TABLE t', 'CREATE PUBLICATION q FOR TABLE t, u')
+        for names, tables in (('My Pub', ['t']), ('"My Pub"', ['t']), ('"My Pub" , q', ['t', 'u'])):
+            done = self.codegen(names)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            header = self.house.read('rows.h')
+            self.assertEqual([table for table in ('t', 'u') if f'kTable = "{table}"' in header], tables)
+
     def test_what_is_wrong_is_said(self):
         self.house.sql('CREATE PUBLICATION "it\'s"', 'CREATE TABLE t (id int)', 'CREATE PUBLICATION p FOR TABLE t')
         for status, said, done in (
-                (1, 'there is no publication "x" in this database; it has: ["it\'s","p"]. Make it: CREATE PUBLICATION "x"', self.codegen('x')),
+                (1, 'there is no publication x in this database; it has: ["it\'s","p"]. Make it: CREATE PUBLICATION x', self.codegen('p,x')),
+                (1, '--publication p,"q is not a list of publication names. A double quote is not closed.', self.codegen('p,"q')),
                 (1, 'publication "it\'s" has no tables. Add them: ALTER PUBLICATION "it\'s" ADD TABLE', self.codegen("it's")),
                 (1, 'Give a libpq connection string', self.codegen(database='host=/nowhere')),
                 (1, 'psql is not to be found. Install it (postgresql-client) or set PATH', self.codegen(env={'PATH': str(self.house.folder)})),

@@ -182,6 +182,20 @@ class Stream(unittest.TestCase):
         self.assertEqual(away.returncode, 1)
         self.assertIn('does not answer', away.stderr)
 
+    def test_what_the_plugin_warns_of_is_in_fatwalds_log(self):
+        house = self.house
+        house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id text)', 'CREATE PUBLICATION p FOR TABLE t')
+        house.fatwald()
+        house.tail(None, 'operators')
+        house.sql("INSERT INTO t SELECT g, repeat('k', 300) FROM generate_series(1, 100) g")
+        house.events('operators', 100)
+        warned = 'Postgres: WARNING: account key of 300 bytes'
+        until(lambda: warned in house.read('fatwald.err'), 'the warning')
+        house.sql("INSERT INTO t SELECT g, repeat('k', 300) FROM generate_series(101, 200) g", "INSERT INTO t VALUES (201, repeat('k', 301))")
+        until(lambda: 'Postgres: WARNING: account key of 301 bytes' in house.read('fatwald.err'), 'another warning')
+        self.assertEqual(house.read('fatwald.err').count(warned), 1, 'again only after a minute')
+        self.assertEqual({name: house.status()[name] for name in ('resyncs_sent', 'unrouted')}, {'resyncs_sent': '0', 'unrouted': '0'})
+
     def test_an_installed_library_serves_another_project(self):
         house = self.house
         house.sql(*TABLE)
@@ -240,6 +254,20 @@ class Refusals(unittest.TestCase):
         self.assertIn('publication p does not exist', said)
         self.house.sql(self.hint(said).split(';')[0])
         self.house.fatwald()
+
+    def test_publication_names(self):
+        self.house.sql(*TABLE, 'CREATE PUBLICATION "MyPub" FOR TABLE t', 'CREATE PUBLICATION "my pub" FOR TABLE t', 'CREATE PUBLICATION "a,""b" FOR TABLE t')
+        for number, names in enumerate(('MyPub', '"MyPub"', 'my pub', ' "my pub" , MyPub', '"a,""b"')):
+            process = self.house.fatwald(f'fatwald{number}', publication=names)
+            self.house.tail('1', f'tail{number}', '--snapshot', '--count', str(number + 1))
+            self.house.sql(f'INSERT INTO t VALUES ({number}, 1, {number})')
+            self.assertEqual([event['new']['n'] for event in self.house.events(f'tail{number}', number + 1)], list(range(number + 1)))
+            self.house.stop(process)
+        for names, said in (('p,', 'A name is empty'), ('"p', 'not closed'), ('', 'A name is empty'), ('"p"q', 'Text follows')):
+            process = self.house.fatwald('refused', wait=False, publication=names)
+            self.assertEqual(process.wait(20), 1)
+            self.assertIn(said, self.house.read('refused.err'))
+            self.assertIn('Separate the names by commas', self.house.read('refused.err'))
 
     def test_no_extension(self):
         self.house.sql('DROP EXTENSION fatwal')
