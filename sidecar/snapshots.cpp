@@ -1,5 +1,6 @@
 #include "snapshots.h"
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -8,12 +9,22 @@
 #include <cstring>
 #include <system_error>
 
+#include <spdlog/spdlog.h>
+
 namespace fatwal {
 
 namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kFailureKept{5};
+// fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
+// empty in it. Another snapshot sees its rows.
+constexpr char kSerializationFailure[] = "40001";
+// Tries after the first, with a pause before each that doubles, 3 s in all. A try waits for the
+// lock of a rewrite that is under way, so only rewrites that end one after the other use the tries
+// up; then the subscriber gets the error, and asks again by itself.
+constexpr int kTries = 5;
+constexpr std::chrono::milliseconds kFirstPause{100};
 
 template <class T>
 T from_network(const char* bytes) {
@@ -54,14 +65,15 @@ private:
 // What the thread and the loop share.
 class Snapshots::Job {
 public:
-    Job(const Settings& settings, wire::AccountKey account, int event)
+    // Begins after `pause`.
+    Job(const Settings& settings, wire::AccountKey account, int event, std::chrono::milliseconds pause)
         : settings_(settings),
           account_(std::move(account)),
           event_(event),
           stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
           spool_(settings.spool_dir) {
         if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-        thread_ = std::thread([this] { run_to_end(); });
+        thread_ = std::thread([this, pause] { run_to_end(pause); });
     }
     ~Job() {
         eventfd_write(stop_, 1);
@@ -76,6 +88,7 @@ public:
         bool taken = false;
         bool ended = false;
         std::optional<Failure> failure;
+        bool outdated = false;  // another try may have what this one lacks
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;
     };
@@ -90,8 +103,10 @@ public:
     [[nodiscard]] const Spool& spool() const { return spool_; }
 
 private:
-    void run_to_end() {
+    void run_to_end(std::chrono::milliseconds pause) {
         std::optional<Failure> failure;
+        pollfd wait = {stop_, POLLIN, 0};
+        if (pause.count() > 0) (void)poll(&wait, 1, static_cast<int>(pause.count()));
         try {
             read();
         } catch (Failure& caught) {
@@ -152,6 +167,11 @@ private:
         const Result result(PQgetResult(server));
         if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
             Failure failure = failure_of("cannot read a snapshot", server, result.get());
+            const char* state = result ? PQresultErrorField(result.get(), PG_DIAG_SQLSTATE) : nullptr;
+            if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
+                const std::lock_guard lock(mutex_);
+                view_.outdated = true;
+            }
             if (failure.hint.empty() && std::strstr(failure.detail.c_str(), "permission denied") != nullptr)
                 failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
             throw failure;
@@ -186,6 +206,9 @@ struct Snapshots::Snapshot {
     std::unique_ptr<Job> job;  // none before its turn
     bool told = false;         // progress() has given it
     bool ended = false;
+    bool sent = false;  // somebody has some of its rows
+    bool gone = false;  // it was not read to its end: whoever has some of its rows begins again, with another snapshot
+    int tries = 0;      // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
     Time taken;               // when its turn came
@@ -210,7 +233,7 @@ Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, wire::Ls
     const auto reuse = std::chrono::milliseconds(settings_.snapshot_reuse_ms);
     for (auto at = snapshots_.rbegin(); at != snapshots_.rend(); ++at) {
         const Snapshot& snapshot = *at->second;
-        if (snapshot.account != account || snapshot.failure) continue;
+        if (snapshot.account != account || snapshot.failure || snapshot.gone) continue;
         if (snapshot.head.cursor != 0 && snapshot.head.cursor < floor) continue;
         if (!snapshot.ended || now - snapshot.taken <= reuse) return at->first;
     }
@@ -230,7 +253,8 @@ void Snapshots::begin_waiting(Time now) {
     for (auto& [id, snapshot] : snapshots_) {
         if (running >= settings_.snapshot_concurrency) return;
         if (snapshot->job) continue;
-        snapshot->job = std::make_unique<Job>(settings_, snapshot->account, event_);
+        const auto pause = snapshot->tries == 0 ? std::chrono::milliseconds(0) : kFirstPause * (1 << (snapshot->tries - 1));
+        snapshot->job = std::make_unique<Job>(settings_, snapshot->account, event_, pause);
         snapshot->taken = snapshot->touched = now;
         newest_begun_ = std::max(newest_begun_, id);
         ++queries_;
@@ -244,7 +268,7 @@ void Snapshots::set_cursor(Id id, wire::Lsn cursor) {
 
 Snapshots::State Snapshots::state(Id id, std::uint64_t offset) const {
     const Snapshot* snapshot = find(id);
-    if (snapshot == nullptr) return State::Unknown;
+    if (snapshot == nullptr || snapshot->gone) return State::Unknown;
     if (snapshot->failure) return State::Failed;
     if (!snapshot->job || snapshot->head.cursor == 0) return State::Waiting;
     return snapshot->ended || snapshot->job->spool().size() > offset ? State::Readable : State::Waiting;
@@ -271,6 +295,7 @@ std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std:
     snapshot->touched = now;
     auto read = snapshot->job->spool().read(offset, credit);
     if (!read) return std::nullopt;
+    snapshot->sent = true;
     const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
     return Part{std::move(read->messages), read->next_offset, end};
 }
@@ -283,6 +308,29 @@ void Snapshots::take_again(Id id, Time now) {
     begin_waiting(now);
 }
 
+// A table was rewritten behind the snapshot's back: what was read of it is void, and its rows are
+// read in another snapshot. Whoever waits for it waits on. Whoever has rows of it already cannot
+// keep them, and offsets into it mean nothing in another one: it is gone for them, and they find a
+// new one, with the tries that are left.
+void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
+    spdlog::info("the snapshot of account {} is taken again: {}", snapshot.account.to_text(), why.text());
+    if (!snapshot.sent) {
+        ++snapshot.tries;
+        snapshot.job.reset();
+        snapshot.told = snapshot.ended = false;
+        snapshot.head.cursor = 0;
+        return;
+    }
+    snapshot.ended = snapshot.gone = true;
+    snapshot.touched = now;
+    auto next = std::make_unique<Snapshot>();
+    next->account = snapshot.account;
+    next->head.snapshot = ++last_id_;
+    next->touched = now;
+    next->tries = snapshot.tries + 1;
+    snapshots_.emplace(last_id_, std::move(next));
+}
+
 std::vector<Snapshots::Taken> Snapshots::progress() {
     eventfd_t count = 0;
     eventfd_read(event_, &count);
@@ -291,6 +339,10 @@ std::vector<Snapshots::Taken> Snapshots::progress() {
     for (auto& [id, snapshot] : snapshots_) {
         if (!snapshot->job || snapshot->ended) continue;
         const Job::View view = snapshot->job->view();
+        if (view.ended && view.outdated && snapshot->tries < kTries) {
+            try_again(*snapshot, *view.failure, now);
+            continue;
+        }
         if (view.taken && !snapshot->told) {
             snapshot->told = true;
             snapshot->head.until = view.until;

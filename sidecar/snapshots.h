@@ -78,6 +78,7 @@ private:
     class Job;
     struct Snapshot;
     void begin_waiting(Time now);
+    void try_again(Snapshot& snapshot, const Failure& why, Time now);
     [[nodiscard]] Snapshot* find(Id id) const;
 
     const Settings& settings_;
