@@ -69,6 +69,8 @@ void Feed::handle(const client::Event& event) {
     } else if (std::holds_alternative<client::SnapshotEnd>(event)) {
         const auto cursor = subscription_->cursor();
         const auto affected = state_.end_snapshot(cursor ? cursor->next - 1 : 0);
+        // The snapshot was void: another one is tried, as the table may be mended meanwhile.
+        if (!state_.live()) return start_over();
         log(affected);
         spdlog::info("account {}: rows as of {}", name, wire::lsn_text(state_.position()));
         if (handlers_.snapshot) handlers_.snapshot();

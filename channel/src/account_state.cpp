@@ -214,9 +214,9 @@ void AccountState::connect(const Uuid& resource_id, const Uuid& site_id, bool th
 }
 
 void AccountState::take(const RowChange& change, Touched& touched) {
-    if (change.truncated) {
+    if (!change.voided_by.empty()) {
         touched.poisoned = true;
-        touched.reason = "a table was truncated";
+        touched.reason = change.voided_by;
         return;
     }
     if (change.bad) {
@@ -311,6 +311,7 @@ void AccountState::begin_snapshot() {
 
 void AccountState::snapshot_row(RowChange row) {
     if (status_ != Status::Loading) return;
+    if (!row.voided_by.empty()) return quarantine(std::move(row.voided_by));
     if (row.bad) {
         add_issue(bad_rows_, issues_, *row.bad);
         return;

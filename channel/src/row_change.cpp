@@ -19,6 +19,14 @@ bool is_known(const client::Schema& schema) {
     return schema.schema() == portal::Accounts::kSchema && std::find(kTables.begin(), kTables.end(), schema.table()) != kTables.end();
 }
 
+// What is wrong with a table whose old rows are not whole, with the statement that mends it; empty
+// when they are.
+std::string incomplete(const client::Schema& schema) {
+    if (schema.view().replica_identity() == 'f') return {};
+    const std::string table = std::string(schema.schema()) + '.' + std::string(schema.table());
+    return "access is decided by table " + table + ", which does not log whole old rows: ALTER TABLE " + table + " REPLICA IDENTITY FULL;";
+}
+
 std::optional<Uuid> uuid_of(const client::Row& row, const char* column) {
     const auto bytes = row.uuid(column);
     return bytes ? std::optional(Uuid{*bytes}) : std::nullopt;
@@ -42,15 +50,22 @@ std::span<const std::string_view> published_tables() { return kTables; }
 std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown) {
     std::vector<RowChange> out;
     transaction.for_each([&](const client::Change& change) {
-        if (change.schema == nullptr) return;
-        if (!is_known(*change.schema)) {
+        const bool resync = change.op == wire::Op::Resync;
+        if (change.schema == nullptr && !resync) return;
+        if (change.schema != nullptr && !is_known(*change.schema)) {
             if (unknown != nullptr) ++*unknown;
             return;
         }
         RowChange typed;
         client::DecodeError error;
-        if (change.op == wire::Op::Truncate) {
-            typed.truncated = true;
+        if (change.schema != nullptr) typed.voided_by = incomplete(*change.schema);
+        if (!typed.voided_by.empty()) {
+            // Whatever the change says, another of the table may be missing.
+        } else if (resync) {
+            const std::string rows = change.schema == nullptr ? "" : " of " + std::string(change.schema->table());
+            typed.voided_by = "rows" + rows + " changed in a way that the stream cannot tell";
+        } else if (change.op == wire::Op::Truncate) {
+            typed.voided_by = "a table was truncated";
         } else if (change.malformed) {
             typed.bad = bad_row(*change.schema,
                                 change.new_row   ? &*change.new_row
@@ -87,6 +102,8 @@ std::vector<RowChange> typed_changes(const client::Transaction& transaction, std
 std::optional<RowChange> typed_row(const client::Row& row) {
     if (!is_known(row.schema())) return std::nullopt;
     RowChange out;
+    out.voided_by = incomplete(row.schema());
+    if (!out.voided_by.empty()) return out;
     client::DecodeError error;
     out.after = portal::decode_any(row, &error);
     if (out.after.index() == 0) out.bad = bad_row(row.schema(), &row, error.message());

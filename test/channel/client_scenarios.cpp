@@ -569,7 +569,7 @@ const bool kStream = scenarios(
         {"J_truncate_is_put_aside_and_comes_back", second_resource,
          [](World& w) {
              RowChange c;
-             c.truncated = true;
+             c.voided_by = "a table was truncated";
              EXPECT_TRUE(w.apply(1000, {c}).quarantined);
              w.policy("p2", "g1", "r2").cascade("p1");
              w.snapshot();

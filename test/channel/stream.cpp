@@ -81,6 +81,50 @@ TEST(Stream, J2_ATableOfTheDomainInAnotherFormIsABadRow) {
     EXPECT_EQ(w.sent("c1"), "init[r1] RD(r1)");
 }
 
+// A table of the domain whose old rows are not whole may have lost a DELETE: nothing that is known
+// counts.
+TEST(Stream, B7_ATableWithoutWholeOldRowsVoidsWhatIsKnown) {
+    for (const char identity : {'d', 'i', 'n'}) {
+        const auto schema = fatwal::test::schema_message(2, "actor_group_memberships", kMembership, 1, identity);
+        for (const auto& record : std::vector<fatwal::test::RecordSpec>{
+                 {wire::Op::Insert, 0, 0, 0, membership("m9")}, {wire::Op::Delete, 0, 0, 0, {}, membership("m9")}, {wire::Op::Truncate}}) {
+            const auto changes = typed_changes(transaction({schema}, {record}));
+            ASSERT_EQ(changes.size(), 1U);
+            EXPECT_NE(changes[0].voided_by.find("ALTER TABLE public.actor_group_memberships REPLICA IDENTITY FULL;"), std::string::npos);
+            World w;
+            EXPECT_TRUE(w.apply(1000, changes).quarantined);
+        }
+        const auto parsed = client::Schema::parse(schema);
+        const std::string bytes = membership("m9");
+        auto row = typed_row(client::Row(*parsed, *wire::RowView::parse(wire::as_bytes(bytes))));
+        ASSERT_TRUE(row);
+        World w;
+        w.state.begin_snapshot();
+        w.state.snapshot_row(std::move(*row));
+        w.state.end_snapshot(2000);
+        EXPECT_FALSE(w.state.live()) << "a snapshot does not mend it";
+        EXPECT_NE(w.state.reason().find("REPLICA IDENTITY FULL"), std::string::npos);
+        w.state.begin_snapshot();
+        w.state.end_snapshot(3000);
+        EXPECT_TRUE(w.state.live());
+    }
+    // Of a table that nobody here reads it does not matter.
+    const auto other = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}}, -1, 'd');
+    EXPECT_TRUE(typed_changes(transaction({other}, {{wire::Op::Insert, 0, 0, 0, fatwal::test::row({Value::fixed(1)})}})).empty());
+}
+
+TEST(Stream, B7_AResyncRecordOfATableOfTheDomainOrOfAllVoidsWhatIsKnown) {
+    const auto known = fatwal::test::schema_message(2, "actor_group_memberships", kMembership);
+    const auto unknown = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
+    for (const auto& schemas : {std::vector<std::string>{known}, std::vector<std::string>{}}) {
+        const auto changes = typed_changes(transaction(schemas, {{wire::Op::Resync}}));
+        ASSERT_EQ(changes.size(), 1U);
+        World w;
+        EXPECT_TRUE(w.apply(1000, changes).quarantined);
+    }
+    EXPECT_TRUE(typed_changes(transaction({unknown}, {{wire::Op::Resync}})).empty());
+}
+
 TEST(Stream, J12_APoisonedAccountIsPutAsideAlone) {
     World poisoned;
     World other;

@@ -407,6 +407,49 @@ class Channels(unittest.TestCase):
         self.house.sql('DROP PUBLICATION portal')
         refused('publication portal does not exist', 'CREATE PUBLICATION portal FOR TABLE accounts, ')
 
+    def test_publications_by_their_exact_names(self):
+        self.house.sql('ALTER PUBLICATION portal RENAME TO "My, Portal"', 'CREATE PUBLICATION "Empty One"')
+        for names in ('"My, Portal"', ' Empty One , "My, Portal"'):
+            process = self.channel(publication=names)
+            self.assertEqual(self.house.stop(process), 0)
+        for names, said in (('My, Portal', 'publication "My" does not exist'), ('"My, Portal', 'A double quote is not closed.'), ('portal,', 'A name is empty.')):
+            process = self.channel('wrong', wait=False, publication=names)
+            self.assertNotEqual(process.wait(20), 0)
+            self.assertIn(said, self.house.read('wrong.err') + self.house.read('wrong.out'))
+
+    def test_B7_tables_without_whole_old_rows_are_refused_at_the_start(self):
+        def refused(*statements):
+            process = self.channel('refused', wait=False)
+            self.assertEqual(process.wait(20), 1)
+            for statement in statements:
+                self.assertIn(statement, self.house.read('refused.err'))
+            self.house.sql(*statements)
+        self.house.sql('ALTER TABLE policies REPLICA IDENTITY DEFAULT', 'ALTER TABLE tokens REPLICA IDENTITY NOTHING')
+        refused('ALTER TABLE public.policies REPLICA IDENTITY FULL;', 'ALTER TABLE public.tokens REPLICA IDENTITY FULL;')
+        # A partition has an identity of its own, whatever its parent's is.
+        self.house.sql('CREATE SCHEMA apart', 'DROP TABLE flows CASCADE',
+                       'CREATE TABLE flows (id uuid NOT NULL, account_id uuid NOT NULL) PARTITION BY HASH (id)',
+                       'CREATE TABLE flows_0 PARTITION OF flows FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY HASH (id)',
+                       'CREATE TABLE apart."Flows 00" PARTITION OF flows_0 FOR VALUES WITH (MODULUS 1, REMAINDER 0)',
+                       'CREATE TABLE flows_1 PARTITION OF flows FOR VALUES WITH (MODULUS 2, REMAINDER 1)',
+                       'ALTER TABLE flows_1 REPLICA IDENTITY FULL', 'ALTER TABLE flows REPLICA IDENTITY FULL',
+                       'ALTER PUBLICATION portal ADD TABLE flows', 'ALTER PUBLICATION portal SET (publish_via_partition_root = true)')
+        refused('ALTER TABLE apart."Flows 00" REPLICA IDENTITY FULL;')
+        self.channel()
+
+    def test_B7_a_table_that_loses_its_whole_old_rows_puts_its_accounts_aside(self):
+        self.channel()
+        client, gateway = self.client(), self.gateway()
+        self.joined(client)
+        self.joined(gateway)
+        self.house.sql('ALTER TABLE policies REPLICA IDENTITY DEFAULT', f"UPDATE policies SET id = id WHERE id = '{P1}'")
+        until(lambda: 'ALTER TABLE public.policies REPLICA IDENTITY FULL;' in self.house.read('channel.err'), 'the log to name the statement')
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        self.expect(client, 'flow_creation_failed', resource_id=R1, reason='offline')
+        # Snapshots do not mend it, the statement does.
+        self.house.sql('ALTER TABLE policies REPLICA IDENTITY FULL', f"DELETE FROM policies WHERE id = '{P1}'")
+        self.expect(client, 'resource_deleted', id=R1)
+
     def test_behind_a_proxy_conditions_see_the_device(self):
         self.channel(**{'trusted-proxy': '127.0.0.0/8'})
         region = json.dumps({'property': 'remote_ip_location_region', 'operator': 'is_in', 'values': ['FR']})

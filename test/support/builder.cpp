@@ -38,7 +38,7 @@ void put_str(std::string& out, std::string_view text) {
 void pad8(std::string& out) { out.append(wire::align8(out.size()) - out.size(), '\0'); }
 
 std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
-                           std::int16_t account_column) {
+                           std::int16_t account_column, char replica_identity) {
     std::string out(wire::kSchemaHeaderBytes, '\0');
     put_str(out, "public");
     put_str(out, table);
@@ -66,7 +66,7 @@ std::string schema_message(std::uint32_t relation, const std::string& table, con
     put_at(out, 2, static_cast<std::uint16_t>(columns.size()));
     put_at(out, 4, relation);
     put_at(out, 12, static_cast<std::uint32_t>(out.size()));
-    put_at(out, 16, 'f');
+    put_at(out, 16, replica_identity);
     put_at(out, 18, account_column);
     put_at(out, 8, wire::fingerprint(wire::as_bytes(out).subspan(wire::kFingerprintFrom)));
     return out;

@@ -25,7 +25,7 @@ struct ColumnSpec {
 };
 
 std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
-                           std::int16_t account_column = -1);
+                           std::int16_t account_column = -1, char replica_identity = 'f');
 wire::SchemaId id_of(const std::string& schema_message);
 
 // One column of a row that is being built. Same: in a delta, not present.

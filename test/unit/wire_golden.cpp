@@ -53,14 +53,34 @@ std::string truncation() {
     return test::frame(spec);
 }
 
+std::string resync() {
+    test::FrameSpec spec;
+    spec.account.kind = wire::AccountKind::Everyone;
+    spec.relations = {test::id_of(schema())};
+    spec.records = {{wire::Op::Resync}, {wire::Op::Resync, 1, 0, wire::kNoRelation}};
+    return test::frame(spec);
+}
+
+// What only operators get: a change without its account, and a message that is too large.
+std::string operators() {
+    test::FrameSpec spec;
+    spec.relations = {test::id_of(schema())};
+    spec.records = {{wire::Op::Delete, 0, wire::kUnrouted, 0, {}, test::row({Value::fixed(1), Value::unavailable()})},
+                    {wire::Op::Message, 1, wire::kEmitted | wire::kContentUnavailable, 0, {}, {}, "topic", ""}};
+    return test::frame(spec);
+}
+
 std::string contents(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
 TEST(Golden, FormatIsUnchanged) {
-    const std::pair<const char*, std::string> files[] = {
-        {"schema.bin", schema()}, {"changes.bin", changes()}, {"truncation.bin", truncation()}};
+    const std::pair<const char*, std::string> files[] = {{"schema.bin", schema()},
+                                                         {"changes.bin", changes()},
+                                                         {"truncation.bin", truncation()},
+                                                         {"resync.bin", resync()},
+                                                         {"operators.bin", operators()}};
     for (const auto& [name, bytes] : files) {
         const auto path = std::filesystem::path(FATWAL_GOLDEN_DIR) / name;
         if (std::getenv("FATWAL_UPDATE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << bytes;

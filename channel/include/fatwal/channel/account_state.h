@@ -55,14 +55,16 @@ public:
 
     // Everything known is void; the attached channels stay attached.
     void begin_snapshot();
-    // In any order. Rows that cannot be understood are left out and told by end_snapshot().
+    // In any order. Rows that cannot be understood are left out and told by end_snapshot(). One
+    // that voids the snapshot quarantines the state, which then stays so through end_snapshot().
     void snapshot_row(RowChange row);
     // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1). Then on_snapshot() of every channel.
     Affected end_snapshot(std::uint64_t position);
 
-    // A whole transaction, its changes in order. Not live, it does nothing. Then on_transaction() of the channels in the result. A change
-    // that cannot be understood takes its row away, so that nothing is granted by it; when not even its key can be read, or a table was
-    // truncated, the state is quarantined.
+    // A whole transaction, its changes in order. Not live, it does nothing. Then on_transaction()
+    // of the channels in the result. A change that cannot be understood takes its row away, so that
+    // nothing is granted by it; when not even its key can be read, or the change voids what is
+    // known (RowChange::voided_by), the state is quarantined.
     Affected apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes);
 
     // From outside: the stream has lost its place, or is too far behind.

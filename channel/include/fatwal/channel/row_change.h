@@ -26,17 +26,23 @@ struct RowChange {
     portal::AnyRow before;  // std::monostate: none
     portal::AnyRow after;
     std::optional<BadRow> bad;  // instead of `after`, or of both
-    bool truncated = false;     // a table was emptied: nothing is known any more
+    // Not a row: why nothing that is known of the account holds any more. Then the state is
+    // quarantined until a new snapshot.
+    std::string voided_by;
 };
 
 // The domain's tables, in schema public.
 [[nodiscard]] std::span<const std::string_view> published_tables();
 
-// The typed rows of a transaction, in their order. Rows of other tables and messages are left out; their count is added to `unknown`
-// when given.
+// The typed rows of a transaction, in their order. Rows of other tables and messages are left out;
+// their count is added to `unknown` when given. Everything known is voided by a truncate, by a
+// resync record of a table of the domain or of all tables, and by a change of a table whose schema
+// says that its old rows are not whole: then a DELETE does not arrive, and what it revoked would
+// stay granted.
 [[nodiscard]] std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown = nullptr);
 
-// A row of a snapshot; nothing for one of a table that the domain does not use.
+// A row of a snapshot, voided if the rows that follow it in the stream would not be whole; nothing
+// for one of a table that the domain does not use.
 [[nodiscard]] std::optional<RowChange> typed_row(const client::Row& row);
 
 }  // namespace fatwal::channel
