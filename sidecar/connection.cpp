@@ -91,13 +91,14 @@ void read_position(PGconn* ordinary, const Settings& settings, Streaming& stream
     if (PQntuples(recorded.get()) == 1) streaming.recorded = lsn_of(value(recorded, 0));
 }
 
-Streaming attempt(const Settings& settings, bool streamed_before, int stop) {
+Streaming attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
     const Connection ordinary = open(settings, ConnectAs::Ordinary, stop, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);
     Streaming streaming;
     streaming.sender_timeout = server.sender_timeout;
     streaming.connection = open(settings, ConnectAs::Replication, stop, "cannot open a replication connection");
     PGconn* connection = streaming.connection.get();
+    notices.attach(connection);
     const Result system = run(connection, "cannot identify the server", "IDENTIFY_SYSTEM");
     streaming.history.system_identifier = std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
     streaming.history.timeline = static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
@@ -125,6 +126,10 @@ Connection connect(const Settings& settings, ConnectAs as, int stop) {
     const std::array<const char*, 5> values = {"fatwald", settings.database.c_str(), "database", nullptr, nullptr};
     Connection connection(PQconnectStartParams(keywords.data(), values.data(), 1));
     if (!connection) throw std::bad_alloc();
+    // libpq would print them, whole and with their line breaks. What matters of them comes by the
+    // stream's connection (Notices).
+    PQsetNoticeReceiver(
+        connection.get(), [](void*, const PGresult*) {}, nullptr);
     // The SQLSTATE of a refusal is to be had in no other way.
     PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);
     const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
@@ -194,8 +199,11 @@ std::string quote_identifier(const std::string& text) {
     return quoted + "\"";
 }
 
-Connector::Connector(const Settings& settings)
-    : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Connector::Connector(const Settings& settings, Notices& notices)
+    : settings_(settings),
+      notices_(notices),
+      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0 || stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
@@ -209,7 +217,7 @@ Connector::~Connector() {
 void Connector::start(bool streamed_before) {
     thread_ = std::thread([this, streamed_before] {
         try {
-            outcome_ = attempt(settings_, streamed_before, stop_);
+            outcome_ = attempt(settings_, notices_, streamed_before, stop_);
         } catch (Failure& failure) {
             outcome_ = std::move(failure);
         }

@@ -14,6 +14,7 @@
 
 #include "failure.h"
 #include "fatwal/wire/control.h"
+#include "notices.h"
 #include "settings.h"
 
 namespace fatwal {
@@ -59,7 +60,9 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql, 
 
 class Connector {
 public:
-    explicit Connector(const Settings& settings);
+    // `notices` gets those of the replication connection, also when that is handed over: it
+    // outlives the connection.
+    Connector(const Settings& settings, Notices& notices);
     ~Connector();
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
@@ -73,6 +76,7 @@ public:
 
 private:
     const Settings& settings_;
+    Notices& notices_;
     int event_;
     int stop_;
     std::optional<Outcome> outcome_;  // handed over by the thread's end

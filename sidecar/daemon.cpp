@@ -20,8 +20,8 @@ namespace {
 // Bounds of one turn of the loop, so that neither the stream nor the requests keep the other waiting.
 constexpr int kMessagesPerTurn = 256;
 constexpr int kRequestsPerTurn = 64;
-// A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to free it. So is one of several in a
-// CopyData, as its buffer is not its own.
+// A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to
+// free it. So is one of several in a CopyData, as its buffer is not its own.
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kHealthInterval{10};
@@ -66,7 +66,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       control_(context_, settings.control),
       replays_(settings, accounts_, ledger_.holds),
       snapshots_(settings),
-      connector_(settings),
+      connector_(settings, notices_),
       keeper_(settings),
       backoff_(std::random_device{}()),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
@@ -192,6 +192,8 @@ void Daemon::begin_epoch(const Streaming& streaming) {
 }
 
 void Daemon::lost(const Failure& failure) {
+    // They may say why.
+    log_notices(Clock::now());
     if (stream_) {
         epoll_ctl(epoll_, EPOLL_CTL_DEL, stream_fd_, nullptr);
         stream_.reset();
@@ -236,6 +238,7 @@ std::optional<Failure> Daemon::take(Received received) {
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
         accounts_.publish(*frame, std::move(shared), schemas_, Clock::now());
+        tally_.add(*frame);
         ledger_.published(*frame);
         accounts_.advance(ledger_.position());
         return std::nullopt;
@@ -537,6 +540,8 @@ wire::StatusReply Daemon::status() const {
              {"schemas", std::to_string(schemas_.size())},
              {"published_frames", std::to_string(accounts_.frames())},
              {"published_bytes", std::to_string(accounts_.bytes())},
+             {"resyncs_sent", std::to_string(tally_.resyncs)},
+             {"unrouted", std::to_string(tally_.unrouted)},
              {"replay_bytes", std::to_string(accounts_.ring_bytes())},
              {"replayed_messages", std::to_string(replays_.replayed())},
              {"rereads", std::to_string(replays_.rereads())},
@@ -548,9 +553,14 @@ wire::StatusReply Daemon::status() const {
              {"uptime_seconds", std::to_string(uptime)}}};
 }
 
+void Daemon::log_notices(Clock::time_point now) {
+    for (const std::string& line : notices_.lines(now)) spdlog::warn("Postgres: {}", line);
+}
+
 void Daemon::tick(Clock::time_point now) {
     if (stream_ && now >= next_confirm_) confirm();
     if (now < next_tick_) return;
+    log_notices(now);
     next_tick_ = now + std::min<Clock::duration>(kTick, std::chrono::milliseconds(settings_.heartbeat_interval_ms));
     accounts_.tick(now);
     replays_.tick();

@@ -19,6 +19,7 @@
 #include "settings.h"
 #include "snapshots.h"
 #include "stream.h"
+#include "tally.h"
 
 namespace fatwal {
 
@@ -65,6 +66,7 @@ private:
     void look_at(const KeeperFailed& failed);
     void store_durables();
     void give_up_those_beyond_retention(Clock::time_point now);
+    void log_notices(Clock::time_point now);
     void tick(Clock::time_point now);
     [[nodiscard]] Replays::Standing standing() const;
 
@@ -78,10 +80,12 @@ private:
     Control control_;
     Replays replays_;
     Snapshots snapshots_;
+    Notices notices_;
     Connector connector_;
     Keeper keeper_;
     Backoff backoff_;
     Schemas schemas_;
+    Tally tally_;
     std::optional<Stream> stream_;
     int stream_fd_ = -1;
     std::chrono::milliseconds sender_timeout_{0};

@@ -16,14 +16,16 @@ struct FreeCopyData {
 
 // A message of the plugin.
 struct Received {
-    // What libpq allocated for the message, when it stands alone in its CopyData: a large frame is then handed on without a copy.
-    // Empty for one of several, whose bytes live until the next message is asked for.
+    // What libpq allocated for the message, when it stands alone in its CopyData: a large frame is
+    // then handed on without a copy. Empty for one of several, whose bytes live until the next
+    // message is asked for.
     std::unique_ptr<char, FreeCopyData> buffer;
     wire::Bytes message;
 };
 
-// The messages of one CopyData, one behind the other. The plugin packs the frames of a transaction for many accounts into one, as a
-// walsender pays for each CopyData; what follows here (ledger, accounts, schemas) sees each message in its turn, as before.
+// The messages of one CopyData, one behind the other. The plugin packs the frames of a transaction
+// for many accounts into one, as a walsender pays for each CopyData; what follows here (ledger,
+// accounts, schemas) sees each message in its turn, as before.
 class CopyData {
 public:
     CopyData() = default;
@@ -31,7 +33,8 @@ public:
     CopyData(std::unique_ptr<char, FreeCopyData> buffer, std::size_t from, std::size_t length)
         : buffer_(std::move(buffer)), rest_(wire::as_bytes({buffer_.get() + from, length - from})), whole_(rest_), left_(true) {}
 
-    // The next message; nothing when all were given. A malformed one comes with all that follows it, and so is refused by its reader.
+    // The next message; nothing when all were given. A malformed one comes with all that follows
+    // it, and so is refused by its reader.
     [[nodiscard]] std::optional<Received> next();
 
 private:

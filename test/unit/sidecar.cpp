@@ -8,11 +8,13 @@
 
 #include "backoff.h"
 #include "ledger.h"
+#include "notices.h"
 #include "ring.h"
 #include "schemas.h"
 #include "settings.h"
 #include "stream.h"
 #include "support/builder.h"
+#include "tally.h"
 
 namespace fatwal {
 namespace {
@@ -98,6 +100,66 @@ TEST(CopyData, WhatIsMalformedComesAsOneMessageThatNobodyUnderstands) {
         EXPECT_FALSE(wire::FrameView::parse_header(received->message));
         EXPECT_FALSE(data.next());
     }
+}
+
+TEST(Tally, CountsResyncsAndUnroutedChangesOfEveryoneAndOperatorsAlone) {
+    Tally tally;
+    const auto add = [&](const wire::AccountKey& account, std::vector<test::RecordSpec> records) {
+        test::FrameSpec spec;
+        spec.account = account;
+        spec.relations = {{16384, 1}};
+        spec.records = std::move(records);
+        const std::string bytes = test::frame(spec);
+        tally.add(*wire::FrameView::parse_header(wire::as_bytes(bytes)));
+    };
+    const std::string row = test::row({test::Value::fixed(1)});
+    wire::AccountKey everyone;
+    everyone.kind = wire::AccountKind::Everyone;
+    add(everyone, {{wire::Op::Resync}, {wire::Op::Truncate}, {wire::Op::Resync, 1}});
+    add({}, {{wire::Op::Insert, 0, wire::kUnrouted, 0, row}, {wire::Op::Insert, 1, 0, 0, row}, {wire::Op::Resync, 2}});
+    EXPECT_EQ(tally.resyncs, 3U);
+    EXPECT_EQ(tally.unrouted, 1U);
+    add(wire::AccountKey::from_text("1"), {{wire::Op::Insert, 0, 0, 0, row}});
+    EXPECT_EQ(tally.resyncs + tally.unrouted, 4U);
+}
+
+using Lines = std::vector<std::string>;
+
+TEST(Notices, ATextIsLoggedOnceAMinuteWithItsCount) {
+    Notices notices;
+    const auto start = std::chrono::steady_clock::now();
+    notices.add("a");
+    EXPECT_EQ(notices.lines(start), Lines{"a"});
+    for (int i = 0; i < 3; ++i) notices.add("a");
+    notices.add("b");
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(1)), Lines{"b"});
+    notices.add("a");
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(59)), Lines{});
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(60)), Lines{"a (4 times more)"});
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(119)), Lines{});
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(121)), Lines{});
+    notices.add("a");
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(122)), Lines{"a"}) << "it was forgotten";
+}
+
+TEST(Notices, ManyTextsAreCountedOnly) {
+    Notices notices;
+    const auto start = std::chrono::steady_clock::now();
+    for (std::size_t i = 0; i < Notices::kTexts + 10; ++i) {
+        notices.add("text " + std::to_string(i));
+        EXPECT_LE(notices.lines(start).size(), 1U);
+    }
+    for (int i = 0; i < 1000; ++i) notices.add("further " + std::to_string(i));
+    EXPECT_EQ(notices.lines(start + std::chrono::seconds(59)), Lines{});
+    const Lines lines = notices.lines(start + std::chrono::seconds(60));
+    EXPECT_EQ(lines, Lines{"other warnings came 1009 times; the server's log has them"});
+}
+
+TEST(Notices, ATextCannotForgeALine) {
+    EXPECT_EQ(one_line("a\nb\rc\td\x1b[2J\x7f"), "a b c d [2J ");
+    EXPECT_EQ(one_line("größe"), "größe");
+    const std::string whole = one_line(std::string(Notices::kTextBytes - 1, 'x') + "ö and more");
+    EXPECT_EQ(whole, std::string(Notices::kTextBytes - 1, 'x') + "…") << "not within a character";
 }
 
 TEST(Ledger, KeepaliveCountsOnlyBetweenTransactions) {
