@@ -240,7 +240,8 @@ void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::st
     }
     if (!head.end) return;
     cursor_ = std::move(after_snapshot_);
-    // The interval begins again, so that transactions come between two snapshots however long each takes.
+    // The interval begins again, so that transactions come between two snapshots however long each
+    // takes.
     if (std::exchange(resyncing_, false)) resynced_ = now_;
     tell(SnapshotEnd{});
     replay(wire::Replay::From::Cursor);

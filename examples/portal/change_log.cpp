@@ -88,7 +88,7 @@ private:
     void log(const client::Transaction& transaction) {
         std::string changes;
         transaction.for_each([&](const client::Change& change) {
-            // Of a resync record the Resync event has told, and made a row of its own.
+            // The Resync event before it has made the row that says so.
             if (change.op == wire::Op::Resync || change.op == wire::Op::Truncate) return;
             if (change.schema == nullptr) return;
             // It was deleted, and logged, when it was marked so.

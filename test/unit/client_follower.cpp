@@ -418,7 +418,8 @@ TEST_F(FollowerTest, AResyncNamesItsTableAndTheChangeHasItsSchema) {
     });
 }
 
-// Live behind a first snapshot; the resync records are of transactions that the next snapshot sees or not.
+// Live behind a first snapshot; the resync records are of transactions that the next snapshot sees
+// or not.
 class ResyncTest : public SnapshotTest {
 protected:
     std::uint64_t sequence_ = 10;
@@ -439,9 +440,7 @@ protected:
     void come(std::string bytes, Follower::WallTime now) {
         follower_.message({Topic::Event, kEpoch, ++sequence_, 300}, std::move(bytes), now);
     }
-    void heartbeat(Follower::WallTime now) {
-        follower_.heartbeat({Topic::Heartbeat, kEpoch, sequence_, 300}, now);
-    }
+    void heartbeat(Follower::WallTime now) { follower_.heartbeat({Topic::Heartbeat, kEpoch, sequence_, 300}, now); }
 };
 
 TEST_F(ResyncTest, TheFirstRecordIsReplacedByASnapshotAtOnce) {

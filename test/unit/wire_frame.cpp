@@ -109,8 +109,7 @@ TEST(Messages, AreTakenByTheirLengths) {
     const std::string frame = two_records();
     const std::string all = schema + frame + frame + schema;
     wire::Bytes rest = wire::as_bytes(all);
-    for (const std::string* message : {&schema, &frame, &frame, &schema})
-        EXPECT_EQ(wire::as_text(wire::take_message(rest)), *message);
+    for (const std::string* message : {&schema, &frame, &frame, &schema}) EXPECT_EQ(wire::as_text(wire::take_message(rest)), *message);
     EXPECT_TRUE(rest.empty());
 }
 

@@ -45,9 +45,10 @@ private:
 // The rows were all. The transactions that they do not hold follow.
 struct SnapshotEnd {};
 
-// Changes cannot be replayed any more, or are too many, or rows changed in a way that the stream cannot tell (a resync record; the reason
-// names the table): what the worker knows may be out of date. A snapshot follows. Without snapshots (SubscriptionOptions::snapshots) the
-// stream resumes behind the missing changes; the transaction with the resync record follows whole.
+// Changes cannot be replayed any more, or are too many, or rows changed in a way that the stream
+// cannot tell (a resync record; the reason names the table): what the worker knows may be out of
+// date. A snapshot follows. Without snapshots (SubscriptionOptions::snapshots) the stream resumes
+// behind the missing changes; the transaction with the resync record follows whole.
 struct Resync {
     std::string reason;
 };

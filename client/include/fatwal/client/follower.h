@@ -18,7 +18,7 @@ namespace fatwal::client {
 
 struct FollowerOptions {
     wire::AccountKey account;
-    bool snapshots = true;                              // take one to begin with, and whenever changes cannot be had
+    bool snapshots = true;                              // take one to begin with, and whenever changes cannot be replayed
     std::size_t max_transaction_bytes = 268'435'456;    // of one transaction in memory
     std::size_t max_ahead_bytes = 4'194'304;            // of messages that wait behind a gap
     std::uint32_t credit = 1'048'576;                   // bytes of a reply
@@ -110,12 +110,15 @@ private:
     std::size_t current_bytes_ = 0;
     std::string resync_reason_;  // found while messages are being worked off
 
-    // A resync record asks for a snapshot. The first begins it at once. One that comes within resync_interval is delivered, and its
-    // snapshot is owed until the interval is over: else a table that is always written to would keep all accounts in snapshots, and a
-    // snapshot that does not see the record's transaction yet, and so is followed by it, would begin itself again without end.
+    // A resync record asks for a snapshot. The first begins it at once. One that comes within
+    // resync_interval is delivered, and its snapshot is owed until the interval is over: else a
+    // table that is always written to would keep all accounts in snapshots, and a snapshot that
+    // does not see the record's transaction yet, and so is followed by it, would begin itself again
+    // without end.
     struct Owed {
         std::string reason;
-        // Where the worker stood before the record. It gets no later cursor until the snapshot: after a restart the record comes again.
+        // Where the worker stood before the record. It gets no later cursor until the snapshot:
+        // after a restart the record comes again.
         std::optional<Cursor> before;
     };
     std::optional<Owed> owed_;

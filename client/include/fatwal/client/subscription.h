@@ -32,10 +32,12 @@ struct SubscriptionOptions {
     bool snapshots = true;
     // A transaction that committed longer ago is not delivered any more; a new snapshot is taken instead. 0: any is delivered.
     std::chrono::seconds resync_after{1800};
-    // The least time from a snapshot that a resync record asked for (wire::Op::Resync) to the next one. The first record is replaced by
-    // a snapshot at once. A record within the interval is delivered as a change, and one snapshot follows for all of them when the
-    // interval is over; until then cursor() stays before the first. A shorter interval costs the database more snapshots: a table
-    // without REPLICA IDENTITY FULL that is written to all the time asks for one in each interval. 0: each record asks at once.
+    // The least time from a snapshot that a resync record asked for (wire::Op::Resync) to the next
+    // one. The first record is replaced by a snapshot at once. A record within the interval is
+    // delivered as a change, and one snapshot follows for all of them when the interval is over;
+    // until then cursor() stays before the first. A shorter interval costs the database more
+    // snapshots: a table without REPLICA IDENTITY FULL that is written to all the time asks for one
+    // in each interval. 0: each record asks at once.
     std::chrono::milliseconds resync_interval{10'000};
 
     int receive_high_water_mark = 5000;               // messages queued before the sidecar's own queue fills

@@ -17,8 +17,9 @@ namespace fatwal::wire {
 // malformed or cut off. Source: "Messages" in docs/wire-format.md.
 [[nodiscard]] std::size_t message_length(Bytes messages) noexcept;
 
-// Takes the first message off `messages`. When its length is malformed it takes all that is left, as nothing tells where the next
-// message begins: the reader then refuses that as one malformed message, instead of passing over a part of the stream.
+// Takes the first message off `messages`. When its length is malformed it takes all that is left,
+// as nothing tells where the next message begins: the reader then refuses that as one malformed
+// message, instead of passing over a part of the stream.
 [[nodiscard]] Bytes take_message(Bytes& messages) noexcept;
 
 struct Message {
