@@ -242,7 +242,7 @@ void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::st
     cursor_ = std::move(after_snapshot_);
     // The interval begins again, so that transactions come between two snapshots however long each
     // takes.
-    if (std::exchange(resyncing_, false)) resynced_ = now_;
+    if (std::exchange(resyncing_, false)) resynced_ = std::max(*resynced_, now_);
     tell(SnapshotEnd{});
     replay(wire::Replay::From::Cursor);
 }

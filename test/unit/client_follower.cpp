@@ -472,6 +472,23 @@ TEST_F(ResyncTest, ASnapshotThatDoesNotSeeTheTransactionDoesNotBeginItselfAgain)
     EXPECT_EQ(drain(follower_), "") << "it is owed no more";
 }
 
+TEST_F(ResyncTest, NeitherDoesOneWhoseRecordIsReplayedBeforeAnyMessageHasCome) {
+    const Cursor before{kHistory, 200, {}};
+    Follower follower(options(true), before);
+    follower.attached({}, kEpoch, kHistory);
+    follower.marker({Topic::Marker, kEpoch, 10, 300}, kNow);
+    const auto replay = [&] {
+        ASSERT_TRUE(std::holds_alternative<wire::Replay>(*follower.take_request()));
+        follower.replayed({kEpoch, 9, true, 2}, {schema(), resync_frame(390, 705)}, kNow);
+    };
+    replay();
+    EXPECT_EQ(drain(follower), "resync");
+    ASSERT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower.take_request()));
+    follower.snapshot_part({5, 100, true, 0, 200, 400, {705, 710, {705}}}, {});
+    replay();
+    EXPECT_EQ(drain(follower), "begin end 390:resync");
+}
+
 TEST_F(ResyncTest, ATableThatIsAlwaysWrittenToCostsOneSnapshotInEachInterval) {
     std::string seen;
     std::size_t snapshots = 0;
