@@ -4,13 +4,18 @@ namespace fatwal {
 
 namespace {
 
-wire::AccountView text_account(const char* text, std::size_t length, wire::AccountBuffer& buffer) {
-    if (length > wire::kMaxAccountBytes) {
-        ereport(WARNING, (errmsg("account key of %zu bytes goes to the operators' stream", length),
-                          errdetail("A key has at most %zu bytes.", wire::kMaxAccountBytes)));
-        return {};
+wire::AccountView text_account(const Plan& plan, std::string_view text, wire::AccountBuffer& buffer) {
+    if (text.size() <= wire::kMaxAccountBytes) return wire::account_from_text(text, buffer);
+    // Once for each table and session: the rows are whoever writes them's, the server's log is everybody's.
+    if (!plan.warned.key) {
+        plan.warned.key = true;
+        const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(plan.relation)),
+                                                      get_rel_name(plan.relation));
+        ereport(WARNING, (errmsg("a row of table %s has an account key of %zu bytes", name, text.size()),
+                          errdetail("A key has at most %zu bytes. Such rows go to the operators' stream.",
+                                    wire::kMaxAccountBytes)));
     }
-    return wire::account_from_text({text, length}, buffer);
+    return {};
 }
 
 }  // namespace
@@ -32,7 +37,7 @@ wire::AccountView account_of(const Plan& plan, const Values& values, wire::Accou
             const char* bytes = VARDATA_ANY(text);
             if (plan.account_type == AccountType::BlankPadded)
                 while (length > 0 && bytes[length - 1] == ' ') --length;
-            return text_account(bytes, length, buffer);
+            return text_account(plan, {bytes, length}, buffer);
         }
         case AccountType::None: break;
     }

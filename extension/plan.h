@@ -39,7 +39,8 @@ struct Plan {
     // Which warnings the relation has had in this session; they outlast the plan.
     struct Warned {
         bool identity, list, lists, key;
-    } warned;
+    };
+    mutable Warned warned;
 
     [[nodiscard]] bool full_identity() const { return replica_identity == REPLICA_IDENTITY_FULL; }
     // Whether an old row that the log has names the account.
