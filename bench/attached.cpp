@@ -1,6 +1,7 @@
-// attached CONTROL FIRST ACCOUNTS SUBSCRIBERS [group]: follows accounts FIRST, FIRST+1, … with so many subscribers each, all in this
-// process, each by itself or all in a group. Prints "ready" when all have joined, then each time that nothing more comes how many
-// transactions they had, and how often one was disturbed: "had N disturbed N". Ends at SIGTERM.
+// attached CONTROL FIRST ACCOUNTS SUBSCRIBERS [group]: follows accounts FIRST, FIRST+1, … with so
+// many subscribers each, all in this process, each by itself or all in a group. Prints "ready" when
+// all have joined, then each time that nothing more comes how many transactions they had, and how
+// often one was disturbed: "had N disturbed N". Ends at SIGTERM.
 #include <sys/epoll.h>
 
 #include <chrono>
@@ -31,7 +32,9 @@ struct Counts {
         while (const auto event = subscription.next(0ms)) {
             joined += std::holds_alternative<Joined>(*event) ? 1 : 0;
             transactions += std::holds_alternative<Transaction>(*event) ? 1 : 0;
-            disturbed += std::holds_alternative<Resync>(*event) || std::holds_alternative<Lost>(*event) ? 1 : 0;
+            disturbed +=
+                std::holds_alternative<Resync>(*event) || std::holds_alternative<Lost>(*event) ? 1
+                                                                                               : 0;
         }
     }
 };
@@ -60,8 +63,8 @@ int main(int argc, char** argv) {
             options.request_timeout = 30s;
             epoll_event event{};
             event.events = EPOLLIN;
-            auto subscription =
-                in_group ? std::make_unique<Subscription>(group, options) : std::make_unique<Subscription>(context, options);
+            auto subscription = in_group ? std::make_unique<Subscription>(group, options)
+                                         : std::make_unique<Subscription>(context, options);
             event.data.ptr = all.emplace_back(std::move(subscription)).get();
             if (!in_group) epoll_ctl(epoll, EPOLL_CTL_ADD, all.back()->fd(), &event);
         }
@@ -75,8 +78,11 @@ int main(int argc, char** argv) {
             if (Subscription* const subscription = group.ready(100ms)) counts.take(*subscription);
         } else {
             std::vector<epoll_event> events(1024);
-            const int count = epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
-            for (int i = 0; i < count; ++i) counts.take(*static_cast<Subscription*>(events[static_cast<std::size_t>(i)].data.ptr));
+            const int count =
+                epoll_wait(epoll, events.data(), static_cast<int>(events.size()), 100);
+            for (int i = 0; i < count; ++i)
+                counts.take(
+                    *static_cast<Subscription*>(events[static_cast<std::size_t>(i)].data.ptr));
         }
         if (!told && counts.joined == all.size()) {
             told = true;

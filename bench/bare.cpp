@@ -1,6 +1,7 @@
-// bare FOLDER SOCKETS SUBSCRIBERS BYTES RATE COUNT: what sending costs by ZeroMQ alone. COUNT messages of two parts (a header of 32
-// bytes and BYTES) go to SOCKETS publishers in turn (ipc, in FOLDER), each with so many subscribers, at RATE a second, each at its time.
-// Prints the microseconds of processor that a message took, and how many arrived: "us N had N".
+// bare FOLDER SOCKETS SUBSCRIBERS BYTES RATE COUNT: what sending costs by ZeroMQ alone. COUNT
+// messages of two parts (a header of 32 bytes and BYTES) go to SOCKETS publishers in turn (ipc, in
+// FOLDER), each with so many subscribers, at RATE a second, each at its time. Prints the
+// microseconds of processor that a message took, and how many arrived: "us N had N".
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,10 +27,13 @@ struct Run {
     double rate;
     long count;
 
-    [[nodiscard]] std::string endpoint(int i) const { return "ipc://" + folder + "/" + std::to_string(i); }
+    [[nodiscard]] std::string endpoint(int i) const {
+        return "ipc://" + folder + "/" + std::to_string(i);
+    }
 };
 
-// Each of the subscribers hears all publishers. Writes how many messages came to `out`, once none has come for a while.
+// Each of the subscribers hears all publishers. Writes how many messages came to `out`, once none
+// has come for a while.
 void subscribe(const Run& run, int out) {
     zmq::context_t context;
     context.set(zmq::ctxopt::max_sockets, run.subscribers + 16);
@@ -49,7 +53,8 @@ void subscribe(const Run& run, int out) {
         last = Clock::now();
         for (std::size_t i = 0; i < wait.size(); ++i) {
             zmq::message_t message;
-            while ((wait[i].revents & ZMQ_POLLIN) != 0 && sockets[i].recv(message, zmq::recv_flags::dontwait))
+            while ((wait[i].revents & ZMQ_POLLIN) != 0 &&
+                   sockets[i].recv(message, zmq::recv_flags::dontwait))
                 had += message.more() ? 0 : 1;
         }
     }
@@ -59,7 +64,9 @@ void subscribe(const Run& run, int out) {
 double processor_seconds() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -67,7 +74,11 @@ double processor_seconds() {
 
 int main(int argc, char** argv) {
     if (argc != 7) return 2;
-    const Run run{argv[1],           std::atoi(argv[2]), std::atoi(argv[3]), std::strtoul(argv[4], nullptr, 10), std::atof(argv[5]),
+    const Run run{argv[1],
+                  std::atoi(argv[2]),
+                  std::atoi(argv[3]),
+                  std::strtoul(argv[4], nullptr, 10),
+                  std::atof(argv[5]),
                   std::atol(argv[6])};
     int ends[2];
     if (pipe(ends) != 0) return 1;
@@ -96,7 +107,8 @@ int main(int argc, char** argv) {
     const std::string payload(run.bytes, 'x');
     for (long n = 0; n < run.count; ++n) {
         const auto due =
-            start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(static_cast<double>(n) / run.rate));
+            start + std::chrono::duration_cast<Clock::duration>(
+                        std::chrono::duration<double>(static_cast<double>(n) / run.rate));
         std::this_thread::sleep_until(due);
         zmq::socket_t& socket = sockets[static_cast<std::size_t>(n % run.sockets)];
         socket.send(zmq::message_t(header.data(), header.size()), zmq::send_flags::sndmore);

@@ -1,6 +1,7 @@
-// channels CONTROL ACCOUNT CONNINFO ROUNDS: what bench/channels measures. Takes the account's snapshot, makes a channel for each client and
-// gateway, measures memory and authorizations, prints "ready", and then follows the stream until it has seen ROUNDS transactions of more
-// than 50,000 deletions; a line of numbers for each.
+// channels CONTROL ACCOUNT CONNINFO ROUNDS: what bench/channels measures. Takes the account's
+// snapshot, makes a channel for each client and gateway, measures memory and authorizations, prints
+// "ready", and then follows the stream until it has seen ROUNDS transactions of more than 50,000
+// deletions; a line of numbers for each.
 #include <libpq-fe.h>
 #include <malloc.h>
 
@@ -30,13 +31,17 @@ using namespace fatwal::channel;
 using namespace std::chrono_literals;
 using Steady = std::chrono::steady_clock;
 
-double seconds_since(Steady::time_point start) { return std::chrono::duration<double>(Steady::now() - start).count(); }
+double seconds_since(Steady::time_point start) {
+    return std::chrono::duration<double>(Steady::now() - start).count();
+}
 double median(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values.at(values.size() / 2);
 }
 std::size_t in_use() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
-Time now() { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+Time now() {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
 
 // Seconds of processor time of this thread, and of another process when given.
 double cpu(int process) {
@@ -65,8 +70,11 @@ struct Rates {
         by_cpu.push_back(static_cast<double>(count) / (cpu(process) - spent));
     }
     void print(const char* name, const Rates& base) const {
-        std::printf("authorizations a second, %s: %.0f, by processor time %.0f; ratio %.1f, by processor time %.1f\n", name,
-                    median(by_clock), median(by_cpu), median(by_clock) / median(base.by_clock), median(by_cpu) / median(base.by_cpu));
+        std::printf(
+            "authorizations a second, %s: %.0f, by processor time %.0f; ratio %.1f, by processor "
+            "time %.1f\n",
+            name, median(by_clock), median(by_cpu), median(by_clock) / median(base.by_clock),
+            median(by_cpu) / median(base.by_cpu));
     }
 };
 
@@ -82,7 +90,8 @@ struct Device {
             if (push == nullptr) continue;
             ++pushes;
             if (push->event == "init")
-                for (const Json& resource : push->payload.at("resources")) resources.insert(resource.at("id").get<std::string>());
+                for (const Json& resource : push->payload.at("resources"))
+                    resources.insert(resource.at("id").get<std::string>());
             else if (push->event == "resource_deleted")
                 resources.erase(push->payload.at("id").get<std::string>());
             else
@@ -94,7 +103,8 @@ struct Device {
 class Bench {
 public:
     Bench(const std::string& control, const std::string& account)
-        : state_(Uuid::from_text(account).value()), subscription_(zmq_, options(control, account)) {}
+        : state_(Uuid::from_text(account).value()),
+          subscription_(zmq_, options(control, account)) {}
 
     void load() {
         for (;;) {
@@ -108,14 +118,17 @@ public:
                     auto typed = typed_row(row);
                     if (!typed) return;
                     ++rows_;
-                    if (const auto* client = std::get_if<portal::Clients>(&typed->after)) clients_.push_back(*client);
-                    if (const auto* gateway = std::get_if<portal::Gateways>(&typed->after)) gateways_.push_back(*gateway);
+                    if (const auto* client = std::get_if<portal::Clients>(&typed->after))
+                        clients_.push_back(*client);
+                    if (const auto* gateway = std::get_if<portal::Gateways>(&typed->after))
+                        gateways_.push_back(*gateway);
                     state_.snapshot_row(std::move(*typed));
                 });
             if (std::holds_alternative<client::SnapshotEnd>(event)) break;
         }
         (void)state_.end_snapshot(subscription_.cursor()->next - 1);
-        std::printf("state: %zu rows, %.0f bytes/row\n", rows_, static_cast<double>(in_use() - before_rows_) / static_cast<double>(rows_));
+        std::printf("state: %zu rows, %.0f bytes/row\n", rows_,
+                    static_cast<double>(in_use() - before_rows_) / static_cast<double>(rows_));
     }
 
     void connect() {
@@ -123,25 +136,33 @@ public:
         (void)ClientView::of(state_, clients_.front(), version_, from_, now());
         std::size_t before = in_use();
         for (const portal::Clients& row : clients_) {
-            ClientJoin join{row.id, row.last_used_token_id.value(), "1.5.0", IpAddress::parse("198.51.100.7"), "US", {}, ++generation_};
+            ClientJoin join{row.id,       row.last_used_token_id.value(),
+                            "1.5.0",      IpAddress::parse("198.51.100.7"),
+                            "US",         {},
+                            ++generation_};
             devices_[row.id].channel = std::make_unique<ClientChannel>(context(), join);
             (void)devices_[row.id].channel->start(now());
         }
-        const double shown = static_cast<double>(devices_.begin()->second.channel->view().resources.size());
-        std::printf("client channel: %.0f bytes, with %.0f resources\n", each(before, devices_.size()), shown);
+        const double shown =
+            static_cast<double>(devices_.begin()->second.channel->view().resources.size());
+        std::printf("client channel: %.0f bytes, with %.0f resources\n",
+                    each(before, devices_.size()), shown);
         before = in_use();
         for (const portal::Gateways& row : gateways_) {
-            const GatewayJoin join{row.id, row.last_used_token_id.value(), "1.5.0", {}, {}, ++generation_};
+            const GatewayJoin join{row.id,       row.last_used_token_id.value(), "1.5.0", {}, {},
+                                   ++generation_};
             auto& channel = channels_[row.id];
             channel = std::make_unique<GatewayChannel>(context(), join);
             (void)channel->start(now());
         }
         std::printf("gateway channel: %.0f bytes, without pairs\n", each(before, channels_.size()));
-        for (const portal::Gateways& row : gateways_) presence_.online({row.id, generation_, 1, version_, Location{50.1, 8.7}, {}});
+        for (const portal::Gateways& row : gateways_)
+            presence_.online({row.id, generation_, 1, version_, Location{50.1, 8.7}, {}});
     }
 
-    // Every client asks for each of 20 resources: what its channel decides alone, then with all that its gateway does, and the decision by
-    // SQL. By the clock, and by the processor time of all that take part (this thread; for SQL the server's process too).
+    // Every client asks for each of 20 resources: what its channel decides alone, then with all
+    // that its gateway does, and the decision by SQL. By the clock, and by the processor time of
+    // all that take part (this thread; for SQL the server's process too).
     void authorize(PGconn* connection) {
         std::vector<Asked> asked;
         for (auto& [id, device] : devices_) {
@@ -153,7 +174,8 @@ public:
                                  resource->first,
                                  id.to_text(),
                                  resource->first.to_text(),
-                                 {{"resource_id", resource->first.to_text()}, {"connected_gateway_ids", Json::array()}}});
+                                 {{"resource_id", resource->first.to_text()},
+                                  {"connected_gateway_ids", Json::array()}}});
         }
         std::shuffle(asked.begin(), asked.end(), generator_);
         const int backend = PQbackendPID(connection);
@@ -164,7 +186,8 @@ public:
         std::size_t before = 0;
         for (int round = 0; round < 7; ++round) {
             decision.measure(0, asked.size(), [&](std::size_t n) { return decide(asked[n]); });
-            alone.measure(0, asked.size(), [&](std::size_t n) { return ask(asked[n]).size() == 2; });
+            alone.measure(0, asked.size(),
+                          [&](std::size_t n) { return ask(asked[n]).size() == 2; });
             if (round == 0) before = in_use();
             whole.measure(0, asked.size(), [&](std::size_t n) { return round_trip(asked[n]); });
             if (round == 0) {
@@ -182,7 +205,8 @@ public:
 
     void follow(int rounds) {
         for (auto& [id, device] : devices_)
-            for (const auto& [resource_id, view] : device.channel->view().resources) device.resources.insert(resource_id.to_text());
+            for (const auto& [resource_id, view] : device.channel->view().resources)
+                device.resources.insert(resource_id.to_text());
         std::puts("ready");
         std::vector<double> ratios;
         std::vector<double> totals;
@@ -204,7 +228,8 @@ public:
             const Affected affected = state_.apply(transaction->commit_lsn, changes);
             const double applied_cpu = cpu(0) - spent;
             std::vector<std::pair<Device*, Actions>> all;
-            for (const Uuid& id : affected.clients) all.emplace_back(&devices_.at(id), devices_.at(id).channel->on_transaction(now()));
+            for (const Uuid& id : affected.clients)
+                all.emplace_back(&devices_.at(id), devices_.at(id).channel->on_transaction(now()));
             const double took = seconds_since(start);
             const double took_cpu = cpu(0) - spent;
             const auto done = std::chrono::system_clock::now();
@@ -215,25 +240,35 @@ public:
             }
             std::size_t wrong = 0;
             for (auto& [id, device] : devices_) wrong += right(id, device) ? 0 : 1;
-            const auto ms = [&](auto end) { return std::chrono::duration<double, std::milli>(end - transaction->commit_time).count(); };
+            const auto ms = [&](auto end) {
+                return std::chrono::duration<double, std::milli>(end - transaction->commit_time)
+                    .count();
+            };
             std::printf(
-                "%zu changes, decoding %.0f ms, with state and pushes %.0f ms; by processor time %.0f ms, with the state %.0f ms, with the "
-                "pushes %.0f ms; recomputed %zu, pushes %zu, wrong %zu; after the commit: delivered %.0f ms, pushed %.0f ms\n",
-                count, decoded * 1e3, took * 1e3, decoded_cpu * 1e3, applied_cpu * 1e3, took_cpu * 1e3, affected.clients.size(), pushes,
-                wrong, ms(delivered), ms(done) - decoded * 1e3);
-            if (count < 50'000 || !std::holds_alternative<std::monostate>(changes.front().after)) continue;
+                "%zu changes, decoding %.0f ms, with state and pushes %.0f ms; by processor time "
+                "%.0f ms, with the state %.0f ms, with the "
+                "pushes %.0f ms; recomputed %zu, pushes %zu, wrong %zu; after the commit: "
+                "delivered %.0f ms, pushed %.0f ms\n",
+                count, decoded * 1e3, took * 1e3, decoded_cpu * 1e3, applied_cpu * 1e3,
+                took_cpu * 1e3, affected.clients.size(), pushes, wrong, ms(delivered),
+                ms(done) - decoded * 1e3);
+            if (count < 50'000 || !std::holds_alternative<std::monostate>(changes.front().after))
+                continue;
             --rounds;
             ratios.push_back(took / decoded);
             totals.push_back(took * 1e3);
             cpu_ratios.push_back(took_cpu / decoded_cpu);
             cpu_totals.push_back(took_cpu * 1e3);
         }
-        std::printf("deletions: decoded, applied and pushed in %.0f ms, %.2f of decoding alone; by processor time %.0f ms, %.2f\n",
-                    median(totals), median(ratios), median(cpu_totals), median(cpu_ratios));
+        std::printf(
+            "deletions: decoded, applied and pushed in %.0f ms, %.2f of decoding alone; by "
+            "processor time %.0f ms, %.2f\n",
+            median(totals), median(ratios), median(cpu_totals), median(cpu_ratios));
     }
 
 private:
-    static client::SubscriptionOptions options(const std::string& control, const std::string& account) {
+    static client::SubscriptionOptions options(const std::string& control,
+                                               const std::string& account) {
         client::SubscriptionOptions out;
         out.control = {control};
         out.account = wire::AccountKey::from_text(account);
@@ -250,7 +285,8 @@ private:
         return {state_, presence_, relays_, signer_, [this] { return generator_(); }, 1};
     }
     static double each(std::size_t before, std::size_t count) {
-        return (static_cast<double>(in_use()) - static_cast<double>(before)) / static_cast<double>(count);
+        return (static_cast<double>(in_use()) - static_cast<double>(before)) /
+               static_cast<double>(count);
     }
 
     struct Asked {
@@ -268,18 +304,24 @@ private:
         if (client_refusal(state_, asked.client, asked.token, at)) return false;
         const auto* resource = state_.resource(asked.resource);
         const auto& client = *state_.client(asked.client);
-        if (resource == nullptr || state_.view_of(asked.resource, version_) == nullptr) return false;
+        if (resource == nullptr || state_.view_of(asked.resource, version_) == nullptr)
+            return false;
         ClientContext session = from_;
         complete_context(state_, client, session);
         if (!longest_grant(state_, client.actor_id, asked.resource, session, at)) return false;
         return std::holds_alternative<const OnlineGateway*>(
-            choose_gateway(state_, presence_, *resource, version_, std::nullopt, {}, [this] { return generator_(); }));
+            choose_gateway(state_, presence_, *resource, version_, std::nullopt, {},
+                           [this] { return generator_(); }));
     }
 
-    // And all that follows from it: the signed reference, the message to the gateway, the row of the flow.
-    static Actions ask(const Asked& asked) { return asked.channel->on_message("create_flow", asked.payload, now()); }
+    // And all that follows from it: the signed reference, the message to the gateway, the row of
+    // the flow.
+    static Actions ask(const Asked& asked) {
+        return asked.channel->on_message("create_flow", asked.payload, now());
+    }
 
-    // create_flow, authorize_flow to the gateway's device, its flow_authorized, flow_created to the client's.
+    // create_flow, authorize_flow to the gateway's device, its flow_authorized, flow_created to the
+    // client's.
     bool round_trip(const Asked& asked) {
         for (const Action& action : ask(asked)) {
             const auto* send = std::get_if<Send>(&action);
@@ -288,16 +330,20 @@ private:
             for (const Action& pushed : gateway.on_peer(send->message, now())) {
                 const auto* push = std::get_if<Push>(&pushed);
                 if (push == nullptr) continue;
-                for (const Action& answer : gateway.on_message("flow_authorized", {{"ref", push->payload.at("ref")}}, now()))
-                    if (const auto* back = std::get_if<Send>(&answer)) return asked.channel->on_peer(back->message, now()).size() == 1;
+                for (const Action& answer : gateway.on_message(
+                         "flow_authorized", {{"ref", push->payload.at("ref")}}, now()))
+                    if (const auto* back = std::get_if<Send>(&answer))
+                        return asked.channel->on_peer(back->message, now()).size() == 1;
             }
         }
         return false;
     }
 
     static bool query(PGconn* connection, const Asked& asked) {
-        const std::array<const char*, 2> values = {asked.client_id.c_str(), asked.resource_id.c_str()};
-        PGresult* result = PQexecPrepared(connection, "decide", 2, values.data(), nullptr, nullptr, 0);
+        const std::array<const char*, 2> values = {asked.client_id.c_str(),
+                                                   asked.resource_id.c_str()};
+        PGresult* result =
+            PQexecPrepared(connection, "decide", 2, values.data(), nullptr, nullptr, 0);
         const bool found = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1;
         PQclear(result);
         return found;
@@ -306,7 +352,8 @@ private:
     bool right(const Uuid& id, const Device& device) const {
         const auto fresh = ClientView::of(state_, *state_.client(id), version_, from_, now());
         std::set<std::string> expected;
-        for (const auto& [resource_id, view] : fresh.resources) expected.insert(resource_id.to_text());
+        for (const auto& [resource_id, view] : fresh.resources)
+            expected.insert(resource_id.to_text());
         return expected == device.resources;
     }
 
@@ -328,19 +375,27 @@ private:
     std::map<Uuid, std::unique_ptr<GatewayChannel>> channels_;
 };
 
-// The same decision: the session may be, some enabled policy of the actor's groups grants the resource, and a gateway of its sites is
-// online. The conditions are given to the caller, who judges them.
+// The same decision: the session may be, some enabled policy of the actor's groups grants the
+// resource, and a gateway of its sites is online. The conditions are given to the caller, who
+// judges them.
 constexpr const char* kDecide =
-    "SELECT p.id, m.id, p.conditions, least(t.expires_at), r.type, r.address, r.filters, g.id, g.public_key, g.ipv4, g.ipv6, c.public_key, "
+    "SELECT p.id, m.id, p.conditions, least(t.expires_at), r.type, r.address, r.filters, g.id, "
+    "g.public_key, g.ipv4, g.ipv6, c.public_key, "
     "c.ipv4, c.ipv6 "
-    "FROM clients c JOIN accounts o ON o.id = c.account_id AND o.disabled_at IS NULL JOIN actors a ON a.id = c.actor_id AND a.disabled_at "
+    "FROM clients c JOIN accounts o ON o.id = c.account_id AND o.disabled_at IS NULL JOIN actors a "
+    "ON a.id = c.actor_id AND a.disabled_at "
     "IS NULL "
-    "JOIN tokens t ON t.id = c.last_used_token_id AND (t.expires_at IS NULL OR t.expires_at > now()) "
-    "LEFT JOIN auth_identities i ON i.id = c.identity_id LEFT JOIN auth_providers v ON v.id = i.provider_id "
-    "JOIN policies p ON p.resource_id = $2 AND p.disabled_at IS NULL JOIN actor_group_memberships m ON m.actor_id = c.actor_id AND "
+    "JOIN tokens t ON t.id = c.last_used_token_id AND (t.expires_at IS NULL OR t.expires_at > "
+    "now()) "
+    "LEFT JOIN auth_identities i ON i.id = c.identity_id LEFT JOIN auth_providers v ON v.id = "
+    "i.provider_id "
+    "JOIN policies p ON p.resource_id = $2 AND p.disabled_at IS NULL JOIN actor_group_memberships "
+    "m ON m.actor_id = c.actor_id AND "
     "m.group_id = "
-    "p.actor_group_id JOIN resources r ON r.id = p.resource_id JOIN resource_connections rc ON rc.resource_id = r.id "
-    "JOIN gateways g ON g.site_id = rc.site_id AND g.last_seen_at IS NOT NULL WHERE c.id = $1 AND v.disabled_at IS NULL LIMIT 1";
+    "p.actor_group_id JOIN resources r ON r.id = p.resource_id JOIN resource_connections rc ON "
+    "rc.resource_id = r.id "
+    "JOIN gateways g ON g.site_id = rc.site_id AND g.last_seen_at IS NOT NULL WHERE c.id = $1 AND "
+    "v.disabled_at IS NULL LIMIT 1";
 
 }  // namespace
 

@@ -1,8 +1,9 @@
-// commit_latency MODE CONNINFO RATE WRITERS SECONDS [CONTROL]: inserts rows into `change`, each in a transaction of its own, RATE a second
-// on a fixed schedule, and receives them in the same process, so that one clock tells. MODE: fatwal (at CONTROL), pgoutput, relay or
-// notify.
-// Prints, in microseconds from before the COMMIT to the row here, the median and the 99th percentile, then the rate that was achieved, and
-// how many rows did not come: "P50 P99 RATE LOST". The first two seconds are not in the figures; what is lost is of all.
+// commit_latency MODE CONNINFO RATE WRITERS SECONDS [CONTROL]: inserts rows into `change`, each in
+// a transaction of its own, RATE a second on a fixed schedule, and receives them in the same
+// process, so that one clock tells. MODE: fatwal (at CONTROL), pgoutput, relay or notify. Prints,
+// in microseconds from before the COMMIT to the row here, the median and the 99th percentile, then
+// the rate that was achieved, and how many rows did not come: "P50 P99 RATE LOST". The first two
+// seconds are not in the figures; what is lost is of all.
 #include <libpq-fe.h>
 #include <poll.h>
 
@@ -43,7 +44,8 @@ using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
 
 class Connection {
 public:
-    explicit Connection(const std::string& conninfo) : connection_(PQconnectdb(conninfo.c_str()), PQfinish) {
+    explicit Connection(const std::string& conninfo)
+        : connection_(PQconnectdb(conninfo.c_str()), PQfinish) {
         if (PQstatus(get()) != CONNECTION_OK) fail("connect:", PQerrorMessage(get()));
     }
     [[nodiscard]] PGconn* get() const { return connection_.get(); }
@@ -51,7 +53,8 @@ public:
     void run(const char* sql) const {
         const Result result(PQexec(get(), sql), PQclear);
         const auto status = PQresultStatus(result.get());
-        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_COPY_BOTH) fail(sql, PQerrorMessage(get()));
+        if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK && status != PGRES_COPY_BOTH)
+            fail(sql, PQerrorMessage(get()));
     }
     void wait(std::chrono::milliseconds timeout) const {
         pollfd readable{PQsocket(get()), POLLIN, 0};
@@ -91,7 +94,8 @@ public:
             const auto n = change.new_row->integer("n");
             const auto account = change.new_row->integer("account_id");
             const auto filler = change.new_row->text("filler");
-            if (!n || account != 1 || !filler || filler->empty()) fail("a row that cannot be decoded");
+            if (!n || account != 1 || !filler || filler->empty())
+                fail("a row that cannot be decoded");
             taken(*n);
         });
     }
@@ -110,12 +114,17 @@ private:
     client::Subscription subscription_;
 };
 
-// Parses of the protocol what `n` needs, and tells a row when its message is here: it does not wait for the transaction to be whole.
+// Parses of the protocol what `n` needs, and tells a row when its message is here: it does not wait
+// for the transaction to be whole.
 class Pgoutput : public Receiver {
 public:
-    explicit Pgoutput(const std::string& conninfo) : connection_(conninfo + " replication=database") {
-        connection_.run("CREATE_REPLICATION_SLOT commit_latency TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
-        connection_.run("START_REPLICATION SLOT commit_latency LOGICAL 0/0 (proto_version '2', publication_names 'p', binary 'true')");
+    explicit Pgoutput(const std::string& conninfo)
+        : connection_(conninfo + " replication=database") {
+        connection_.run(
+            "CREATE_REPLICATION_SLOT commit_latency TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+        connection_.run(
+            "START_REPLICATION SLOT commit_latency LOGICAL 0/0 (proto_version '2', "
+            "publication_names 'p', binary 'true')");
     }
     void take(std::chrono::milliseconds timeout, const Taken& taken) override {
         connection_.wait(timeout);
@@ -135,7 +144,8 @@ private:
     static std::uint64_t read(std::string_view bytes, std::size_t at, std::size_t size) {
         if (bytes.size() < at + size) fail("a message that is too short");
         std::uint64_t out = 0;
-        for (std::size_t i = at; i < at + size; ++i) out = out << 8U | static_cast<unsigned char>(bytes[i]);
+        for (std::size_t i = at; i < at + size; ++i)
+            out = out << 8U | static_cast<unsigned char>(bytes[i]);
         return out;
     }
     void message(std::string_view bytes, const Taken& taken) {
@@ -144,7 +154,8 @@ private:
         const std::string_view change = bytes.substr(kHeader);
         if (change[0] == 'I') {
             // The first column, in binary, of eight bytes.
-            if (read(change, 8, 1) != 'b' || read(change, 9, 4) != 8) fail("a row that cannot be decoded");
+            if (read(change, 8, 1) != 'b' || read(change, 9, 4) != 8)
+                fail("a row that cannot be decoded");
             taken(static_cast<std::int64_t>(read(change, 13, 8)));
         }
         if (change[0] == 'C') had_ = read(change, 10, 8);
@@ -152,12 +163,14 @@ private:
     void confirm() {
         std::string status = "r";
         const auto append = [&](std::uint64_t value) {
-            for (unsigned shift = 64; shift > 0; shift -= 8) status += static_cast<char>(value >> (shift - 8));
+            for (unsigned shift = 64; shift > 0; shift -= 8)
+                status += static_cast<char>(value >> (shift - 8));
         };
         for (int i = 0; i < 3; ++i) append(had_);
         append(0);  // the time, which the server only shows
         status += '\0';
-        if (PQputCopyData(connection_.get(), status.data(), static_cast<int>(status.size())) != 1 || PQflush(connection_.get()) != 0)
+        if (PQputCopyData(connection_.get(), status.data(), static_cast<int>(status.size())) != 1 ||
+            PQflush(connection_.get()) != 0)
             fail("confirm:", PQerrorMessage(connection_.get()));
         confirm_at_ = Clock::now() + 1s;
     }
@@ -167,8 +180,9 @@ private:
     Clock::time_point confirm_at_;
 };
 
-// What a publisher between the server and the receiver costs at the least: a thread that has the rows by pgoutput sends each through a PUB
-// socket, with as many bytes as fatwal's message of such a row has, and does nothing else.
+// What a publisher between the server and the receiver costs at the least: a thread that has the
+// rows by pgoutput sends each through a PUB socket, with as many bytes as fatwal's message of such
+// a row has, and does nothing else.
 class Relay : public Receiver {
 public:
     explicit Relay(const std::string& conninfo) : from_(conninfo), folder_(make_folder()) {
@@ -223,7 +237,9 @@ private:
 // Takes `n` out of the JSON without parsing the rest of it.
 class Notify : public Receiver {
 public:
-    explicit Notify(const std::string& conninfo) : connection_(conninfo) { connection_.run("LISTEN account_1"); }
+    explicit Notify(const std::string& conninfo) : connection_(conninfo) {
+        connection_.run("LISTEN account_1");
+    }
     void take(std::chrono::milliseconds timeout, const Taken& taken) override {
         connection_.wait(timeout);
         while (PGnotify* notification = PQnotifies(connection_.get())) {
@@ -242,8 +258,8 @@ std::int64_t microseconds(Clock::time_point time) {
     return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
 }
 
-// Row n is due n / rate seconds after the start, and taken by the first writer that is free. What was not begun when the time is over is
-// not written at all.
+// Row n is due n / rate seconds after the start, and taken by the first writer that is free. What
+// was not begun when the time is over is not written at all.
 class Writers {
 public:
     Writers(std::string conninfo, bool notifies, std::int64_t rate, std::int64_t seconds)
@@ -266,7 +282,9 @@ public:
     }
     [[nodiscard]] bool running() const { return running_ > 0; }
     // In microseconds, before the COMMIT; 0 before that.
-    [[nodiscard]] std::int64_t sent(std::int64_t n) const { return sent_[static_cast<std::size_t>(n)]; }
+    [[nodiscard]] std::int64_t sent(std::int64_t n) const {
+        return sent_[static_cast<std::size_t>(n)];
+    }
     [[nodiscard]] std::int64_t start_time() const { return microseconds(start_); }
     // Rows, sent or not.
     [[nodiscard]] std::int64_t most() const { return static_cast<std::int64_t>(sent_.size()); }
@@ -275,15 +293,18 @@ private:
     void write(const Connection& connection) {
         const std::string filler(200, 'x');
         const std::string insert = "INSERT INTO change (n, account_id, filler) VALUES ($1, 1, $2)";
-        const std::string statement =
-            !notifies_
-                ? insert
-                : "WITH written AS (" + insert + " RETURNING *) SELECT pg_notify('account_1', row_to_json(written)::text) FROM written";
+        const std::string statement = !notifies_
+                                          ? insert
+                                          : "WITH written AS (" + insert +
+                                                " RETURNING *) SELECT pg_notify('account_1', "
+                                                "row_to_json(written)::text) FROM written";
         connection.run(("PREPARE change (bigint, text) AS " + statement).c_str());
         for (std::int64_t n = next_++; n < most(); n = next_++) {
-            std::this_thread::sleep_until(start_ + std::chrono::microseconds(n * 1'000'000 / rate_));
+            std::this_thread::sleep_until(start_ +
+                                          std::chrono::microseconds(n * 1'000'000 / rate_));
             if (Clock::now() > start_ + std::chrono::seconds(seconds_)) return;
-            connection.run(("BEGIN; EXECUTE change (" + std::to_string(n) + ", '" + filler + "')").c_str());
+            connection.run(
+                ("BEGIN; EXECUTE change (" + std::to_string(n) + ", '" + filler + "')").c_str());
             sent_[static_cast<std::size_t>(n)] = microseconds(Clock::now());
             connection.run("COMMIT");
         }
@@ -300,7 +321,8 @@ private:
     std::vector<std::jthread> threads_;
 };
 
-std::unique_ptr<Receiver> receiver(std::string_view mode, const std::string& conninfo, const char* control) {
+std::unique_ptr<Receiver> receiver(std::string_view mode, const std::string& conninfo,
+                                   const char* control) {
     if (mode == "fatwal") return std::make_unique<Fatwal>(control);
     if (mode == "pgoutput") return std::make_unique<Pgoutput>(conninfo);
     if (mode == "relay") return std::make_unique<Relay>(conninfo);
@@ -326,7 +348,8 @@ int main(int argc, char** argv) {
     std::int64_t sent = -1;  // not known while there are writers
     while (count != sent && (sent < 0 || Clock::now() < news + kNews)) {
         from->take(100ms, [&](std::int64_t n) {
-            if (n < 0 || n >= writers.most() || writers.sent(n) == 0) fail("a row that was not written");
+            if (n < 0 || n >= writers.most() || writers.sent(n) == 0)
+                fail("a row that was not written");
             std::int64_t& at = came[static_cast<std::size_t>(n)];
             if (at != 0) fail("a row came twice");
             at = microseconds(Clock::now());
@@ -343,12 +366,14 @@ int main(int argc, char** argv) {
     for (std::int64_t n = 0; n < writers.most(); ++n) {
         if (writers.sent(n) < writers.start_time() + kWarmUpSeconds * 1'000'000) continue;
         ++counted;
-        if (const std::int64_t at = came[static_cast<std::size_t>(n)]; at != 0) delays.push_back(at - writers.sent(n));
+        if (const std::int64_t at = came[static_cast<std::size_t>(n)]; at != 0)
+            delays.push_back(at - writers.sent(n));
     }
     if (delays.empty()) fail("no rows came");
     std::sort(delays.begin(), delays.end());
     std::printf("%lld %lld %.1f %lld\n", static_cast<long long>(delays[delays.size() / 2]),
-                static_cast<long long>(delays[delays.size() * 99 / 100]), static_cast<double>(counted) / static_cast<double>(seconds),
+                static_cast<long long>(delays[delays.size() * 99 / 100]),
+                static_cast<double>(counted) / static_cast<double>(seconds),
                 static_cast<long long>(sent - count));
     return 0;
 }

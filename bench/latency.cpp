@@ -1,5 +1,6 @@
-// latency CONTROL ACCOUNT: follows an account and prints, for each second, the number of transactions and, in microseconds from the commit
-// to their delivery here, the median and the 99th percentile: "SECOND COUNT P50 P99". Ends with SIGTERM.
+// latency CONTROL ACCOUNT: follows an account and prints, for each second, the number of
+// transactions and, in microseconds from the commit to their delivery here, the median and the 99th
+// percentile: "SECOND COUNT P50 P99". Ends with SIGTERM.
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
@@ -35,8 +36,10 @@ int main(int argc, char** argv) {
         const auto now = system_clock::now();
         if (floor<seconds>(now) != second && !delays.empty()) {
             std::sort(delays.begin(), delays.end());
-            std::printf("%lld %zu %lld %lld\n", static_cast<long long>(second.time_since_epoch().count()), delays.size(),
-                        static_cast<long long>(delays[delays.size() / 2]), static_cast<long long>(delays[delays.size() * 99 / 100]));
+            std::printf("%lld %zu %lld %lld\n",
+                        static_cast<long long>(second.time_since_epoch().count()), delays.size(),
+                        static_cast<long long>(delays[delays.size() / 2]),
+                        static_cast<long long>(delays[delays.size() * 99 / 100]));
             std::fflush(stdout);
             delays.clear();
         }

@@ -1,10 +1,11 @@
-// receive CONTROL ACCOUNT [COUNT]: follows an account from its snapshot on and decodes every value of every row. Prints, each line after
-// the time in seconds since 1970:
+// receive CONTROL ACCOUNT [COUNT]: follows an account from its snapshot on and decodes every value
+// of every row. Prints, each line after the time in seconds since 1970:
 //   snapshot begins
-//   snapshot ends ROWS SECONDS    since it began, which is when the first rows were here, not when it was asked for
-//   changes ROWS SECONDS          COUNT changed rows or, with the rest of their transaction, more; since the first of them
-//   resync REASON, lost REASON
-// Ends once it has had a snapshot and COUNT changed rows, without COUNT with SIGTERM. The status is 1 when a value could not be decoded.
+//   snapshot ends ROWS SECONDS    since it began, which is when the first rows were here, not when
+//   it was asked for changes ROWS SECONDS          COUNT changed rows or, with the rest of their
+//   transaction, more; since the first of them resync REASON, lost REASON
+// Ends once it has had a snapshot and COUNT changed rows, without COUNT with SIGTERM. The status is
+// 1 when a value could not be decoded.
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -33,7 +34,8 @@ void print(const std::string& what) {
     std::fflush(stdout);
 }
 
-// Whether the value could be had; a timestamp that microseconds since 1970 do not reach counts as one.
+// Whether the value could be had; a timestamp that microseconds since 1970 do not reach counts as
+// one.
 bool decode(const Row& row, std::uint16_t column) {
     switch (row.schema().columns()[column].code) {
         case TypeCode::Bool: return row.boolean(column).has_value();
@@ -48,7 +50,8 @@ bool decode(const Row& row, std::uint16_t column) {
         case TypeCode::Uuid: return row.uuid(column).has_value();
         case TypeCode::Jsonb: return row.jsonb(column).has_value();
         case TypeCode::Timestamp:
-        case TypeCode::TimestampTz: return row.time(column).has_value() || row.state(column) == Row::State::Value;
+        case TypeCode::TimestampTz:
+            return row.time(column).has_value() || row.state(column) == Row::State::Value;
         case TypeCode::Text:
         case TypeCode::Json:
         case TypeCode::Enum:
@@ -73,7 +76,8 @@ public:
             rows->for_each([this](const Row& row) { take(row); });
             rows_ += rows->size();
         } else if (std::holds_alternative<SnapshotEnd>(event)) {
-            print("snapshot ends " + std::to_string(rows_) + " " + std::to_string(seconds(Clock::now() - began_)));
+            print("snapshot ends " + std::to_string(rows_) + " " +
+                  std::to_string(seconds(Clock::now() - began_)));
             ++snapshots_;
         } else if (const auto* transaction = std::get_if<Transaction>(&event)) {
             take(*transaction);
@@ -96,11 +100,13 @@ private:
             ++changes_;
         });
         if (before < most_ && changes_ >= most_ && most_ != 0)
-            print("changes " + std::to_string(changes_) + " " + std::to_string(seconds(Clock::now() - first_)));
+            print("changes " + std::to_string(changes_) + " " +
+                  std::to_string(seconds(Clock::now() - first_)));
     }
     void take(const Row& row) {
         for (std::uint16_t column = 0; column < row.schema().columns().size(); ++column)
-            if (!decode(row, column) && !row.is_null(column) && !row.is_unavailable(column)) ++undecoded_;
+            if (!decode(row, column) && !row.is_null(column) && !row.is_unavailable(column))
+                ++undecoded_;
     }
 
     std::size_t most_;
@@ -122,10 +128,12 @@ int main(int argc, char** argv) {
     options.control = {argv[1]};
     options.account = fatwal::wire::AccountKey::from_text(argv[2]);
     options.name = "receive";
-    Receiver receiver(argc == 4 ? std::strtoull(argv[3], nullptr, 10) : std::numeric_limits<std::size_t>::max());
+    Receiver receiver(argc == 4 ? std::strtoull(argv[3], nullptr, 10)
+                                : std::numeric_limits<std::size_t>::max());
     Subscription subscription(context, options);
     while (stopped == 0 && !receiver.done())
         if (const auto event = subscription.next(std::chrono::milliseconds(100))) receiver(*event);
-    if (receiver.undecoded() != 0) std::fprintf(stderr, "%zu values could not be decoded\n", receiver.undecoded());
+    if (receiver.undecoded() != 0)
+        std::fprintf(stderr, "%zu values could not be decoded\n", receiver.undecoded());
     return receiver.undecoded() == 0 ? 0 : 1;
 }

@@ -24,14 +24,18 @@ AttrNumber labelled_attribute(Oid relation) {
     Relation labels = table_open(SecLabelRelationId, AccessShareLock);
     TupleDesc columns = RelationGetDescr(labels);
     ScanKeyData keys[2];
-    ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
-    ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+    ScanKeyInit(&keys[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(relation));
+    ScanKeyInit(&keys[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber, F_OIDEQ,
+                ObjectIdGetDatum(RelationRelationId));
     SysScanDesc scan = systable_beginscan(labels, SecLabelObjectIndexId, true, nullptr, 2, keys);
     AttrNumber attribute = InvalidAttrNumber;
     while (HeapTuple tuple = systable_getnext(scan)) {
         bool is_null = false;
-        const auto number = static_cast<AttrNumber>(DatumGetInt32(heap_getattr(tuple, Anum_pg_seclabel_objsubid, columns, &is_null)));
-        if (number > 0 && text_is(heap_getattr(tuple, Anum_pg_seclabel_provider, columns, &is_null), kProvider) &&
+        const auto number = static_cast<AttrNumber>(
+            DatumGetInt32(heap_getattr(tuple, Anum_pg_seclabel_objsubid, columns, &is_null)));
+        if (number > 0 &&
+            text_is(heap_getattr(tuple, Anum_pg_seclabel_provider, columns, &is_null), kProvider) &&
             text_is(heap_getattr(tuple, Anum_pg_seclabel_label, columns, &is_null), kLabel))
             attribute = number;
     }
@@ -46,8 +50,12 @@ Oid own_relation(const char* name) {
 }
 
 [[noreturn]] void refuse_label(const char* label) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("\"%s\" is not a valid security label of fatwal", label),
-                    errhint("The label is '%s', on the column of a table that names the account of its rows.", kLabel)));
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+         errmsg("\"%s\" is not a valid security label of fatwal", label),
+         errhint("The label is '%s', on the column of a table that names the account of its rows.",
+                 kLabel)));
     pg_unreachable();
 }
 
@@ -62,30 +70,40 @@ void clear_other_labels(const ObjectAddress& object) {
     }
 }
 
-// Warns of publications whose column list leaves the account column out: if fatwald streams one of them, the table's changes
-// go to the operators. A warning and no error, since the publication may be for another subscriber.
+// Warns of publications whose column list leaves the account column out: if fatwald streams one of
+// them, the table's changes go to the operators. A warning and no error, since the publication may
+// be for another subscriber.
 void warn_of_lists_without(Oid relation, AttrNumber attribute) {
     ListCell* cell = nullptr;
     foreach (cell, GetRelationPublications(relation)) {
-        HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(relation), ObjectIdGetDatum(lfirst_oid(cell)));
+        HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(relation),
+                                          ObjectIdGetDatum(lfirst_oid(cell)));
         if (!HeapTupleIsValid(tuple)) continue;
         bool is_null = true;
-        const Datum list = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
-        const bool lacks = !is_null && !bms_is_member(attribute, pub_collist_to_bitmapset(nullptr, list, CurrentMemoryContext));
+        const Datum list =
+            SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
+        const bool lacks =
+            !is_null && !bms_is_member(attribute, pub_collist_to_bitmapset(nullptr, list,
+                                                                           CurrentMemoryContext));
         ReleaseSysCache(tuple);
         if (!lacks) continue;
-        ereport(WARNING, (errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the account",
-                                 get_publication_name(lfirst_oid(cell), false), get_attname(relation, attribute, false),
-                                 quote_identifier(get_rel_name(relation))),
-                          errdetail("If fatwald streams it, changes of the table go to the operators' stream."),
-                          errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
+        ereport(
+            WARNING,
+            (errmsg("publication \"%s\" does not list column \"%s\" of table %s, which names the "
+                    "account",
+                    get_publication_name(lfirst_oid(cell), false),
+                    get_attname(relation, attribute, false),
+                    quote_identifier(get_rel_name(relation))),
+             errdetail("If fatwald streams it, changes of the table go to the operators' stream."),
+             errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
     }
 }
 
-// The server calls this before it sets or drops (`label` null) a label of ours. The lock waits for the transactions that have
-// written to the table, and keeps others from writing until this one ends: so each change is decoded with the same setting
-// whenever a decoding session begins. The partitions are locked too, for they inherit the setting; all of them are looked up
-// again by every session, and by the stream at this place in the log.
+// The server calls this before it sets or drops (`label` null) a label of ours. The lock waits for
+// the transactions that have written to the table, and keeps others from writing until this one
+// ends: so each change is decoded with the same setting whenever a decoding session begins. The
+// partitions are locked too, for they inherit the setting; all of them are looked up again by every
+// session, and by the stream at this place in the log.
 void check_label(const ObjectAddress* object, const char* label) {
     if (label != nullptr && std::strcmp(label, kLabel) != 0) refuse_label(label);
     if (object->classId != RelationRelationId || object->objectSubId <= 0) {
@@ -94,16 +112,20 @@ void check_label(const ObjectAddress* object, const char* label) {
     }
     const char kind = get_rel_relkind(object->objectId);
     if (label != nullptr && kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
-        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a table", get_rel_name(object->objectId))));
+        ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                        errmsg("\"%s\" is not a table", get_rel_name(object->objectId))));
     LockRelationOid(object->objectId, ShareRowExclusiveLock);
     List* relations = find_all_inheritors(object->objectId, ShareRowExclusiveLock, nullptr);
     if (label != nullptr) {
-        const Oid type = get_atttype(object->objectId, static_cast<AttrNumber>(object->objectSubId));
+        const Oid type =
+            get_atttype(object->objectId, static_cast<AttrNumber>(object->objectSubId));
         if (account_type_of(type) == AccountType::None)
             ereport(ERROR,
                     (errcode(ERRCODE_DATATYPE_MISMATCH),
                      errmsg("column \"%s\" of type %s cannot name an account",
-                            get_attname(object->objectId, static_cast<AttrNumber>(object->objectSubId), false), format_type_be(type)),
+                            get_attname(object->objectId,
+                                        static_cast<AttrNumber>(object->objectSubId), false),
+                            format_type_be(type)),
                      errhint("An account column is of type uuid, int2, int4, int8 or text.")));
         clear_other_labels(*object);
         warn_of_lists_without(object->objectId, static_cast<AttrNumber>(object->objectSubId));
@@ -115,8 +137,9 @@ void check_label(const ObjectAddress* object, const char* label) {
 SecLabelStmt* label_statement(Oid relation, const char* column, const char* label) {
     auto* statement = makeNode(SecLabelStmt);
     statement->objtype = OBJECT_COLUMN;
-    statement->object = reinterpret_cast<Node*>(list_make3(makeString(get_namespace_name(get_rel_namespace(relation))),
-                                                           makeString(get_rel_name(relation)), makeString(pstrdup(column))));
+    statement->object = reinterpret_cast<Node*>(
+        list_make3(makeString(get_namespace_name(get_rel_namespace(relation))),
+                   makeString(get_rel_name(relation)), makeString(pstrdup(column))));
     statement->provider = pstrdup(kProvider);
     statement->label = label == nullptr ? nullptr : pstrdup(label);
     return statement;
@@ -124,7 +147,8 @@ SecLabelStmt* label_statement(Oid relation, const char* column, const char* labe
 
 void require_relation(Oid relation) {
     if (get_rel_name(relation) == nullptr)
-        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation with OID %u does not exist", relation)));
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+                        errmsg("relation with OID %u does not exist", relation)));
 }
 
 }  // namespace
@@ -167,7 +191,9 @@ PGDLLEXPORT Datum fatwal_clear_account_column(PG_FUNCTION_ARGS) {
     const Oid relation = PG_GETARG_OID(0);
     require_relation(relation);
     const AttrNumber attribute = labelled_attribute(relation);
-    if (attribute != InvalidAttrNumber) (void)ExecSecLabelStmt(label_statement(relation, get_attname(relation, attribute, false), nullptr));
+    if (attribute != InvalidAttrNumber)
+        (void)ExecSecLabelStmt(
+            label_statement(relation, get_attname(relation, attribute, false), nullptr));
     PG_RETURN_VOID();
 }
 
@@ -178,7 +204,8 @@ PGDLLEXPORT Datum fatwal_account_column(PG_FUNCTION_ARGS) {
     const AttrNumber attribute = account_attribute_of(relation);
     const Oid oid = RelationGetRelid(relation);
     const char* name = attribute <= 0 ? nullptr : get_attname(oid, attribute, true);
-    if (name != nullptr && account_type_of(get_atttype(oid, attribute)) == AccountType::None) name = nullptr;
+    if (name != nullptr && account_type_of(get_atttype(oid, attribute)) == AccountType::None)
+        name = nullptr;
     relation_close(relation, AccessShareLock);
     if (name == nullptr) PG_RETURN_NULL();
     return DirectFunctionCall1(namein, CStringGetDatum(name));

@@ -4,16 +4,19 @@ namespace fatwal {
 
 namespace {
 
-wire::AccountView text_account(const Plan& plan, std::string_view text, wire::AccountBuffer& buffer) {
+wire::AccountView text_account(const Plan& plan, std::string_view text,
+                               wire::AccountBuffer& buffer) {
     if (text.size() <= wire::kMaxAccountBytes) return wire::account_from_text(text, buffer);
-    // Once for each table and session: the rows are whoever writes them's, the server's log is everybody's.
+    // Once for each table and session: the rows are whoever writes them's, the server's log is
+    // everybody's.
     if (!plan.warned.key) {
         plan.warned.key = true;
-        const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(plan.relation)),
-                                                      get_rel_name(plan.relation));
-        ereport(WARNING, (errmsg("a row of table %s has an account key of %zu bytes", name, text.size()),
-                          errdetail("A key has at most %zu bytes. Such rows go to the operators' stream.",
-                                    wire::kMaxAccountBytes)));
+        const char* name = quote_qualified_identifier(
+            get_namespace_name(get_rel_namespace(plan.relation)), get_rel_name(plan.relation));
+        ereport(WARNING,
+                (errmsg("a row of table %s has an account key of %zu bytes", name, text.size()),
+                 errdetail("A key has at most %zu bytes. Such rows go to the operators' stream.",
+                           wire::kMaxAccountBytes)));
     }
     return {};
 }
@@ -23,10 +26,13 @@ wire::AccountView text_account(const Plan& plan, std::string_view text, wire::Ac
 wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer) {
     if (plan.account_type == AccountType::None || !values.present()) return {};
     const Column& column = plan.column[plan.account_column];
-    if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column)) return {};
+    if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column))
+        return {};
     const Datum value = values.value[column.attribute];
     switch (plan.account_type) {
-        case AccountType::Uuid: return {wire::AccountKind::Uuid, {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
+        case AccountType::Uuid:
+            return {wire::AccountKind::Uuid,
+                    {reinterpret_cast<const std::byte*>(DatumGetPointer(value)), UUID_LEN}};
         case AccountType::Int2: return wire::account_from_integer(DatumGetInt16(value), buffer);
         case AccountType::Int4: return wire::account_from_integer(DatumGetInt32(value), buffer);
         case AccountType::Int8: return wire::account_from_integer(DatumGetInt64(value), buffer);

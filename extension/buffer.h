@@ -1,4 +1,5 @@
-// A byte buffer in a memory context. Trivially destructible: an error that jumps over it leaves it to its context.
+// A byte buffer in a memory context. Trivially destructible: an error that jumps over it leaves it
+// to its context.
 #pragma once
 
 #include "fatwal/wire/bytes.h"
@@ -8,7 +9,8 @@ namespace fatwal {
 
 class Buffer {
 public:
-    // `capacity` is what it allocates when something is appended for the first time, or the first time after release().
+    // `capacity` is what it allocates when something is appended for the first time, or the first
+    // time after release().
     void init(MemoryContext context, std::size_t capacity) {
         context_ = context;
         initial_ = capacity;
@@ -65,7 +67,9 @@ private:
     void grow(std::size_t length) {
         std::size_t capacity = capacity_ == 0 ? initial_ : capacity_ * 2;
         while (capacity - size_ < length) capacity *= 2;
-        bytes_ = static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity) : repalloc_huge(bytes_, capacity));
+        bytes_ =
+            static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity)
+                                                      : repalloc_huge(bytes_, capacity));
         capacity_ = capacity;
     }
 

@@ -10,7 +10,8 @@ using wire::TypeCode;
 
 bool is_citext(HeapTuple type_tuple) {
     auto type = reinterpret_cast<Form_pg_type>(GETSTRUCT(type_tuple));
-    return type->typlen == -1 && type->typcategory == TYPCATEGORY_STRING && std::strcmp(NameStr(type->typname), "citext") == 0;
+    return type->typlen == -1 && type->typcategory == TYPCATEGORY_STRING &&
+           std::strcmp(NameStr(type->typname), "citext") == 0;
 }
 
 TypeCode code_of(Oid type, HeapTuple type_tuple) {
@@ -42,12 +43,13 @@ TypeCode code_of(Oid type, HeapTuple type_tuple) {
         case OIDOID: return TypeCode::Oid;
         default: break;
     }
-    if (reinterpret_cast<Form_pg_type>(GETSTRUCT(type_tuple))->typtype == TYPTYPE_ENUM) return TypeCode::Enum;
+    if (reinterpret_cast<Form_pg_type>(GETSTRUCT(type_tuple))->typtype == TYPTYPE_ENUM)
+        return TypeCode::Enum;
     return is_citext(type_tuple) ? TypeCode::Text : TypeCode::Other;
 }
 
-// A schema message with more bytes of labels than this would come near the 1 GB that a message can have, were there 1,600 such
-// columns; and its count of labels is a u16.
+// A schema message with more bytes of labels than this would come near the 1 GB that a message can
+// have, were there 1,600 such columns; and its count of labels is a u16.
 constexpr std::size_t kMaxLabelBytes = std::size_t{16} * 1024 * 1024;
 constexpr int kMaxLabels = 0xFFFF;
 
@@ -71,7 +73,8 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
     auto form = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple));
     ValueType result = {};
     result.code = code_of(type, tuple);
-    if (result.code == TypeCode::Enum && !labels_fit(type, label_bytes)) result.code = TypeCode::Other;
+    if (result.code == TypeCode::Enum && !labels_fit(type, label_bytes))
+        result.code = TypeCode::Other;
     result.by_value = form->typbyval;
     result.align = form->typalign;
     result.length = form->typlen;
@@ -80,7 +83,8 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
     return result;
 }
 
-[[nodiscard]] bool put_variable(const Target& target, std::size_t slot_at, const void* value, std::size_t length) {
+[[nodiscard]] bool put_variable(const Target& target, std::size_t slot_at, const void* value,
+                                std::size_t length) {
     if (!target.has_room(length)) return false;
     const auto offset = static_cast<std::uint64_t>(target.buffer.size() - target.origin);
     target.buffer.append(value, length);
@@ -97,7 +101,8 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
     return put_variable(target, slot_at, bytes, 2 + length);
 }
 
-[[nodiscard]] bool put_array(const Target& target, std::size_t slot_at, ArrayType* array, const ValueType& element) {
+[[nodiscard]] bool put_array(const Target& target, std::size_t slot_at, ArrayType* array,
+                             const ValueType& element) {
     static const ValueType no_element = {};
     Buffer& buffer = target.buffer;
     const std::size_t start = buffer.size();
@@ -124,24 +129,31 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
             wire::store(word, wire::load<std::uint64_t>(word) | std::uint64_t{1} << (i % 64));
             continue;
         }
-        at = reinterpret_cast<const char*>(att_align_pointer(at, element.align, element.length, at));
+        at =
+            reinterpret_cast<const char*>(att_align_pointer(at, element.align, element.length, at));
         const Datum value = fetch_att(at, element.by_value, element.length);
-        if (!encode_value(elements, slots_at + 8 * static_cast<std::size_t>(i), value, element, no_element)) return false;
+        if (!encode_value(elements, slots_at + 8 * static_cast<std::size_t>(i), value, element,
+                          no_element))
+            return false;
         at = att_addlength_pointer(at, element.length, at);
     }
     const auto offset = static_cast<std::uint64_t>(start - target.origin);
-    wire::store(buffer.at(slot_at), offset | static_cast<std::uint64_t>(buffer.size() - start) << 32U);
+    wire::store(buffer.at(slot_at), offset | static_cast<std::uint64_t>(buffer.size() - start)
+                                                 << 32U);
     return true;
 }
 
-// The value's text, or nullptr when its output function raises an error. The text of a large value may pass the 1 GB that the
-// server can allocate (a bit string has a character for a bit, a nested composite doubles its quotes at each level), and an
-// error here would stop the stream for good. So such a value is printed in a subtransaction, which an error rolls back. An
-// error that says nothing of the value is raised again: one that ends the session, or one that a concurrent abort brings.
+// The value's text, or nullptr when its output function raises an error. The text of a large value
+// may pass the 1 GB that the server can allocate (a bit string has a character for a bit, a nested
+// composite doubles its quotes at each level), and an error here would stop the stream for good. So
+// such a value is printed in a subtransaction, which an error rolls back. An error that says
+// nothing of the value is raised again: one that ends the session, or one that a concurrent abort
+// brings.
 const char* output_of(const ValueType& type, Datum value) {
     constexpr Size kMaxUnguarded = 64 * 1024;
     auto* output = const_cast<FmgrInfo*>(&type.output);
-    if (type.length != -1 || toast_raw_datum_size(value) <= kMaxUnguarded) return OutputFunctionCall(output, value);
+    if (type.length != -1 || toast_raw_datum_size(value) <= kMaxUnguarded)
+        return OutputFunctionCall(output, value);
     MemoryContext caller = CurrentMemoryContext;
     ResourceOwner owner = CurrentResourceOwner;
     char* volatile text = nullptr;
@@ -193,7 +205,8 @@ ResolvedType resolve_type(Oid type_oid, MemoryContext context, std::size_t* labe
     return resolved;
 }
 
-bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element) {
+bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type,
+                  const ValueType& element) {
     std::byte* slot = target.buffer.at(slot_at);
     switch (type.code) {
         case TypeCode::Bool: return wire::store(slot, std::uint64_t{DatumGetBool(value)}), true;
@@ -203,11 +216,13 @@ bool encode_value(const Target& target, std::size_t slot_at, Datum value, const 
         case TypeCode::Int8:
         case TypeCode::Time:
         case TypeCode::Timestamp:
-        case TypeCode::TimestampTz: return wire::store(slot, static_cast<std::int64_t>(DatumGetInt64(value))), true;
+        case TypeCode::TimestampTz:
+            return wire::store(slot, static_cast<std::int64_t>(DatumGetInt64(value))), true;
         case TypeCode::Float4:
         case TypeCode::Oid:
         case TypeCode::Enum: return wire::store(slot, std::uint64_t{DatumGetUInt32(value)}), true;
-        case TypeCode::Float8: return wire::store(slot, static_cast<std::uint64_t>(DatumGetInt64(value))), true;
+        case TypeCode::Float8:
+            return wire::store(slot, static_cast<std::uint64_t>(DatumGetInt64(value))), true;
         case TypeCode::MacAddr: return std::memcpy(slot, DatumGetPointer(value), 6), true;
         case TypeCode::Uuid: return put_variable(target, slot_at, DatumGetPointer(value), UUID_LEN);
         case TypeCode::TimeTz: return put_variable(target, slot_at, DatumGetPointer(value), 12);
@@ -217,7 +232,8 @@ bool encode_value(const Target& target, std::size_t slot_at, Datum value, const 
         case TypeCode::Array: return put_array(target, slot_at, DatumGetArrayTypeP(value), element);
         case TypeCode::Text:
             if (type.length != -1)  // name
-                return put_variable(target, slot_at, DatumGetPointer(value), std::strlen(DatumGetCString(value)));
+                return put_variable(target, slot_at, DatumGetPointer(value),
+                                    std::strlen(DatumGetCString(value)));
             [[fallthrough]];
         case TypeCode::Numeric:
         case TypeCode::Bytea:
@@ -237,17 +253,22 @@ bool encode_value(const Target& target, std::size_t slot_at, Datum value, const 
 
 bool same_value(Datum a, Datum b, const ValueType& type) {
     if (type.by_value) return a == b;
-    if (type.length > 0) return std::memcmp(DatumGetPointer(a), DatumGetPointer(b), static_cast<std::size_t>(type.length)) == 0;
+    if (type.length > 0)
+        return std::memcmp(DatumGetPointer(a), DatumGetPointer(b),
+                           static_cast<std::size_t>(type.length)) == 0;
     if (type.length == -2) return std::strcmp(DatumGetCString(a), DatumGetCString(b)) == 0;
 
     auto* x = reinterpret_cast<struct varlena*>(DatumGetPointer(a));
     auto* y = reinterpret_cast<struct varlena*>(DatumGetPointer(b));
-    // Compressed forms of the same value by the same method are the same bytes; other pairs need the value itself.
-    if (VARATT_IS_COMPRESSED(x) && VARATT_IS_COMPRESSED(y) && VARSIZE_ANY(x) == VARSIZE_ANY(y) && std::memcmp(x, y, VARSIZE_ANY(x)) == 0)
+    // Compressed forms of the same value by the same method are the same bytes; other pairs need
+    // the value itself.
+    if (VARATT_IS_COMPRESSED(x) && VARATT_IS_COMPRESSED(y) && VARSIZE_ANY(x) == VARSIZE_ANY(y) &&
+        std::memcmp(x, y, VARSIZE_ANY(x)) == 0)
         return true;
     x = PG_DETOAST_DATUM_PACKED(a);
     y = PG_DETOAST_DATUM_PACKED(b);
-    return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) && std::memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
+    return VARSIZE_ANY_EXHDR(x) == VARSIZE_ANY_EXHDR(y) &&
+           std::memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
 }
 
 }  // namespace fatwal

@@ -1,4 +1,5 @@
-// How a column of a table goes to the wire: decided once for each version of the table, used for every row.
+// How a column of a table goes to the wire: decided once for each version of the table, used for
+// every row.
 #pragma once
 
 #include "buffer.h"
@@ -25,31 +26,37 @@ struct Column {
     bool unavailable;  // virtual: never in a tuple
 };
 
-// The type of `type_oid` below its domains. `context` is where output functions are looked up to last.
+// The type of `type_oid` below its domains. `context` is where output functions are looked up to
+// last.
 struct ResolvedType {
     Oid base;     // below the domains
     Oid element;  // below the domains, of an array; else InvalidOid
     ValueType type;
     ValueType element_type;
 };
-// An enum travels by its labels' oids as long as the schema message, which lists the labels, stays within bounds; `label_bytes`
-// counts them over the columns of a table. Beyond, it travels as text.
+// An enum travels by its labels' oids as long as the schema message, which lists the labels, stays
+// within bounds; `label_bytes` counts them over the columns of a table. Beyond, it travels as text.
 ResolvedType resolve_type(Oid type_oid, MemoryContext context, std::size_t* label_bytes);
 
-// Where a row's values are written: into `buffer`, with offsets that count from `origin`, and never past `limit`.
+// Where a row's values are written: into `buffer`, with offsets that count from `origin`, and never
+// past `limit`.
 struct Target {
     Buffer& buffer;
     std::size_t origin;
     std::size_t limit;
 
-    [[nodiscard]] bool has_room(std::size_t bytes) const { return buffer.size() <= limit && bytes <= limit - buffer.size(); }
+    [[nodiscard]] bool has_room(std::size_t bytes) const {
+        return buffer.size() <= limit && bytes <= limit - buffer.size();
+    }
 };
 
-// Writes the value at `slot_at`, its variable part at the end. False when it does not fit below the limit; then what it has
-// written behind the end is the caller's to cut off. What counts is the encoded form, for it may be many times the stored one:
-// a bool in an array has a slot of 8 bytes, a bit of a bit string is a character.
-// A value of a variable type is detoasted in the current context. Never for a null or an on-disk TOAST pointer.
-[[nodiscard]] bool encode_value(const Target& target, std::size_t slot_at, Datum value, const ValueType& type, const ValueType& element);
+// Writes the value at `slot_at`, its variable part at the end. False when it does not fit below the
+// limit; then what it has written behind the end is the caller's to cut off. What counts is the
+// encoded form, for it may be many times the stored one: a bool in an array has a slot of 8 bytes,
+// a bit of a bit string is a character. A value of a variable type is detoasted in the current
+// context. Never for a null or an on-disk TOAST pointer.
+[[nodiscard]] bool encode_value(const Target& target, std::size_t slot_at, Datum value,
+                                const ValueType& type, const ValueType& element);
 
 // Whether two values, both there, are the same to the byte.
 bool same_value(Datum a, Datum b, const ValueType& type);

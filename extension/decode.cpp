@@ -22,17 +22,34 @@ namespace fatwal {
 
 namespace {
 
-enum Output { kKind, kRelation, kAccount, kXid, kCommitLsn, kOrdinal, kCommitTs, kLast, kNew, kOld, kUnavailable, kOutputs };
+enum Output {
+    kKind,
+    kRelation,
+    kAccount,
+    kXid,
+    kCommitLsn,
+    kOrdinal,
+    kCommitTs,
+    kLast,
+    kNew,
+    kOld,
+    kUnavailable,
+    kOutputs
+};
 
 [[noreturn]] void refuse(const char* what) {
-    ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("malformed %s", what),
-                    errhint("Give it the data of pg_logical_slot_peek_binary_changes with the plugin fatwal.")));
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("malformed %s", what),
+         errhint(
+             "Give it the data of pg_logical_slot_peek_binary_changes with the plugin fatwal.")));
     pg_unreachable();
 }
 
 // Whether the server takes it as text: its text has no NUL.
 bool is_server_text(std::string_view text) {
-    return wire::is_utf8(text) && (text.empty() || std::memchr(text.data(), 0, text.size()) == nullptr);
+    return wire::is_utf8(text) &&
+           (text.empty() || std::memchr(text.data(), 0, text.size()) == nullptr);
 }
 
 // JSON that is being written. Two of them fit into one row of the server, which is below 1 GB.
@@ -46,7 +63,8 @@ struct Json {
 void write_to_json(void* target, const char* text, std::size_t length) {
     CHECK_FOR_INTERRUPTS();
     auto* json = static_cast<Json*>(target);
-    json->too_long = json->too_long || length > kMaxJsonBytes - static_cast<std::size_t>(json->text.len);
+    json->too_long =
+        json->too_long || length > kMaxJsonBytes - static_cast<std::size_t>(json->text.len);
     if (!json->too_long) appendBinaryStringInfo(&json->text, text, static_cast<int>(length));
 }
 
@@ -67,7 +85,8 @@ struct Row {
     }
     void set_text(Output column, std::string_view text) {
         if (!is_server_text(text)) refuse("text");
-        set(column, PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
+        set(column,
+            PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))));
     }
     // The type json is stored as its text.
     void set_json(Output column, const char* name, const Json& json) {
@@ -75,7 +94,8 @@ struct Row {
         set(column, PointerGetDatum(cstring_to_text_with_len(json.text.data, json.text.len)));
     }
     void add_unavailable(const char* name) {
-        unavailable = accumArrayResult(unavailable, CStringGetTextDatum(name), false, TEXTOID, CurrentMemoryContext);
+        unavailable = accumArrayResult(unavailable, CStringGetTextDatum(name), false, TEXTOID,
+                                       CurrentMemoryContext);
     }
 };
 
@@ -109,12 +129,14 @@ KnownSchemas known_schemas;
 void make_known_schemas() {
     if (known_schemas.table != nullptr) return;
     if (known_schemas.context == nullptr)
-        known_schemas.context = AllocSetContextCreate(TopMemoryContext, "fatwal decoded schemas", ALLOCSET_DEFAULT_SIZES);
+        known_schemas.context = AllocSetContextCreate(TopMemoryContext, "fatwal decoded schemas",
+                                                      ALLOCSET_DEFAULT_SIZES);
     HASHCTL control = {};
     control.keysize = sizeof(wire::SchemaId);
     control.entrysize = sizeof(KnownSchema);
     control.hcxt = known_schemas.context;
-    known_schemas.table = hash_create("fatwal decoded schemas", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    known_schemas.table =
+        hash_create("fatwal decoded schemas", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 void forget(KnownSchema* known) {
@@ -140,14 +162,17 @@ void forget_unused() {
 void remember(const wire::SchemaView& schema) {
     make_known_schemas();
     wire::SchemaId id = schema.id();
-    if (auto* known = static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_FIND, nullptr))) {
+    if (auto* known =
+            static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_FIND, nullptr))) {
         known->used = ++known_schemas.uses;
         return;
     }
     // First what may fail, then the entry, which is whole from its first moment.
-    auto* bytes = static_cast<std::byte*>(MemoryContextAlloc(known_schemas.context, schema.bytes().size()));
+    auto* bytes =
+        static_cast<std::byte*>(MemoryContextAlloc(known_schemas.context, schema.bytes().size()));
     std::memcpy(bytes, schema.bytes().data(), schema.bytes().size());
-    auto* known = static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_ENTER, nullptr));
+    auto* known =
+        static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_ENTER, nullptr));
     known->bytes = bytes;
     known->length = schema.bytes().size();
     known->used = ++known_schemas.uses;
@@ -157,11 +182,14 @@ void remember(const wire::SchemaView& schema) {
 
 wire::SchemaView schema_of(wire::SchemaId id) {
     make_known_schemas();
-    auto* known = static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_FIND, nullptr));
+    auto* known =
+        static_cast<KnownSchema*>(hash_search(known_schemas.table, &id, HASH_FIND, nullptr));
     if (known == nullptr)
-        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("the schema of relation %u was not decoded in this session", id.relation),
-                        errhint("Decode the stream in one query from a message before the relation's first frame.")));
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                 errmsg("the schema of relation %u was not decoded in this session", id.relation),
+                 errhint("Decode the stream in one query from a message before the relation's "
+                         "first frame.")));
     known->used = ++known_schemas.uses;
     const auto schema = wire::SchemaView::parse({known->bytes, known->length});
     if (!schema) refuse("schema");
@@ -180,9 +208,11 @@ void check_names(const wire::SchemaView& schema) {
 // A row as JSON; its columns that cannot be read are named in `unavailable`, all of it when the row
 // is no row of the schema.
 template <class RowView>
-void set_row(Row& row, Output column, const char* which, const std::optional<RowView>& view, const wire::SchemaView& schema) {
+void set_row(Row& row, Output column, const char* which, const std::optional<RowView>& view,
+             const wire::SchemaView& schema) {
     Json json;
-    if (!view || wire::render_row(*view, schema, sink_to(&json)) != wire::RenderError::None) return row.add_unavailable(which);
+    if (!view || wire::render_row(*view, schema, sink_to(&json)) != wire::RenderError::None)
+        return row.add_unavailable(which);
     row.set_json(column, which, json);
     schema.for_each_column([&](std::uint16_t index, const wire::ColumnView& described) {
         if (wire::can_render(view->cell(index, described.code), described)) return;
@@ -237,8 +267,10 @@ void set_message(Row& row, const wire::RecordView& record) {
 }
 
 void set_rows(Row& row, const wire::RecordView& record, const wire::SchemaView& schema) {
-    if (record.op() == wire::Op::Insert || record.op() == wire::Op::Update) set_row(row, kNew, "new", record.new_row(), schema);
-    if (record.op() == wire::Op::Update || record.op() == wire::Op::Delete) set_row(row, kOld, "old", record.old_row(), schema);
+    if (record.op() == wire::Op::Insert || record.op() == wire::Op::Update)
+        set_row(row, kNew, "new", record.new_row(), schema);
+    if (record.op() == wire::Op::Update || record.op() == wire::Op::Delete)
+        set_row(row, kOld, "old", record.old_row(), schema);
 }
 
 Row frame_row(const wire::FrameView& frame) {
@@ -256,12 +288,14 @@ Row frame_row(const wire::FrameView& frame) {
 }
 
 void put(const Rows& rows, Row& row) {
-    if (row.unavailable != nullptr) row.set(kUnavailable, makeArrayResult(row.unavailable, CurrentMemoryContext));
+    if (row.unavailable != nullptr)
+        row.set(kUnavailable, makeArrayResult(row.unavailable, CurrentMemoryContext));
     tuplestore_putvalues(rows.result->setResult, rows.result->setDesc, row.value, row.null);
     MemoryContextReset(rows.row_context);
 }
 
-void put_record(const Rows& rows, const wire::FrameView& frame, const wire::RecordView& record, bool last) {
+void put_record(const Rows& rows, const wire::FrameView& frame, const wire::RecordView& record,
+                bool last) {
     Row row = frame_row(frame);
     row.set_text(kKind, wire::op_name(record.op()));
     row.set(kOrdinal, Int64GetDatum(record.ordinal()));
@@ -332,10 +366,12 @@ PGDLLEXPORT Datum fatwal_decode(PG_FUNCTION_ARGS) {
     require_utf8_database();
     struct varlena* argument = PG_GETARG_BYTEA_PP(0);
     InitMaterializedSRF(fcinfo, 0);
-    const Rows rows = {reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo),
-                       AllocSetContextCreate(CurrentMemoryContext, "fatwal decoded row", ALLOCSET_DEFAULT_SIZES)};
+    const Rows rows = {
+        reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo),
+        AllocSetContextCreate(CurrentMemoryContext, "fatwal decoded row", ALLOCSET_DEFAULT_SIZES)};
     MemoryContext caller = MemoryContextSwitchTo(rows.row_context);
-    wire::Bytes messages(reinterpret_cast<const std::byte*>(VARDATA_ANY(argument)), VARSIZE_ANY_EXHDR(argument));
+    wire::Bytes messages(reinterpret_cast<const std::byte*>(VARDATA_ANY(argument)),
+                         VARSIZE_ANY_EXHDR(argument));
     do {
         const std::size_t length = wire::message_length(messages);
         if (length == 0) refuse("message");

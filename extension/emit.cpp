@@ -9,13 +9,15 @@ namespace fatwal {
 
 namespace {
 
-std::string_view text_argument(FunctionCallInfo fcinfo, int index, std::size_t most, const char* name) {
+std::string_view text_argument(FunctionCallInfo fcinfo, int index, std::size_t most,
+                               const char* name) {
     if (PG_ARGISNULL(index)) return {};
     struct varlena* argument = PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(index));
     const std::string_view text(VARDATA_ANY(argument), VARSIZE_ANY_EXHDR(argument));
     if (text.size() > most)
-        ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", name),
-                        errdetail("It has %zu bytes; at most %zu are allowed.", text.size(), most)));
+        ereport(ERROR,
+                (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", name),
+                 errdetail("It has %zu bytes; at most %zu are allowed.", text.size(), most)));
     return text;
 }
 
@@ -35,20 +37,27 @@ void check_message(std::string_view account, std::string_view topic, std::string
     switch (fault_of(account, topic, payload)) {
         case EmitFault::None: return;
         case EmitFault::Account:
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("account is not one line of text"), errdetail("%s", one_line),
+            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+                            errmsg("account is not one line of text"), errdetail("%s", one_line),
                             errhint("Give the account's key as the account column holds it, "
                                     "without control characters.")));
         case EmitFault::Topic:
-            ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("topic is not one line of text"), errdetail("%s", one_line),
-                            errhint("Name the topic without control characters; the payload may hold any text.")));
+            ereport(
+                ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("topic is not one line of text"),
+                 errdetail("%s", one_line),
+                 errhint(
+                     "Name the topic without control characters; the payload may hold any text.")));
         case EmitFault::Size:
             ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is too large"),
-                            errdetail("It has %zu bytes as text; at most %zu are sent.", payload.size(), kMaxMessageBytes - topic.size()),
+                            errdetail("It has %zu bytes as text; at most %zu are sent.",
+                                      payload.size(), kMaxMessageBytes - topic.size()),
                             errhint("Keep the payload in a table and send its key.")));
         case EmitFault::Payload:
-            ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is nested too deep"),
-                            errdetail("At most %zu levels are sent.", wire::kMaxPayloadDepth),
-                            errhint("Keep the payload in a table and send its key.")));
+            ereport(ERROR,
+                    (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is nested too deep"),
+                     errdetail("At most %zu levels are sent.", wire::kMaxPayloadDepth),
+                     errhint("Keep the payload in a table and send its key.")));
     }
 }
 
@@ -65,7 +74,8 @@ extern "C" {
 PG_FUNCTION_INFO_V1(fatwal_emit);
 PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
     require_utf8_database();
-    if (PG_ARGISNULL(1)) ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("topic must not be null")));
+    if (PG_ARGISNULL(1))
+        ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("topic must not be null")));
     const std::string_view account = text_argument(fcinfo, 0, wire::kMaxAccountBytes, "account");
     const std::string_view topic = text_argument(fcinfo, 1, kMaxTopicBytes, "topic");
     const std::string_view payload = payload_argument(fcinfo, 2);
@@ -76,9 +86,11 @@ PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
     append_str(&message, topic);
     appendBinaryStringInfo(&message, payload.data(), static_cast<int>(payload.size()));
 #if PG_VERSION_NUM >= 170000
-    PG_RETURN_LSN(LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true, false));
+    PG_RETURN_LSN(
+        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true, false));
 #else
-    PG_RETURN_LSN(LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true));
+    PG_RETURN_LSN(
+        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true));
 #endif
 }
 

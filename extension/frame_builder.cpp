@@ -13,7 +13,8 @@ constexpr std::uint16_t kInitialRelations = 4;
 void FrameBuilder::init(MemoryContext context) {
     buffer.init(context, kInitialBuffer);
     relation_capacity_ = kInitialRelations;
-    relations_ = static_cast<wire::SchemaId*>(MemoryContextAlloc(context, sizeof(wire::SchemaId) * relation_capacity_));
+    relations_ = static_cast<wire::SchemaId*>(
+        MemoryContextAlloc(context, sizeof(wire::SchemaId) * relation_capacity_));
 }
 
 void FrameBuilder::free() {
@@ -32,22 +33,26 @@ void FrameBuilder::open(wire::AccountView account) {
 }
 
 std::uint16_t FrameBuilder::relation_index(wire::SchemaId schema) {
-    if (last_relation_ < relation_count_ && relations_[last_relation_] == schema) return last_relation_;
+    if (last_relation_ < relation_count_ && relations_[last_relation_] == schema)
+        return last_relation_;
     for (std::uint16_t i = 0; i < relation_count_; ++i)
         if (relations_[i] == schema) return last_relation_ = i;
     if (relation_count_ == relation_capacity_) {
         relation_capacity_ = static_cast<std::uint16_t>(relation_capacity_ * 2);
-        relations_ = static_cast<wire::SchemaId*>(repalloc(relations_, sizeof(wire::SchemaId) * relation_capacity_));
+        relations_ = static_cast<wire::SchemaId*>(
+            repalloc(relations_, sizeof(wire::SchemaId) * relation_capacity_));
     }
     relations_[relation_count_] = schema;
     return last_relation_ = relation_count_++;
 }
 
-std::size_t FrameBuilder::start_record(wire::Op op, std::uint8_t flags, wire::SchemaId schema, std::uint32_t ordinal) {
+std::size_t FrameBuilder::start_record(wire::Op op, std::uint8_t flags, wire::SchemaId schema,
+                                       std::uint32_t ordinal) {
     const std::size_t start = buffer.extend_zeroed(wire::kRecordHeaderBytes);
     std::byte* header = buffer.at(start);
     wire::store(header + 4, ordinal);
-    wire::store(header + 8, schema == wire::SchemaId{} ? wire::kNoRelation : relation_index(schema));
+    wire::store(header + 8,
+                schema == wire::SchemaId{} ? wire::kNoRelation : relation_index(schema));
     wire::store(header + 10, static_cast<std::uint8_t>(op));
     wire::store(header + 11, flags);
     return start;

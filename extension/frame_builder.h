@@ -26,15 +26,19 @@ public:
 
     // Begins an empty frame for the account.
     void open(wire::AccountView account);
-    // Starts a record; its body is appended to `buffer`, then finish_record() closes it and gives its length. `schema` is {} for a message.
-    std::size_t start_record(wire::Op op, std::uint8_t flags, wire::SchemaId schema, std::uint32_t ordinal);
+    // Starts a record; its body is appended to `buffer`, then finish_record() closes it and gives
+    // its length. `schema` is {} for a message.
+    std::size_t start_record(wire::Op op, std::uint8_t flags, wire::SchemaId schema,
+                             std::uint32_t ordinal);
     void set_old_offset(std::size_t record);
     std::size_t finish_record(std::size_t record);
     // Writes what the header says; then `buffer` is the whole frame.
     void close(const FrameHeader& header);
 
     [[nodiscard]] std::uint32_t records() const { return records_; }
-    [[nodiscard]] bool is_full(std::size_t frame_bytes) const { return buffer.size() >= frame_bytes || relation_count_ == kMaxRelations; }
+    [[nodiscard]] bool is_full(std::size_t frame_bytes) const {
+        return buffer.size() >= frame_bytes || relation_count_ == kMaxRelations;
+    }
 
     Buffer buffer;
 

@@ -28,7 +28,8 @@ bool read_emitted(std::string_view content, wire::AccountBuffer& buffer, Logical
     const std::string_view payload(content.data() + cursor.at(), cursor.left());
     const EmitFault fault = fault_of(account, topic, payload);
     if (fault != EmitFault::None) return false;
-    message.account = account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer);
+    message.account =
+        account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer);
     message.flags = wire::kEmitted;
     message.prefix = topic;
     message.content = payload;
@@ -38,16 +39,19 @@ bool read_emitted(std::string_view content, wire::AccountBuffer& buffer, Logical
 }  // namespace
 
 EmitFault fault_of(std::string_view account, std::string_view topic, std::string_view payload) {
-    if (account.size() > wire::kMaxAccountBytes || !wire::is_one_line(account)) return EmitFault::Account;
+    if (account.size() > wire::kMaxAccountBytes || !wire::is_one_line(account))
+        return EmitFault::Account;
     if (topic.size() > kMaxTopicBytes || !wire::is_one_line(topic)) return EmitFault::Topic;
     if (topic.size() + payload.size() > kMaxMessageBytes) return EmitFault::Size;
     return wire::is_json(payload) ? EmitFault::None : EmitFault::Payload;
 }
 
-LogicalMessage understand(const char* prefix, std::string_view content, wire::AccountBuffer& buffer) {
+LogicalMessage understand(const char* prefix, std::string_view content,
+                          wire::AccountBuffer& buffer) {
     LogicalMessage message = {{}, 0, prefix, content};
     const bool emitted = message.prefix == kEmitPrefix && read_emitted(content, buffer, message);
-    if (emitted || message.prefix.size() + message.content.size() <= kMaxMessageBytes) return message;
+    if (emitted || message.prefix.size() + message.content.size() <= kMaxMessageBytes)
+        return message;
     message.flags = wire::kContentUnavailable;
     message.content = {};
     if (message.prefix.size() > kMaxMessageBytes) message.prefix = cut(message.prefix);

@@ -28,10 +28,12 @@ struct LogicalMessage {
 // The one rule of what fatwal.emit accepts and the plugin passes on as its message; all else is a
 // foreign message.
 enum class EmitFault : std::uint8_t { None, Account, Topic, Payload, Size };
-[[nodiscard]] EmitFault fault_of(std::string_view account, std::string_view topic, std::string_view payload);
+[[nodiscard]] EmitFault fault_of(std::string_view account, std::string_view topic,
+                                 std::string_view payload);
 
 // A message of the log: one of fatwal.emit for its account, or a foreign one for the operators. One
 // that is too large has no content and says so. `buffer` holds the account of the result.
-[[nodiscard]] LogicalMessage understand(const char* prefix, std::string_view content, wire::AccountBuffer& buffer);
+[[nodiscard]] LogicalMessage understand(const char* prefix, std::string_view content,
+                                        wire::AccountBuffer& buffer);
 
 }  // namespace fatwal

@@ -13,7 +13,8 @@ struct Options {
     bool messages;
 };
 
-// Reads the options; refuses unknown and malformed ones with the list of the known ones. Lasts in the current context.
+// Reads the options; refuses unknown and malformed ones with the list of the known ones. Lasts in
+// the current context.
 Options parse_options(List* options);
 
 // The names in a list of publications (fatwal/wire/publication_names.h), one at least; an ERROR

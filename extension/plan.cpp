@@ -27,7 +27,9 @@ AccountType account_type_of(Oid base_type, const ValueType& type) {
         case INT4OID: return AccountType::Int4;
         case INT8OID: return AccountType::Int8;
         case BPCHAROID: return AccountType::BlankPadded;
-        default: return type.code == wire::TypeCode::Text && type.length == -1 ? AccountType::Text : AccountType::None;
+        default:
+            return type.code == wire::TypeCode::Text && type.length == -1 ? AccountType::Text
+                                                                          : AccountType::None;
     }
 }
 
@@ -41,12 +43,14 @@ AccountType account_type_of(Oid type) {
 
 namespace {
 
-// The attributes of `relation`'s replica identity, offset as bitmaps of attributes are; nullptr none. The first function is
-// for decoding alone; the second, which locks the index, for all else.
+// The attributes of `relation`'s replica identity, offset as bitmaps of attributes are; nullptr
+// none. The first function is for decoding alone; the second, which locks the index, for all else.
 Bitmapset* identity_attributes(Relation relation, char replica_identity) {
-    return replica_identity == REPLICA_IDENTITY_DEFAULT || replica_identity == REPLICA_IDENTITY_INDEX
-               ? (HistoricSnapshotActive() ? RelationGetIdentityKeyBitmap(relation)
-                                           : RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY))
+    return replica_identity == REPLICA_IDENTITY_DEFAULT ||
+                   replica_identity == REPLICA_IDENTITY_INDEX
+               ? (HistoricSnapshotActive()
+                      ? RelationGetIdentityKeyBitmap(relation)
+                      : RelationGetIndexAttrBitmap(relation, INDEX_ATTR_BITMAP_IDENTITY_KEY))
                : nullptr;
 }
 
@@ -55,11 +59,13 @@ Bitmapset* identity_attributes(Relation relation, char replica_identity) {
 void PlanCache::init(MemoryContext parent, List* names) {
     context_ = AllocSetContextCreate(parent, "fatwal relation plans", ALLOCSET_DEFAULT_SIZES);
     publications_.count = list_length(names);
-    publications_.name = static_cast<PublicationNames::Name*>(
-        MemoryContextAllocZero(context_, sizeof(PublicationNames::Name) * static_cast<std::size_t>(publications_.count + 1)));
+    publications_.name = static_cast<PublicationNames::Name*>(MemoryContextAllocZero(
+        context_,
+        sizeof(PublicationNames::Name) * static_cast<std::size_t>(publications_.count + 1)));
     ListCell* cell = nullptr;
     foreach (cell, names)
-        publications_.name[foreach_current_index(cell)].text = MemoryContextStrdup(context_, static_cast<char*>(lfirst(cell)));
+        publications_.name[foreach_current_index(cell)].text =
+            MemoryContextStrdup(context_, static_cast<char*>(lfirst(cell)));
     last_ = nullptr;
     generation_ = 1;
     invalid_ = 0;
@@ -67,9 +73,11 @@ void PlanCache::init(MemoryContext parent, List* names) {
     control.keysize = sizeof(Oid);
     control.entrysize = sizeof(Plan);
     control.hcxt = context_;
-    plans_ = hash_create("fatwal relation plans", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    plans_ =
+        hash_create("fatwal relation plans", 128, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
     control.entrysize = sizeof(Oid);
-    ancestors_ = hash_create("fatwal ancestors", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+    ancestors_ =
+        hash_create("fatwal ancestors", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
 Plan* PlanCache::find(Relation relation) {
@@ -101,8 +109,9 @@ void PlanCache::invalidate(Oid relation) {
     };
     auto* plan = static_cast<Plan*>(hash_search(plans_, &relation, HASH_FIND, nullptr));
     if (plan != nullptr) mark(plan);
-    // What an ancestor is, and in which publication, decides how its partitions are published. All partitions are marked,
-    // not its own alone: such a change is rare, and a chain of ancestors to follow would itself have to be kept valid.
+    // What an ancestor is, and in which publication, decides how its partitions are published. All
+    // partitions are marked, not its own alone: such a change is rare, and a chain of ancestors to
+    // follow would itself have to be kept valid.
     if (hash_search(ancestors_, &relation, HASH_FIND, nullptr) == nullptr) return;
     HASH_SEQ_STATUS status;
     hash_seq_init(&status, plans_);
@@ -136,12 +145,15 @@ namespace {
 
 // Chains the bytes into a fingerprint.
 std::uint64_t mix(std::uint64_t seed, const void* bytes, std::size_t length) {
-    return hash_bytes_extended(static_cast<const unsigned char*>(bytes), static_cast<int>(length), seed);
+    return hash_bytes_extended(static_cast<const unsigned char*>(bytes), static_cast<int>(length),
+                               seed);
 }
 
-// What decides which rows reach whom. A column list counts, so that a column which joins it brings a resync; the columns of
-// a table that is published whole do not, or each ADD COLUMN would bring one. The name counts, since subscribers keep rows by it.
-std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation shown, AttrNumber account_attribute) {
+// What decides which rows reach whom. A column list counts, so that a column which joins it brings
+// a resync; the columns of a table that is published whole do not, or each ADD COLUMN would bring
+// one. The name counts, since subscribers keep rows by it.
+std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation shown,
+                       AttrNumber account_attribute) {
     const std::uint8_t facts[] = {plan.published.insert,
                                   plan.published.update,
                                   plan.published.remove,
@@ -152,8 +164,10 @@ std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation sh
     route = mix(route, &plan.published.as_relation, sizeof plan.published.as_relation);
     const char* name = qualified_name(shown);
     route = mix(route, name, std::strlen(name));
-    if (plan.account_type != AccountType::None) route = mix(route, &account_attribute, sizeof account_attribute);
-    for (int column = -1; (column = bms_next_member(selection.columns, column)) >= 0;) route = mix(route, &column, sizeof column);
+    if (plan.account_type != AccountType::None)
+        route = mix(route, &account_attribute, sizeof account_attribute);
+    for (int column = -1; (column = bms_next_member(selection.columns, column)) >= 0;)
+        route = mix(route, &column, sizeof column);
     for (int action = 0; action < kFilteredActions; ++action) {
         ListCell* cell = nullptr;
         foreach (cell, selection.filters[action]) {
@@ -167,36 +181,44 @@ std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation sh
 
 }  // namespace
 
-void PlanCache::build_columns(Plan* plan, Relation relation, Relation shown, const Selection& selection) {
+void PlanCache::build_columns(Plan* plan, Relation relation, Relation shown,
+                              const Selection& selection) {
     const bool as_ancestor = relation != shown;
     TupleDesc shown_columns = RelationGetDescr(shown);
     Bitmapset* identity = identity_attributes(relation, plan->replica_identity);
     const AttrNumber account_attribute = account_attribute_of(shown);
     plan->account_column = -1;
-    plan->column =
-        static_cast<Column*>(MemoryContextAllocZero(plan->context, sizeof(Column) * static_cast<std::size_t>(shown_columns->natts + 1)));
+    plan->column = static_cast<Column*>(MemoryContextAllocZero(
+        plan->context, sizeof(Column) * static_cast<std::size_t>(shown_columns->natts + 1)));
     std::size_t label_bytes = 0;
     for (int i = 0; i < shown_columns->natts; ++i) {
         Form_pg_attribute attribute = TupleDescAttr(shown_columns, i);
         if (attribute->attisdropped) continue;
         const bool is_account = attribute->attnum == account_attribute;
         if (selection.columns != nullptr && !bms_is_member(attribute->attnum, selection.columns)) {
-            plan->unrouted |= is_account && account_type_of(attribute->atttypid) != AccountType::None;
+            plan->unrouted |=
+                is_account && account_type_of(attribute->atttypid) != AccountType::None;
             continue;
         }
-        const AttrNumber in_tuple = as_ancestor ? get_attnum(RelationGetRelid(relation), NameStr(attribute->attname)) : attribute->attnum;
+        const AttrNumber in_tuple =
+            as_ancestor ? get_attnum(RelationGetRelid(relation), NameStr(attribute->attname))
+                        : attribute->attnum;
         Column& column = plan->column[plan->columns];
-        const ResolvedType resolved = resolve_type(attribute->atttypid, plan->context, &label_bytes);
+        const ResolvedType resolved =
+            resolve_type(attribute->atttypid, plan->context, &label_bytes);
         column.attribute = in_tuple - 1;
         column.shown = i;
         column.type = resolved.type;
         column.element = resolved.element_type;
-        // A partition has all columns of its ancestors; were one missing, its value would be unavailable.
+        // A partition has all columns of its ancestors; were one missing, its value would be
+        // unavailable.
         column.unavailable = is_virtual_generated(attribute) || in_tuple <= 0;
-        column.identity = plan->full_identity() || bms_is_member(in_tuple - FirstLowInvalidHeapAttributeNumber, identity);
+        column.identity = plan->full_identity() ||
+                          bms_is_member(in_tuple - FirstLowInvalidHeapAttributeNumber, identity);
         if (is_account) {
             plan->account_type = account_type_of(resolved.base, resolved.type);
-            if (plan->account_type != AccountType::None) plan->account_column = static_cast<std::int16_t>(plan->columns);
+            if (plan->account_type != AccountType::None)
+                plan->account_column = static_cast<std::int16_t>(plan->columns);
         }
         ++plan->columns;
     }
@@ -209,19 +231,24 @@ namespace {
 void warn_of_lists(Plan* plan, const Selection& selection, Relation shown) {
     if (selection.lists_differ && !plan->warned.lists) {
         plan->warned.lists = true;
-        ereport(WARNING, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                          errmsg("publications have different column lists for table %s", qualified_name(shown)),
-                          errdetail("Only the columns that all of them list are sent."),
-                          errhint("Give all of them the same list, or: ALTER PUBLICATION %s DROP TABLE %s;",
-                                  quote_identifier(selection.publication), qualified_name(shown))));
+        ereport(
+            WARNING,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("publications have different column lists for table %s", qualified_name(shown)),
+             errdetail("Only the columns that all of them list are sent."),
+             errhint("Give all of them the same list, or: ALTER PUBLICATION %s DROP TABLE %s;",
+                     quote_identifier(selection.publication), qualified_name(shown))));
     }
     if (plan->unrouted && !plan->warned.list) {
         plan->warned.list = true;
-        ereport(WARNING, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                          errmsg("publication \"%s\" does not list the column of table %s that names the account", selection.publication,
-                                 qualified_name(shown)),
-                          errdetail("Changes of the table go to the operators' stream."),
-                          errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
+        ereport(
+            WARNING,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg(
+                 "publication \"%s\" does not list the column of table %s that names the account",
+                 selection.publication, qualified_name(shown)),
+             errdetail("Changes of the table go to the operators' stream."),
+             errhint("SELECT * FROM fatwal.check(); shows the statement that lists it.")));
     }
 }
 
@@ -238,12 +265,14 @@ void PlanCache::build(Plan* plan, Relation relation) {
     plan->is_partition = relation->rd_rel->relispartition;
     plan->context = AllocSetContextCreate(context_, "fatwal relation plan", ALLOCSET_SMALL_SIZES);
 
-    // An invalidation that arrives while the plan is built, by its own look-ups, must leave it invalid.
+    // An invalidation that arrives while the plan is built, by its own look-ups, must leave it
+    // invalid.
     plan->built_in = generation_;
     if (plan->is_partition) remember_ancestors(oid);
     Selection selection = {};
-    plan->published =
-        is_own_relation(relation) ? Published{false, false, false, false, oid} : look_up_published(relation, publications_, &selection);
+    plan->published = is_own_relation(relation)
+                          ? Published{false, false, false, false, oid}
+                          : look_up_published(relation, publications_, &selection);
     if (!plan->published.any()) return;
 
     const bool as_ancestor = plan->published.as_relation != oid;
@@ -263,7 +292,8 @@ void set_invalidated_cache(PlanCache* cache) {
     if (registered || cache == nullptr) return;
     CacheRegisterRelcacheCallback(on_relation_invalidated, Datum{0});
     for (const int catalog : {static_cast<int>(PUBLICATIONOID), static_cast<int>(PUBLICATIONRELMAP),
-                              static_cast<int>(PUBLICATIONNAMESPACEMAP), static_cast<int>(NAMESPACEOID), static_cast<int>(ENUMOID)})
+                              static_cast<int>(PUBLICATIONNAMESPACEMAP),
+                              static_cast<int>(NAMESPACEOID), static_cast<int>(ENUMOID)})
         CacheRegisterSyscacheCallback(catalog, on_catalog_invalidated, Datum{0});
     registered = true;
 }

@@ -1,10 +1,11 @@
-// What is known of a relation, looked up once for each of its versions: its publication, account column, columns and schema
-// message.
+// What is known of a relation, looked up once for each of its versions: its publication, account
+// column, columns and schema message.
 //
-// A plan is built at the relation's first change in a session and lasts until an invalidation of the server says that
-// something it was built from has changed: the relation, an ancestor, a publication, a namespace, an enum. Invalidations
-// arrive in the midst of our own catalog look-ups, so they only mark. What they mark is built again at the next change, or
-// freed by sweep() between two transactions.
+// A plan is built at the relation's first change in a session and lasts until an invalidation of
+// the server says that something it was built from has changed: the relation, an ancestor, a
+// publication, a namespace, an enum. Invalidations arrive in the midst of our own catalog look-ups,
+// so they only mark. What they mark is built again at the next change, or freed by sweep() between
+// two transactions.
 #pragma once
 
 #include "column.h"
@@ -30,7 +31,8 @@ struct Plan {
     Column* column;
     AccountType account_type;
     std::int16_t account_column;  // index into `column`; -1 none
-    bool unrouted;                // the column list leaves the account column out: the changes go to the operators
+    bool
+        unrouted;  // the column list leaves the account column out: the changes go to the operators
     bool is_partition;
     std::uint64_t route;    // equal for two plans that send the same rows to the same accounts
     wire::SchemaId schema;  // names the schema message
@@ -44,21 +46,26 @@ struct Plan {
 
     [[nodiscard]] bool full_identity() const { return replica_identity == REPLICA_IDENTITY_FULL; }
     // Whether an old row that the log has names the account.
-    [[nodiscard]] bool old_rows_name_account() const { return account_type != AccountType::None && column[account_column].identity; }
+    [[nodiscard]] bool old_rows_name_account() const {
+        return account_type != AccountType::None && column[account_column].identity;
+    }
 };
 
-// The plans of one decoding session. Its memory is a child of `parent`; it is forgotten when `parent` is reset.
+// The plans of one decoding session. Its memory is a child of `parent`; it is forgotten when
+// `parent` is reset.
 class PlanCache {
 public:
     // `names`: of char*.
     void init(MemoryContext parent, List* names);
 
-    // The plan of `relation` as of the change that is being decoded. It lasts until the next find() or sweep().
+    // The plan of `relation` as of the change that is being decoded. It lasts until the next find()
+    // or sweep().
     Plan* find(Relation relation);
 
     // Called by the invalidation callbacks: marks only, never frees. InvalidOid: all.
     void invalidate(Oid relation);
-    // Frees the plans that are not valid, when there are many: those of dropped tables are never asked for again.
+    // Frees the plans that are not valid, when there are many: those of dropped tables are never
+    // asked for again.
     void sweep();
 
     [[nodiscard]] PublicationNames& publications() { return publications_; }
@@ -78,8 +85,8 @@ private:
     PublicationNames publications_;
 };
 
-// Registers the invalidation callbacks, once in the life of a backend (they cannot be unregistered); they act on the cache
-// set here, if any.
+// Registers the invalidation callbacks, once in the life of a backend (they cannot be
+// unregistered); they act on the cache set here, if any.
 void set_invalidated_cache(PlanCache* cache);
 
 }  // namespace fatwal

@@ -25,7 +25,9 @@ struct Session {
     std::uint32_t changes;         // of the transaction, also those that nobody gets
 };
 
-Session* session_of(LogicalDecodingContext* ctx) { return static_cast<Session*>(ctx->output_plugin_private); }
+Session* session_of(LogicalDecodingContext* ctx) {
+    return static_cast<Session*>(ctx->output_plugin_private);
+}
 
 void forget_session(void*) { set_invalidated_cache(nullptr); }
 
@@ -43,8 +45,10 @@ void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, b
     session->plans.init(ctx->context, session->options.publication_names);
     session->transaction.init(ctx->context, session->options.frame_bytes);
     session->rerouting.init(ctx->context);
-    session->change_context = AllocSetContextCreate(ctx->context, "fatwal change", ALLOCSET_DEFAULT_SIZES);
-    // Decoding by the SQL functions may end in an error, without shutdown(); the callbacks must not see the freed cache.
+    session->change_context =
+        AllocSetContextCreate(ctx->context, "fatwal change", ALLOCSET_DEFAULT_SIZES);
+    // Decoding by the SQL functions may end in an error, without shutdown(); the callbacks must not
+    // see the freed cache.
     auto* callback = static_cast<MemoryContextCallback*>(palloc0(sizeof(MemoryContextCallback)));
     callback->func = forget_session;
     MemoryContextRegisterResetCallback(ctx->context, callback);
@@ -55,7 +59,8 @@ void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, b
 
 void shutdown(LogicalDecodingContext*) { set_invalidated_cache(nullptr); }
 
-// Before 16 the server leaves it to the plugin to keep the connection alive through changes that nobody gets.
+// Before 16 the server leaves it to the plugin to keep the connection alive through changes that
+// nobody gets.
 void report_progress(LogicalDecodingContext* ctx, Session* session) {
 #if PG_VERSION_NUM < 160000
     constexpr std::uint32_t kChangesPerProgress = 100;
@@ -93,15 +98,18 @@ struct Change {
     Plan* plan;
 };
 
-// The log does not say whose row this was: whoever has rows of the table takes a snapshot after the transaction.
+// The log does not say whose row this was: whoever has rows of the table takes a snapshot after the
+// transaction.
 void resync_unknown_account(const Change& change, Relation relation) {
     Plan& plan = *change.plan;
     (void)change.session->transaction.resync(plan.schema, true);
     if (plan.warned.identity) return;
     plan.warned.identity = true;
     ereport(WARNING, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                      errmsg("table %s has a change that does not say whose row it was", qualified_name(relation)),
-                      errdetail("Its REPLICA IDENTITY leaves the account column out, so all subscribers take a new snapshot after each "
+                      errmsg("table %s has a change that does not say whose row it was",
+                             qualified_name(relation)),
+                      errdetail("Its REPLICA IDENTITY leaves the account column out, so all "
+                                "subscribers take a new snapshot after each "
                                 "such transaction."),
                       errhint("ALTER TABLE %s REPLICA IDENTITY FULL;", qualified_name(relation))));
 }
@@ -111,16 +119,21 @@ std::uint8_t marked(const Change& change, std::uint8_t flags) {
     return change.plan->unrouted ? static_cast<std::uint8_t>(flags | wire::kUnrouted) : flags;
 }
 
-void write_new(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& newer, const Values& whole_old) {
+void write_new(const Change& change, wire::AccountView account, std::uint8_t flags,
+               const Values& newer, const Values& whole_old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert, marked(change, flags), change.plan->schema);
-    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, *change.plan, newer, whole_old);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Insert,
+                                                 marked(change, flags), change.plan->schema);
+    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, *change.plan, newer,
+                   whole_old);
     transaction.finish_record(change.ctx, record);
 }
 
-void write_old(const Change& change, wire::AccountView account, std::uint8_t flags, const Values& old) {
+void write_old(const Change& change, wire::AccountView account, std::uint8_t flags,
+               const Values& old) {
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete, marked(change, flags), change.plan->schema);
+    const auto record = transaction.start_record(change.ctx, account, wire::Op::Delete,
+                                                 marked(change, flags), change.plan->schema);
     transaction.set_old_offset(record);
     encode_old_row(record.part->frame.buffer, record.start + kMaxRecordBytes, *change.plan, old);
     transaction.finish_record(change.ctx, record);
@@ -131,15 +144,20 @@ struct UpdateAccounts {
     wire::AccountView newer, old;
 };
 
-void find_accounts(const Plan& plan, const Values& newer, const Values& old, UpdateAccounts& accounts) {
+void find_accounts(const Plan& plan, const Values& newer, const Values& old,
+                   UpdateAccounts& accounts) {
     const Values whole_old = plan.full_identity() ? old : Values{};
-    const bool unlogged_key = plan.account_type != AccountType::None && newer.is_unlogged_toast(plan.column[plan.account_column]);
+    const bool unlogged_key = plan.account_type != AccountType::None &&
+                              newer.is_unlogged_toast(plan.column[plan.account_column]);
     accounts.newer = account_of(plan, unlogged_key ? whole_old : newer, accounts.newer_buffer);
-    accounts.old = old.present() && plan.old_rows_name_account() ? account_of(plan, old, accounts.old_buffer) : accounts.newer;
+    accounts.old = old.present() && plan.old_rows_name_account()
+                       ? account_of(plan, old, accounts.old_buffer)
+                       : accounts.newer;
 }
 
 // `action`: what the row filters leave of the update.
-void write_update(const Change& change, ReorderBufferChangeType action, const Values& newer, const Values& old) {
+void write_update(const Change& change, ReorderBufferChangeType action, const Values& newer,
+                  const Values& old) {
     const Plan& plan = *change.plan;
     const Values whole_old = plan.full_identity() ? old : Values{};
     UpdateAccounts accounts;
@@ -158,8 +176,10 @@ void write_update(const Change& change, ReorderBufferChangeType action, const Va
         return;
     }
     Transaction& transaction = change.session->transaction;
-    const auto record = transaction.start_record(change.ctx, accounts.newer, wire::Op::Update, marked(change, 0), plan.schema);
-    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, plan, newer, whole_old);
+    const auto record = transaction.start_record(change.ctx, accounts.newer, wire::Op::Update,
+                                                 marked(change, 0), plan.schema);
+    encode_new_row(record.part->frame.buffer, record.start + kMaxRecordBytes, plan, newer,
+                   whole_old);
     transaction.set_old_offset(record);
     encode_old_delta(record.part->frame.buffer, record.start + kMaxRecordBytes, plan, newer, old);
     transaction.finish_record(change.ctx, record);
@@ -174,8 +194,8 @@ bool is_published(const Plan& plan, ReorderBufferChangeType action) {
     }
 }
 
-void write_change(const Change& change, ReorderBufferChangeType kind, ReorderBufferChangeType action, const Values& newer,
-                  const Values& old) {
+void write_change(const Change& change, ReorderBufferChangeType kind,
+                  ReorderBufferChangeType action, const Values& newer, const Values& old) {
     Plan& plan = *change.plan;
     describe_once(change.ctx, &plan);
     change.session->transaction.flush_everyone(change.ctx);
@@ -190,21 +210,25 @@ void write_change(const Change& change, ReorderBufferChangeType kind, ReorderBuf
         write_old(change, {}, wire::kUnrouted, old);
 }
 
-void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation, ReorderBufferChange* change) {
+void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation,
+            ReorderBufferChange* change) {
     Session* session = session_of(ctx);
     report_progress(ctx, session);
     MemoryContext caller = MemoryContextSwitchTo(session->change_context);
     Plan* plan = session->plans.find(relation);
     if (is_published(*plan, change->action)) {
         Values newer = deform(changed_tuple(change->data.tp.newtuple), RelationGetDescr(relation));
-        const Values old = deform(changed_tuple(change->data.tp.oldtuple), RelationGetDescr(relation));
+        const Values old =
+            deform(changed_tuple(change->data.tp.oldtuple), RelationGetDescr(relation));
         ReorderBufferChangeType action = change->action;
         if (passes_filter(plan->filter, &action, &newer, old)) {
             const Change described = {ctx, session, plan};
             write_change(described, change->action, action, newer, old);
             // An update too: without the old row it may have moved the row out of another account.
-            const bool knows_old = plan->account_type == AccountType::None || plan->old_rows_name_account();
-            if (change->action != REORDER_BUFFER_CHANGE_INSERT && !knows_old) resync_unknown_account(described, relation);
+            const bool knows_old =
+                plan->account_type == AccountType::None || plan->old_rows_name_account();
+            if (change->action != REORDER_BUFFER_CHANGE_INSERT && !knows_old)
+                resync_unknown_account(described, relation);
         }
     } else {
         session->rerouting.unpublished_change(plan->relation);
@@ -219,7 +243,8 @@ bool names_relation(int count, Relation relations[], Oid relation) {
     return false;
 }
 
-void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relation relations[], ReorderBufferChange* change) {
+void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relation relations[],
+              ReorderBufferChange* change) {
     Session* session = session_of(ctx);
     report_progress(ctx, session);
     MemoryContext caller = MemoryContextSwitchTo(session->change_context);
@@ -233,27 +258,33 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
         Transaction& transaction = session->transaction;
         const bool tenants = plan->account_type != AccountType::None;
         if (plan->published.as_relation != plan->relation) {
-            // A partition that goes by its ancestor's name is not the whole of that table. When the ancestor itself is
-            // truncated the statement names it too, and says all there is to say.
-            if (!names_relation(count, relations, plan->published.as_relation)) (void)transaction.resync(plan->schema, tenants);
+            // A partition that goes by its ancestor's name is not the whole of that table. When the
+            // ancestor itself is truncated the statement names it too, and says all there is to
+            // say.
+            if (!names_relation(count, relations, plan->published.as_relation))
+                (void)transaction.resync(plan->schema, tenants);
             continue;
         }
         if (tenants)
             transaction.flush_before_everyone(ctx);
         else
             transaction.flush_everyone(ctx);
-        const wire::AccountView account = {tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
-        transaction.finish_record(ctx, transaction.start_record(ctx, account, wire::Op::Truncate, flags, plan->schema));
+        const wire::AccountView account = {
+            tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
+        transaction.finish_record(
+            ctx, transaction.start_record(ctx, account, wire::Op::Truncate, flags, plan->schema));
     }
     MemoryContextSwitchTo(caller);
     MemoryContextReset(session->change_context);
 }
 
-void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction, const char* prefix, std::string_view content) {
+void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction,
+                           const char* prefix, std::string_view content) {
     wire::AccountBuffer buffer;
     const LogicalMessage message = understand(prefix, content, buffer);
     transaction.flush_everyone(ctx);
-    const auto record = transaction.start_record(ctx, message.account, wire::Op::Message, message.flags, {});
+    const auto record =
+        transaction.start_record(ctx, message.account, wire::Op::Message, message.flags, {});
     Buffer& out = record.part->frame.buffer;
     out.append(static_cast<std::uint32_t>(message.prefix.size()));
     out.append(static_cast<std::uint32_t>(message.content.size()));
@@ -262,8 +293,8 @@ void write_logical_message(LogicalDecodingContext* ctx, Transaction& transaction
     transaction.finish_record(ctx, record);
 }
 
-void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, bool transactional, const char* prefix, Size size,
-             const char* content) {
+void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, bool transactional,
+             const char* prefix, Size size, const char* content) {
     Session* session = session_of(ctx);
     if (transactional) report_progress(ctx, session);
     if (!session->options.messages) {
@@ -276,7 +307,8 @@ void message(LogicalDecodingContext* ctx, ReorderBufferTXN*, XLogRecPtr lsn, boo
         write_logical_message(ctx, session->transaction, prefix, {content, size});
         return;
     }
-    // It comes between transactions, at the end of its own record: a transaction of its own, in a place that no commit record has.
+    // It comes between transactions, at the end of its own record: a transaction of its own, in a
+    // place that no commit record has.
     session->transaction.begin_message(lsn - 1);
     write_logical_message(ctx, session->transaction, prefix, {content, size});
     session->transaction.commit(ctx, lsn);

@@ -16,36 +16,45 @@ bool lists_all_columns(Bitmapset* columns, Relation relation) {
     return true;
 }
 
-// What the publication restricts of the table that it names. One of all tables, or of the table's schema, restricts nothing.
+// What the publication restricts of the table that it names. One of all tables, or of the table's
+// schema, restricts nothing.
 Restriction restriction_of(Publication* publication, Relation relation) {
     Restriction restriction = {};
     const Datum publication_oid = ObjectIdGetDatum(publication->oid);
     if (publication->alltables ||
-        SearchSysCacheExists2(PUBLICATIONNAMESPACEMAP, ObjectIdGetDatum(RelationGetNamespace(relation)), publication_oid))
+        SearchSysCacheExists2(PUBLICATIONNAMESPACEMAP,
+                              ObjectIdGetDatum(RelationGetNamespace(relation)), publication_oid))
         return restriction;
-    HeapTuple tuple = SearchSysCache2(PUBLICATIONRELMAP, ObjectIdGetDatum(RelationGetRelid(relation)), publication_oid);
+    HeapTuple tuple = SearchSysCache2(
+        PUBLICATIONRELMAP, ObjectIdGetDatum(RelationGetRelid(relation)), publication_oid);
     if (!HeapTupleIsValid(tuple)) return restriction;
     bool is_null = true;
-    const Datum filter = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prqual, &is_null);
+    const Datum filter =
+        SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prqual, &is_null);
     if (!is_null) restriction.filter = TextDatumGetCString(filter);
-    const Datum columns = SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
-    if (!is_null) restriction.columns = pub_collist_to_bitmapset(nullptr, columns, CurrentMemoryContext);
+    const Datum columns =
+        SysCacheGetAttr(PUBLICATIONRELMAP, tuple, Anum_pg_publication_rel_prattrs, &is_null);
+    if (!is_null)
+        restriction.columns = pub_collist_to_bitmapset(nullptr, columns, CurrentMemoryContext);
     ReleaseSysCache(tuple);
-    if (restriction.columns != nullptr && lists_all_columns(restriction.columns, relation)) restriction.columns = nullptr;
+    if (restriction.columns != nullptr && lists_all_columns(restriction.columns, relation))
+        restriction.columns = nullptr;
     return restriction;
 }
 
 Bitmapset* all_columns(Relation relation) {
     Bitmapset* columns = nullptr;
     for (int i = 0; i < RelationGetDescr(relation)->natts; ++i)
-        if (!TupleDescAttr(RelationGetDescr(relation), i)->attisdropped) columns = bms_add_member(columns, i + 1);
+        if (!TupleDescAttr(RelationGetDescr(relation), i)->attisdropped)
+            columns = bms_add_member(columns, i + 1);
     return columns;
 }
 
-// The columns that both lists have; nullptr is the list of all. An error would stop the stream for good, and the list of
-// either alone might show a column that the other hides.
+// The columns that both lists have; nullptr is the list of all. An error would stop the stream for
+// good, and the list of either alone might show a column that the other hides.
 Bitmapset* common_columns(Bitmapset* a, Bitmapset* b, Relation relation) {
-    return bms_intersect(a == nullptr ? all_columns(relation) : a, b == nullptr ? all_columns(relation) : b);
+    return bms_intersect(a == nullptr ? all_columns(relation) : a,
+                         b == nullptr ? all_columns(relation) : b);
 }
 
 void select(List* publications, Relation relation, Selection* selection) {
@@ -65,18 +74,22 @@ void select(List* publications, Relation relation, Selection* selection) {
             selection->lists_differ = true;
             if (restriction.columns != nullptr) selection->publication = publication->name;
         }
-        const bool acts[kFilteredActions] = {publication->pubactions.pubinsert, publication->pubactions.pubupdate,
+        const bool acts[kFilteredActions] = {publication->pubactions.pubinsert,
+                                             publication->pubactions.pubupdate,
                                              publication->pubactions.pubdelete};
         bool any = false;
         for (int action = 0; action < kFilteredActions; ++action) {
             if (!acts[action]) continue;
             any = true;
             unfiltered[action] |= restriction.filter == nullptr;
-            if (restriction.filter != nullptr) selection->filters[action] = lappend(selection->filters[action], restriction.filter);
+            if (restriction.filter != nullptr)
+                selection->filters[action] =
+                    lappend(selection->filters[action], restriction.filter);
         }
         if (!any) continue;
         all_rows |= restriction.filter == nullptr;
-        if (restriction.filter != nullptr) selection->row_filters = lappend(selection->row_filters, restriction.filter);
+        if (restriction.filter != nullptr)
+            selection->row_filters = lappend(selection->row_filters, restriction.filter);
     }
     for (int action = 0; action < kFilteredActions; ++action)
         if (unfiltered[action]) selection->filters[action] = NIL;
@@ -84,7 +97,8 @@ void select(List* publications, Relation relation, Selection* selection) {
 }
 
 // How `publication` publishes the relation: nothing, itself, or as the ancestor at `level`.
-bool covers(Publication* publication, Oid relation, List* ancestors, List* by_relation, List* by_schema, Oid* as, int* level) {
+bool covers(Publication* publication, Oid relation, List* ancestors, List* by_relation,
+            List* by_schema, Oid* as, int* level) {
     *as = relation;
     *level = 0;
     if (publication->alltables) {
@@ -94,10 +108,12 @@ bool covers(Publication* publication, Oid relation, List* ancestors, List* by_re
         }
         return true;
     }
-    bool covered = list_member_oid(by_relation, publication->oid) || list_member_oid(by_schema, publication->oid);
+    bool covered = list_member_oid(by_relation, publication->oid) ||
+                   list_member_oid(by_schema, publication->oid);
     if (ancestors == NIL) return covered;
     int ancestor_level = 0;
-    const Oid ancestor = GetTopMostAncestorInPublication(publication->oid, ancestors, &ancestor_level);
+    const Oid ancestor =
+        GetTopMostAncestorInPublication(publication->oid, ancestors, &ancestor_level);
     if (!OidIsValid(ancestor)) return covered;
     if (publication->pubviaroot) {
         *as = ancestor;
@@ -109,13 +125,15 @@ bool covers(Publication* publication, Oid relation, List* ancestors, List* by_re
 }  // namespace
 
 const char* qualified_name(Relation relation) {
-    return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)), RelationGetRelationName(relation));
+    return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
+                                      RelationGetRelationName(relation));
 }
 
 Publication* find_publication(PublicationNames::Name& name) {
     Publication* publication = GetPublicationByName(name.text, true);
     if (publication == nullptr && !name.missing)
-        ereport(WARNING, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("publication \"%s\" does not exist", name.text),
+        ereport(WARNING, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                          errmsg("publication \"%s\" does not exist", name.text),
                           errdetail("At this point of the log it publishes nothing."),
                           errhint("CREATE PUBLICATION %s ...;", quote_identifier(name.text))));
     name.missing = publication == nullptr;
@@ -139,8 +157,10 @@ Published look_up_published(Relation relation, PublicationNames& names, Selectio
         Oid as = InvalidOid;
         int level = 0;
         if (!covers(publication, oid, ancestors, by_relation, by_schema, &as, &level)) continue;
-        // A partitioned table itself only has truncates, and they are its own business only when its changes go by its name.
-        if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !publication->pubviaroot) continue;
+        // A partitioned table itself only has truncates, and they are its own business only when
+        // its changes go by its name.
+        if (relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE && !publication->pubviaroot)
+            continue;
         published.insert |= publication->pubactions.pubinsert;
         published.update |= publication->pubactions.pubupdate;
         published.remove |= publication->pubactions.pubdelete;
@@ -154,9 +174,11 @@ Published look_up_published(Relation relation, PublicationNames& names, Selectio
         chosen = lappend(chosen, publication);
     }
     if (chosen == NIL) return published;
-    Relation shown = published.as_relation == oid ? relation : RelationIdGetRelation(published.as_relation);
+    Relation shown =
+        published.as_relation == oid ? relation : RelationIdGetRelation(published.as_relation);
     if (!RelationIsValid(shown)) {
-        // The catalogs name the ancestor, so it is there; if ever not, the leaf goes by its own name.
+        // The catalogs name the ancestor, so it is there; if ever not, the leaf goes by its own
+        // name.
         published.as_relation = oid;
         shown = relation;
     }

@@ -12,20 +12,25 @@ HTAB* make_table(const char* name, std::size_t entry_bytes, MemoryContext contex
     return hash_create(name, 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-// The kind of a relation that a publication can hold, else 0. It asks the catalog cache alone: a transaction that makes a
-// temporary table must not pay for a relation cache entry.
+// The kind of a relation that a publication can hold, else 0. It asks the catalog cache alone: a
+// transaction that makes a temporary table must not pay for a relation cache entry.
 char publishable_kind(Oid relation) {
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
     if (!HeapTupleIsValid(tuple)) return 0;
     auto form = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
-    const bool is_table = form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE;
-    const char kind =
-        is_table && form->relpersistence == RELPERSISTENCE_PERMANENT && relation >= FirstNormalObjectId ? form->relkind : '\0';
+    const bool is_table =
+        form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE;
+    const char kind = is_table && form->relpersistence == RELPERSISTENCE_PERMANENT &&
+                              relation >= FirstNormalObjectId
+                          ? form->relkind
+                          : '\0';
     ReleaseSysCache(tuple);
     return kind;
 }
 
-std::uint64_t mix_oid(std::uint64_t seed, Oid oid) { return hash_combine64(seed, hash_bytes_uint32_extended(oid, seed)); }
+std::uint64_t mix_oid(std::uint64_t seed, Oid oid) {
+    return hash_combine64(seed, hash_bytes_uint32_extended(oid, seed));
+}
 
 std::uint64_t mix_list(std::uint64_t seed, List* oids) {
     list_sort(oids, list_oid_cmp);
@@ -35,10 +40,12 @@ std::uint64_t mix_list(std::uint64_t seed, List* oids) {
 }
 
 void warn_of_lost_account(Oid relation) {
-    const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)), get_rel_name(relation));
-    ereport(WARNING, (errmsg("table %s does not name its account any more", name),
-                      errdetail("Its changes go to the operators' stream from here on."),
-                      errhint("SELECT fatwal.set_account_column(%s, ...);", quote_literal_cstr(name))));
+    const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+                                                  get_rel_name(relation));
+    ereport(WARNING,
+            (errmsg("table %s does not name its account any more", name),
+             errdetail("Its changes go to the operators' stream from here on."),
+             errhint("SELECT fatwal.set_account_column(%s, ...);", quote_literal_cstr(name))));
 }
 
 }  // namespace
@@ -49,8 +56,9 @@ void Rerouting::init(MemoryContext parent) {
     known_ = nullptr;
 }
 
-// Which publications the names find and what those publish. Their tables only when the transaction has not named the
-// relations that it invalidates: an ALTER PUBLICATION of thousands of tables does not.
+// Which publications the names find and what those publish. Their tables only when the transaction
+// has not named the relations that it invalidates: an ALTER PUBLICATION of thousands of tables does
+// not.
 std::uint64_t Rerouting::publications_now(PlanCache& plans) const {
     std::uint64_t mixed = 0;
     for (int i = 0; i < plans.publications().count; ++i) {
@@ -58,8 +66,10 @@ std::uint64_t Rerouting::publications_now(PlanCache& plans) const {
         mixed = mix_oid(mixed, publication == nullptr ? InvalidOid : publication->oid);
         if (publication == nullptr) continue;
         const PublicationActions& acts = publication->pubactions;
-        mixed = mix_oid(mixed, static_cast<Oid>(acts.pubinsert | acts.pubupdate << 1 | acts.pubdelete << 2 | acts.pubtruncate << 3 |
-                                                publication->pubviaroot << 4 | publication->alltables << 5));
+        mixed = mix_oid(
+            mixed, static_cast<Oid>(acts.pubinsert | acts.pubupdate << 1 | acts.pubdelete << 2 |
+                                    acts.pubtruncate << 3 | publication->pubviaroot << 4 |
+                                    publication->alltables << 5));
         if (!all_ || publication->alltables) continue;
         mixed = mix_list(mixed, GetPublicationRelations(publication->oid, PUBLICATION_PART_ROOT));
         mixed = mix_list(mixed, GetPublicationSchemas(publication->oid));
@@ -81,9 +91,11 @@ Rerouting::Route Rerouting::route_of(Oid oid, PlanCache& plans) {
     route.fingerprint = plan.route;
     if (route.published) {
         bool found = false;
-        auto* known = static_cast<Known*>(hash_search(known_, &route.as_relation, HASH_ENTER, &found));
+        auto* known =
+            static_cast<Known*>(hash_search(known_, &route.as_relation, HASH_ENTER, &found));
         if (!found) {
-            auto* copy = static_cast<std::byte*>(MemoryContextAlloc(context_, plan.schema_message.size()));
+            auto* copy =
+                static_cast<std::byte*>(MemoryContextAlloc(context_, plan.schema_message.size()));
             std::memcpy(copy, plan.schema_message.data(), plan.schema_message.size());
             known->schema = plan.schema;
             known->message = {copy, plan.schema_message.size()};
@@ -123,7 +135,9 @@ void Rerouting::begin(ReorderBufferTXN* txn, PlanCache& plans) {
     all_ = false;
     for (uint32 i = 0; i < txn->ninvalidations; ++i) {
         const SharedInvalidationMessage& message = txn->invalidations[i];
-        if (message.id != SHAREDINVALRELCACHE_ID || (message.rc.dbId != MyDatabaseId && OidIsValid(message.rc.dbId))) continue;
+        if (message.id != SHAREDINVALRELCACHE_ID ||
+            (message.rc.dbId != MyDatabaseId && OidIsValid(message.rc.dbId)))
+            continue;
         if (OidIsValid(message.rc.relId))
             watch(message.rc.relId, plans);
         else
@@ -139,8 +153,10 @@ void Rerouting::unpublished_change(Oid relation) {
     if (watched != nullptr) watched->unpublished_change = true;
 }
 
-void Rerouting::resync(LogicalDecodingContext* ctx, Oid relation, bool tenants, Transaction& transaction) {
-    const auto* known = static_cast<const Known*>(hash_search(known_, &relation, HASH_FIND, nullptr));
+void Rerouting::resync(LogicalDecodingContext* ctx, Oid relation, bool tenants,
+                       Transaction& transaction) {
+    const auto* known =
+        static_cast<const Known*>(hash_search(known_, &relation, HASH_FIND, nullptr));
     Assert(known != nullptr);
     if (transaction.resync(known->schema, tenants)) write_message(ctx, known->message);
 }
@@ -155,13 +171,16 @@ void Rerouting::commit(LogicalDecodingContext* ctx, PlanCache& plans, Transactio
         const Route& before = watched->before;
         const Route after = route_of(watched->relation, plans);
         if (!before.published && !after.published) continue;
-        if (before.published && after.published && before.fingerprint == after.fingerprint) continue;
-        // A new relation's rows were sent when they were inserted, unless it was published only later in the transaction.
+        if (before.published && after.published && before.fingerprint == after.fingerprint)
+            continue;
+        // A new relation's rows were sent when they were inserted, unless it was published only
+        // later in the transaction.
         if (!before.exists && !watched->unpublished_change) continue;
         const bool tenants = before.tenants || after.tenants;
         if (before.published) resync(ctx, before.as_relation, tenants, transaction);
         if (after.published) resync(ctx, after.as_relation, tenants, transaction);
-        if (before.tenants && after.published && !after.tenants && !after.unrouted) warn_of_lost_account(watched->relation);
+        if (before.tenants && after.published && !after.tenants && !after.unrouted)
+            warn_of_lost_account(watched->relation);
     }
     MemoryContextSwitchTo(caller);
 }

@@ -1,11 +1,13 @@
 // Finds the tables whose rows a transaction sends elsewhere without changing them.
 //
-// DDL can change who sees a row and no log record says so for each row: a partition is detached or dropped, an account column
-// set or renamed, a publication or its filter altered, a table dropped. Subscribers would keep such rows for ever, or never
-// have them. So the plugin compares: for each relation that the transaction has invalidated, how it is published and to whom
-// in the catalogs as they were before the transaction, and as they are at its end. Both are at hand, for the server decodes
-// begin and commit with the catalogs of their time. Where they differ the transaction ends with a resync of the table. So
-// the result depends on the log alone, not on when the session began.
+// DDL can change who sees a row and no log record says so for each row: a partition is detached or
+// dropped, an account column set or renamed, a publication or its filter altered, a table dropped.
+// Subscribers would keep such rows for ever, or never have them. So the plugin compares: for each
+// relation that the transaction has invalidated, how it is published and to whom in the catalogs as
+// they were before the transaction, and as they are at its end. Both are at hand, for the server
+// decodes begin and commit with the catalogs of their time. Where they differ the transaction ends
+// with a resync of the table. So the result depends on the log alone, not on when the session
+// began.
 #pragma once
 
 #include "plan.h"
@@ -21,9 +23,11 @@ public:
 
     // At the begin of a transaction: remembers how what it invalidates is routed before it.
     void begin(ReorderBufferTXN* txn, PlanCache& plans);
-    // A change of `relation` was not published: if the relation is new and published at the end, its rows were missed.
+    // A change of `relation` was not published: if the relation is new and published at the end,
+    // its rows were missed.
     void unpublished_change(Oid relation);
-    // At the end: writes the schemas of the tables that are routed otherwise now, and has `transaction` resync them.
+    // At the end: writes the schemas of the tables that are routed otherwise now, and has
+    // `transaction` resync them.
     void commit(LogicalDecodingContext* ctx, PlanCache& plans, Transaction& transaction);
 
 private:
@@ -41,7 +45,8 @@ private:
         Route before;
         bool unpublished_change;
     };
-    // The schema by which a relation was published before: after a DROP TABLE nothing else describes it.
+    // The schema by which a relation was published before: after a DROP TABLE nothing else
+    // describes it.
     struct Known {
         Oid relation;  // key
         wire::SchemaId schema;
@@ -56,7 +61,7 @@ private:
     MemoryContext context_;
     HTAB* watched_;  // nullptr: the transaction changes no catalog
     HTAB* known_;
-    bool all_;                    // it invalidates all relations: publications are compared, not each relation
+    bool all_;  // it invalidates all relations: publications are compared, not each relation
     std::uint64_t publications_;  // as they were before
 };
 

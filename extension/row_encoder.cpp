@@ -4,14 +4,17 @@ namespace fatwal {
 
 namespace {
 
-// Lays out a row and fills it column by column. Bitmaps stand before the slots, so which of them the row has is decided first:
-// a row that turns out to need the unavailable bitmap is begun again with it.
+// Lays out a row and fills it column by column. Bitmaps stand before the slots, so which of them
+// the row has is decided first: a row that turns out to need the unavailable bitmap is begun again
+// with it.
 class RowBuilder {
 public:
-    RowBuilder(Buffer& buffer, std::size_t limit, const Plan& plan, std::uint8_t flags, std::size_t slots)
+    RowBuilder(Buffer& buffer, std::size_t limit, const Plan& plan, std::uint8_t flags,
+               std::size_t slots)
         : buffer_(buffer), limit_(limit), flags_(flags) {
         const std::size_t words = (std::size_t{plan.columns} + 63) / 64;
-        const std::size_t bitmaps = 1 + ((flags & wire::kHasUnavailable) != 0) + ((flags & wire::kDelta) != 0);
+        const std::size_t bitmaps =
+            1 + ((flags & wire::kHasUnavailable) != 0) + ((flags & wire::kDelta) != 0);
         start_ = buffer.extend_zeroed(wire::kRowHeaderBytes + 8 * words * bitmaps + 8 * slots);
         nulls_ = start_ + wire::kRowHeaderBytes;
         unavailable_ = nulls_ + 8 * words;
@@ -65,10 +68,12 @@ private:
 // What a column of a row is on the wire.
 enum class Content : std::uint8_t { Value, Unavailable, SameAsNew };
 
-// Writes the row whose columns are as `part_of(column number)` says, their values those of `values_of(column)`. When a value
-// does not fit, the row is begun again with a bitmap to mark it in; the columns behind it are still tried.
+// Writes the row whose columns are as `part_of(column number)` says, their values those of
+// `values_of(column)`. When a value does not fit, the row is begun again with a bitmap to mark it
+// in; the columns behind it are still tried.
 template <class PartOf, class ValuesOf>
-void encode_row(Buffer& buffer, std::size_t limit, const Plan& plan, std::uint8_t flags, PartOf part_of, ValuesOf values_of) {
+void encode_row(Buffer& buffer, std::size_t limit, const Plan& plan, std::uint8_t flags,
+                PartOf part_of, ValuesOf values_of) {
     std::size_t slots = (flags & wire::kDelta) != 0 ? 0 : plan.columns;
     for (std::uint16_t c = 0; c < plan.columns; ++c) {
         const Content part = part_of(c);
@@ -104,7 +109,8 @@ void encode_row(Buffer& buffer, std::size_t limit, const Plan& plan, std::uint8_
     }
 }
 
-// Where the column's value in the new row is: in the new tuple, in the old one (TOAST left alone), or nowhere.
+// Where the column's value in the new row is: in the new tuple, in the old one (TOAST left alone),
+// or nowhere.
 const Values* source_of(const Column& column, const Values& newer, const Values& old) {
     if (column.unavailable) return nullptr;
     if (!newer.is_unlogged_toast(column)) return &newer;
@@ -112,7 +118,8 @@ const Values* source_of(const Column& column, const Values& newer, const Values&
 }
 
 bool known_of_old(const Plan& plan, const Column& column, const Values& old) {
-    return !column.unavailable && (plan.full_identity() || column.identity) && old.present() && !old.is_unlogged_toast(column);
+    return !column.unavailable && (plan.full_identity() || column.identity) && old.present() &&
+           !old.is_unlogged_toast(column);
 }
 
 }  // namespace
@@ -127,42 +134,56 @@ Values deform(HeapTuple tuple, TupleDesc columns) {
     return values;
 }
 
-void encode_new_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer, const Values& old) {
+void encode_new_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
+                    const Values& old) {
     encode_row(
         buffer, limit, plan, 0,
-        [&](std::uint16_t c) { return source_of(plan.column[c], newer, old) == nullptr ? Content::Unavailable : Content::Value; },
+        [&](std::uint16_t c) {
+            return source_of(plan.column[c], newer, old) == nullptr ? Content::Unavailable
+                                                                    : Content::Value;
+        },
         [&](const Column& column) -> const Values& { return *source_of(column, newer, old); });
 }
 
 void encode_old_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& old) {
     encode_row(
         buffer, limit, plan, 0,
-        [&](std::uint16_t c) { return known_of_old(plan, plan.column[c], old) ? Content::Value : Content::Unavailable; },
+        [&](std::uint16_t c) {
+            return known_of_old(plan, plan.column[c], old) ? Content::Value : Content::Unavailable;
+        },
         [&](const Column&) -> const Values& { return old; });
 }
 
 namespace {
 
-// What the delta has to say of a column. The server logs an old row only under FULL, or when a column of the identity has
-// changed; TOAST that the update left alone is in neither tuple but under FULL.
+// What the delta has to say of a column. The server logs an old row only under FULL, or when a
+// column of the identity has changed; TOAST that the update left alone is in neither tuple but
+// under FULL.
 Content delta_part(const Plan& plan, const Column& column, const Values& newer, const Values& old) {
     const int a = column.attribute;
     if (column.unavailable) return Content::Unavailable;
-    // Left alone by the update: the old value is the new row's, which was filled from the old row if that has it.
-    if (newer.is_unlogged_toast(column)) return old.present() && plan.full_identity() ? Content::SameAsNew : Content::Unavailable;
+    // Left alone by the update: the old value is the new row's, which was filled from the old row
+    // if that has it.
+    if (newer.is_unlogged_toast(column))
+        return old.present() && plan.full_identity() ? Content::SameAsNew : Content::Unavailable;
     if (!old.present()) return column.identity ? Content::SameAsNew : Content::Unavailable;
     if (!known_of_old(plan, column, old)) return Content::Unavailable;
-    const bool same = old.null[a] == newer.null[a] && (old.null[a] || same_value(old.value[a], newer.value[a], column.type));
+    const bool same = old.null[a] == newer.null[a] &&
+                      (old.null[a] || same_value(old.value[a], newer.value[a], column.type));
     return same ? Content::SameAsNew : Content::Value;
 }
 
 }  // namespace
 
-void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer, const Values& old) {
-    static Content parts[MaxTupleAttributeNumber + 1];  // not on the stack: 1,600 of them; one backend decodes one change at a time
-    for (std::uint16_t c = 0; c < plan.columns; ++c) parts[c] = delta_part(plan, plan.column[c], newer, old);
+void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
+                      const Values& old) {
+    static Content parts[MaxTupleAttributeNumber + 1];  // not on the stack: 1,600 of them; one
+                                                        // backend decodes one change at a time
+    for (std::uint16_t c = 0; c < plan.columns; ++c)
+        parts[c] = delta_part(plan, plan.column[c], newer, old);
     encode_row(
-        buffer, limit, plan, wire::kDelta, [](std::uint16_t c) { return parts[c]; }, [&](const Column&) -> const Values& { return old; });
+        buffer, limit, plan, wire::kDelta, [](std::uint16_t c) { return parts[c]; },
+        [&](const Column&) -> const Values& { return old; });
 }
 
 }  // namespace fatwal

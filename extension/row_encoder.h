@@ -14,7 +14,8 @@ struct Values {
     bool readable;  // whether its TOAST may be fetched: of a snapshot, not of the log
 
     [[nodiscard]] bool present() const { return value != nullptr; }
-    // A value that an update left alone in its TOAST table: it must not be fetched, for the table may be gone or newer.
+    // A value that an update left alone in its TOAST table: it must not be fetched, for the table
+    // may be gone or newer.
     [[nodiscard]] bool is_unlogged_toast(const Column& column) const {
         return !readable && column.type.length == -1 && !null[column.attribute] &&
                VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
@@ -24,20 +25,24 @@ struct Values {
 // Takes a tuple apart into arrays of the current context; not present when there is no tuple.
 Values deform(HeapTuple tuple, TupleDesc columns);
 
-// A record is one piece of a frame, and a frame is one CopyData, which Postgres bounds at 1 GB. A value whose encoded form would
-// take the record, new row and old together, past this is left out and marked unavailable: an error would stop the stream for
-// everyone, for good.
+// A record is one piece of a frame, and a frame is one CopyData, which Postgres bounds at 1 GB. A
+// value whose encoded form would take the record, new row and old together, past this is left out
+// and marked unavailable: an error would stop the stream for everyone, for good.
 inline constexpr std::size_t kMaxRecordBytes = std::size_t{900} * 1024 * 1024;
 
 // `limit`: the size that `buffer` is not to pass.
-// The new row whole. `old` is the whole old row under REPLICA IDENTITY FULL, else not present; it fills unlogged TOAST.
-void encode_new_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer, const Values& old);
+// The new row whole. `old` is the whole old row under REPLICA IDENTITY FULL, else not present; it
+// fills unlogged TOAST.
+void encode_new_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
+                    const Values& old);
 
-// The old row of a delete, or of an update that moves the row: only the identity's columns are known unless the identity is FULL.
-// With no `old` at all every column is unavailable.
+// The old row of a delete, or of an update that moves the row: only the identity's columns are
+// known unless the identity is FULL. With no `old` at all every column is unavailable.
 void encode_old_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& old);
 
-// The old row of an update as a delta against the new row. No `old`: the identity did not change and was not logged.
-void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer, const Values& old);
+// The old row of an update as a delta against the new row. No `old`: the identity did not change
+// and was not logged.
+void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
+                      const Values& old);
 
 }  // namespace fatwal

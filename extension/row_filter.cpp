@@ -7,7 +7,8 @@ namespace fatwal {
 namespace {
 
 bool is_unlogged(const Values& values, int attribute, Form_pg_attribute column) {
-    return column->attlen == -1 && !values.null[attribute] && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(values.value[attribute]));
+    return column->attlen == -1 && !values.null[attribute] &&
+           VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(values.value[attribute]));
 }
 
 bool matches(const RowFilter& filter, ExprState* expression, const Values& values) {
@@ -15,8 +16,11 @@ bool matches(const RowFilter& filter, ExprState* expression, const Values& value
     (void)ExecClearTuple(slot);
     for (int i = 0; i < slot->tts_tupleDescriptor->natts; ++i) {
         const int from = filter.attribute[i];
-        // The server sees to it that a filter needs nothing that was not logged; its TOAST may be gone, so it is not asked for.
-        slot->tts_isnull[i] = from < 0 || values.null[from] || is_unlogged(values, from, TupleDescAttr(slot->tts_tupleDescriptor, i));
+        // The server sees to it that a filter needs nothing that was not logged; its TOAST may be
+        // gone, so it is not asked for.
+        slot->tts_isnull[i] =
+            from < 0 || values.null[from] ||
+            is_unlogged(values, from, TupleDescAttr(slot->tts_tupleDescriptor, i));
         slot->tts_values[i] = slot->tts_isnull[i] ? Datum{0} : values.value[from];
     }
     (void)ExecStoreVirtualTuple(slot);
@@ -32,7 +36,8 @@ void fill_unlogged(const RowFilter& filter, Values* newer, const Values& old) {
     TupleDesc columns = filter.slot->tts_tupleDescriptor;
     for (int i = 0; i < columns->natts; ++i) {
         const int a = filter.attribute[i];
-        if (a < 0 || old.null[a] || !is_unlogged(*newer, a, TupleDescAttr(columns, i)) || is_unlogged(old, a, TupleDescAttr(columns, i)))
+        if (a < 0 || old.null[a] || !is_unlogged(*newer, a, TupleDescAttr(columns, i)) ||
+            is_unlogged(old, a, TupleDescAttr(columns, i)))
             continue;
         newer->value[a] = old.value[a];
     }
@@ -50,12 +55,15 @@ ExprState* compile(List* filters, Relation shown, EState* state) {
 #endif
         expressions = lappend(expressions, node);
     }
-    return ExecPrepareExpr(list_length(expressions) == 1 ? static_cast<Expr*>(linitial(expressions)) : make_orclause(expressions), state);
+    return ExecPrepareExpr(list_length(expressions) == 1 ? static_cast<Expr*>(linitial(expressions))
+                                                         : make_orclause(expressions),
+                           state);
 }
 
 }  // namespace
 
-RowFilter compile_row_filter(List* const filters[kFilteredActions], Relation relation, Relation shown, MemoryContext context) {
+RowFilter compile_row_filter(List* const filters[kFilteredActions], Relation relation,
+                             Relation shown, MemoryContext context) {
     RowFilter filter = {};
     bool any = false;
     for (int action = 0; action < kFilteredActions; ++action) any |= filters[action] != NIL;
@@ -64,21 +72,27 @@ RowFilter compile_row_filter(List* const filters[kFilteredActions], Relation rel
     filter.state = CreateExecutorState();
     TupleDesc columns = CreateTupleDescCopy(RelationGetDescr(shown));
     filter.slot = MakeSingleTupleTableSlot(columns, &TTSOpsVirtual);
-    filter.attribute = static_cast<int*>(palloc(sizeof(int) * static_cast<std::size_t>(columns->natts + 1)));
+    filter.attribute =
+        static_cast<int*>(palloc(sizeof(int) * static_cast<std::size_t>(columns->natts + 1)));
     for (int i = 0; i < columns->natts; ++i) {
         Form_pg_attribute column = TupleDescAttr(columns, i);
         if (column->attisdropped)
             filter.attribute[i] = -1;
         else
-            filter.attribute[i] = relation == shown ? i : get_attnum(RelationGetRelid(relation), NameStr(column->attname)) - 1;
+            filter.attribute[i] =
+                relation == shown
+                    ? i
+                    : get_attnum(RelationGetRelid(relation), NameStr(column->attname)) - 1;
     }
     for (int action = 0; action < kFilteredActions; ++action)
-        if (filters[action] != NIL) filter.expression[action] = compile(filters[action], shown, filter.state);
+        if (filters[action] != NIL)
+            filter.expression[action] = compile(filters[action], shown, filter.state);
     MemoryContextSwitchTo(caller);
     return filter;
 }
 
-bool passes_filter(const RowFilter& filter, ReorderBufferChangeType* action, Values* newer, const Values& old) {
+bool passes_filter(const RowFilter& filter, ReorderBufferChangeType* action, Values* newer,
+                   const Values& old) {
     const bool is_update = *action == REORDER_BUFFER_CHANGE_UPDATE;
     const FilteredAction filtered = is_update                                 ? kFilteredUpdate
                                     : *action == REORDER_BUFFER_CHANGE_INSERT ? kFilteredInsert
@@ -88,7 +102,8 @@ bool passes_filter(const RowFilter& filter, ReorderBufferChangeType* action, Val
     // A delete of which the log has no old row shows none.
     if (!is_update && !newer->present() && !old.present()) return false;
     // An update that logs no old row left what the filter looks at as it was.
-    if (!is_update || !old.present()) return matches(filter, expression, newer->present() ? *newer : old);
+    if (!is_update || !old.present())
+        return matches(filter, expression, newer->present() ? *newer : old);
     fill_unlogged(filter, newer, old);
     const bool was = matches(filter, expression, old);
     const bool is = matches(filter, expression, *newer);

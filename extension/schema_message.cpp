@@ -15,20 +15,24 @@ std::string_view type_name(Oid type) {
 }
 
 int by_sort_order(const ListCell* a, const ListCell* b) {
-    const float4 x = reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(a))))->enumsortorder;
-    const float4 y = reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(b))))->enumsortorder;
+    const float4 x =
+        reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(a))))->enumsortorder;
+    const float4 y =
+        reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(b))))->enumsortorder;
     return x < y ? -1 : static_cast<int>(x > y);
 }
 
 void append_labels(Buffer& buffer, Oid enum_type) {
     CatCList* labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type));
     List* sorted = NIL;
-    for (int i = 0; i < labels->n_members; ++i) sorted = lappend(sorted, &labels->members[i]->tuple);
+    for (int i = 0; i < labels->n_members; ++i)
+        sorted = lappend(sorted, &labels->members[i]->tuple);
     list_sort(sorted, by_sort_order);
     buffer.append(static_cast<std::uint16_t>(labels->n_members));
     ListCell* cell = nullptr;
     foreach (cell, sorted) {
-        auto label = reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(cell))));
+        auto label =
+            reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(cell))));
         buffer.append(static_cast<std::uint32_t>(label->oid));
         buffer.append_str(NameStr(label->enumlabel));
     }
@@ -44,21 +48,25 @@ Bitmapset* primary_key_attributes(Relation relation) {
     if (!RelationIsValid(index)) return nullptr;
     Bitmapset* attributes = nullptr;
     for (int i = 0; i < index->rd_index->indnkeyatts; ++i)
-        attributes = bms_add_member(attributes, index->rd_index->indkey.values[i] - FirstLowInvalidHeapAttributeNumber);
+        attributes = bms_add_member(
+            attributes, index->rd_index->indkey.values[i] - FirstLowInvalidHeapAttributeNumber);
     RelationClose(index);
     return attributes;
 }
 
-std::uint8_t column_flags(const Column& column, Form_pg_attribute attribute, Bitmapset* primary_key) {
+std::uint8_t column_flags(const Column& column, Form_pg_attribute attribute,
+                          Bitmapset* primary_key) {
     std::uint8_t flags = 0;
     if (column.identity) flags |= wire::kIdentity;
     if (attribute->attnotnull) flags |= wire::kNotNull;
-    if (bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, primary_key)) flags |= wire::kPrimaryKey;
+    if (bms_is_member(attribute->attnum - FirstLowInvalidHeapAttributeNumber, primary_key))
+        flags |= wire::kPrimaryKey;
     if (attribute->attgenerated != '\0') flags |= wire::kGenerated;
     return flags;
 }
 
-void append_column(Buffer& buffer, const Column& column, Form_pg_attribute attribute, Bitmapset* primary_key) {
+void append_column(Buffer& buffer, const Column& column, Form_pg_attribute attribute,
+                   Bitmapset* primary_key) {
     const Oid base = getBaseType(attribute->atttypid);
     const bool is_array = column.type.code == wire::TypeCode::Array;
     const Oid scalar = is_array ? getBaseType(get_element_type(base)) : base;
@@ -72,7 +80,8 @@ void append_column(Buffer& buffer, const Column& column, Form_pg_attribute attri
     buffer.append(static_cast<std::int16_t>(attribute->attnum));
     buffer.append_str(NameStr(attribute->attname));
     buffer.append_str(type_name(attribute->atttypid));
-    const bool is_enum = (is_array ? column.element.code : column.type.code) == wire::TypeCode::Enum;
+    const bool is_enum =
+        (is_array ? column.element.code : column.type.code) == wire::TypeCode::Enum;
     if (is_enum)
         append_labels(buffer, scalar);
     else
@@ -90,7 +99,8 @@ void build_schema_message(Plan* plan, Relation shown) {
     Bitmapset* primary_key = primary_key_attributes(shown);
     TupleDesc columns = RelationGetDescr(shown);
     for (std::uint16_t c = 0; c < plan->columns; ++c)
-        append_column(buffer, plan->column[c], TupleDescAttr(columns, plan->column[c].shown), primary_key);
+        append_column(buffer, plan->column[c], TupleDescAttr(columns, plan->column[c].shown),
+                      primary_key);
     buffer.pad8(0);
 
     std::byte* header = buffer.at(0);

@@ -1,5 +1,5 @@
-// The one door to Postgres's headers: C linkage, the macros that hurt C++ undone, the differences between 15 and 18 hidden.
-// Nothing else of the project includes the server.
+// The one door to Postgres's headers: C linkage, the macros that hurt C++ undone, the differences
+// between 15 and 18 hidden. Nothing else of the project includes the server.
 #pragma once
 
 extern "C" {
@@ -127,11 +127,14 @@ inline bool walk_expression(Node* node, bool (*walker)(Node*, void*), void* cont
 #if PG_VERSION_NUM >= 160000
     return expression_tree_walker(node, walker, context);
 #else
-    auto* any = reinterpret_cast<void (*)()>(walker);  // the one type that the compiler lets be cast
+    auto* any =
+        reinterpret_cast<void (*)()>(walker);  // the one type that the compiler lets be cast
     return expression_tree_walker(node, reinterpret_cast<bool (*)()>(any), context);
 #endif
 }
 
-inline bool is_virtual_generated(Form_pg_attribute attribute) { return attribute->attgenerated == 'v'; }
+inline bool is_virtual_generated(Form_pg_attribute attribute) {
+    return attribute->attgenerated == 'v';
+}
 
 }  // namespace fatwal

@@ -6,24 +6,28 @@ namespace fatwal {
 
 namespace {
 
-// What is kept for the next transaction, so that small ones need not allocate: buffers up to this size, and of all of them
-// no more than this.
+// What is kept for the next transaction, so that small ones need not allocate: buffers up to this
+// size, and of all of them no more than this.
 constexpr std::size_t kMaxKeptBuffer = 256 * 1024;
 constexpr std::size_t kMaxKeptBytes = std::size_t{4} * 1024 * 1024;
 // What the server's own output buffer may keep of a large message.
 constexpr int kMaxKeptOutput = 1024 * 1024;
 
-std::uint32_t hash_of(wire::AccountView account) { return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind); }
+std::uint32_t hash_of(wire::AccountView account) {
+    return wire::fingerprint(account.bytes) ^ static_cast<std::uint32_t>(account.kind);
+}
 
 }  // namespace
 
 namespace {
 
 void append_output(LogicalDecodingContext* ctx, wire::Bytes message) {
-    appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()), static_cast<int>(message.size()));
+    appendBinaryStringInfo(ctx->out, reinterpret_cast<const char*>(message.data()),
+                           static_cast<int>(message.size()));
 }
 
-// The server copies the message on before this returns, and prepares its buffer again before the next one.
+// The server copies the message on before this returns, and prepares its buffer again before the
+// next one.
 void write_output(LogicalDecodingContext* ctx) {
     OutputPluginWrite(ctx, true);
     if (ctx->out->maxlen <= kMaxKeptOutput) return;
@@ -42,7 +46,8 @@ void write_message(LogicalDecodingContext* ctx, wire::Bytes message) {
 }
 
 void Transaction::put(LogicalDecodingContext* ctx, wire::Bytes message) {
-    if (in_batch_ && static_cast<std::size_t>(ctx->out->len) + message.size() > kBatchBytes) end_batch(ctx);
+    if (in_batch_ && static_cast<std::size_t>(ctx->out->len) + message.size() > kBatchBytes)
+        end_batch(ctx);
     if (!in_batch_) OutputPluginPrepareWrite(ctx, true);
     in_batch_ = true;
     append_output(ctx, message);
@@ -82,7 +87,8 @@ void Transaction::begin_message(wire::Lsn lsn) {
 // Gives all parts back for the next transaction, or their memory to the context.
 void Transaction::reset() {
     std::size_t kept = 0;
-    for (Part* part = free_; part != nullptr; part = part->next) kept += sizeof(Part) + part->frame.buffer.capacity();
+    for (Part* part = free_; part != nullptr; part = part->next)
+        kept += sizeof(Part) + part->frame.buffer.capacity();
     for (Part* part = first_; part != nullptr;) {
         Part* next = part->next;
         buckets_[part->hash % kBuckets] = nullptr;
@@ -134,7 +140,8 @@ Part* Transaction::find_part(wire::AccountView account) {
     part->hash = hash;
     part->kind = account.kind;
     part->account_length = static_cast<std::uint8_t>(account.bytes.size());
-    if (!account.bytes.empty()) std::memcpy(part->account, account.bytes.data(), account.bytes.size());
+    if (!account.bytes.empty())
+        std::memcpy(part->account, account.bytes.data(), account.bytes.size());
     part->open = false;
     part->counted = 0;
     count(part);
@@ -151,8 +158,9 @@ void Transaction::open_frame(Part* part) {
     count(part);
 }
 
-Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags,
-                                              wire::SchemaId schema) {
+Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx,
+                                              wire::AccountView account, wire::Op op,
+                                              std::uint8_t flags, wire::SchemaId schema) {
     Part* part = find_part(account);
     // Only when more follows: so the frame that stays to the end can carry the closing mark.
     if (part->open && part->frame.is_full(frame_bytes_)) {
@@ -163,7 +171,9 @@ Transaction::Record Transaction::start_record(LogicalDecodingContext* ctx, wire:
     return {part, part->frame.start_record(op, flags, schema, next_ordinal_++)};
 }
 
-void Transaction::set_old_offset(const Record& record) { record.part->frame.set_old_offset(record.start); }
+void Transaction::set_old_offset(const Record& record) {
+    record.part->frame.set_old_offset(record.start);
+}
 
 void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& record) {
     (void)record.part->frame.finish_record(record.start);
@@ -176,7 +186,8 @@ void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& recor
     }
 }
 
-void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn) {
+void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags,
+                              wire::Lsn end_lsn) {
     if (!part->open) open_frame(part);
     const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
     part->frame.close({all_flags, xid_, commit_lsn_, end_lsn, commit_time_, part->view()});
@@ -220,7 +231,8 @@ bool Transaction::resync(wire::SchemaId schema, bool tenants) {
         return false;
     }
     int at = resync_count_++;
-    for (; at > 0 && resync_[at - 1].schema.relation > schema.relation; --at) resync_[at] = resync_[at - 1];
+    for (; at > 0 && resync_[at - 1].schema.relation > schema.relation; --at)
+        resync_[at] = resync_[at - 1];
     resync_[at] = {schema, tenants};
     return true;
 }
@@ -233,7 +245,8 @@ void Transaction::write_resyncs(LogicalDecodingContext* ctx) {
             flush_before_everyone(ctx);
         else
             flush_everyone(ctx);
-        const wire::AccountView account = {tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
+        const wire::AccountView account = {
+            tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
         finish_record(ctx, start_record(ctx, account, wire::Op::Resync, 0, schema));
     };
     if (resync_all_) {
@@ -255,7 +268,8 @@ bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
     } else {
         for (Part* part = first_; part != nullptr; part = part->next) {
             const bool is_last = part->next == nullptr;
-            write_frame(ctx, part, is_last ? kBoth : std::uint16_t{wire::kLastOfAccount}, is_last ? end_lsn : 0);
+            write_frame(ctx, part, is_last ? kBoth : std::uint16_t{wire::kLastOfAccount},
+                        is_last ? end_lsn : 0);
         }
     }
     end_batch(ctx);

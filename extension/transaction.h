@@ -1,12 +1,14 @@
 // Gathers the records of one transaction, account by account, and writes them as frames.
 //
-// An account's part is written when it reaches `frame_bytes`; at commit every part is, and the last frame of each account says
-// that it is the last. Frames that are written in one go travel in one CopyData, up to kBatchBytes: a walsender pays for each
-// CopyData, and nothing waits for it, since all of them are written before the callback returns.
+// An account's part is written when it reaches `frame_bytes`; at commit every part is, and the last
+// frame of each account says that it is the last. Frames that are written in one go travel in one
+// CopyData, up to kBatchBytes: a walsender pays for each CopyData, and nothing waits for it, since
+// all of them are written before the callback returns.
 //
-// Memory. What the parts have allocated is counted, not what they have filled. When it reaches kMaxHeldBytes every part is
-// written and its buffer given back. So a transaction holds kMaxHeldBytes and its largest record: about three times that
-// record, which is copied into the server's own buffers; those the server keeps for the session, ours are given back.
+// Memory. What the parts have allocated is counted, not what they have filled. When it reaches
+// kMaxHeldBytes every part is written and its buffer given back. So a transaction holds
+// kMaxHeldBytes and its largest record: about three times that record, which is copied into the
+// server's own buffers; those the server keeps for the session, ours are given back.
 #pragma once
 
 #include "fatwal/wire/account.h"
@@ -28,7 +30,9 @@ struct Part {
     std::size_t counted;  // of its buffer, in held_bytes_
     FrameBuilder frame;
 
-    [[nodiscard]] wire::AccountView view() const { return {kind, {reinterpret_cast<const std::byte*>(account), account_length}}; }
+    [[nodiscard]] wire::AccountView view() const {
+        return {kind, {reinterpret_cast<const std::byte*>(account), account_length}};
+    }
 };
 
 class Transaction {
@@ -37,7 +41,8 @@ public:
     static constexpr int kBatchBytes = 64 * 1024;
     // Beyond this many tables in one transaction a single record resyncs all tables.
     static constexpr int kMaxResyncs = 64;
-    // Beyond this many accounts in one transaction their closing marks come in one frame for everyone.
+    // Beyond this many accounts in one transaction their closing marks come in one frame for
+    // everyone.
     static constexpr std::size_t kMaxParts = 16384;
 
     void init(MemoryContext parent, std::size_t frame_bytes);
@@ -48,27 +53,30 @@ public:
     // Writes what is held, with its marks. Gives whether the transaction has written anything.
     bool commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn);
 
-    // Starts a record for the account; its body is appended to the buffer of the part's frame, then finish_record() closes it.
-    // `schema` is {} for a message.
+    // Starts a record for the account; its body is appended to the buffer of the part's frame, then
+    // finish_record() closes it. `schema` is {} for a message.
     struct Record {
         Part* part;
         std::size_t start;
     };
-    Record start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op, std::uint8_t flags, wire::SchemaId schema);
+    Record start_record(LogicalDecodingContext* ctx, wire::AccountView account, wire::Op op,
+                        std::uint8_t flags, wire::SchemaId schema);
     void set_old_offset(const Record& record);
     void finish_record(LogicalDecodingContext* ctx, const Record& record);
 
     // A change that is not sent has its ordinal all the same.
     void skip_ordinal() { ++next_ordinal_; }
 
-    // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or only the operators. The
-    // records stand at the transaction's end, one for each table, in the order of the tables' oids: so their ordinals are the
-    // same each time. True when it is the first of its table: then the caller sees to it that `schema` is described.
+    // Whoever holds rows of the table is to take a snapshot after this transaction: `tenants`, or
+    // only the operators. The records stand at the transaction's end, one for each table, in the
+    // order of the tables' oids: so their ordinals are the same each time. True when it is the
+    // first of its table: then the caller sees to it that `schema` is described.
     bool resync(wire::SchemaId schema, bool tenants);
     // The same for all tables.
     void resync_all();
 
-    // Before a record for everyone all that is held goes out, so that frames keep the order of the changes around it.
+    // Before a record for everyone all that is held goes out, so that frames keep the order of the
+    // changes around it.
     void flush_before_everyone(LogicalDecodingContext* ctx);
     // And what is held for everyone goes out before the next record of a single account.
     void flush_everyone(LogicalDecodingContext* ctx);
@@ -77,7 +85,8 @@ private:
     Part* find_part(wire::AccountView account);
     Part* take_part();
     void open_frame(Part* part);
-    void write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags, wire::Lsn end_lsn);
+    void write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags,
+                     wire::Lsn end_lsn);
     void flush_all(LogicalDecodingContext* ctx);
     void put(LogicalDecodingContext* ctx, wire::Bytes message);
     void end_batch(LogicalDecodingContext* ctx);

@@ -9,7 +9,8 @@ namespace fatwal {
 // transaction: a slot that nobody can read keeps the log for ever.
 inline void require_utf8_database() {
     if (GetDatabaseEncoding() == PG_UTF8) return;
-    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("database encoding \"%s\" is not supported", GetDatabaseEncodingName()),
                     errhint("Use a database whose encoding is UTF8: CREATE DATABASE ... ENCODING "
                             "'UTF8' TEMPLATE template0;")));
 }

@@ -13,16 +13,25 @@ namespace fatwal {
 struct HashOfAccount {
     using is_transparent = void;
     std::size_t operator()(wire::AccountView view) const noexcept {
-        return std::hash<std::string_view>{}(wire::as_text(view.bytes)) * 31 + static_cast<std::size_t>(view.kind);
+        return std::hash<std::string_view>{}(wire::as_text(view.bytes)) * 31 +
+               static_cast<std::size_t>(view.kind);
     }
-    std::size_t operator()(const wire::AccountKey& key) const noexcept { return (*this)(key.view()); }
+    std::size_t operator()(const wire::AccountKey& key) const noexcept {
+        return (*this)(key.view());
+    }
 };
 
 struct SameAccount {
     using is_transparent = void;
-    bool operator()(const wire::AccountKey& a, const wire::AccountKey& b) const noexcept { return a == b; }
-    bool operator()(wire::AccountView a, const wire::AccountKey& b) const noexcept { return a == b.view(); }
-    bool operator()(const wire::AccountKey& a, wire::AccountView b) const noexcept { return a.view() == b; }
+    bool operator()(const wire::AccountKey& a, const wire::AccountKey& b) const noexcept {
+        return a == b;
+    }
+    bool operator()(wire::AccountView a, const wire::AccountKey& b) const noexcept {
+        return a == b.view();
+    }
+    bool operator()(const wire::AccountKey& a, wire::AccountView b) const noexcept {
+        return a.view() == b;
+    }
 };
 
 template <class Value>

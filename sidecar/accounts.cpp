@@ -26,15 +26,19 @@ constexpr std::size_t kTopicBytes = 8;
 // Of one length, so that none begins another, and never with the first byte of a marker's.
 std::string topic_of(std::uint64_t serial) {
     std::string topic(kTopicBytes, '\0');
-    for (std::size_t i = kTopicBytes; i-- > 0; serial >>= 8U) topic[i] = static_cast<char>(serial & 0xFFU);
+    for (std::size_t i = kTopicBytes; i-- > 0; serial >>= 8U)
+        topic[i] = static_cast<char>(serial & 0xFFU);
     return topic;
 }
 
-std::string hold_of_session(const wire::Nonce& nonce) { return "subscriber " + std::string(wire::as_text(nonce)); }
+std::string hold_of_session(const wire::Nonce& nonce) {
+    return "subscriber " + std::string(wire::as_text(nonce));
+}
 
 }  // namespace
 
-Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, Holds& holds)
+Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir,
+                   Descriptors& descriptors, Holds& holds)
     : durables(holds),
       context_(context),
       settings_(settings),
@@ -43,7 +47,8 @@ Accounts::Accounts(zmq::context_t& context, const Settings& settings, const RunD
       holds_(holds),
       dropped_(kDroppedBuckets),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      ring_(static_cast<std::size_t>(settings.replay_bytes), static_cast<std::size_t>(settings.replay_account_bytes)) {
+      ring_(static_cast<std::size_t>(settings.replay_bytes),
+            static_cast<std::size_t>(settings.replay_account_bytes)) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
 
@@ -53,7 +58,8 @@ Accounts::~Accounts() {
     ::close(epoll_);
 }
 
-void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position, const std::vector<DurableSubscriber>& durable) {
+void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+                     const std::vector<DurableSubscriber>& durable) {
     close_sockets();
     accounts_.clear();
     std::fill(dropped_.begin(), dropped_.end(), 0);
@@ -62,7 +68,8 @@ void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Ls
     history_ = history;
     begin_ = position_ = position;
     for (const DurableSubscriber& subscriber : durable)
-        find_or_add(subscriber.account.view()).durable.add(subscriber.name, subscriber.acknowledged, true, Clock::now());
+        find_or_add(subscriber.account.view())
+            .durable.add(subscriber.name, subscriber.acknowledged, true, Clock::now());
 }
 
 void Accounts::close_sockets() {
@@ -80,7 +87,8 @@ Accounts::Account& Accounts::find_or_add(wire::AccountView key) {
 
 wire::Lsn Accounts::floor_of_new(wire::AccountView key) const {
     // What came for everyone was not kept for accounts that had no log then.
-    return std::max({begin_, dropped_[bucket_of(key)], newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
+    return std::max({begin_, dropped_[bucket_of(key)],
+                     newest_for_everyone_ == 0 ? 0 : newest_for_everyone_ + 1});
 }
 
 wire::Lsn Accounts::floor_of(wire::AccountView account) const {
@@ -96,7 +104,8 @@ std::shared_ptr<Accounts::Publisher> Accounts::make_publisher(const std::string&
     socket.set(zmq::sockopt::sndhwm, settings_.send_high_water_mark);
     socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
     socket.set(zmq::sockopt::xpub_verbose, true);
-    // No heartbeats of libzmq's: answering one aborts a subscriber whose queue was full when its connection broke (4.3.4).
+    // No heartbeats of libzmq's: answering one aborts a subscriber whose queue was full when its
+    // connection broke (4.3.4).
     socket.set(zmq::sockopt::zap_domain, zap_domain);
     publisher->endpoint = run_dir_.endpoint(epoch_, opened_);
     socket.bind(publisher->endpoint);
@@ -141,19 +150,29 @@ void Accounts::touch(Publisher& publisher) {
     touched_.push_back(&publisher);
 }
 
-std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request, wire::Lsn settled, Clock::time_point now) {
+std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::Attach& request,
+                                                                  wire::Lsn settled,
+                                                                  Clock::time_point now) {
     if (request.account.kind == wire::AccountKind::Everyone)
-        return wire::ControlError{
-            wire::ErrorCode::BadAccount, "everyone is not an account", {}, "Attach to one account, or to the operators' stream."};
+        return wire::ControlError{wire::ErrorCode::BadAccount,
+                                  "everyone is not an account",
+                                  {},
+                                  "Attach to one account, or to the operators' stream."};
     if (sessions_.contains(request.nonce))
-        return wire::ControlError{wire::ErrorCode::Malformed, "the nonce is in use", {}, "Choose 16 random bytes for each attach."};
+        return wire::ControlError{wire::ErrorCode::Malformed,
+                                  "the nonce is in use",
+                                  {},
+                                  "Choose 16 random bytes for each attach."};
     const auto found = accounts_.find(request.account);
-    const bool is_open = settings_.shared() ? !shared_.expired() : found != accounts_.end() && found->second->publisher;
+    const bool is_open = settings_.shared() ? !shared_.expired()
+                                            : found != accounts_.end() && found->second->publisher;
     descriptors_.recount();
     if (!descriptors_.has_room_for(kDescriptorsOfSubscriber + (is_open ? 0 : kDescriptorsOfSocket)))
-        return wire::ControlError{wire::ErrorCode::TooManyAttachments, "no file descriptors left for another subscriber",
-                                  std::to_string(descriptors_.used()) + " of " + std::to_string(descriptors_.limit()) + " are in use.",
-                                  "Raise the limit of fatwald's open files (LimitNOFILE, ulimit -n)."};
+        return wire::ControlError{
+            wire::ErrorCode::TooManyAttachments, "no file descriptors left for another subscriber",
+            std::to_string(descriptors_.used()) + " of " + std::to_string(descriptors_.limit()) +
+                " are in use.",
+            "Raise the limit of fatwald's open files (LimitNOFILE, ulimit -n)."};
     Account& account = find_or_add(request.account.view());
     open_socket(account);
     descriptors_.opened(kDescriptorsOfSubscriber);
@@ -164,12 +183,17 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     ++account.sessions;
     if (request.durable) {
         const wire::Lsn processed = request.history == history_ ? request.cursor : 0;
-        // Without a cursor it may have seen what a snapshot holds: what is not settled is kept until it says so.
+        // Without a cursor it may have seen what a snapshot holds: what is not settled is kept
+        // until it says so.
         account.durable.add(request.subscriber, std::max(processed, settled), false, now);
         account.durable.acknowledge(request.subscriber, processed);
     }
-    return wire::Attached{epoch_,   account.log.sequence(),      static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
-                          history_, account.publisher->endpoint, account.topic};
+    return wire::Attached{epoch_,
+                          account.log.sequence(),
+                          static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
+                          history_,
+                          account.publisher->endpoint,
+                          account.topic};
 }
 
 void Accounts::forget(Sessions::iterator session) {
@@ -195,14 +219,16 @@ void Accounts::acknowledge(const wire::Acknowledge& request) {
 
 bool Accounts::to_be_written(const wire::Attach& request) const {
     const auto account = accounts_.find(request.account);
-    return request.durable && account != accounts_.end() && !account->second->durable.written(request.subscriber);
+    return request.durable && account != accounts_.end() &&
+           !account->second->durable.written(request.subscriber);
 }
 
 std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) const {
     const auto session = sessions_.find(nonce);
     if (session == sessions_.end()) return std::nullopt;
     Account& account = *session->second.account;
-    Attachment attachment{&account.key, &account.log, hold_of_session(nonce), nullptr, session->second.durable};
+    Attachment attachment{&account.key, &account.log, hold_of_session(nonce), nullptr,
+                          session->second.durable};
     if (!attachment.durable.empty()) attachment.durables = &account.durable;
     return attachment;
 }
@@ -210,11 +236,13 @@ std::optional<Accounts::Attachment> Accounts::find(const wire::Nonce& nonce) con
 void Accounts::signalled() {
     std::array<epoll_event, 64> events{};
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), 0);
-    for (int i = 0; i < count; ++i) touch(*static_cast<Publisher*>(events[static_cast<std::size_t>(i)].data.ptr));
+    for (int i = 0; i < count; ++i)
+        touch(*static_cast<Publisher*>(events[static_cast<std::size_t>(i)].data.ptr));
 }
 
 void Accounts::hear(Clock::time_point now) {
-    // hear() sends markers, which may swallow a signal again: those sockets are looked at until nothing is left.
+    // hear() sends markers, which may swallow a signal again: those sockets are looked at until
+    // nothing is left.
     for (std::size_t i = 0; i < touched_.size(); ++i) hear(*touched_[i], now);
     for (Publisher* publisher : touched_) publisher->touched = false;
     touched_.clear();
@@ -228,7 +256,8 @@ void Accounts::hear(Publisher& publisher, Clock::time_point now) {
         const auto nonce = wire::decode_marker_topic(bytes.subspan(1));
         if (!nonce) continue;
         const auto session = sessions_.find(*nonce);
-        if (session == sessions_.end() || session->second.account->publisher.get() != &publisher) continue;
+        if (session == sessions_.end() || session->second.account->publisher.get() != &publisher)
+            continue;
         const bool subscribed = bytes[0] == std::byte{1};
         session->second.connected = subscribed;
         session->second.since = now;
@@ -242,10 +271,12 @@ void Accounts::heard_of(int descriptor, const Account& account, Clock::time_poin
     struct stat status {};
     if (descriptor < 0 || fstat(descriptor, &status) != 0) return;
     Connection& connection = connections_[descriptor];
-    if (connection.inode != status.st_ino) connection = {status.st_ino, account.key.to_text(), 0, now};
+    if (connection.inode != status.st_ino)
+        connection = {status.st_ino, account.key.to_text(), 0, now};
 }
 
-zmq::message_t Accounts::header(std::string_view before, wire::Topic topic, std::uint64_t sequence) const {
+zmq::message_t Accounts::header(std::string_view before, wire::Topic topic,
+                                std::uint64_t sequence) const {
     const auto bytes = wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_});
     zmq::message_t message(before.size() + bytes.size());
     const auto out = std::copy(before.begin(), before.end(), message.data<char>());
@@ -256,7 +287,8 @@ zmq::message_t Accounts::header(std::string_view before, wire::Topic topic, std:
 void Accounts::send_marker(Account& account, const wire::Nonce& nonce) {
     const auto topic = wire::marker_topic(nonce);
     zmq::socket_t& socket = account.publisher->socket;
-    socket.send(zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    socket.send(zmq::message_t(topic.data(), topic.size()),
+                zmq::send_flags::sndmore | zmq::send_flags::dontwait);
     socket.send(header({}, wire::Topic::Marker, account.log.sequence()), zmq::send_flags::dontwait);
 }
 
@@ -267,26 +299,29 @@ void Accounts::send_numbered(Account& account, zmq::message_t payload, wire::Lsn
     if (!account.publisher) return;
     bytes_ += payload.size();
     zmq::socket_t& socket = account.publisher->socket;
-    socket.send(header(account.topic, wire::Topic::Event, sequence), zmq::send_flags::sndmore | zmq::send_flags::dontwait);
+    socket.send(header(account.topic, wire::Topic::Event, sequence),
+                zmq::send_flags::sndmore | zmq::send_flags::dontwait);
     socket.send(std::move(payload), zmq::send_flags::dontwait);
     touch(*account.publisher);
 }
 
-void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
-                       Clock::time_point now) {
+void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::message_t payload,
+                       const Schemas& schemas, Clock::time_point now) {
     account.durable.published(frame.commit_lsn(), now);
     // Who comes later asks for the schemas that it lacks.
     for (std::uint16_t i = 0; account.publisher && i < frame.relation_count(); ++i) {
         const wire::SchemaId id = frame.relation(i);
         if (!account.described.insert(id).second) continue;
         if (const std::string* schema = schemas.find(id))
-            send_numbered(account, zmq::message_t(schema->data(), schema->size()), frame.commit_lsn());
+            send_numbered(account, zmq::message_t(schema->data(), schema->size()),
+                          frame.commit_lsn());
     }
     ++frames_;
     send_numbered(account, std::move(payload), frame.commit_lsn());
 }
 
-void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now) {
+void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
+                       Clock::time_point now) {
     if (frame.account().kind != wire::AccountKind::Everyone) {
         publish(find_or_add(frame.account()), frame, std::move(payload), schemas, now);
         return;
@@ -313,7 +348,8 @@ void Accounts::cut_those_stuck(Clock::time_point now) {
         if (fstat(descriptor, &status) == 0 && status.st_ino == connection.inode) {
             shutdown(descriptor, SHUT_RDWR);
             ++cuts_;
-            spdlog::info("a subscriber of account {} does not read: cut off until it does", connection.account);
+            spdlog::info("a subscriber of account {} does not read: cut off until it does",
+                         connection.account);
         }
         return false;
     };
@@ -324,7 +360,9 @@ void Accounts::cut_those_stuck(Clock::time_point now) {
 void Accounts::heartbeat() {
     for (auto& [key, account] : accounts_) {
         if (!account->publisher) continue;
-        account->publisher->socket.send(header(account->topic, wire::Topic::Heartbeat, account->log.sequence()), zmq::send_flags::dontwait);
+        account->publisher->socket.send(
+            header(account->topic, wire::Topic::Heartbeat, account->log.sequence()),
+            zmq::send_flags::dontwait);
         touch(*account->publisher);
     }
 }
@@ -335,7 +373,8 @@ void Accounts::tick(Clock::time_point now) {
     cut_those_stuck(now);
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const auto next = std::next(session);
-        if (!session->second.connected && now - session->second.since >= kSessionGrace) forget(session);
+        if (!session->second.connected && now - session->second.since >= kSessionGrace)
+            forget(session);
         session = next;
     }
     for (auto at = accounts_.begin(); at != accounts_.end();) {

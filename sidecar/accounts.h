@@ -1,5 +1,6 @@
-// The accounts: their logs, their sockets (opened by the first attach, closed when the last subscriber has gone), their subscribers.
-// Each has a socket of its own, or all share one and each has a topic of its own there. All of it belongs to one thread.
+// The accounts: their logs, their sockets (opened by the first attach, closed when the last
+// subscriber has gone), their subscribers. Each has a socket of its own, or all share one and each
+// has a topic of its own there. All of it belongs to one thread.
 #pragma once
 
 #include <array>
@@ -33,19 +34,24 @@ using Clock = std::chrono::steady_clock;
 
 class Accounts {
 public:
-    // A connection on which nothing moves for so long, although something waits to be read, is cut: what waits costs us memory. The
-    // subscriber connects again by itself when it reads again, and has replayed what it missed.
+    // A connection on which nothing moves for so long, although something waits to be read, is cut:
+    // what waits costs us memory. The subscriber connects again by itself when it reads again, and
+    // has replayed what it missed.
     static constexpr std::chrono::seconds kStuck{4};
-    // A subscriber whose connection is gone, or never came, has this long to come (again) before it must attach anew.
+    // A subscriber whose connection is gone, or never came, has this long to come (again) before it
+    // must attach anew.
     static constexpr std::chrono::seconds kSessionGrace{10};
 
-    Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir, Descriptors& descriptors, Holds& holds);
+    Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir,
+             Descriptors& descriptors, Holds& holds);
     ~Accounts();
     Accounts(const Accounts&) = delete;
     Accounts& operator=(const Accounts&) = delete;
 
-    // A new run of the stream begins at `position`: all sockets are closed, all logs are empty. `durable` are the subscribers to wait for.
-    void begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position, const std::vector<DurableSubscriber>& durable);
+    // A new run of the stream begins at `position`: all sockets are closed, all logs are empty.
+    // `durable` are the subscribers to wait for.
+    void begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+               const std::vector<DurableSubscriber>& durable);
     // Closes all sockets, as the stream is interrupted; the logs stay.
     void close_sockets();
 
@@ -56,7 +62,9 @@ public:
     void hear(Clock::time_point now);
 
     // All before `settled` is confirmed to Postgres, or about to be.
-    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request, wire::Lsn settled, Clock::time_point now);
+    std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request,
+                                                            wire::Lsn settled,
+                                                            Clock::time_point now);
     void detach(const wire::Detach& request);
     void acknowledge(const wire::Acknowledge& request);
     // Whether this subscriber is durable and not written down yet.
@@ -65,11 +73,12 @@ public:
     struct Attachment {
         const wire::AccountKey* account = nullptr;
         AccountLog* log = nullptr;
-        std::string hold;                           // the name of what this subscriber may hold while it catches up
+        std::string hold;  // the name of what this subscriber may hold while it catches up
         const Durables::Group* durables = nullptr;  // none if it is not durable
         std::string durable;
 
-        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or about to be.
+        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or
+        // about to be.
         [[nodiscard]] wire::Lsn resume(wire::Lsn cursor, wire::Lsn settled) const {
             return durables == nullptr ? cursor : durables->resume(durable, cursor, settled);
         }
@@ -80,14 +89,17 @@ public:
     // The log of this account holds every transaction that commits at this position or later.
     [[nodiscard]] wire::Lsn floor_of(wire::AccountView account) const;
 
-    // Publishes the frame to its account, or for everyone to all, each behind the schemas that it needs and that were not published there.
-    void publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
+    // Publishes the frame to its account, or for everyone to all, each behind the schemas that it
+    // needs and that were not published there.
+    void publish(const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas,
+                 Clock::time_point now);
     // Every transaction that commits before `position` is published.
     void advance(wire::Lsn position) { position_ = position; }
 
     // Publishes the heartbeats: how far each account's stream is.
     void heartbeat();
-    // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that nobody listens to.
+    // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that
+    // nobody listens to.
     void tick(Clock::time_point now);
 
     Durables durables;
@@ -103,7 +115,8 @@ private:
     struct Publisher {
         zmq::socket_t socket;
         std::string endpoint;
-        bool touched = false;  // used since hear(): libzmq may have swallowed the signal of a subscription
+        bool touched =
+            false;  // used since hear(): libzmq may have swallowed the signal of a subscription
     };
     struct Account {
         Account(wire::AccountKey name, Ring& ring, wire::Lsn floor, Durables& all)
@@ -122,7 +135,8 @@ private:
         bool connected = false;
         Clock::time_point since;
     };
-    // A subscriber's, as far as libzmq tells: by descriptor and inode, as the number may be another's by now.
+    // A subscriber's, as far as libzmq tells: by descriptor and inode, as the number may be
+    // another's by now.
     struct Connection {
         std::uint64_t inode = 0;
         std::string account;  // the first that was joined on it
@@ -132,7 +146,9 @@ private:
     using Sessions = std::map<wire::Nonce, Session>;
 
     Account& find_or_add(wire::AccountView key);
-    [[nodiscard]] std::size_t bucket_of(wire::AccountView key) const { return HashOfAccount{}(key) % dropped_.size(); }
+    [[nodiscard]] std::size_t bucket_of(wire::AccountView key) const {
+        return HashOfAccount{}(key) % dropped_.size();
+    }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
     [[nodiscard]] std::shared_ptr<Publisher> make_publisher(const std::string& zap_domain);
     void open_socket(Account& account);
@@ -140,10 +156,12 @@ private:
     void touch(Publisher& publisher);
     void hear(Publisher& publisher, Clock::time_point now);
     void heard_of(int descriptor, const Account& account, Clock::time_point now);
-    void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload, const Schemas& schemas, Clock::time_point now);
+    void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload,
+                 const Schemas& schemas, Clock::time_point now);
     void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
     void send_marker(Account& account, const wire::Nonce& nonce);
-    [[nodiscard]] zmq::message_t header(std::string_view before, wire::Topic topic, std::uint64_t sequence) const;
+    [[nodiscard]] zmq::message_t header(std::string_view before, wire::Topic topic,
+                                        std::uint64_t sequence) const;
     void forget(Sessions::iterator session);
     void cut_those_stuck(Clock::time_point now);
 
@@ -157,7 +175,8 @@ private:
     wire::Lsn position_ = 0;
     wire::Lsn begin_ = 0;
     wire::Lsn newest_for_everyone_ = 0;
-    // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of those logs.
+    // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of
+    // those logs.
     std::vector<wire::Lsn> dropped_;
     std::uint64_t opened_ = 0;
     std::size_t attached_ = 0;

@@ -1,4 +1,5 @@
-// The wait before another attempt: doubles up to a bound, with jitter so that many do not come back at once.
+// The wait before another attempt: doubles up to a bound, with jitter so that many do not come back
+// at once.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,8 @@ public:
     std::chrono::milliseconds next() {
         const auto most = next_;
         next_ = std::min(next_ * 2, kMost);
-        return std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(most.count() / 2, most.count())(random_));
+        return std::chrono::milliseconds(
+            std::uniform_int_distribution<std::int64_t>(most.count() / 2, most.count())(random_));
     }
     void reset() { next_ = kLeast; }
 

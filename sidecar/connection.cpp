@@ -21,9 +21,11 @@ namespace {
 constexpr std::chrono::seconds kConnectTimeout{10};
 constexpr char kStartingOrStopping[] = "57P03";
 
-// Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot is in another's use or was made by it.
+// Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot
+// is in another's use or was made by it.
 bool passes(const std::string& state) {
-    return state.empty() || state.starts_with("08") || state.starts_with("57P") || state == "53300" || state == "55006" || state == "42710";
+    return state.empty() || state.starts_with("08") || state.starts_with("57P") ||
+           state == "53300" || state == "55006" || state == "42710";
 }
 
 std::string field(PGresult* result, int code) {
@@ -38,7 +40,9 @@ std::string trimmed(std::string text) {
 
 Failure with_slot_hint(Failure failure, PGresult* result) {
     if (field(result, PG_DIAG_SQLSTATE) == "53400" && failure.hint.empty())
-        failure.hint = "Drop a slot that nobody needs, or ALTER SYSTEM SET max_replication_slots = …; then restart the server.";
+        failure.hint =
+            "Drop a slot that nobody needs, or ALTER SYSTEM SET max_replication_slots = …; then "
+            "restart the server.";
     return failure;
 }
 
@@ -54,17 +58,23 @@ Connection open(const Settings& settings, ConnectAs as, int stop, const char* wh
 
 void create_slot(PGconn* connection, const Settings& settings) {
     // A slot that follows a failover, where the server has such.
-    const char* options = PQserverVersion(connection) >= 170000 ? " (SNAPSHOT 'nothing', FAILOVER true)" : " NOEXPORT_SNAPSHOT";
-    const std::string create = "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal" + options;
+    const char* options = PQserverVersion(connection) >= 170000
+                              ? " (SNAPSHOT 'nothing', FAILOVER true)"
+                              : " NOEXPORT_SNAPSHOT";
+    const std::string create =
+        "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal" + options;
     const Result result(PQexec(connection, create.c_str()));
     if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
-        throw with_slot_hint(failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()), result.get());
+        throw with_slot_hint(
+            failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()),
+            result.get());
 }
 
 std::vector<DurableSubscriber> read_subscribers(PGconn* connection, const Settings& settings) {
-    const Result rows =
-        run(connection, "cannot read the durable subscribers",
-            "SELECT account_kind, account, subscriber, acknowledged FROM fatwal.subscriber WHERE slot = $1", {settings.slot});
+    const Result rows = run(connection, "cannot read the durable subscribers",
+                            "SELECT account_kind, account, subscriber, acknowledged FROM "
+                            "fatwal.subscriber WHERE slot = $1",
+                            {settings.slot});
     std::vector<DurableSubscriber> subscribers;
     for (int i = 0; i < PQntuples(rows.get()); ++i) {
         DurableSubscriber subscriber;
@@ -79,31 +89,39 @@ std::vector<DurableSubscriber> read_subscribers(PGconn* connection, const Settin
 
 // What is known of the stream only when the slot is ours: nobody else can move it any more.
 void read_position(PGconn* ordinary, const Settings& settings, Streaming& streaming) {
-    const Result slot =
-        run(ordinary, "cannot read the slot's position",
-            "SELECT confirmed_flush_lsn, pg_current_wal_insert_lsn() FROM pg_replication_slots WHERE slot_name = $1", {settings.slot});
-    if (PQntuples(slot.get()) != 1) throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
+    const Result slot = run(ordinary, "cannot read the slot's position",
+                            "SELECT confirmed_flush_lsn, pg_current_wal_insert_lsn() FROM "
+                            "pg_replication_slots WHERE slot_name = $1",
+                            {settings.slot});
+    if (PQntuples(slot.get()) != 1)
+        throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
     streaming.begin = lsn_of(value(slot, 0));
     streaming.server_end = lsn_of(value(slot, 1));
     streaming.subscribers = read_subscribers(ordinary, settings);
     const Result recorded =
-        run(ordinary, "cannot read the slot's record", "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
+        run(ordinary, "cannot read the slot's record",
+            "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
     if (PQntuples(recorded.get()) == 1) streaming.recorded = lsn_of(value(recorded, 0));
 }
 
 Streaming attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
-    const Connection ordinary = open(settings, ConnectAs::Ordinary, stop, "cannot connect to Postgres");
+    const Connection ordinary =
+        open(settings, ConnectAs::Ordinary, stop, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);
     Streaming streaming;
     streaming.sender_timeout = server.sender_timeout;
-    streaming.connection = open(settings, ConnectAs::Replication, stop, "cannot open a replication connection");
+    streaming.connection =
+        open(settings, ConnectAs::Replication, stop, "cannot open a replication connection");
     PGconn* connection = streaming.connection.get();
     notices.attach(connection);
     const Result system = run(connection, "cannot identify the server", "IDENTIFY_SYSTEM");
-    streaming.history.system_identifier = std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
-    streaming.history.timeline = static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
+    streaming.history.system_identifier =
+        std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
+    streaming.history.timeline =
+        static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
     // Types that travel as text are written the same whatever the role's settings are.
-    for (const char* setting : kTextSettings) (void)run(connection, "cannot prepare the replication connection", setting);
+    for (const char* setting : kTextSettings)
+        (void)run(connection, "cannot prepare the replication connection", setting);
     if (!server.slot_exists) {
         create_slot(connection, settings);
         streaming.slot_created = true;
@@ -111,8 +129,10 @@ Streaming attempt(const Settings& settings, Notices& notices, bool streamed_befo
     const std::string start = start_replication(settings, settings.slot, 0);
     const Result result(PQexec(connection, start.c_str()));
     if (PQresultStatus(result.get()) != PGRES_COPY_BOTH)
-        throw failure_of("cannot start streaming slot \"" + settings.slot + "\"", connection, result.get());
-    if (PQsetnonblocking(connection, 1) != 0) throw failure_of("cannot set the connection to non-blocking", connection);
+        throw failure_of("cannot start streaming slot \"" + settings.slot + "\"", connection,
+                         result.get());
+    if (PQsetnonblocking(connection, 1) != 0)
+        throw failure_of("cannot set the connection to non-blocking", connection);
     read_position(ordinary.get(), settings, streaming);
     return streaming;
 }
@@ -121,9 +141,11 @@ Streaming attempt(const Settings& settings, Notices& notices, bool streamed_befo
 
 Connection connect(const Settings& settings, ConnectAs as, int stop) {
     const bool replication = as == ConnectAs::Replication;
-    const std::array<const char*, 5> keywords = {"fallback_application_name", "dbname", replication ? "replication" : nullptr, nullptr,
+    const std::array<const char*, 5> keywords = {"fallback_application_name", "dbname",
+                                                 replication ? "replication" : nullptr, nullptr,
                                                  nullptr};
-    const std::array<const char*, 5> values = {"fatwald", settings.database.c_str(), "database", nullptr, nullptr};
+    const std::array<const char*, 5> values = {"fatwald", settings.database.c_str(), "database",
+                                               nullptr, nullptr};
     Connection connection(PQconnectStartParams(keywords.data(), values.data(), 1));
     if (!connection) throw std::bad_alloc();
     // libpq would print them, whole and with their line breaks. What matters of them comes by the
@@ -135,9 +157,14 @@ Connection connect(const Settings& settings, ConnectAs as, int stop) {
     const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
     short events = POLLOUT;
     while (PQstatus(connection.get()) != CONNECTION_BAD) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
-        std::array<pollfd, 2> wait = {pollfd{PQsocket(connection.get()), events, 0}, pollfd{stop, POLLIN, 0}};
-        if (left <= 0 || poll(wait.data(), wait.size(), static_cast<int>(left)) < 0 || wait[1].revents != 0) break;
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                              deadline - std::chrono::steady_clock::now())
+                              .count();
+        std::array<pollfd, 2> wait = {pollfd{PQsocket(connection.get()), events, 0},
+                                      pollfd{stop, POLLIN, 0}};
+        if (left <= 0 || poll(wait.data(), wait.size(), static_cast<int>(left)) < 0 ||
+            wait[1].revents != 0)
+            break;
         if (wait[0].revents == 0) continue;
         const PostgresPollingStatusType status = PQconnectPoll(connection.get());
         if (status == PGRES_POLLING_OK || status == PGRES_POLLING_FAILED) break;
@@ -147,16 +174,20 @@ Connection connect(const Settings& settings, ConnectAs as, int stop) {
     return connection;
 }
 
-bool refused_for_now(PGconn* connection) { return std::strstr(PQerrorMessage(connection), kStartingOrStopping) != nullptr; }
+bool refused_for_now(PGconn* connection) {
+    return std::strstr(PQerrorMessage(connection), kStartingOrStopping) != nullptr;
+}
 
-Result run(PGconn* connection, const std::string& what, const std::string& sql, const std::vector<std::string>& parameters) {
+Result run(PGconn* connection, const std::string& what, const std::string& sql,
+           const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
     values.reserve(parameters.size());
     for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
     // Replication connections have the simple protocol only.
-    Result result(parameters.empty() ? PQexec(connection, sql.c_str())
-                                     : PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
-                                                    nullptr, nullptr, 0));
+    Result result(parameters.empty()
+                      ? PQexec(connection, sql.c_str())
+                      : PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()),
+                                     nullptr, values.data(), nullptr, nullptr, 0));
     const ExecStatusType status = PQresultStatus(result.get());
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_COPY_OUT)
         throw failure_of(what, connection, result.get());
@@ -165,8 +196,9 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql, 
 
 std::string start_replication(const Settings& settings, const std::string& slot, wire::Lsn from) {
     return "START_REPLICATION SLOT " + quote_identifier(slot) + " LOGICAL " + wire::lsn_text(from) +
-           " (protocol_version '1', publication_names " + quote_literal(settings.publication) + ", frame_bytes '" +
-           std::to_string(settings.frame_bytes) + "', messages '" + (settings.messages ? "true" : "false") + "')";
+           " (protocol_version '1', publication_names " + quote_literal(settings.publication) +
+           ", frame_bytes '" + std::to_string(settings.frame_bytes) + "', messages '" +
+           (settings.messages ? "true" : "false") + "')";
 }
 
 Failure failure_of(const std::string& what, PGconn* connection, PGresult* result) {

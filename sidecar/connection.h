@@ -1,5 +1,5 @@
-// Connecting to Postgres: an ordinary connection for the checks, then the replication connection. Blocking, so it runs in a thread of
-// its own; the event loop hears of the outcome through fd().
+// Connecting to Postgres: an ordinary connection for the checks, then the replication connection.
+// Blocking, so it runs in a thread of its own; the event loop hears of the outcome through fd().
 #pragma once
 
 #include <libpq-fe.h>
@@ -43,20 +43,23 @@ struct Streaming {
     wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
     bool slot_created = false;
     std::vector<DurableSubscriber> subscribers;  // of the slot
-    wire::Lsn recorded = 0;                      // how far it was written down as confirmed; 0: never
+    wire::Lsn recorded = 0;  // how far it was written down as confirmed; 0: never
 };
 using Outcome = std::variant<Streaming, Failure>;
 
 enum class ConnectAs : std::uint8_t { Ordinary, Replication };
 
-// Opens a connection; gives up after 10 s, or as soon as `stop` (an eventfd, or -1) is readable. Ask PQstatus whether it is open; its error
-// message begins with the SQLSTATE when the server refused.
+// Opens a connection; gives up after 10 s, or as soon as `stop` (an eventfd, or -1) is readable.
+// Ask PQstatus whether it is open; its error message begins with the SQLSTATE when the server
+// refused.
 Connection connect(const Settings& settings, ConnectAs as, int stop);
 // Whether the server refused the connection because it starts or shuts down.
 bool refused_for_now(PGconn* connection);
 
-// Runs one command or query, with its parameters as text if there are any; throws the Failure that `what` begins.
-Result run(PGconn* connection, const std::string& what, const std::string& sql, const std::vector<std::string>& parameters = {});
+// Runs one command or query, with its parameters as text if there are any; throws the Failure that
+// `what` begins.
+Result run(PGconn* connection, const std::string& what, const std::string& sql,
+           const std::vector<std::string>& parameters = {});
 
 class Connector {
 public:
@@ -67,7 +70,8 @@ public:
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
 
-    // Begins one attempt; there is none under way. `streamed_before`: the slot was streamed in this run, so it is lost if it is missing.
+    // Begins one attempt; there is none under way. `streamed_before`: the slot was streamed in this
+    // run, so it is lost if it is missing.
     void start(bool streamed_before);
     // Readable when the attempt has ended.
     [[nodiscard]] int fd() const { return event_; }
@@ -84,12 +88,13 @@ private:
 };
 
 // What makes the text output of types the same whatever the role's settings are.
-inline constexpr const char* kTextSettings[] = {"SET datestyle = 'ISO, MDY'", "SET intervalstyle = 'postgres'",
-                                                "SET extra_float_digits = 3"};
+inline constexpr const char* kTextSettings[] = {
+    "SET datestyle = 'ISO, MDY'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3"};
 // The command that streams `slot` from `from` on; 0: from its confirmed position.
 std::string start_replication(const Settings& settings, const std::string& slot, wire::Lsn from);
 
-// The failure of a libpq call, with the server's own detail and hint. Fatal unless another attempt may succeed.
+// The failure of a libpq call, with the server's own detail and hint. Fatal unless another attempt
+// may succeed.
 Failure failure_of(const std::string& what, PGconn* connection, PGresult* result = nullptr);
 
 // An LSN as the server writes it; 0 when it is none.

@@ -7,7 +7,9 @@
 namespace fatwal {
 
 Control::Control(zmq::context_t& context, const std::string& endpoint)
-    : endpoint_(endpoint), socket_(context, zmq::socket_type::router), fd_(socket_.get(zmq::sockopt::fd)) {
+    : endpoint_(endpoint),
+      socket_(context, zmq::socket_type::router),
+      fd_(socket_.get(zmq::sockopt::fd)) {
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::router_mandatory, true);
     socket_.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
@@ -29,7 +31,8 @@ void Control::accept(bool wanted) {
     } else {
         socket_.unbind(socket_.get(zmq::sockopt::last_endpoint));
         spdlog::error(
-            "file descriptors run out: no more connections are accepted until some are free. Raise the limit (LimitNOFILE, ulimit -n)");
+            "file descriptors run out: no more connections are accepted until some are free. Raise "
+            "the limit (LimitNOFILE, ulimit -n)");
     }
 }
 
@@ -42,12 +45,18 @@ std::optional<Request> Control::next() {
         if (!socket_.recv(request, zmq::recv_flags::dontwait)) return std::nullopt;
         if (request.more()) {
             // Not of the protocol: one part each. Read away what belongs to it.
-            for (zmq::message_t rest; socket_.recv(rest, zmq::recv_flags::dontwait) && rest.more();) continue;
+            for (zmq::message_t rest; socket_.recv(rest, zmq::recv_flags::dontwait) && rest.more();)
+                continue;
             continue;
         }
-        wire::DecodedControl decoded = wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
-        if (decoded.message) return Request{{identity.to_string(), decoded.message->request_id}, std::move(decoded.message->body)};
-        if (decoded.error) send({identity.to_string(), decoded.error->request_id}, {std::move(decoded.error->body), {}});
+        wire::DecodedControl decoded =
+            wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
+        if (decoded.message)
+            return Request{{identity.to_string(), decoded.message->request_id},
+                           std::move(decoded.message->body)};
+        if (decoded.error)
+            send({identity.to_string(), decoded.error->request_id},
+                 {std::move(decoded.error->body), {}});
     }
     unread_ = false;
     return std::nullopt;
@@ -56,13 +65,17 @@ std::optional<Request> Control::next() {
 void Control::send(const Requester& requester, Reply reply) {
     const std::string head = wire::encode({requester.request_id, std::move(reply.body)});
     const auto flags_before = [&](std::size_t part) {
-        return zmq::send_flags::dontwait | (part < reply.parts.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
+        return zmq::send_flags::dontwait |
+               (part < reply.parts.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
     unread_ = true;
     try {
-        if (!socket_.send(zmq::buffer(requester.identity), zmq::send_flags::sndmore | zmq::send_flags::dontwait)) return;
+        if (!socket_.send(zmq::buffer(requester.identity),
+                          zmq::send_flags::sndmore | zmq::send_flags::dontwait))
+            return;
         socket_.send(zmq::buffer(head), flags_before(0));
-        for (std::size_t i = 0; i < reply.parts.size(); ++i) socket_.send(std::move(reply.parts[i]), flags_before(i + 1));
+        for (std::size_t i = 0; i < reply.parts.size(); ++i)
+            socket_.send(std::move(reply.parts[i]), flags_before(i + 1));
     } catch (const zmq::error_t& error) {
         spdlog::debug("a reply was not delivered: {}", error.what());
     }

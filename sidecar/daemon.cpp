@@ -17,7 +17,8 @@ namespace fatwal {
 
 namespace {
 
-// Bounds of one turn of the loop, so that neither the stream nor the requests keep the other waiting.
+// Bounds of one turn of the loop, so that neither the stream nor the requests keep the other
+// waiting.
 constexpr int kMessagesPerTurn = 256;
 constexpr int kRequestsPerTurn = 64;
 // A message that is smaller is copied: that is cheaper than giving libzmq the buffer and a way to
@@ -25,32 +26,37 @@ constexpr int kRequestsPerTurn = 64;
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kHealthInterval{10};
-// Without a stream for longer the subscribers are sent away: another fatwald may have the slot by now.
+// Without a stream for longer the subscribers are sent away: another fatwald may have the slot by
+// now.
 constexpr std::chrono::seconds kStreamGrace{5};
 constexpr std::chrono::milliseconds kLastLook{2000};
 constexpr char kSnapshotHold[] = "snapshot ";
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(now).count());
 }
 
 zmq::message_t payload_of(Received received) {
-    if (!received.buffer || received.message.size() < kCopiedBytes) return {received.message.data(), received.message.size()};
+    if (!received.buffer || received.message.size() < kCopiedBytes)
+        return {received.message.data(), received.message.size()};
     const wire::Bytes message = received.message;
-    return {const_cast<std::byte*>(message.data()), message.size(), [](void*, void* buffer) { PQfreemem(buffer); },
-            received.buffer.release()};
+    return {const_cast<std::byte*>(message.data()), message.size(),
+            [](void*, void* buffer) { PQfreemem(buffer); }, received.buffer.release()};
 }
 
 zmq::context_t make_context(const Descriptors& descriptors) {
     zmq::context_t context;
     // Before the first socket: libzmq ignores it later.
-    context.set(zmq::ctxopt::max_sockets, static_cast<int>(std::min<std::size_t>(descriptors.limit(), 65'535)));
+    context.set(zmq::ctxopt::max_sockets,
+                static_cast<int>(std::min<std::size_t>(descriptors.limit(), 65'535)));
     context.set(zmq::ctxopt::io_threads, 1);
     return context;
 }
 
-Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}, std::string hint = {}) {
+Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {},
+             std::string hint = {}) {
     return {wire::ControlError{code, std::move(message), std::move(detail), std::move(hint)}, {}};
 }
 
@@ -75,7 +81,9 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       next_confirm_(started_),
       next_health_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    for (const int fd : {control_.fd(), accounts_.fd(), connector_.fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()}) watch(fd, EPOLLIN);
+    for (const int fd : {control_.fd(), accounts_.fd(), connector_.fd(), keeper_.fd(),
+                         snapshots_.fd(), replays_.fd()})
+        watch(fd, EPOLLIN);
 }
 
 Daemon::~Daemon() { ::close(epoll_); }
@@ -84,7 +92,8 @@ void Daemon::watch(int fd, std::uint32_t events) {
     epoll_event event{};
     event.events = events;
     event.data.fd = fd;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
 std::optional<Failure> Daemon::run(int signals) {
@@ -99,10 +108,11 @@ std::optional<Failure> Daemon::run(int signals) {
             connector_.start(epoch_ != 0);
         }
         std::array<epoll_event, 16> events{};
-        const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_, connect_at_.value_or(next_tick_)});
+        const auto until = std::min(
+            {next_tick_, stream_ ? next_confirm_ : next_tick_, connect_at_.value_or(next_tick_)});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
-        const int count =
-            epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
+        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                                     more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
         more_ = false;
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
@@ -142,10 +152,11 @@ std::optional<Failure> Daemon::connected() {
     server_end_ = streaming.server_end;
     server_goes_down_.reset();
     const wire::Lsn position = ledger_.position();
-    // Whoever moved the slot on, or took the log away behind it, has made a gap that only new snapshots can close; or it was another
-    // fatwald, and what it knows of the subscribers is in the table.
-    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ || streaming.begin > confirmed_ ||
-        streaming.server_end < position)
+    // Whoever moved the slot on, or took the log away behind it, has made a gap that only new
+    // snapshots can close; or it was another fatwald, and what it knows of the subscribers is in
+    // the table.
+    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ ||
+        streaming.begin > confirmed_ || streaming.server_end < position)
         begin_epoch(streaming);
     else
         ledger_.restart();
@@ -153,8 +164,8 @@ std::optional<Failure> Daemon::connected() {
     stream_fd_ = stream_->fd();
     watch(stream_fd_, EPOLLIN);
     next_health_ = Clock::now();
-    spdlog::info("streaming slot {} of publication {} from {}, epoch {}", settings_.slot, settings_.publication,
-                 wire::lsn_text(streaming.begin), epoch_);
+    spdlog::info("streaming slot {} of publication {} from {}, epoch {}", settings_.slot,
+                 settings_.publication, wire::lsn_text(streaming.begin), epoch_);
     confirm();
     return std::nullopt;
 }
@@ -162,16 +173,21 @@ std::optional<Failure> Daemon::connected() {
 void Daemon::begin_epoch(const Streaming& streaming) {
     const bool moved_on = !streaming.subscribers.empty() && streaming.recorded < streaming.begin;
     // Another fatwald had it meanwhile, and held the log for those that are waited for.
-    const bool taken_over = epoch_ != 0 && !streaming.slot_created && streaming.recorded >= streaming.begin &&
-                            streaming.history == history_ && streaming.server_end >= ledger_.position();
+    const bool taken_over =
+        epoch_ != 0 && !streaming.slot_created && streaming.recorded >= streaming.begin &&
+        streaming.history == history_ && streaming.server_end >= ledger_.position();
     const bool broken =
-        epoch_ != 0 && (streaming.history != history_ || streaming.begin > ledger_.position() || streaming.server_end < ledger_.position());
+        epoch_ != 0 && (streaming.history != history_ || streaming.begin > ledger_.position() ||
+                        streaming.server_end < ledger_.position());
     const bool gap = !taken_over && (broken || streaming.slot_created || moved_on);
     if (streaming.slot_created) spdlog::info("slot {} was made", settings_.slot);
     if (taken_over) spdlog::info("another fatwald had the slot meanwhile");
     if (gap && !(epoch_ == 0 && streaming.slot_created))
-        spdlog::error("the slot does not go on where we stood ({}), it begins at {}: every subscriber behind that takes a new snapshot",
-                      wire::lsn_text(epoch_ != 0 ? ledger_.position() : streaming.recorded), wire::lsn_text(streaming.begin));
+        spdlog::error(
+            "the slot does not go on where we stood ({}), it begins at {}: every subscriber behind "
+            "that takes a new snapshot",
+            wire::lsn_text(epoch_ != 0 ? ledger_.position() : streaming.recorded),
+            wire::lsn_text(streaming.begin));
     epoch_ = std::max(epoch_ + 1, microseconds_since_unix_epoch());
     history_ = streaming.history;
     replays_.clear();
@@ -247,7 +263,8 @@ std::optional<Failure> Daemon::take(Received received) {
         schemas_.add(*schema);
         return std::nullopt;
     }
-    return Failure{"the output plugin sent a message that is not understood", std::to_string(message.size()) + " bytes.",
+    return Failure{"the output plugin sent a message that is not understood",
+                   std::to_string(message.size()) + " bytes.",
                    "Install the extension and fatwald of the same version."};
 }
 
@@ -267,10 +284,13 @@ void Daemon::take(const Keepalive& keepalive) {
 void Daemon::confirm() {
     if (!stream_) return;
     const wire::Lsn settled = ledger_.settle();
-    // Those that have all shall know it before: their cursors are not to fall behind what Postgres still holds.
+    // Those that have all shall know it before: their cursors are not to fall behind what Postgres
+    // still holds.
     if (settled > confirmed_) accounts_.heartbeat();
-    // While subscribers are waited for it is written down first: a slot beyond that was moved on by somebody else.
-    if (accounts_.durables.size() > 0 && settled > recorded_ && recording_ == 0 && !server_goes_down_) {
+    // While subscribers are waited for it is written down first: a slot beyond that was moved on by
+    // somebody else.
+    if (accounts_.durables.size() > 0 && settled > recorded_ && recording_ == 0 &&
+        !server_goes_down_) {
         recording_ = settled;
         keeper_.record(settled);
     }
@@ -317,14 +337,16 @@ bool Daemon::answer_requests() {
     for (int i = 0; i < kRequestsPerTurn; ++i) {
         auto request = control_.next();
         if (!request) return false;
-        if (auto reply = answer(*request, Clock::now())) control_.send(request->requester, std::move(*reply));
+        if (auto reply = answer(*request, Clock::now()))
+            control_.send(request->requester, std::move(*reply));
     }
     return true;
 }
 
 std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point now) {
     const wire::ControlBody& body = request.body;
-    if (const auto* asked = std::get_if<wire::Attach>(&body)) return attach(*asked, request.requester, now);
+    if (const auto* asked = std::get_if<wire::Attach>(&body))
+        return attach(*asked, request.requester, now);
     if (const auto* detach = std::get_if<wire::Detach>(&body)) {
         accounts_.detach(*detach);
         if (detach->forget) store_durables();
@@ -336,7 +358,8 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
             if (const std::string* schema = schemas_.find(id)) described.schemas.push_back(*schema);
         return Reply{std::move(described), {}};
     }
-    if (const auto* replay = std::get_if<wire::Replay>(&body)) return replays_.answer(*replay, request.requester, standing(), now);
+    if (const auto* replay = std::get_if<wire::Replay>(&body))
+        return replays_.answer(*replay, request.requester, standing(), now);
     if (const auto* asked = std::get_if<wire::SnapshotRequest>(&body)) {
         wire::SnapshotRequest copy = *asked;
         return snapshot(copy, request.requester, now);
@@ -348,7 +371,8 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
     }
     if (std::holds_alternative<wire::Status>(body)) return Reply{status(), {}};
     if (std::holds_alternative<wire::Confirm>(body)) {
-        if (!stream_) return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed");
+        if (!stream_)
+            return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed");
         confirm();
         return Reply{wire::Confirmed{confirmed_}, {}};
     }
@@ -356,13 +380,15 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
     return refuse(wire::ErrorCode::UnknownType, "this is a reply, not a request");
 }
 
-std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester& requester, Clock::time_point now) {
+std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester& requester,
+                                    Clock::time_point now) {
     if (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace))
         return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
                       "Another fatwald may have it; else see the log of this one.");
     auto answered = accounts_.attach(request, ledger_.settled(), now);
     if (auto* error = std::get_if<wire::ControlError>(&answered)) {
-        spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message, error->detail);
+        spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message,
+                     error->detail);
         return Reply{std::move(*error), {}};
     }
     wire::Attached& attached = std::get<wire::Attached>(answered);
@@ -373,24 +399,32 @@ std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester
     return std::nullopt;
 }
 
-std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requester& requester, Clock::time_point now) {
+std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requester& requester,
+                                      Clock::time_point now) {
     const auto attachment = accounts_.find(request.nonce);
     if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     if (request.snapshot == 0)
-        request.snapshot = snapshots_.find_or_begin(*attachment->account, std::min(attachment->log->floor(), ledger_.settled()), now);
+        request.snapshot = snapshots_.find_or_begin(
+            *attachment->account, std::min(attachment->log->floor(), ledger_.settled()), now);
     switch (snapshots_.state(request.snapshot, request.offset)) {
-        case Snapshots::State::Unknown: return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
+        case Snapshots::State::Unknown:
+            return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
         case Snapshots::State::Failed: {
             const Failure failure = snapshots_.failure(request.snapshot);
-            return refuse(wire::ErrorCode::SnapshotFailed, failure.message, failure.detail, failure.hint);
+            return refuse(wire::ErrorCode::SnapshotFailed, failure.message, failure.detail,
+                          failure.hint);
         }
-        case Snapshots::State::Waiting: waiting_snapshots_[request.nonce] = {requester, request}; return std::nullopt;
+        case Snapshots::State::Waiting:
+            waiting_snapshots_[request.nonce] = {requester, request};
+            return std::nullopt;
         case Snapshots::State::Readable: break;
     }
     constexpr std::uint32_t kLeastCredit = 64 * 1024;
     constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
-    auto part = snapshots_.read(request.snapshot, request.offset, std::clamp(request.credit, kLeastCredit, kMostCredit), now);
-    if (!part) return refuse(wire::ErrorCode::SnapshotGone, "the snapshot cannot be read at this offset");
+    auto part = snapshots_.read(request.snapshot, request.offset,
+                                std::clamp(request.credit, kLeastCredit, kMostCredit), now);
+    if (!part)
+        return refuse(wire::ErrorCode::SnapshotGone, "the snapshot cannot be read at this offset");
     wire::SnapshotPart head = snapshots_.head(request.snapshot);
     if (request.offset == 0) {
         // Until it has caught up with the stream the log is kept for it.
@@ -408,8 +442,10 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
 void Daemon::look_at_snapshots(Clock::time_point now) {
     for (const Snapshots::Taken& taken : snapshots_.progress()) {
         // Nothing that commits before this is missing in it.
-        const wire::Lsn cursor = std::min(ledger_.position(), ledger_.visibility.oldest_unseen_by(taken.sees));
-        if (cursor < ledger_.settled() && cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
+        const wire::Lsn cursor =
+            std::min(ledger_.position(), ledger_.visibility.oldest_unseen_by(taken.sees));
+        if (cursor < ledger_.settled() &&
+            cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
             snapshots_.take_again(taken.id, now);
             continue;
         }
@@ -419,15 +455,18 @@ void Daemon::look_at_snapshots(Clock::time_point now) {
     ledger_.visibility.known_before(snapshots_.oldest_unknown());
     auto waiting = std::exchange(waiting_snapshots_, {});
     for (auto& [nonce, asked] : waiting)
-        if (auto reply = snapshot(asked.request, asked.requester, now)) control_.send(asked.requester, std::move(*reply));
+        if (auto reply = snapshot(asked.request, asked.requester, now))
+            control_.send(asked.requester, std::move(*reply));
 }
 
 void Daemon::look_at_replays(Clock::time_point now) {
-    for (auto& [requester, reply] : replays_.progress(standing(), now)) control_.send(requester, std::move(reply));
+    for (auto& [requester, reply] : replays_.progress(standing(), now))
+        control_.send(requester, std::move(reply));
 }
 
 Replays::Standing Daemon::standing() const {
-    return {epoch_, history_, ledger_.settled(), ledger_.position(), std::max(server_end_, ledger_.position())};
+    return {epoch_, history_, ledger_.settled(), ledger_.position(),
+            std::max(server_end_, ledger_.position())};
 }
 
 void Daemon::look_at_keeper() {
@@ -454,20 +493,26 @@ void Daemon::look_at_keeper() {
 void Daemon::look_at(const SlotHealth& health) {
     if (!stream_) return;
     if (!health.slot || health.slot->wal_status == "lost") {
-        lost({"slot \"" + settings_.slot + "\" is " + (health.slot ? "lost" : "missing"), {}, {}, false});
+        lost({"slot \"" + settings_.slot + "\" is " + (health.slot ? "lost" : "missing"),
+              {},
+              {},
+              false});
         return;
     }
     const SlotHealth::Slot& slot = *health.slot;
     if (slot.wal_status != wal_status_ && slot.wal_status == "unreserved")
-        spdlog::warn("the server may take away WAL that slot {} needs: raise max_slot_wal_keep_size, or see who holds it (fatwal check)",
-                     settings_.slot);
+        spdlog::warn(
+            "the server may take away WAL that slot {} needs: raise max_slot_wal_keep_size, or see "
+            "who holds it (fatwal check)",
+            settings_.slot);
     wal_status_ = slot.wal_status;
     safe_wal_size_ = slot.safe_wal_size.value_or(-1);
     retained_bytes_ = slot.retained_bytes;
 }
 
 void Daemon::look_at(const Stored& stored) {
-    if (auto changes = storing_.extract(stored.ticket)) accounts_.durables.stored(changes.mapped(), Clock::now());
+    if (auto changes = storing_.extract(stored.ticket))
+        accounts_.durables.stored(changes.mapped(), Clock::now());
     const auto [first, last] = waiting_attaches_.equal_range(stored.ticket);
     for (auto waiting = first; waiting != last; ++waiting)
         control_.send(waiting->second.requester, {std::move(waiting->second.attached), {}});
@@ -478,17 +523,21 @@ void Daemon::look_at(const Stored& stored) {
 void Daemon::look_at(const KeeperFailed& failed) {
     looking_ = false;
     recording_ = 0;
-    if (auto changes = storing_.extract(failed.ticket)) accounts_.durables.not_stored(std::move(changes.mapped()));
+    if (auto changes = storing_.extract(failed.ticket))
+        accounts_.durables.not_stored(std::move(changes.mapped()));
     const auto [first, last] = waiting_attaches_.equal_range(failed.ticket);
     for (auto waiting = first; waiting != last; ++waiting)
-        control_.send(waiting->second.requester, refuse(wire::ErrorCode::Internal, "the durable subscriber could not be written down",
-                                                        failed.failure.detail, failed.failure.hint));
+        control_.send(
+            waiting->second.requester,
+            refuse(wire::ErrorCode::Internal, "the durable subscriber could not be written down",
+                   failed.failure.detail, failed.failure.hint));
     waiting_attaches_.erase(first, last);
     if (!failed.server_goes_down || !stream_) {
         if (stream_) spdlog::warn("{}", failed.failure.text());
         return;
     }
-    // It takes no more connections, so no snapshot will be taken before it has started again; then all is seen.
+    // It takes no more connections, so no snapshot will be taken before it has started again; then
+    // all is seen.
     if (!server_goes_down_) {
         spdlog::info("the server is going down");
         server_goes_down_ = Clock::now();
@@ -507,19 +556,23 @@ void Daemon::store_durables() {
 
 void Daemon::give_up_those_beyond_retention(Clock::time_point now) {
     const auto since = now - std::chrono::seconds(settings_.retention_s);
-    for (const std::string& hold : ledger_.holds.beyond(static_cast<std::uint64_t>(settings_.retention_bytes), ledger_.position(), since)) {
+    for (const std::string& hold : ledger_.holds.beyond(
+             static_cast<std::uint64_t>(settings_.retention_bytes), ledger_.position(), since)) {
         const wire::Lsn from = ledger_.holds.of(hold);
         const bool durable = accounts_.durables.give_up(hold);
         ledger_.holds.release(hold);
         if (!durable) continue;
         ++given_up_;
-        spdlog::warn("{} is given up: it holds the log from {}, beyond the retention; it will be told to take a snapshot", hold,
-                     wire::lsn_text(from));
+        spdlog::warn(
+            "{} is given up: it holds the log from {}, beyond the retention; it will be told to "
+            "take a snapshot",
+            hold, wire::lsn_text(from));
     }
 }
 
 wire::StatusReply Daemon::status() const {
-    const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count();
+    const auto uptime =
+        std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count();
     return {{{"version", FATWAL_VERSION},
              {"state", stream_ ? "streaming" : "connecting"},
              {"slot", settings_.slot},
@@ -561,7 +614,8 @@ void Daemon::tick(Clock::time_point now) {
     if (stream_ && now >= next_confirm_) confirm();
     if (now < next_tick_) return;
     log_notices(now);
-    next_tick_ = now + std::min<Clock::duration>(kTick, std::chrono::milliseconds(settings_.heartbeat_interval_ms));
+    next_tick_ = now + std::min<Clock::duration>(
+                           kTick, std::chrono::milliseconds(settings_.heartbeat_interval_ms));
     accounts_.tick(now);
     replays_.tick();
     for (const Snapshots::Id id : snapshots_.tick(now)) ledger_.holds.release(hold_of_snapshot(id));
@@ -582,7 +636,8 @@ void Daemon::tick(Clock::time_point now) {
         next_health_ = now + kHealthInterval;
         keeper_.look_at_slot();
     }
-    if (server_goes_down_ && now - *server_goes_down_ >= std::chrono::milliseconds(settings_.shutdown_drain_ms))
+    if (server_goes_down_ &&
+        now - *server_goes_down_ >= std::chrono::milliseconds(settings_.shutdown_drain_ms))
         lost({"the server goes down and is not kept waiting any longer",
               "Subscribers have not acknowledged all; the slot keeps it for them.",
               {},

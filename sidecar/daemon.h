@@ -1,5 +1,6 @@
-// fatwald's one thread: the replication stream in, the account sockets out, control requests answered. What blocks has threads of its own:
-// connecting, housekeeping, snapshots, reading the slot again.
+// fatwald's one thread: the replication stream in, the account sockets out, control requests
+// answered. What blocks has threads of its own: connecting, housekeeping, snapshots, reading the
+// slot again.
 #pragma once
 
 #include <map>
@@ -31,7 +32,8 @@ public:
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
 
-    // Runs until `signals` (a signalfd) tells to stop, or something fails for good. Gives the failure, if it was one.
+    // Runs until `signals` (a signalfd) tells to stop, or something fails for good. Gives the
+    // failure, if it was one.
     std::optional<Failure> run(int signals);
 
 private:
@@ -53,8 +55,10 @@ private:
     // Control. Nothing: the reply comes later, or never.
     bool answer_requests();
     std::optional<Reply> answer(const Request& request, Clock::time_point now);
-    std::optional<Reply> attach(const wire::Attach& request, const Requester& requester, Clock::time_point now);
-    std::optional<Reply> snapshot(wire::SnapshotRequest& request, const Requester& requester, Clock::time_point now);
+    std::optional<Reply> attach(const wire::Attach& request, const Requester& requester,
+                                Clock::time_point now);
+    std::optional<Reply> snapshot(wire::SnapshotRequest& request, const Requester& requester,
+                                  Clock::time_point now);
     void look_at_snapshots(Clock::time_point now);
     void look_at_replays(Clock::time_point now);
     wire::StatusReply status() const;
@@ -112,8 +116,9 @@ private:
         Requester requester;
         wire::Attached attached;
     };
-    std::multimap<std::uint64_t, WaitingAttach> waiting_attaches_;  // by the ticket of their writing down
-    std::map<std::uint64_t, Durables::Changes> storing_;            // by ticket
+    std::multimap<std::uint64_t, WaitingAttach>
+        waiting_attaches_;                                // by the ticket of their writing down
+    std::map<std::uint64_t, Durables::Changes> storing_;  // by ticket
     std::uint64_t last_ticket_ = 0;
     bool looking_ = false;  // the keeper was asked what is seen
     bool asked_ = false;    // the server waits for a confirmation

@@ -11,9 +11,11 @@ namespace fatwal {
 
 Descriptors::Descriptors() {
     rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) throw std::system_error(errno, std::generic_category(), "getrlimit");
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        throw std::system_error(errno, std::generic_category(), "getrlimit");
     limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) throw std::system_error(errno, std::generic_category(), "setrlimit");
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        throw std::system_error(errno, std::generic_category(), "setrlimit");
     limit_ = limit.rlim_cur;
     recount();
 }

@@ -1,5 +1,5 @@
-// The file descriptors of the process. libzmq aborts the process when it runs out of them in bind or accept, so they are counted and an
-// attach is refused before.
+// The file descriptors of the process. libzmq aborts the process when it runs out of them in bind
+// or accept, so they are counted and an attach is refused before.
 #pragma once
 
 #include <chrono>
@@ -16,14 +16,17 @@ public:
     void recount();
     // Adds what was opened since the count.
     void opened(std::size_t count) { used_ += count; }
-    [[nodiscard]] bool has_room_for(std::size_t count) const { return used_ + count + head_room() <= limit_; }
+    [[nodiscard]] bool has_room_for(std::size_t count) const {
+        return used_ + count + head_room() <= limit_;
+    }
     // Half of the head-room is gone: no connection may be accepted any more.
     [[nodiscard]] bool scarce() const { return used_ + head_room() / 2 > limit_; }
     [[nodiscard]] std::size_t used() const { return used_; }
     [[nodiscard]] std::size_t limit() const { return limit_; }
 
 private:
-    // For what libzmq, libpq and the log open beside the sockets we count, and for those that connect to the control socket all at once.
+    // For what libzmq, libpq and the log open beside the sockets we count, and for those that
+    // connect to the control socket all at once.
     [[nodiscard]] std::size_t head_room() const { return limit_ / 8; }
 
     std::size_t limit_;

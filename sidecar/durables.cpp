@@ -7,12 +7,15 @@ namespace fatwal {
 namespace {
 
 std::string hold_name(const wire::AccountKey& account, const std::string& name) {
-    return "durable subscriber " + name + " of account " + std::to_string(static_cast<int>(account.kind)) + ':' + account.to_text();
+    return "durable subscriber " + name + " of account " +
+           std::to_string(static_cast<int>(account.kind)) + ':' + account.to_text();
 }
 
 }  // namespace
 
-std::string Durables::Group::hold_of(const std::string& name) const { return hold_name(account_, name); }
+std::string Durables::Group::hold_of(const std::string& name) const {
+    return hold_name(account_, name);
+}
 
 Durables::Group::~Group() {
     while (!by_name_.empty()) drop(std::string(by_name_.begin()->first));
@@ -26,7 +29,8 @@ bool Durables::Group::written(const std::string& name) const {
 void Durables::Group::add(const std::string& name, wire::Lsn from, bool written, Time now) {
     const auto [at, added] = by_name_.try_emplace(name, Subscriber{from, from, written, false});
     if (!added) {
-        // It has less than it had: it took a snapshot of a stream that had begun again before what it acknowledged.
+        // It has less than it had: it took a snapshot of a stream that had begun again before what
+        // it acknowledged.
         if (written || from >= at->second.stored) return;
         at->second.acknowledged = at->second.stored = from;
         all_.unwritten_.insert(hold_of(name));
@@ -74,9 +78,11 @@ void Durables::Group::leave(const std::string& name) {
     drop(name);
 }
 
-wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor, wire::Lsn settled) const {
+wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor,
+                                  wire::Lsn settled) const {
     const auto found = by_name_.find(name);
-    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, settled) : cursor;
+    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, settled)
+                                                                     : cursor;
 }
 
 Durables::Changes Durables::take_changes() {
@@ -103,9 +109,11 @@ void Durables::stored(const Changes& changes, Time now) {
 
 void Durables::not_stored(Changes changes) {
     for (const DurableSubscriber& row : changes.written)
-        if (const std::string hold = hold_name(row.account, row.name); by_hold_.contains(hold)) unwritten_.insert(hold);
+        if (const std::string hold = hold_name(row.account, row.name); by_hold_.contains(hold))
+            unwritten_.insert(hold);
     for (DurableSubscriber& row : changes.removed)
-        if (!by_hold_.contains(hold_name(row.account, row.name))) removed_.push_back(std::move(row));
+        if (!by_hold_.contains(hold_name(row.account, row.name)))
+            removed_.push_back(std::move(row));
 }
 
 void Durables::count_unwritten(Time now) {

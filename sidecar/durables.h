@@ -1,8 +1,10 @@
-// The durable subscribers: what each has acknowledged, what of that is written down, what is held for it. No I/O.
+// The durable subscribers: what each has acknowledged, what of that is written down, what is held
+// for it. No I/O.
 //
-// The log is held for a subscriber from the position that is written down for it, as soon as something of its account commits there or
-// later. So whatever is confirmed to Postgres beyond that position holds nothing of its account, and a subscriber that comes back with a
-// cursor from there on has missed nothing, also when another fatwald has the slot by then.
+// The log is held for a subscriber from the position that is written down for it, as soon as
+// something of its account commits there or later. So whatever is confirmed to Postgres beyond that
+// position holds nothing of its account, and a subscriber that comes back with a cursor from there
+// on has missed nothing, also when another fatwald has the slot by then.
 #pragma once
 
 #include <map>
@@ -29,18 +31,23 @@ public:
         Group& operator=(const Group&) = delete;
 
         [[nodiscard]] bool empty() const { return by_name_.empty(); }
-        [[nodiscard]] bool contains(const std::string& name) const { return by_name_.contains(name); }
+        [[nodiscard]] bool contains(const std::string& name) const {
+            return by_name_.contains(name);
+        }
         // Whether the table knows it.
         [[nodiscard]] bool written(const std::string& name) const;
-        // It has processed all before `from`, and no more, and Postgres has the log from there on. `written`: by the table.
+        // It has processed all before `from`, and no more, and Postgres has the log from there on.
+        // `written`: by the table.
         void add(const std::string& name, wire::Lsn from, bool written, Time now);
         // Something commits here.
         void published(wire::Lsn commit_lsn, Time now);
         void acknowledge(const std::string& name, wire::Lsn cursor);
         // It does not come back.
         void leave(const std::string& name);
-        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or about to be.
-        [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor, wire::Lsn settled) const;
+        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or
+        // about to be.
+        [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor,
+                                       wire::Lsn settled) const;
 
     private:
         friend class Durables;

@@ -15,34 +15,42 @@ namespace {
 constexpr std::size_t kRowsPerStatement = 500;
 
 std::string key_of(const Settings& settings, const DurableSubscriber& subscriber) {
-    return quote_literal(settings.slot) + ", " + std::to_string(static_cast<int>(subscriber.account.kind)) + ", " +
+    return quote_literal(settings.slot) + ", " +
+           std::to_string(static_cast<int>(subscriber.account.kind)) + ", " +
            quote_literal(subscriber.account.to_text()) + ", " + quote_literal(subscriber.name);
 }
 
 // Several rows in one statement: a walsender's connection knows no prepared ones.
 template <class Row>
-std::string list_of(const std::vector<DurableSubscriber>& subscribers, std::size_t from, Row&& row) {
+std::string list_of(const std::vector<DurableSubscriber>& subscribers, std::size_t from,
+                    Row&& row) {
     std::string list;
     for (std::size_t i = from; i < std::min(subscribers.size(), from + kRowsPerStatement); ++i)
         list += (list.empty() ? "(" : ", (") + row(subscribers[i]) + ")";
     return list;
 }
 
-void write_rows(PGconn* connection, const Settings& settings, const std::vector<DurableSubscriber>& written,
+void write_rows(PGconn* connection, const Settings& settings,
+                const std::vector<DurableSubscriber>& written,
                 const std::vector<DurableSubscriber>& removed) {
     for (std::size_t from = 0; from < written.size(); from += kRowsPerStatement)
         (void)run(connection, "cannot write fatwal.subscriber",
-                  "INSERT INTO fatwal.subscriber AS s (slot, account_kind, account, subscriber, acknowledged) VALUES " +
+                  "INSERT INTO fatwal.subscriber AS s (slot, account_kind, account, subscriber, "
+                  "acknowledged) VALUES " +
                       list_of(written, from,
                               [&](const DurableSubscriber& row) {
-                                  return key_of(settings, row) + ", '" + wire::lsn_text(row.acknowledged) + "'";
+                                  return key_of(settings, row) + ", '" +
+                                         wire::lsn_text(row.acknowledged) + "'";
                               }) +
                       " ON CONFLICT (slot, account_kind, account, subscriber) DO UPDATE "
                       "SET acknowledged = excluded.acknowledged, updated_at = now()");
     for (std::size_t from = 0; from < removed.size(); from += kRowsPerStatement)
-        (void)run(connection, "cannot write fatwal.subscriber",
-                  "DELETE FROM fatwal.subscriber WHERE (slot, account_kind, account, subscriber) IN (" +
-                      list_of(removed, from, [&](const DurableSubscriber& row) { return key_of(settings, row); }) + ")");
+        (void)run(
+            connection, "cannot write fatwal.subscriber",
+            "DELETE FROM fatwal.subscriber WHERE (slot, account_kind, account, subscriber) IN (" +
+                list_of(removed, from,
+                        [&](const DurableSubscriber& row) { return key_of(settings, row); }) +
+                ")");
 }
 
 std::optional<std::int64_t> number(PGresult* result, int column) {
@@ -53,7 +61,9 @@ std::optional<std::int64_t> number(PGresult* result, int column) {
 }  // namespace
 
 Keeper::Keeper(const Settings& settings)
-    : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : settings_(settings),
+      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0 || stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     thread_ = std::thread([this] { loop(); });
 }
@@ -105,13 +115,15 @@ Kept Keeper::perform(const Job& job) {
             if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) {
                 connection_ = connect(settings_, ConnectAs::Replication, stop_);
                 if (PQstatus(connection_.get()) != CONNECTION_OK) {
-                    failed.failure = failure_of("cannot open the housekeeping connection", connection_.get());
+                    failed.failure =
+                        failure_of("cannot open the housekeeping connection", connection_.get());
                     failed.failure.fatal = false;
                     failed.server_goes_down = refused_for_now(connection_.get());
                     return failed;
                 }
                 // A standby that is away must not keep the subscribers from being written down.
-                (void)run(connection_.get(), "cannot prepare the housekeeping connection", "SET synchronous_commit = local");
+                (void)run(connection_.get(), "cannot prepare the housekeeping connection",
+                          "SET synchronous_commit = local");
             }
             return job.work(connection_.get()).value_or(Stored{job.ticket});
         } catch (Failure& failure) {
@@ -125,9 +137,13 @@ Kept Keeper::perform(const Job& job) {
 
 void Keeper::look_what_is_seen() {
     post({0, [](PGconn* connection) -> std::optional<Kept> {
-              const Result result = run(connection, "cannot read the current snapshot", "SELECT pg_current_snapshot()");
-              const auto snapshot = wire::TransactionSnapshot::from_text(PQgetvalue(result.get(), 0, 0));
-              if (!snapshot) throw Failure{"the current snapshot is not understood", PQgetvalue(result.get(), 0, 0), {}};
+              const Result result = run(connection, "cannot read the current snapshot",
+                                        "SELECT pg_current_snapshot()");
+              const auto snapshot =
+                  wire::TransactionSnapshot::from_text(PQgetvalue(result.get(), 0, 0));
+              if (!snapshot)
+                  throw Failure{
+                      "the current snapshot is not understood", PQgetvalue(result.get(), 0, 0), {}};
               return Seen{*snapshot};
           }});
 }
@@ -136,17 +152,22 @@ void Keeper::look_at_slot() {
     post({0, [this](PGconn* connection) -> std::optional<Kept> {
               const Result result =
                   run(connection, "cannot read the slot's state",
-                      "SELECT wal_status, safe_wal_size, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint "
+                      "SELECT wal_status, safe_wal_size, "
+                      "pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint "
                       "FROM pg_replication_slots WHERE slot_name = " +
                           quote_literal(settings_.slot));
               if (PQntuples(result.get()) == 0) return SlotHealth{};
-              return SlotHealth{
-                  SlotHealth::Slot{PQgetvalue(result.get(), 0, 0), number(result.get(), 1), number(result.get(), 2).value_or(0)}};
+              return SlotHealth{SlotHealth::Slot{PQgetvalue(result.get(), 0, 0),
+                                                 number(result.get(), 1),
+                                                 number(result.get(), 2).value_or(0)}};
           }});
 }
 
-void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed, std::uint64_t ticket) {
-    post({ticket, [this, written = std::move(written), removed = std::move(removed)](PGconn* connection) -> std::optional<Kept> {
+void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed,
+                   std::uint64_t ticket) {
+    post({ticket,
+          [this, written = std::move(written),
+           removed = std::move(removed)](PGconn* connection) -> std::optional<Kept> {
               write_rows(connection, settings_, written, removed);
               return std::nullopt;
           }});
@@ -154,11 +175,11 @@ void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSu
 
 void Keeper::record(wire::Lsn confirmed) {
     post({0, [this, confirmed](PGconn* connection) -> std::optional<Kept> {
-              (void)run(
-                  connection, "cannot write fatwal.slot",
-                  "INSERT INTO fatwal.slot AS s (slot, confirmed) VALUES (" + quote_literal(settings_.slot) + ", '" +
-                      wire::lsn_text(confirmed) +
-                      "') ON CONFLICT (slot) DO UPDATE SET confirmed = greatest(s.confirmed, excluded.confirmed), updated_at = now()");
+              (void)run(connection, "cannot write fatwal.slot",
+                        "INSERT INTO fatwal.slot AS s (slot, confirmed) VALUES (" +
+                            quote_literal(settings_.slot) + ", '" + wire::lsn_text(confirmed) +
+                            "') ON CONFLICT (slot) DO UPDATE SET confirmed = greatest(s.confirmed, "
+                            "excluded.confirmed), updated_at = now()");
               return Recorded{confirmed};
           }});
 }

@@ -1,5 +1,6 @@
-// Housekeeping in the database beside the stream, in a thread of its own: what snapshots see now, the slot's health, the table of durable
-// subscribers. Its connection is a walsender's, as a server that shuts down does not wait for those.
+// Housekeeping in the database beside the stream, in a thread of its own: what snapshots see now,
+// the slot's health, the table of durable subscribers. Its connection is a walsender's, as a server
+// that shuts down does not wait for those.
 #pragma once
 
 #include <condition_variable>
@@ -25,8 +26,9 @@ struct Seen {
 struct SlotHealth {
     struct Slot {
         std::string wal_status;
-        std::optional<std::int64_t> safe_wal_size;  // bytes that can be written before the slot is lost
-        std::int64_t retained_bytes = 0;            // WAL from restart_lsn to the end
+        std::optional<std::int64_t>
+            safe_wal_size;                // bytes that can be written before the slot is lost
+        std::int64_t retained_bytes = 0;  // WAL from restart_lsn to the end
     };
     std::optional<Slot> slot;
 };
@@ -52,8 +54,10 @@ public:
 
     void look_what_is_seen();
     void look_at_slot();
-    // Writes the subscribers into the table and takes the others out of it. A ticket other than 0 asks for a Stored.
-    void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed, std::uint64_t ticket);
+    // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
+    // asks for a Stored.
+    void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed,
+               std::uint64_t ticket);
     // Writes down how far the slot is about to be confirmed.
     void record(wire::Lsn confirmed);
 

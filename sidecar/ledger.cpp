@@ -30,7 +30,8 @@ wire::Lsn Visibility::oldest_unseen_by(const wire::TransactionSnapshot& snapshot
     for (const Transaction& transaction : unseen_)
         if (!snapshot.sees(transaction.xid)) oldest = std::min(oldest, transaction.commit_lsn);
     for (const Seen& seen : seen_)
-        if (!snapshot.sees(seen.transaction.xid)) oldest = std::min(oldest, seen.transaction.commit_lsn);
+        if (!snapshot.sees(seen.transaction.xid))
+            oldest = std::min(oldest, seen.transaction.commit_lsn);
     return oldest;
 }
 
@@ -54,7 +55,8 @@ wire::Lsn Holds::of(const std::string& name) const {
 std::vector<std::string> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time since) const {
     std::vector<std::string> names;
     for (const auto& [name, hold] : holds_)
-        if (hold.since < since || (position > hold.from && position - hold.from > bytes)) names.push_back(name);
+        if (hold.since < since || (position > hold.from && position - hold.from > bytes))
+            names.push_back(name);
     return names;
 }
 
@@ -99,6 +101,9 @@ void Ledger::keepalive(wire::Lsn wal_end) {
     if (!in_transaction_) position_ = std::max(position_, wal_end);
 }
 
-wire::Lsn Ledger::settle() { return settled_ = std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()})); }
+wire::Lsn Ledger::settle() {
+    return settled_ =
+               std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()}));
+}
 
 }  // namespace fatwal

@@ -1,4 +1,5 @@
-// What was received from the slot, what was published, seen and acknowledged, and so what may be confirmed. No I/O: events in, answers out.
+// What was received from the slot, what was published, seen and acknowledged, and so what may be
+// confirmed. No I/O: events in, answers out.
 #pragma once
 
 #include <chrono>
@@ -16,25 +17,30 @@ namespace fatwal {
 
 inline constexpr wire::Lsn kNoLsn = std::numeric_limits<wire::Lsn>::max();
 
-// The transactions that were published and that a new snapshot of the database may not see yet. A commit is decoded when its record is
-// flushed; others see it only after that, and under synchronous replication perhaps long after. Whoever takes a snapshot in between needs
-// the transaction from the log, so it is not settled before all see it.
+// The transactions that were published and that a new snapshot of the database may not see yet. A
+// commit is decoded when its record is flushed; others see it only after that, and under
+// synchronous replication perhaps long after. Whoever takes a snapshot in between needs the
+// transaction from the log, so it is not settled before all see it.
 class Visibility {
 public:
     // The last frame of a transaction was published.
     void published(std::uint32_t xid, wire::Lsn commit_lsn);
-    // A snapshot that was taken now: what it sees, all later ones see. Other snapshots up to the one numbered `newest_begun` may have been
-    // taken before it and not be known yet.
+    // A snapshot that was taken now: what it sees, all later ones see. Other snapshots up to the
+    // one numbered `newest_begun` may have been taken before it and not be known yet.
     void seen(const wire::TransactionSnapshot& snapshot, std::uint64_t newest_begun);
     // All snapshots before the one of this number are known.
     void known_before(std::uint64_t number);
-    // No snapshot will ever be taken that does not see all: the server is going down, or another's stream begins.
+    // No snapshot will ever be taken that does not see all: the server is going down, or another's
+    // stream begins.
     void seen_all();
 
     [[nodiscard]] bool all_seen() const { return unseen_.empty(); }
     // Where the oldest of them commits; kNoLsn when there is none.
-    [[nodiscard]] wire::Lsn oldest() const { return unseen_.empty() ? kNoLsn : unseen_.front().commit_lsn; }
-    // Where the oldest commits that this snapshot does not see, also of those that a newer one has seen.
+    [[nodiscard]] wire::Lsn oldest() const {
+        return unseen_.empty() ? kNoLsn : unseen_.front().commit_lsn;
+    }
+    // Where the oldest commits that this snapshot does not see, also of those that a newer one has
+    // seen.
     [[nodiscard]] wire::Lsn oldest_unseen_by(const wire::TransactionSnapshot& snapshot) const;
 
 private:
@@ -50,7 +56,8 @@ private:
     std::deque<Seen> seen_;           // that a snapshot which is not known yet may not see
 };
 
-// Who needs the log from which position on: durable subscribers and snapshots, by a name that the caller chooses.
+// Who needs the log from which position on: durable subscribers and snapshots, by a name that the
+// caller chooses.
 class Holds {
 public:
     using Time = std::chrono::steady_clock::time_point;
@@ -64,7 +71,8 @@ public:
     [[nodiscard]] wire::Lsn oldest() const;
     [[nodiscard]] wire::Lsn of(const std::string& name) const;
     // Those that are older than `since` or hold more than `bytes` before `position`.
-    [[nodiscard]] std::vector<std::string> beyond(std::uint64_t bytes, wire::Lsn position, Time since) const;
+    [[nodiscard]] std::vector<std::string> beyond(std::uint64_t bytes, wire::Lsn position,
+                                                  Time since) const;
     [[nodiscard]] std::size_t size() const { return holds_.size(); }
 
 private:
@@ -77,7 +85,8 @@ private:
 
 class Ledger {
 public:
-    // The stream begins at `position`: another's work, a new slot, or the first connection. Nothing before it will come.
+    // The stream begins at `position`: another's work, a new slot, or the first connection. Nothing
+    // before it will come.
     void begin(wire::Lsn position);
 
     // The connection is lost: what comes next begins at or before the last confirmed position.
@@ -86,8 +95,9 @@ public:
         in_transaction_ = false;
     }
 
-    // Takes the next frame of the stream. False when it was published before the connection was lost and must not be published again:
-    // the server begins again at the confirmed position, and the plugin cuts a transaction into the same frames each time.
+    // Takes the next frame of the stream. False when it was published before the connection was
+    // lost and must not be published again: the server begins again at the confirmed position, and
+    // the plugin cuts a transaction into the same frames each time.
     [[nodiscard]] bool admit(const wire::FrameView& frame);
 
     // The admitted frame was handed to its sockets.
@@ -102,7 +112,8 @@ public:
     // Whether a transaction is received in part.
     [[nodiscard]] bool in_transaction() const { return in_transaction_; }
 
-    // What may be confirmed: all before it was published, is seen by every later snapshot, and was acknowledged. Never goes back.
+    // What may be confirmed: all before it was published, is seen by every later snapshot, and was
+    // acknowledged. Never goes back.
     [[nodiscard]] wire::Lsn settle();
     [[nodiscard]] wire::Lsn settled() const { return settled_; }
 

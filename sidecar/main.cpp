@@ -17,7 +17,8 @@ int fail(const fatwal::Failure& failure) {
     return 1;
 }
 
-// SIGTERM and SIGINT come through a descriptor, to the event loop. To be called before any thread is made.
+// SIGTERM and SIGINT come through a descriptor, to the event loop. To be called before any thread
+// is made.
 int take_signals() {
     sigset_t signals;
     sigemptyset(&signals);
@@ -46,7 +47,8 @@ int main(int argc, char** argv) {
         fatwal::Daemon daemon(settings, run_dir);
         if (const auto failure = daemon.run(signals)) return fail(*failure);
     } catch (const zmq::error_t& error) {
-        return fail({"a socket failed", error.what(), "Control endpoint " + settings.control + "."});
+        return fail(
+            {"a socket failed", error.what(), "Control endpoint " + settings.control + "."});
     } catch (const std::system_error& error) {
         return fail({"the system refused", error.what(), {}});
     }

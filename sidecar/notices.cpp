@@ -6,7 +6,9 @@ namespace fatwal {
 
 namespace {
 
-std::string times(std::uint64_t count) { return std::to_string(count) + (count == 1 ? " time" : " times"); }
+std::string times(std::uint64_t count) {
+    return std::to_string(count) + (count == 1 ? " time" : " times");
+}
 
 }  // namespace
 
@@ -29,8 +31,10 @@ void Notices::receive(void* self, const PGresult* notice) {
         return text == nullptr ? "" : text;
     };
     std::string text = field(PG_DIAG_SEVERITY_NONLOCALIZED) + ": " + field(PG_DIAG_MESSAGE_PRIMARY);
-    if (const std::string detail = field(PG_DIAG_MESSAGE_DETAIL); !detail.empty()) text += "; " + detail;
-    if (const std::string hint = field(PG_DIAG_MESSAGE_HINT); !hint.empty()) text += "; hint: " + hint;
+    if (const std::string detail = field(PG_DIAG_MESSAGE_DETAIL); !detail.empty())
+        text += "; " + detail;
+    if (const std::string hint = field(PG_DIAG_MESSAGE_HINT); !hint.empty())
+        text += "; hint: " + hint;
     static_cast<Notices*>(self)->add(text);
 }
 
@@ -46,7 +50,8 @@ void Notices::add(const std::string& text) {
 }
 
 // Logs a text that was not logged within the interval; counts another.
-void Notices::count(std::string text, std::uint64_t many, Time now, std::vector<std::string>& lines) {
+void Notices::count(std::string text, std::uint64_t many, Time now,
+                    std::vector<std::string>& lines) {
     const auto found = logged_.find(text);
     if (found != logged_.end()) {
         found->second.more += many;
@@ -85,7 +90,8 @@ std::vector<std::string> Notices::lines(Time now) {
     for (auto& [text, many] : come) count(text, many, now, lines);
     others_.more += lost;
     if (others_.more > 0 && now - others_.at >= kInterval) {
-        lines.push_back("other warnings came " + times(others_.more) + "; the server's log has them");
+        lines.push_back("other warnings came " + times(others_.more) +
+                        "; the server's log has them");
         others_ = {now, 0};
     }
     return lines;

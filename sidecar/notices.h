@@ -25,7 +25,8 @@ class Notices {
 public:
     using Time = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::seconds kInterval{60};
-    static constexpr std::size_t kTexts = 64;        // that are logged in an interval; others are only counted
+    static constexpr std::size_t kTexts =
+        64;  // that are logged in an interval; others are only counted
     static constexpr std::size_t kTextBytes = 1000;  // of one that are shown
 
     // Has the notices of the connection come here, for as long as it lives.

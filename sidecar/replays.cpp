@@ -27,7 +27,10 @@ Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {})
 }  // namespace
 
 Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds)
-    : settings_(settings), accounts_(accounts), holds_(holds), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : settings_(settings),
+      accounts_(accounts),
+      holds_(holds),
+      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
@@ -36,13 +39,17 @@ Replays::~Replays() {
     close(event_);
 }
 
-Reply Replays::too_old(const std::string& why) { return refuse(wire::ErrorCode::TooOld, "the position is no longer held", why); }
+Reply Replays::too_old(const std::string& why) {
+    return refuse(wire::ErrorCode::TooOld, "the position is no longer held", why);
+}
 
-Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit, std::uint64_t epoch) {
+Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit,
+                        std::uint64_t epoch) {
     wire::Replayed head{epoch, sequence, false, 0};
     Reply reply;
     std::size_t bytes = 0;
-    while (sequence <= log.sequence() && reply.parts.size() < kMostMessages && (bytes == 0 || bytes < credit)) {
+    while (sequence <= log.sequence() && reply.parts.size() < kMostMessages &&
+           (bytes == 0 || bytes < credit)) {
         zmq::message_t* kept = log.find(sequence);
         if (kept == nullptr) break;
         bytes += kept->size() + 1;
@@ -58,16 +65,19 @@ Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t c
     return reply;
 }
 
-Reply Replays::by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit, const Standing& standing) {
-    Reply reply = from_log(*attachment.log, attachment.log->first_from(cursor), credit, standing.epoch);
+Reply Replays::by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor,
+                         std::uint32_t credit, const Standing& standing) {
+    Reply reply =
+        from_log(*attachment.log, attachment.log->first_from(cursor), credit, standing.epoch);
     if (std::get<wire::Replayed>(reply.body).end) holds_.release(attachment.hold);
     return reply;
 }
 
-std::optional<Reply> Replays::answer(const wire::Replay& request, const Requester& requester, const Standing& standing,
-                                     Clock::time_point now) {
+std::optional<Reply> Replays::answer(const wire::Replay& request, const Requester& requester,
+                                     const Standing& standing, Clock::time_point now) {
     const auto attachment = accounts_.find(request.nonce);
-    if (!attachment || request.epoch != standing.epoch) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
+    if (!attachment || request.epoch != standing.epoch)
+        return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     AccountLog& log = *attachment->log;
     const std::uint32_t credit = std::clamp(request.credit, kLeastCredit, kMostCredit);
     if (request.from == wire::Replay::From::Sequence) {
@@ -82,21 +92,25 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     }
     if (request.from == wire::Replay::From::Continue) {
         const auto reader = readers_.find(request.nonce);
-        if (reader == readers_.end()) return refuse(wire::ErrorCode::AskByCursor, "nothing was begun");
+        if (reader == readers_.end())
+            return refuse(wire::ErrorCode::AskByCursor, "nothing was begun");
         auto reply = reread(request.nonce, reader->second, credit, standing, now);
         if (!reply) reader->second.waiting = std::pair(requester, credit);
         return reply;
     }
     readers_.erase(request.nonce);
     if (request.history != standing.history)
-        return too_old("It is of another history of the database: another cluster, or one that was restored or failed over.");
+        return too_old(
+            "It is of another history of the database: another cluster, or one that was restored "
+            "or failed over.");
     if (request.cursor > standing.end)
-        return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " + wire::lsn_text(standing.end) +
-                       ": the database was restored.");
+        return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " +
+                       wire::lsn_text(standing.end) + ": the database was restored.");
     const wire::Lsn cursor = attachment->resume(request.cursor, standing.settled);
     if (cursor >= log.floor()) return by_cursor(*attachment, cursor, credit, standing);
     if (cursor < standing.settled || settings_.reread_concurrency == 0)
-        return too_old(wire::lsn_text(request.cursor) + " is settled, and memory begins at " + wire::lsn_text(log.floor()) + ".");
+        return too_old(wire::lsn_text(request.cursor) + " is settled, and memory begins at " +
+                       wire::lsn_text(log.floor()) + ".");
     holds_.hold(attachment->hold, cursor, now);
     Reader& reader = readers_[request.nonce];
     reader.cursor = cursor;
@@ -106,12 +120,15 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     return std::nullopt;
 }
 
-// One that waits for its turn takes in other accounts, and begins where the first of its readers needs it to; one that has begun serves who
-// is behind its beginning.
-std::shared_ptr<Replays::Job> Replays::find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before) {
+// One that waits for its turn takes in other accounts, and begins where the first of its readers
+// needs it to; one that has begun serves who is behind its beginning.
+std::shared_ptr<Replays::Job> Replays::find_or_add(const wire::AccountKey& account,
+                                                   wire::Lsn cursor, Clock::time_point not_before) {
     for (const auto& job : jobs_) {
         if (job->reread) {
-            if (job->accounts.contains(account) && job->from <= cursor && cursor < job->reread->until() && !job->ended) return job;
+            if (job->accounts.contains(account) && job->from <= cursor &&
+                cursor < job->reread->until() && !job->ended)
+                return job;
         } else if (job->accounts.contains(account) || job->accounts.size() < kMostAccounts) {
             job->accounts.insert(account);
             job->not_before = std::min(job->not_before, not_before);
@@ -133,17 +150,20 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
         // For those who are still there: what others would have needed is not held any more.
         job->from = kNoLsn;
         for (const auto& [nonce, reader] : readers_)
-            if (reader.job == job && accounts_.find(nonce)) job->from = std::min(job->from, reader.cursor);
+            if (reader.job == job && accounts_.find(nonce))
+                job->from = std::min(job->from, reader.cursor);
         if (job->from == kNoLsn) continue;
-        job->reread = std::make_unique<Reread>(settings_, job->accounts, job->from, standing.published, event_);
+        job->reread = std::make_unique<Reread>(settings_, job->accounts, job->from,
+                                               standing.published, event_);
         ++rereads_;
         ++running;
     }
 }
 
-// The next part of what is read again; nothing when there is none yet. Goes over to the log in memory as soon as that has the rest.
-std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit, const Standing& standing,
-                                     Clock::time_point now) {
+// The next part of what is read again; nothing when there is none yet. Goes over to the log in
+// memory as soon as that has the rest.
+std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
+                                     const Standing& standing, Clock::time_point now) {
     const auto attachment = accounts_.find(nonce);
     if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     if (reader.between_transactions && reader.cursor >= attachment->log->floor()) {
@@ -153,30 +173,36 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     }
     const Reread* source = reader.job->reread.get();
     if (source == nullptr) return std::nullopt;
-    const Reread::State state = source->state();  // before the size is looked at: what it has ended with is all there
+    const Reread::State state =
+        source->state();  // before the size is looked at: what it has ended with is all there
     const Spool& spool = source->spool(*attachment->account);
     if (reader.offset < spool.size()) {
         auto part = spool.read(reader.offset, credit);
-        if (!part) return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
+        if (!part)
+            return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
         Reply reply;
         reply.parts = std::move(part->messages);
         reader.offset = part->next_offset;
         for (const zmq::message_t& message : reply.parts) {
-            const auto frame = wire::FrameView::parse_header({static_cast<const std::byte*>(message.data()), message.size()});
+            const auto frame = wire::FrameView::parse_header(
+                {static_cast<const std::byte*>(message.data()), message.size()});
             if (!frame) continue;
             reader.between_transactions = frame->has(wire::kLastOfAccount);
-            if (reader.between_transactions) reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
+            if (reader.between_transactions)
+                reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
         }
         holds_.hold(attachment->hold, reader.cursor, now);
         replayed_ += reply.parts.size();
-        reply.body = wire::Replayed{standing.epoch, 0, false, static_cast<std::uint16_t>(reply.parts.size())};
+        reply.body = wire::Replayed{standing.epoch, 0, false,
+                                    static_cast<std::uint16_t>(reply.parts.size())};
         return reply;
     }
     if (!state.ended) return std::nullopt;
     if (state.failure && state.failure->fatal) return lose(nonce, *state.failure);
     if (!reader.between_transactions || (state.failure && reader.cursor < standing.settled)) {
-        // Postgres was away for a moment. Of a transaction of which a part was given the whole must be asked for; and where the log before
-        // the cursor is settled meanwhile, whether that is enough.
+        // Postgres was away for a moment. Of a transaction of which a part was given the whole must
+        // be asked for; and where the log before the cursor is settled meanwhile, whether that is
+        // enough.
         readers_.erase(nonce);
         return refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted");
     }
@@ -197,7 +223,8 @@ Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {
     return too_old(failure.message + ": " + failure.detail);
 }
 
-std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& standing, Clock::time_point now) {
+std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& standing,
+                                                           Clock::time_point now) {
     eventfd_t count = 0;
     eventfd_read(event_, &count);
     for (const auto& job : jobs_)
@@ -212,7 +239,8 @@ std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& stand
             const auto [requester, credit] = *reader.waiting;
             if (auto reply = reread(nonce, reader, credit, standing, now)) {
                 // The reader may be gone by now.
-                if (const auto still = readers_.find(nonce); still != readers_.end()) still->second.waiting.reset();
+                if (const auto still = readers_.find(nonce); still != readers_.end())
+                    still->second.waiting.reset();
                 replies.emplace_back(requester, std::move(*reply));
             }
         }

@@ -1,4 +1,5 @@
-// Answers what subscribers have missed: from the log that is in memory, or, as far as Postgres still holds it, from the slot again.
+// Answers what subscribers have missed: from the log that is in memory, or, as far as Postgres
+// still holds it, from the slot again.
 #pragma once
 
 #include <list>
@@ -26,17 +27,20 @@ public:
     struct Standing {
         std::uint64_t epoch = 0;
         wire::History history;
-        wire::Lsn settled = 0;    // Postgres holds the log from here on; it may be told any moment that the rest is not needed
+        wire::Lsn settled = 0;    // Postgres holds the log from here on; it may be told any moment
+                                  // that the rest is not needed
         wire::Lsn published = 0;  // every transaction that commits before is published
         wire::Lsn end = 0;        // no position beyond it can be of this history
     };
 
     // The reply; nothing when it comes later, by progress().
-    std::optional<Reply> answer(const wire::Replay& request, const Requester& requester, const Standing& standing, Clock::time_point now);
+    std::optional<Reply> answer(const wire::Replay& request, const Requester& requester,
+                                const Standing& standing, Clock::time_point now);
 
     // Readable when progress() may have something.
     [[nodiscard]] int fd() const { return event_; }
-    std::vector<std::pair<Requester, Reply>> progress(const Standing& standing, Clock::time_point now);
+    std::vector<std::pair<Requester, Reply>> progress(const Standing& standing,
+                                                      Clock::time_point now);
 
     // Forgets those whose subscribers have gone.
     void tick();
@@ -60,16 +64,20 @@ private:
         std::uint64_t offset = 0;  // in what is read again
         wire::Lsn cursor = 0;      // it has all that commits before
         bool between_transactions = true;
-        std::optional<std::pair<Requester, std::uint32_t>> waiting;  // who waits for a reply, and its credit
+        std::optional<std::pair<Requester, std::uint32_t>>
+            waiting;  // who waits for a reply, and its credit
     };
     using Readers = std::map<wire::Nonce, Reader>;
 
-    std::shared_ptr<Job> find_or_add(const wire::AccountKey& account, wire::Lsn cursor, Clock::time_point not_before);
+    std::shared_ptr<Job> find_or_add(const wire::AccountKey& account, wire::Lsn cursor,
+                                     Clock::time_point not_before);
     void begin_waiting(const Standing& standing, Clock::time_point now);
-    Reply from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit, std::uint64_t epoch);
-    Reply by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit, const Standing& standing);
-    std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit, const Standing& standing,
-                                Clock::time_point now);
+    Reply from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit,
+                   std::uint64_t epoch);
+    Reply by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit,
+                    const Standing& standing);
+    std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
+                                const Standing& standing, Clock::time_point now);
     Reply too_old(const std::string& why);
     Reply lose(const wire::Nonce& nonce, const Failure& failure);
 

@@ -22,10 +22,17 @@ constexpr std::chrono::seconds kStatusInterval{5};
 
 }  // namespace
 
-Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from, wire::Lsn until, int event)
-    : settings_(settings), from_(from), until_(until), event_(event), stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), done_(from) {
+Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
+               wire::Lsn until, int event)
+    : settings_(settings),
+      from_(from),
+      until_(until),
+      event_(event),
+      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      done_(from) {
     if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-    for (const wire::AccountKey& account : accounts) spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir));
+    for (const wire::AccountKey& account : accounts)
+        spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir));
     thread_ = std::thread([this] { read_to_end(); });
 }
 
@@ -62,14 +69,19 @@ void Reread::read() {
         throw failure;
     }
     for (const char* setting : kTextSettings) (void)run(server, what, setting);
-    const std::string copy = (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
-    const Result copied = run(server, what,
-                              "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
-                                  quote_literal(settings_.slot) + ", " + quote_literal(copy) + ", true)");
-    // Postgres would begin where the slot stands, without a word. It is another fatwald's by now, as this one will find out.
-    if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t") throw Failure{what, "It is confirmed already.", {}, false};
+    const std::string copy =
+        (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
+    const Result copied =
+        run(server, what,
+            "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
+                quote_literal(settings_.slot) + ", " + quote_literal(copy) + ", true)");
+    // Postgres would begin where the slot stands, without a word. It is another fatwald's by now,
+    // as this one will find out.
+    if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t")
+        throw Failure{what, "It is confirmed already.", {}, false};
     const Result started(PQexec(server, start_replication(settings_, copy, from_).c_str()));
-    if (PQresultStatus(started.get()) != PGRES_COPY_BOTH) throw failure_of(what, server, started.get());
+    if (PQresultStatus(started.get()) != PGRES_COPY_BOTH)
+        throw failure_of(what, server, started.get());
     if (PQsetnonblocking(server, 1) != 0) throw failure_of(what, server);
     Stream stream(std::move(connection));
     auto next_status = std::chrono::steady_clock::now();
@@ -93,7 +105,8 @@ void Reread::read() {
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
         } else {
             std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
-            (void)poll(wait.data(), wait.size(), static_cast<int>(std::chrono::milliseconds(kStatusInterval).count()));
+            (void)poll(wait.data(), wait.size(),
+                       static_cast<int>(std::chrono::milliseconds(kStatusInterval).count()));
             if (wait[1].revents != 0) throw Failure{what, "It is stopped.", {}, false};
             if (!stream.read_socket()) throw stream.failure();
         }

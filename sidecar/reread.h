@@ -1,7 +1,8 @@
-// Reads the log of some accounts again, from a position that Postgres still holds up to what is published when it begins: by a temporary
-// copy of the slot on a connection of its own, so the stream is not disturbed. Decoding costs the same for however many accounts, so one
-// reading serves as many as need one. A thread reads, into a file for each, as fast as Postgres gives it; so a slow reader keeps nothing
-// busy, and several read the same.
+// Reads the log of some accounts again, from a position that Postgres still holds up to what is
+// published when it begins: by a temporary copy of the slot on a connection of its own, so the
+// stream is not disturbed. Decoding costs the same for however many accounts, so one reading serves
+// as many as need one. A thread reads, into a file for each, as fast as Postgres gives it; so a
+// slow reader keeps nothing busy, and several read the same.
 #pragma once
 
 #include <memory>
@@ -22,7 +23,8 @@ namespace fatwal {
 class Reread {
 public:
     // `event` is an eventfd that is written when there is more, or all.
-    Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from, wire::Lsn until, int event);
+    Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
+           wire::Lsn until, int event);
     ~Reread();
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
@@ -32,8 +34,11 @@ public:
         std::optional<Failure> failure;
     };
     [[nodiscard]] State state() const;
-    // The messages of one of the accounts: schemas, and the frames from `from` on, whole transactions in commit order.
-    [[nodiscard]] const Spool& spool(const wire::AccountKey& account) const { return *spools_.at(account); }
+    // The messages of one of the accounts: schemas, and the frames from `from` on, whole
+    // transactions in commit order.
+    [[nodiscard]] const Spool& spool(const wire::AccountKey& account) const {
+        return *spools_.at(account);
+    }
     // Every transaction of the accounts that commits before it is in the files, once it has ended.
     [[nodiscard]] wire::Lsn until() const { return until_; }
 

@@ -15,7 +15,8 @@ AccountLog::~AccountLog() {
 
 std::uint64_t AccountLog::append(zmq::message_t payload, wire::Lsn commit_lsn) {
     const std::size_t bytes = payload.size() + Ring::kOverheadBytes;
-    kept_.push_back({std::move(payload), bytes, commit_lsn, ring_.oldest_first_.insert(ring_.oldest_first_.end(), this)});
+    kept_.push_back({std::move(payload), bytes, commit_lsn,
+                     ring_.oldest_first_.insert(ring_.oldest_first_.end(), this)});
     bytes_ += bytes;
     ring_.bytes_ += bytes;
     newest_ = commit_lsn;
@@ -41,7 +42,8 @@ zmq::message_t* AccountLog::find(std::uint64_t sequence) {
 }
 
 std::uint64_t AccountLog::first_from(wire::Lsn cursor) const {
-    const auto found = std::partition_point(kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.commit_lsn < cursor; });
+    const auto found = std::partition_point(
+        kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.commit_lsn < cursor; });
     return sequence_ - static_cast<std::uint64_t>(kept_.end() - found) + 1;
 }
 

@@ -1,4 +1,5 @@
-// What was published, numbered account by account and kept for replay: the newest of it, bounded in bytes, in all and for each account.
+// What was published, numbered account by account and kept for replay: the newest of it, bounded in
+// bytes, in all and for each account.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ public:
     // Counted for each message besides its own bytes.
     static constexpr std::size_t kOverheadBytes = 256;
 
-    Ring(std::size_t max_bytes, std::size_t max_account_bytes) : max_bytes_(max_bytes), max_account_bytes_(max_account_bytes) {}
+    Ring(std::size_t max_bytes, std::size_t max_account_bytes)
+        : max_bytes_(max_bytes), max_account_bytes_(max_account_bytes) {}
 
     [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
@@ -29,7 +31,8 @@ private:
     std::size_t max_bytes_;
     std::size_t max_account_bytes_;
     std::size_t bytes_ = 0;
-    std::list<AccountLog*> oldest_first_;  // the log of each message that is kept, in the order in which they came
+    std::list<AccountLog*>
+        oldest_first_;  // the log of each message that is kept, in the order in which they came
 };
 
 // The messages of one account. Its numbers are dense and begin with 1.
@@ -41,7 +44,8 @@ public:
     AccountLog(const AccountLog&) = delete;
     AccountLog& operator=(const AccountLog&) = delete;
 
-    // Gives it the next number. May drop older ones, of this account or of others; the number stays taken.
+    // Gives it the next number. May drop older ones, of this account or of others; the number stays
+    // taken.
     std::uint64_t append(zmq::message_t payload, wire::Lsn commit_lsn);
 
     // The number of the last message; 0 when there was none.
@@ -54,8 +58,8 @@ public:
 
     // Nothing when it is not kept.
     [[nodiscard]] zmq::message_t* find(std::uint64_t sequence);
-    // The number of the first message of the transactions that commit at `cursor` or later; sequence() + 1 when there is none.
-    // `cursor` is not below floor().
+    // The number of the first message of the transactions that commit at `cursor` or later;
+    // sequence() + 1 when there is none. `cursor` is not below floor().
     [[nodiscard]] std::uint64_t first_from(wire::Lsn cursor) const;
 
 private:

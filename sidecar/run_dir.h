@@ -1,4 +1,5 @@
-// The folder that holds the sockets of one fatwald: made, locked, and cleared of what a killed one left.
+// The folder that holds the sockets of one fatwald: made, locked, and cleared of what a killed one
+// left.
 #pragma once
 
 #include <filesystem>
@@ -19,7 +20,8 @@ public:
     RunDir(const RunDir&) = delete;
     RunDir& operator=(const RunDir&) = delete;
 
-    // The endpoint of the `serial`th account socket of this run. No two runs and no two sockets have the same.
+    // The endpoint of the `serial`th account socket of this run. No two runs and no two sockets
+    // have the same.
     [[nodiscard]] std::string endpoint(std::uint64_t epoch, std::uint64_t serial) const;
     // Removes the file of an endpoint: libzmq leaves it behind.
     static void remove(const std::string& endpoint);

@@ -22,7 +22,8 @@ public:
 
 private:
     std::map<wire::SchemaId, std::string> messages_;
-    std::unordered_map<std::uint32_t, std::deque<std::uint32_t>> versions_;  // fingerprints of a relation, oldest first
+    std::unordered_map<std::uint32_t, std::deque<std::uint32_t>>
+        versions_;  // fingerprints of a relation, oldest first
 };
 
 }  // namespace fatwal

@@ -1,4 +1,5 @@
-// What fatwald is told: flags before environment before file before default. docs/configuration.md has the table.
+// What fatwald is told: flags before environment before file before default. docs/configuration.md
+// has the table.
 #pragma once
 
 #include <chrono>
@@ -14,13 +15,15 @@ namespace fatwal {
 struct Settings {
     std::string database;
     std::string slot = "fatwal";
-    std::string publication = "fatwal";     // as it is given, for the plugin and fatwal.snapshot, which read it the same
+    std::string publication =
+        "fatwal";  // as it is given, for the plugin and fatwal.snapshot, which read it the same
     std::vector<std::string> publications;  // the names in it
     std::string run_dir = "/run/fatwal";
     std::string control;  // default: ipc://RUN_DIR/control.sock
     std::string log_level = "info";
     std::string layout = "account";  // a socket for each account, or "shared": one for all
-    int send_high_water_mark = 0;    // messages for each subscriber; default: 1000, with a shared socket 100000
+    int send_high_water_mark =
+        0;  // messages for each subscriber; default: 1000, with a shared socket 100000
     int heartbeat_interval_ms = 1000;
     int confirm_interval_ms = 10'000;
     int shutdown_drain_ms = 5000;
@@ -31,10 +34,10 @@ struct Settings {
     std::int64_t retention_bytes = 10'737'418'240;   // of WAL that a subscriber may hold
     std::int64_t retention_s = 86'400;               // for which it may do so without progress
     int snapshot_concurrency = 4;                    // snapshots read from the database at a time
-    int snapshot_reuse_ms = 5000;                    // for which a snapshot serves others of its account
-    int reread_concurrency = 2;                      // subscribers at a time that are served from the slot again
-    std::string spool_dir;                           // default: the system's folder for temporary files
-    std::string on_lost_slot = "stop";               // or "resync"
+    int snapshot_reuse_ms = 5000;       // for which a snapshot serves others of its account
+    int reread_concurrency = 2;         // subscribers at a time that are served from the slot again
+    std::string spool_dir;              // default: the system's folder for temporary files
+    std::string on_lost_slot = "stop";  // or "resync"
 
     [[nodiscard]] bool shared() const { return layout == "shared"; }
 };

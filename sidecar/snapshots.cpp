@@ -29,11 +29,13 @@ constexpr std::chrono::milliseconds kFirstPause{100};
 template <class T>
 T from_network(const char* bytes) {
     T value = 0;
-    for (std::size_t i = 0; i < sizeof value; ++i) value = static_cast<T>(value << 8U | static_cast<unsigned char>(bytes[i]));
+    for (std::size_t i = 0; i < sizeof value; ++i)
+        value = static_cast<T>(value << 8U | static_cast<unsigned char>(bytes[i]));
     return value;
 }
 
-// The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the whole.
+// The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the
+// whole.
 class CopyRows {
 public:
     // Of what libpq gave: a row at a time, the header before the first.
@@ -41,7 +43,8 @@ public:
         if (!header_read_) {
             constexpr std::size_t kSignature = 11;
             if (data.size() < kSignature + 8) throw malformed();
-            const std::size_t header = kSignature + 8 + from_network<std::uint32_t>(data.data() + kSignature + 4);
+            const std::size_t header =
+                kSignature + 8 + from_network<std::uint32_t>(data.data() + kSignature + 4);
             if (data.size() < header) throw malformed();
             data.remove_prefix(header);
             header_read_ = true;
@@ -66,7 +69,8 @@ private:
 class Snapshots::Job {
 public:
     // Begins after `pause`.
-    Job(const Settings& settings, wire::AccountKey account, int event, std::chrono::milliseconds pause)
+    Job(const Settings& settings, wire::AccountKey account, int event,
+        std::chrono::milliseconds pause)
         : settings_(settings),
           account_(std::move(account)),
           event_(event),
@@ -122,20 +126,25 @@ private:
     void read() {
         const Connection connection = connect(settings_, ConnectAs::Ordinary, stop_);
         PGconn* server = connection.get();
-        if (PQstatus(server) != CONNECTION_OK) throw failure_of("cannot connect for a snapshot", server);
+        if (PQstatus(server) != CONNECTION_OK)
+            throw failure_of("cannot connect for a snapshot", server);
         {
             const std::lock_guard lock(mutex_);
             cancel_.reset(PQgetCancel(server));
         }
-        for (const char* setting : kTextSettings) (void)run(server, "cannot prepare a snapshot", setting);
+        for (const char* setting : kTextSettings)
+            (void)run(server, "cannot prepare a snapshot", setting);
         // Rows that the role may not see are an error, not missing.
         (void)run(server, "cannot prepare a snapshot", "SET row_security = off");
         (void)run(server, "cannot prepare a snapshot", "SET statement_timeout = 0");
-        (void)run(server, "cannot begin a snapshot", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        (void)run(server, "cannot begin a snapshot",
+                  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         // The position is read after the snapshot was taken, as the query itself runs in it.
-        const Result taken = run(server, "cannot take a snapshot", "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
+        const Result taken = run(server, "cannot take a snapshot",
+                                 "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
         const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(taken.get(), 0, 0));
-        if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(taken.get(), 0, 0), {}};
+        if (!sees)
+            throw Failure{"the snapshot is not understood", PQgetvalue(taken.get(), 0, 0), {}};
         {
             const std::lock_guard lock(mutex_);
             view_.taken = true;
@@ -148,9 +157,12 @@ private:
     }
 
     void copy(PGconn* server) {
-        const std::string account = account_.kind == wire::AccountKind::Operators ? "NULL" : quote_literal(account_.to_text());
+        const std::string account = account_.kind == wire::AccountKind::Operators
+                                        ? "NULL"
+                                        : quote_literal(account_.to_text());
         (void)run(server, "cannot read a snapshot",
-                  "COPY (SELECT fatwal.snapshot(" + account + ", " + quote_literal(settings_.publication) + ")) TO STDOUT (FORMAT binary)");
+                  "COPY (SELECT fatwal.snapshot(" + account + ", " +
+                      quote_literal(settings_.publication) + ")) TO STDOUT (FORMAT binary)");
         CopyRows rows;
         std::uint64_t signalled = 0;
         char* raw = nullptr;
@@ -167,12 +179,14 @@ private:
         const Result result(PQgetResult(server));
         if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
             Failure failure = failure_of("cannot read a snapshot", server, result.get());
-            const char* state = result ? PQresultErrorField(result.get(), PG_DIAG_SQLSTATE) : nullptr;
+            const char* state =
+                result ? PQresultErrorField(result.get(), PG_DIAG_SQLSTATE) : nullptr;
             if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
                 const std::lock_guard lock(mutex_);
                 view_.outdated = true;
             }
-            if (failure.hint.empty() && std::strstr(failure.detail.c_str(), "permission denied") != nullptr)
+            if (failure.hint.empty() &&
+                std::strstr(failure.detail.c_str(), "permission denied") != nullptr)
                 failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
             throw failure;
         }
@@ -207,7 +221,8 @@ struct Snapshots::Snapshot {
     bool told = false;         // progress() has given it
     bool ended = false;
     bool sent = false;  // somebody has some of its rows
-    bool gone = false;  // it was not read to its end: whoever has some of its rows begins again, with another snapshot
+    bool gone = false;  // it was not read to its end: whoever has some of its rows begins again,
+                        // with another snapshot
     int tries = 0;      // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
@@ -215,7 +230,8 @@ struct Snapshots::Snapshot {
     Time touched;             // when somebody read of it, or it ended
 };
 
-Snapshots::Snapshots(const Settings& settings) : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Snapshots::Snapshots(const Settings& settings)
+    : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
@@ -253,7 +269,8 @@ void Snapshots::begin_waiting(Time now) {
     for (auto& [id, snapshot] : snapshots_) {
         if (running >= settings_.snapshot_concurrency) return;
         if (snapshot->job) continue;
-        const auto pause = snapshot->tries == 0 ? std::chrono::milliseconds(0) : kFirstPause * (1 << (snapshot->tries - 1));
+        const auto pause = snapshot->tries == 0 ? std::chrono::milliseconds(0)
+                                                : kFirstPause * (1 << (snapshot->tries - 1));
         snapshot->job = std::make_unique<Job>(settings_, snapshot->account, event_, pause);
         snapshot->taken = snapshot->touched = now;
         newest_begun_ = std::max(newest_begun_, id);
@@ -271,7 +288,8 @@ Snapshots::State Snapshots::state(Id id, std::uint64_t offset) const {
     if (snapshot == nullptr || snapshot->gone) return State::Unknown;
     if (snapshot->failure) return State::Failed;
     if (!snapshot->job || snapshot->head.cursor == 0) return State::Waiting;
-    return snapshot->ended || snapshot->job->spool().size() > offset ? State::Readable : State::Waiting;
+    return snapshot->ended || snapshot->job->spool().size() > offset ? State::Readable
+                                                                     : State::Waiting;
 }
 
 Failure Snapshots::failure(Id id) const {
@@ -289,7 +307,8 @@ wire::SnapshotPart Snapshots::head(Id id) const {
     return snapshot == nullptr ? wire::SnapshotPart{} : snapshot->head;
 }
 
-std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std::size_t credit, Time now) {
+std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std::size_t credit,
+                                               Time now) {
     Snapshot* snapshot = find(id);
     if (snapshot == nullptr || !snapshot->job) return std::nullopt;
     snapshot->touched = now;
@@ -313,7 +332,8 @@ void Snapshots::take_again(Id id, Time now) {
 // keep them, and offsets into it mean nothing in another one: it is gone for them, and they find a
 // new one, with the tries that are left.
 void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
-    spdlog::info("the snapshot of account {} is taken again: {}", snapshot.account.to_text(), why.text());
+    spdlog::info("the snapshot of account {} is taken again: {}", snapshot.account.to_text(),
+                 why.text());
     if (!snapshot.sent) {
         ++snapshot.tries;
         snapshot.job.reset();
@@ -359,7 +379,8 @@ std::vector<Snapshots::Taken> Snapshots::progress() {
 }
 
 std::vector<Snapshots::Id> Snapshots::tick(Time now) {
-    const auto kept = std::max<std::chrono::steady_clock::duration>(std::chrono::milliseconds(settings_.snapshot_reuse_ms), kFailureKept);
+    const auto kept = std::max<std::chrono::steady_clock::duration>(
+        std::chrono::milliseconds(settings_.snapshot_reuse_ms), kFailureKept);
     std::vector<Id> forgotten;
     std::erase_if(snapshots_, [&](const auto& entry) {
         if (!entry.second->ended || now - entry.second->touched <= kept) return false;

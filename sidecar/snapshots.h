@@ -1,5 +1,6 @@
-// Snapshots of accounts: read from the database in threads of their own, one for all who ask at about the same time, kept in unlinked files
-// until their readers have them. So neither a large account nor a slow reader costs memory.
+// Snapshots of accounts: read from the database in threads of their own, one for all who ask at
+// about the same time, kept in unlinked files until their readers have them. So neither a large
+// account nor a slow reader costs memory.
 #pragma once
 
 #include <chrono>
@@ -42,7 +43,8 @@ public:
     Snapshots(const Snapshots&) = delete;
     Snapshots& operator=(const Snapshots&) = delete;
 
-    // The snapshot that serves the account now, a new one if there is none. It goes on at `floor` or later.
+    // The snapshot that serves the account now, a new one if there is none. It goes on at `floor`
+    // or later.
     Id find_or_begin(const wire::AccountKey& account, wire::Lsn floor, Time now);
     // Where the stream goes on after it, to be set once it is taken.
     void set_cursor(Id id, wire::Lsn cursor);
@@ -54,21 +56,24 @@ public:
     [[nodiscard]] State state(Id id, std::uint64_t offset) const;
     [[nodiscard]] Failure failure(Id id) const;
     [[nodiscard]] wire::AccountKey account(Id id) const;
-    // Of a snapshot that is Readable: the reply without its messages, and about `credit` bytes of those, one at least.
+    // Of a snapshot that is Readable: the reply without its messages, and about `credit` bytes of
+    // those, one at least.
     [[nodiscard]] wire::SnapshotPart head(Id id) const;
-    [[nodiscard]] std::optional<Part> read(Id id, std::uint64_t offset, std::size_t credit, Time now);
+    [[nodiscard]] std::optional<Part> read(Id id, std::uint64_t offset, std::size_t credit,
+                                           Time now);
 
     // Readable when a snapshot was taken, has grown, or has ended; then call progress().
     [[nodiscard]] int fd() const { return event_; }
     // What was taken since the last call.
     std::vector<Taken> progress();
-    // Begins those that wait for their turn, forgets those that nobody reads any more; gives the ids of the forgotten.
+    // Begins those that wait for their turn, forgets those that nobody reads any more; gives the
+    // ids of the forgotten.
     std::vector<Id> tick(Time now);
     // Forgets all: the stream has begun anew.
     void clear();
 
-    // The newest that was begun, and the oldest that may have been taken but is not known to progress() yet; its number is that of the next
-    // one when there is none.
+    // The newest that was begun, and the oldest that may have been taken but is not known to
+    // progress() yet; its number is that of the next one when there is none.
     [[nodiscard]] Id newest_begun() const { return newest_begun_; }
     [[nodiscard]] Id oldest_unknown() const;
     [[nodiscard]] std::uint64_t queries() const { return queries_; }

@@ -25,7 +25,8 @@ int open_file(const std::string& folder) {
     std::string path = folder + "/fatwald-XXXXXX";
     const int named = mkostemp(path.data(), O_CLOEXEC);
     if (named < 0)
-        throw Failure{"cannot make a temporary file", folder + ": " + std::strerror(errno), "Choose another folder with --spool-dir."};
+        throw Failure{"cannot make a temporary file", folder + ": " + std::strerror(errno),
+                      "Choose another folder with --spool-dir."};
     unlink(path.c_str());
     return named;
 }
@@ -52,15 +53,18 @@ Spool::~Spool() {
 void Spool::append(wire::Bytes message) {
     if (file_ < 0) file_ = open_file(folder_);
     auto length = static_cast<std::uint32_t>(message.size());
-    std::array<iovec, 2> parts = {iovec{&length, sizeof length}, iovec{const_cast<std::byte*>(message.data()), message.size()}};
+    std::array<iovec, 2> parts = {iovec{&length, sizeof length},
+                                  iovec{const_cast<std::byte*>(message.data()), message.size()}};
     std::size_t left = sizeof length + message.size();
     const std::uint64_t size = size_.load(std::memory_order_relaxed) + left;
     iovec* part = parts.data();
     while (left > 0) {
-        const ssize_t written = writev(file_, part, static_cast<int>(parts.data() + parts.size() - part));
+        const ssize_t written =
+            writev(file_, part, static_cast<int>(parts.data() + parts.size() - part));
         if (written < 0 && errno == EINTR) continue;
         if (written <= 0)
-            throw Failure{"cannot write a temporary file", std::strerror(errno), "Make room, or choose another folder with --spool-dir."};
+            throw Failure{"cannot write a temporary file", std::strerror(errno),
+                          "Make room, or choose another folder with --spool-dir."};
         left -= static_cast<std::size_t>(written);
         auto done = static_cast<std::size_t>(written);
         while (left > 0 && done >= part->iov_len) done -= (part++)->iov_len;
@@ -74,9 +78,11 @@ std::optional<Spool::Part> Spool::read(std::uint64_t offset, std::size_t credit)
     const std::uint64_t size = this->size();
     Part part;
     std::size_t bytes = 0;
-    while (offset < size && part.messages.size() < kMostMessages && (part.messages.empty() || bytes < credit)) {
+    while (offset < size && part.messages.size() < kMostMessages &&
+           (part.messages.empty() || bytes < credit)) {
         std::uint32_t length = 0;
-        if (!read_all(file_, &length, sizeof length, offset) || length > kMostMessageBytes || offset + sizeof length + length > size)
+        if (!read_all(file_, &length, sizeof length, offset) || length > kMostMessageBytes ||
+            offset + sizeof length + length > size)
             return std::nullopt;
         zmq::message_t message(length);
         if (!read_all(file_, message.data(), length, offset + sizeof length)) return std::nullopt;

@@ -1,5 +1,5 @@
-// Messages of the plugin in an unlinked file, so that neither their number nor a slow reader costs memory. One thread appends; others read
-// what is there.
+// Messages of the plugin in an unlinked file, so that neither their number nor a slow reader costs
+// memory. One thread appends; others read what is there.
 #pragma once
 
 #include <atomic>
@@ -31,8 +31,8 @@ public:
         std::vector<zmq::message_t> messages;
         std::uint64_t next_offset = 0;
     };
-    // The messages from `offset` on, one at least if there is one, and not many more bytes than `credit`. Nothing when no message begins
-    // there, or the file cannot be read.
+    // The messages from `offset` on, one at least if there is one, and not many more bytes than
+    // `credit`. Nothing when no message begins there, or the file cannot be read.
     [[nodiscard]] std::optional<Part> read(std::uint64_t offset, std::size_t credit) const;
 
 private:

@@ -13,13 +13,15 @@ namespace {
 template <class T>
 T from_network(const char* from) {
     T value = 0;
-    for (std::size_t i = 0; i < sizeof value; ++i) value = static_cast<T>(value << 8U | static_cast<unsigned char>(from[i]));
+    for (std::size_t i = 0; i < sizeof value; ++i)
+        value = static_cast<T>(value << 8U | static_cast<unsigned char>(from[i]));
     return value;
 }
 
 template <class T>
 char* to_network(char* to, T value) {
-    for (std::size_t i = sizeof value; i-- > 0; value = static_cast<T>(value >> 8U)) to[i] = static_cast<char>(value & 0xFFU);
+    for (std::size_t i = sizeof value; i-- > 0; value = static_cast<T>(value >> 8U))
+        to[i] = static_cast<char>(value & 0xFFU);
     return to + sizeof value;
 }
 
@@ -28,8 +30,9 @@ constexpr int kKeepaliveBytes = 1 + 8 + 8 + 1;   // 'k', end, time, reply reques
 
 std::uint64_t now_since_postgres_epoch() {
     const auto unix_time = std::chrono::system_clock::now().time_since_epoch();
-    return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(unix_time).count() -
-                                      wire::kPostgresEpochUnixSeconds * 1'000'000);
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(unix_time).count() -
+        wire::kPostgresEpochUnixSeconds * 1'000'000);
 }
 
 }  // namespace
@@ -69,7 +72,8 @@ bool Stream::confirm(wire::Lsn received, wire::Lsn settled) {
     at = to_network(at, now_since_postgres_epoch());
     *at = 0;
     PGconn* connection = connection_.get();
-    if (PQputCopyData(connection, message.data(), static_cast<int>(message.size())) != 1) return false;
+    if (PQputCopyData(connection, message.data(), static_cast<int>(message.size())) != 1)
+        return false;
     return PQflush(connection) >= 0;
 }
 
@@ -82,7 +86,9 @@ void Stream::finish(std::chrono::steady_clock::time_point deadline) {
         const auto next_message = next();
         if (next_message.state == State::Ended) return;
         if (!std::holds_alternative<std::monostate>(next_message.message)) continue;
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                              deadline - std::chrono::steady_clock::now())
+                              .count();
         if (left <= 0) return;
         pollfd wait = {fd(), static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN), 0};
         if (poll(&wait, 1, static_cast<int>(left)) <= 0 || !read_socket()) return;

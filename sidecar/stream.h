@@ -1,5 +1,5 @@
-// The messages of Postgres's streaming replication protocol, on a connection that is in COPY BOTH. Not blocking.
-// Source: https://www.postgresql.org/docs/current/protocol-replication.html
+// The messages of Postgres's streaming replication protocol, on a connection that is in COPY BOTH.
+// Not blocking. Source: https://www.postgresql.org/docs/current/protocol-replication.html
 #pragma once
 
 #include <memory>
@@ -31,7 +31,10 @@ public:
     CopyData() = default;
     // The messages begin at `from` in what libpq gave, which is `length` bytes long.
     CopyData(std::unique_ptr<char, FreeCopyData> buffer, std::size_t from, std::size_t length)
-        : buffer_(std::move(buffer)), rest_(wire::as_bytes({buffer_.get() + from, length - from})), whole_(rest_), left_(true) {}
+        : buffer_(std::move(buffer)),
+          rest_(wire::as_bytes({buffer_.get() + from, length - from})),
+          whole_(rest_),
+          left_(true) {}
 
     // The next message; nothing when all were given. A malformed one comes with all that follows
     // it, and so is refused by its reader.
@@ -41,7 +44,8 @@ private:
     std::unique_ptr<char, FreeCopyData> buffer_;
     wire::Bytes rest_;
     wire::Bytes whole_;
-    bool left_ = false;  // also while the rest is empty: a CopyData without bytes is one malformed message
+    bool left_ =
+        false;  // also while the rest is empty: a CopyData without bytes is one malformed message
 };
 
 struct Keepalive {
@@ -72,7 +76,8 @@ public:
     // Whether bytes wait for the socket to take them; then call flush() when it is writable.
     bool flush() { return PQflush(connection_.get()) == 0; }
 
-    // Ends the stream in order: CopyDone, then what the server still sends is read away until `deadline`.
+    // Ends the stream in order: CopyDone, then what the server still sends is read away until
+    // `deadline`.
     void finish(std::chrono::steady_clock::time_point deadline);
 
     // Why the stream ended.

@@ -19,7 +19,8 @@ constexpr auto kOwnRowsWithin = std::chrono::seconds(2);
 constexpr auto kLookEvery = std::chrono::milliseconds(200);
 constexpr std::size_t kMostWaiting = 10'000;  // devices
 
-std::string envelope(const std::string& event, const Json& payload, const std::optional<channel::Time>& committed) {
+std::string envelope(const std::string& event, const Json& payload,
+                     const std::optional<channel::Time>& committed) {
     Json out = {{"event", event}, {"payload", payload}};
     if (committed) out["committed_at"] = committed->time_since_epoch().count();
     return text_of(out);
@@ -33,14 +34,19 @@ void disconnect(Link& link, const std::string& reason) {
 // Calls the channel that the session has.
 template <class Session, class Call>
 auto call(Session& session, Call call_it) {
-    if (auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel)) return call_it(**gateway);
+    if (auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel))
+        return call_it(**gateway);
     return call_it(*std::get<std::unique_ptr<channel::ClientChannel>>(session.channel));
 }
 
 }  // namespace
 
 Account::Account(Process& process, const Uuid& id, const channel::Presence& presence)
-    : process_(process), id_(id), presence_(presence), waiting_timer_(process.io()), empty_since_(Clock::now()) {}
+    : process_(process),
+      id_(id),
+      presence_(presence),
+      waiting_timer_(process.io()),
+      empty_since_(Clock::now()) {}
 
 Account::~Account() {
     for (auto& waiting : waiting_) waiting.link->close("going_away");
@@ -51,13 +57,17 @@ Account::~Account() {
 void Account::follow() {
     feed_ = std::make_shared<Feed>(
         process_.io(), process_.feeds(), process_.settings(), id_,
-        Feed::Handlers{[this] { snapshot(); }, [this](const channel::Affected& affected, channel::Time at) { transaction(affected, at); }});
+        Feed::Handlers{[this] { snapshot(); },
+                       [this](const channel::Affected& affected, channel::Time at) {
+                           transaction(affected, at);
+                       }});
     feed_->start();
 }
 
 std::size_t Account::sessions(Device device) const {
     return static_cast<std::size_t>(
-        std::count_if(sessions_.begin(), sessions_.end(), [&](const auto& entry) { return entry.first.first == device; }));
+        std::count_if(sessions_.begin(), sessions_.end(),
+                      [&](const auto& entry) { return entry.first.first == device; }));
 }
 
 void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
@@ -65,18 +75,22 @@ void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
     if (waiting_.size() >= kMostWaiting) return disconnect(*link, "full");
     link->closed = [weak = weak_from_this(), which = link.get()] {
         if (const auto self = weak.lock()) {
-            std::erase_if(self->waiting_, [&](const Waiting& waiting) { return waiting.link.get() == which; });
+            std::erase_if(self->waiting_,
+                          [&](const Waiting& waiting) { return waiting.link.get() == which; });
             if (self->empty()) self->empty_since_ = Clock::now();
         }
     };
-    waiting_.push_back({std::move(request), std::move(link), Clock::now() + std::chrono::seconds(process_.settings().join_timeout_s), {}});
+    waiting_.push_back({std::move(request),
+                        std::move(link),
+                        Clock::now() + std::chrono::seconds(process_.settings().join_timeout_s),
+                        {}});
     admit_waiting();
 }
 
 bool Account::knows(const JoinRequest& request) const {
     const auto& state = feed_->state();
-    const bool device =
-        request.role == Role::Client ? state.client(request.device_id) != nullptr : state.gateway(request.device_id) != nullptr;
+    const bool device = request.role == Role::Client ? state.client(request.device_id) != nullptr
+                                                     : state.gateway(request.device_id) != nullptr;
     return device && state.token(request.token.token_id) != nullptr;
 }
 
@@ -109,19 +123,24 @@ void Account::look_later() {
 
 void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
     const auto* token = feed_->state().token(request.token.token_id);
-    const auto type = request.role == Role::Client ? portal::TokenType::Client : portal::TokenType::Gateway;
-    if (token == nullptr || token->type != type || !request.token.matches(token->secret_hash)) return disconnect(*link, "invalid_token");
+    const auto type =
+        request.role == Role::Client ? portal::TokenType::Client : portal::TokenType::Gateway;
+    if (token == nullptr || token->type != type || !request.token.matches(token->secret_hash))
+        return disconnect(*link, "invalid_token");
     const Device device = request.role == Role::Client ? Device::Client : Device::Gateway;
     if (device == Device::Gateway) {
         const auto* online = presence_.find(request.device_id);
-        if (online != nullptr && online->process != process_.id()) return disconnect(*link, "already_connected");
+        if (online != nullptr && online->process != process_.id())
+            return disconnect(*link, "already_connected");
     }
     const auto entered = process_.sessions().enter(device, request.device_id);
     if (entered.generation == 0) return disconnect(*link, "already_connected");
-    if (entered.taken_over) end({device, request.device_id, *entered.taken_over, process_.id()}, "replaced");
+    if (entered.taken_over)
+        end({device, request.device_id, *entered.taken_over, process_.id()}, "replaced");
 
     const Address address{device, request.device_id, entered.generation, process_.id()};
-    auto& session = *(sessions_[{device, request.device_id}] = std::make_unique<Session>(process_.io(), address, link));
+    auto& session = *(sessions_[{device, request.device_id}] =
+                          std::make_unique<Session>(process_.io(), address, link));
     link->received = [weak = weak_from_this(), address](std::string_view text) {
         if (const auto self = weak.lock()) self->received(address, text);
     };
@@ -134,23 +153,27 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
     bool joined = false;
     if (device == Device::Client) {
         auto client = std::make_unique<channel::ClientChannel>(
-            std::move(context), channel::ClientJoin{request.device_id, request.token.token_id, request.version, request.remote_ip,
-                                                    request.region, request.location, entered.generation});
+            std::move(context),
+            channel::ClientJoin{request.device_id, request.token.token_id, request.version,
+                                request.remote_ip, request.region, request.location,
+                                entered.generation});
         actions = client->start(now);
         joined = !client->closed();
         session.channel = std::move(client);
         if (joined) process_.client_entered(id_, request.device_id, entered.generation);
     } else {
         auto gateway = std::make_unique<channel::GatewayChannel>(
-            std::move(context), channel::GatewayJoin{request.device_id, request.token.token_id, request.version, request.remote_ip,
-                                                     request.location, entered.generation});
+            std::move(context),
+            channel::GatewayJoin{request.device_id, request.token.token_id, request.version,
+                                 request.remote_ip, request.location, entered.generation});
         actions = gateway->start(now);
         joined = !gateway->closed();
         session.channel = std::move(gateway);
         if (joined)
             process_.gateway_online(
                 id_, {request.device_id, entered.generation, process_.id(),
-                      channel::Version::parse(request.version).value_or(channel::Version{}), request.location, request.remote_ip});
+                      channel::Version::parse(request.version).value_or(channel::Version{}),
+                      request.location, request.remote_ip});
     }
     carry_out(session, std::move(actions));
     if (joined) process_.seen(std::move(request));
@@ -159,7 +182,9 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
 Account::Session* Account::find(const Address& address) {
     const auto found = sessions_.find({address.device, address.id});
     if (found == sessions_.end()) return nullptr;
-    return address.generation == 0 || address.generation == found->second->address.generation ? found->second.get() : nullptr;
+    return address.generation == 0 || address.generation == found->second->address.generation
+               ? found->second.get()
+               : nullptr;
 }
 
 void Account::received(const Address& from, std::string_view text) {
@@ -169,17 +194,22 @@ void Account::received(const Address& from, std::string_view text) {
     const auto event = message.is_object() ? message.find("event") : message.end();
     const Json ref = message.is_object() && message.contains("ref") ? message["ref"] : Json();
     if (!message.is_object() || event == message.end() || !event->is_string())
-        return carry_out(*session, {channel::Reply{false, {{"reason", "malformed_message"}}}}, {}, ref);
+        return carry_out(*session, {channel::Reply{false, {{"reason", "malformed_message"}}}}, {},
+                         ref);
     const Json payload = message.contains("payload") ? message["payload"] : Json::object();
-    carry_out(
-        *session,
-        call(*session, [&](auto& channel) { return channel.on_message(event->get_ref<const std::string&>(), payload, wall_clock()); }), {},
-        ref);
+    carry_out(*session,
+              call(*session,
+                   [&](auto& channel) {
+                       return channel.on_message(event->get_ref<const std::string&>(), payload,
+                                                 wall_clock());
+                   }),
+              {}, ref);
 }
 
 void Account::gone(const Address& who) {
     if (find(who) == nullptr) return;
-    if (process_.sessions().leave(who.device, who.id, who.generation) && who.device == Device::Gateway)
+    if (process_.sessions().leave(who.device, who.id, who.generation) &&
+        who.device == Device::Gateway)
         process_.gateway_offline(id_, who.id, who.generation);
     sessions_.erase({who.device, who.id});
     if (empty()) empty_since_ = Clock::now();
@@ -195,7 +225,9 @@ void Account::end(const Address& who, const std::string& reason) {
 void Account::snapshot() {
     const auto now = wall_clock();
     for (const auto& address : addresses())
-        if (Session* session = find(address)) carry_out(*session, call(*session, [&](auto& channel) { return channel.on_snapshot(now); }));
+        if (Session* session = find(address))
+            carry_out(*session,
+                      call(*session, [&](auto& channel) { return channel.on_snapshot(now); }));
     admit_waiting();
 }
 
@@ -220,13 +252,17 @@ void Account::transaction(const channel::Affected& affected, channel::Time commi
 void Account::relays_changed() {
     const auto now = wall_clock();
     for (const auto& address : addresses())
-        if (Session* session = find(address)) carry_out(*session, call(*session, [&](auto& channel) { return channel.on_relays(now); }));
+        if (Session* session = find(address))
+            carry_out(*session,
+                      call(*session, [&](auto& channel) { return channel.on_relays(now); }));
 }
 
 bool Account::deliver(const Address& to, const channel::PeerMessage& message) {
     Session* session = find(to);
     if (session == nullptr) return false;
-    carry_out(*session, call(*session, [&](auto& channel) { return channel.on_peer(message, wall_clock()); }));
+    carry_out(*session, call(*session, [&](auto& channel) {
+        return channel.on_peer(message, wall_clock());
+    }));
     return true;
 }
 
@@ -242,7 +278,8 @@ void Account::route(const Address& sender, Address to, const channel::PeerMessag
         const auto* online = to.device == Device::Gateway ? presence_.find(to.id) : nullptr;
         to.process = online == nullptr ? process_.id() : online->process;
     }
-    const bool taken = to.process == process_.id() ? deliver(to, message) : process_.send(id_, sender, to, message);
+    const bool taken = to.process == process_.id() ? deliver(to, message)
+                                                   : process_.send(id_, sender, to, message);
     if (!taken) undeliverable(sender, message);
 }
 
@@ -269,10 +306,13 @@ std::vector<Address> Account::addresses() const {
     return out;
 }
 
-void Account::carry_out(Session& session, channel::Actions actions, std::optional<channel::Time> committed, const Json& ref) {
+void Account::carry_out(Session& session, channel::Actions actions,
+                        std::optional<channel::Time> committed, const Json& ref) {
     keep_deadline(session);
-    for (channel::Action& action : actions) tasks_.push_back({session.address, std::move(action), committed, ref});
-    // What one task brings about comes behind those that wait, as their channels have decided in that order.
+    for (channel::Action& action : actions)
+        tasks_.push_back({session.address, std::move(action), committed, ref});
+    // What one task brings about comes behind those that wait, as their channels have decided in
+    // that order.
     if (std::exchange(busy_, true)) return;
     while (!tasks_.empty()) {
         Task task = std::move(tasks_.front());
@@ -288,13 +328,17 @@ void Account::carry_out(Task& task) {
         [&](auto& action) {
             using Action = std::decay_t<decltype(action)>;
             if constexpr (std::is_same_v<Action, channel::Push>) {
-                if (session != nullptr) session->link->send(envelope(action.event, action.payload, task.committed));
+                if (session != nullptr)
+                    session->link->send(envelope(action.event, action.payload, task.committed));
             } else if constexpr (std::is_same_v<Action, channel::Reply>) {
                 if (session == nullptr) return;
-                Json out = {{"event", "reply"}, {"status", action.ok ? "ok" : "error"}, {"payload", action.payload}};
+                Json out = {{"event", "reply"},
+                            {"status", action.ok ? "ok" : "error"},
+                            {"payload", action.payload}};
                 if (!task.ref.is_null()) out["ref"] = task.ref;
                 session->link->send(text_of(out));
-            } else if constexpr (std::is_same_v<Action, channel::Refuse> || std::is_same_v<Action, channel::Disconnect>) {
+            } else if constexpr (std::is_same_v<Action, channel::Refuse> ||
+                                 std::is_same_v<Action, channel::Disconnect>) {
                 end(task.sender, action.reason);
             } else if constexpr (std::is_same_v<Action, channel::Send>) {
                 route(task.sender, action.to, action.message);
@@ -314,15 +358,18 @@ void Account::keep_deadline(Session& session) {
     session.timer.cancel();
     if (!deadline) return;
     // A deadline can be further away than the clock's numbers reach.
-    const auto wait = std::clamp<std::chrono::microseconds>(*deadline - wall_clock(), std::chrono::microseconds(0), std::chrono::hours(24));
+    const auto wait = std::clamp<std::chrono::microseconds>(
+        *deadline - wall_clock(), std::chrono::microseconds(0), std::chrono::hours(24));
     session.timer.expires_after(wait);
-    session.timer.async_wait([weak = weak_from_this(), address = session.address](boost::system::error_code error) {
-        const auto self = weak.lock();
-        Session* late = self && !error ? self->find(address) : nullptr;
-        if (late == nullptr) return;
-        late->deadline.reset();
-        self->carry_out(*late, call(*late, [](auto& channel) { return channel.on_time(wall_clock()); }));
-    });
+    session.timer.async_wait(
+        [weak = weak_from_this(), address = session.address](boost::system::error_code error) {
+            const auto self = weak.lock();
+            Session* late = self && !error ? self->find(address) : nullptr;
+            if (late == nullptr) return;
+            late->deadline.reset();
+            self->carry_out(
+                *late, call(*late, [](auto& channel) { return channel.on_time(wall_clock()); }));
+        });
 }
 
 }  // namespace fatwal::worker

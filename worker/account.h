@@ -28,14 +28,16 @@ public:
     Account& operator=(const Account&) = delete;
 
     void follow();
-    // A device that has connected. It waits until the account's rows are there, and a moment for its own.
+    // A device that has connected. It waits until the account's rows are there, and a moment for
+    // its own.
     void join(JoinRequest request, std::shared_ptr<Link> link);
     // For a session here; false when there is none.
     bool deliver(const channel::Address& to, const channel::PeerMessage& message);
     // A message that this session has sent could not be delivered.
     void undeliverable(const channel::Address& sender, const channel::PeerMessage& message);
     // Wherever the session is.
-    void route(const channel::Address& sender, channel::Address to, const channel::PeerMessage& message);
+    void route(const channel::Address& sender, channel::Address to,
+               const channel::PeerMessage& message);
     void relays_changed();
     // The device has come in elsewhere, with this generation.
     void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation);
@@ -46,7 +48,9 @@ public:
     [[nodiscard]] bool empty() const { return sessions_.empty() && waiting_.empty(); }
     [[nodiscard]] bool live() const { return feed_->state().live(); }
     // When the last device went; nothing while there are some.
-    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> empty_since() const { return empty_since_; }
+    [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> empty_since() const {
+        return empty_since_;
+    }
 
 private:
     using Key = std::pair<channel::Device, Uuid>;
@@ -55,15 +59,18 @@ private:
             : address(own), link(std::move(device)), timer(io) {}
         channel::Address address;
         std::shared_ptr<Link> link;
-        std::variant<std::unique_ptr<channel::ClientChannel>, std::unique_ptr<channel::GatewayChannel>> channel;
+        std::variant<std::unique_ptr<channel::ClientChannel>,
+                     std::unique_ptr<channel::GatewayChannel>>
+            channel;
         boost::asio::steady_timer timer;
         std::optional<channel::Time> deadline;  // that the timer is set to
     };
     struct Waiting {
         JoinRequest request;
         std::shared_ptr<Link> link;
-        std::chrono::steady_clock::time_point until;                     // for the account's rows
-        std::optional<std::chrono::steady_clock::time_point> own_until;  // for the device's own, once the others are there
+        std::chrono::steady_clock::time_point until;  // for the account's rows
+        std::optional<std::chrono::steady_clock::time_point>
+            own_until;  // for the device's own, once the others are there
     };
     struct Task {
         channel::Address sender;
@@ -83,7 +90,8 @@ private:
     [[nodiscard]] Session* find(const channel::Address& address);
     [[nodiscard]] std::vector<channel::Address> addresses() const;
     // Carries out what a channel wants, then keeps its next deadline.
-    void carry_out(Session& session, channel::Actions actions, std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
+    void carry_out(Session& session, channel::Actions actions,
+                   std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
     void carry_out(Task& task);
     void keep_deadline(Session& session);
     void look_later();

@@ -14,7 +14,8 @@ namespace fatwal::worker {
 
 struct SqlError : std::runtime_error {
     SqlError(std::string_view state, const std::string& message)
-        : std::runtime_error(message), of_the_rows(state.starts_with("22") || state.starts_with("23")) {}
+        : std::runtime_error(message),
+          of_the_rows(state.starts_with("22") || state.starts_with("23")) {}
     bool of_the_rows;  // another attempt would find the same
 };
 

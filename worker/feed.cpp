@@ -14,7 +14,8 @@ constexpr std::chrono::seconds kLongestPause{60};
 
 }  // namespace
 
-Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, std::optional<channel::Uuid> account, Handlers handlers)
+Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
+           std::optional<channel::Uuid> account, Handlers handlers)
     : feeds_(feeds),
       settings_(settings),
       account_(account),
@@ -99,9 +100,11 @@ void Feed::handle(const client::Event& event) {
 
 void Feed::log(const channel::Affected& affected) const {
     for (const auto& issue : affected.issues)
-        spdlog::error("account {}: the row {} of {} is left out: {}", state_.account_id().to_text(), issue.key, issue.table, issue.reason);
+        spdlog::error("account {}: the row {} of {} is left out: {}", state_.account_id().to_text(),
+                      issue.key, issue.table, issue.reason);
     if (affected.bad_rows > affected.issues.size())
-        spdlog::error("account {}: {} rows are left out in all", state_.account_id().to_text(), affected.bad_rows);
+        spdlog::error("account {}: {} rows are left out in all", state_.account_id().to_text(),
+                      affected.bad_rows);
 }
 
 void Feed::lost(const std::string& reason) {
@@ -110,14 +113,16 @@ void Feed::lost(const std::string& reason) {
     stale_.async_wait([weak = weak_from_this(), reason](boost::system::error_code error) {
         const auto self = weak.lock();
         if (!self || error || !self->lost_ || !self->state_.live()) return;
-        self->state_.quarantine("nothing was heard for " + std::to_string(self->settings_.stale_after_s) + " s: " + reason);
+        self->state_.quarantine("nothing was heard for " +
+                                std::to_string(self->settings_.stale_after_s) + " s: " + reason);
         self->start_over();
     });
 }
 
 // The subscription goes on where it stands; only a new one begins with a snapshot.
 void Feed::start_over() {
-    spdlog::error("account {}: {}; again in {} s", state_.account_id().to_text(), state_.reason(), pause_.count());
+    spdlog::error("account {}: {}; again in {} s", state_.account_id().to_text(), state_.reason(),
+                  pause_.count());
     unsubscribe();
     retry_.expires_after(pause_);
     pause_ = std::min(pause_ * 2, kLongestPause);

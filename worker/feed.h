@@ -14,8 +14,9 @@
 
 namespace fatwal::worker {
 
-// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a new snapshot, with growing pauses; so
-// does one that has had no fatwald for too long, as by then it may grant what was taken away.
+// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a
+// new snapshot, with growing pauses; so does one that has had no fatwald for too long, as by then
+// it may grant what was taken away.
 class Feed : public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
@@ -24,7 +25,8 @@ public:
     };
 
     // Without an account: the operators' stream. Call start() once it is shared.
-    Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, std::optional<channel::Uuid> account, Handlers handlers);
+    Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
+         std::optional<channel::Uuid> account, Handlers handlers);
     ~Feed();
     Feed(const Feed&) = delete;
     Feed& operator=(const Feed&) = delete;

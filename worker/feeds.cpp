@@ -11,21 +11,26 @@ constexpr int kTurnsAtATime = 64;  // of feeds, so that the devices have theirs
 
 }  // namespace
 
-Feeds::Feeds(boost::asio::io_context& io, zmq::context_t& context) : io_(io), group_(context), readable_(io, group_.fd()) { wait(); }
+Feeds::Feeds(boost::asio::io_context& io, zmq::context_t& context)
+    : io_(io), group_(context), readable_(io, group_.fd()) {
+    wait();
+}
 
 // The descriptor is the group's.
 Feeds::~Feeds() { readable_.release(); }
 
-std::unique_ptr<client::Subscription> Feeds::subscribe(client::SubscriptionOptions options, const std::shared_ptr<Feed>& feed) {
+std::unique_ptr<client::Subscription> Feeds::subscribe(client::SubscriptionOptions options,
+                                                       const std::shared_ptr<Feed>& feed) {
     auto subscription = std::make_unique<client::Subscription>(group_, std::move(options));
     feeds_[subscription.get()] = feed;
     return subscription;
 }
 
 void Feeds::wait() {
-    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-        if (!error) pump();
-    });
+    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [this](boost::system::error_code error) {
+                             if (!error) pump();
+                         });
 }
 
 void Feeds::pump() {

@@ -1,4 +1,5 @@
-// The subscriptions of all accounts that the process follows, read as one group on the io_context's thread.
+// The subscriptions of all accounts that the process follows, read as one group on the io_context's
+// thread.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -21,7 +22,8 @@ public:
     Feeds& operator=(const Feeds&) = delete;
 
     // What comes to it is handled by `feed`.
-    [[nodiscard]] std::unique_ptr<client::Subscription> subscribe(client::SubscriptionOptions options, const std::shared_ptr<Feed>& feed);
+    [[nodiscard]] std::unique_ptr<client::Subscription> subscribe(
+        client::SubscriptionOptions options, const std::shared_ptr<Feed>& feed);
     void remove(const client::Subscription& subscription) { feeds_.erase(&subscription); }
 
 private:

@@ -14,7 +14,8 @@ constexpr int kMostWaiting = 10'000;              // messages to one process
 constexpr std::int64_t kMostBytes = 256'000'000;  // of one message
 constexpr std::size_t kKeyText = 41;              // a CURVE key in Z85, with its end
 
-// Nobody but the fleet knows the server's public key, so knowing it is what authenticates a process.
+// Nobody but the fleet knows the server's public key, so knowing it is what authenticates a
+// process.
 void secure(zmq::socket_t& socket, const Settings& settings, bool server) {
     const auto secret = channel::Signer(settings.secret).mac("fatwal fleet curve key 1");
     std::array<char, kKeyText> secret_text{};
@@ -33,7 +34,8 @@ void secure(zmq::socket_t& socket, const Settings& settings, bool server) {
 
 }  // namespace
 
-Fleet::Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, ProcessId own, Handlers handlers)
+Fleet::Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings,
+             ProcessId own, Handlers handlers)
     : settings_(settings), own_(own), handlers_(std::move(handlers)), readable_(io), timer_(io) {
     if (settings.fleet_endpoint.empty()) return;
     inbox_ = zmq::socket_t(context, zmq::socket_type::pull);
@@ -62,16 +64,17 @@ Fleet::~Fleet() {
 }
 
 std::size_t Fleet::size() const {
-    return static_cast<std::size_t>(
-        std::count_if(peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.process != 0; }));
+    return static_cast<std::size_t>(std::count_if(
+        peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.process != 0; }));
 }
 
 void Fleet::wait() {
-    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](boost::system::error_code error) {
-        if (error) return;
-        drain();
-        wait();
-    });
+    readable_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [this](boost::system::error_code error) {
+                             if (error) return;
+                             drain();
+                             wait();
+                         });
 }
 
 // Until nothing is left: ZeroMQ's descriptor tells of a change, not of a state.
@@ -108,7 +111,8 @@ void Fleet::take(const zmq::message_t& message) {
     const std::string kind = envelope.value("kind", "");
     if (kind == "introduction") {
         handlers_.gone(process);
-        for (const Json& body : envelope.value("body", Json::array())) handlers_.received(process, body);
+        for (const Json& body : envelope.value("body", Json::array()))
+            handlers_.received(process, body);
         peer.told = number;
     } else if (kind == "broadcast") {
         if (peer.told && number == *peer.told + 1) {
@@ -127,7 +131,9 @@ void Fleet::take(const zmq::message_t& message) {
     if (peer.introduce) introduce(peer);
 }
 
-void Fleet::introduce(Peer& peer) { peer.introduce = !push(peer, {{"kind", "introduction"}, {"body", handlers_.introduction()}}); }
+void Fleet::introduce(Peer& peer) {
+    peer.introduce = !push(peer, {{"kind", "introduction"}, {"body", handlers_.introduction()}});
+}
 
 void Fleet::tick() {
     const auto now = std::chrono::steady_clock::now();
@@ -157,13 +163,17 @@ bool Fleet::push(Peer& peer, Json message) {
     message["from"] = own_;
     message["endpoint"] = settings_.fleet_endpoint;
     message["number"] = broadcasts_;
-    return peer.socket.send(zmq::buffer(message.dump(-1, ' ', false, Json::error_handler_t::replace)), zmq::send_flags::dontwait)
+    return peer.socket
+        .send(zmq::buffer(message.dump(-1, ' ', false, Json::error_handler_t::replace)),
+              zmq::send_flags::dontwait)
         .has_value();
 }
 
 bool Fleet::send(ProcessId to, const Json& message) {
-    const auto peer = std::find_if(peers_.begin(), peers_.end(), [&](const auto& entry) { return entry.second.process == to; });
-    return to != 0 && peer != peers_.end() && push(peer->second, {{"kind", "message"}, {"body", message}});
+    const auto peer = std::find_if(peers_.begin(), peers_.end(),
+                                   [&](const auto& entry) { return entry.second.process == to; });
+    return to != 0 && peer != peers_.end() &&
+           push(peer->second, {{"kind", "message"}, {"body", message}});
 }
 
 void Fleet::broadcast(const Json& message) {

@@ -1,4 +1,5 @@
-// The processes that serve the same devices, as one of them sees the others: who is there, and messages between two of them or to all.
+// The processes that serve the same devices, as one of them sees the others: who is there, and
+// messages between two of them or to all.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -19,8 +20,9 @@ namespace fatwal::worker {
 using channel::Json;
 using channel::ProcessId;
 
-// Over ZeroMQ (PUSH to each, PULL from all), encrypted and authenticated by CURVE with a key that the fleet's secret gives. A process is
-// gone when nothing was heard of it for kGoneAfter. What is told to all comes whole and in order: a gap is noticed, and all is told again.
+// Over ZeroMQ (PUSH to each, PULL from all), encrypted and authenticated by CURVE with a key that
+// the fleet's secret gives. A process is gone when nothing was heard of it for kGoneAfter. What is
+// told to all comes whole and in order: a gap is noticed, and all is told again.
 class Fleet {
 public:
     static constexpr std::chrono::milliseconds kAliveEvery{500};
@@ -28,12 +30,15 @@ public:
 
     struct Handlers {
         std::function<void(ProcessId from, const Json& message)> received;
-        std::function<void(ProcessId process)> gone;      // forget what it has told; also before it tells all of it again
+        std::function<void(ProcessId process)>
+            gone;  // forget what it has told; also before it tells all of it again
         std::function<std::vector<Json>()> introduction;  // all that was broadcast and still holds
     };
 
-    // Throws zmq::error_t when the endpoint cannot be had. Without an endpoint there is nobody else.
-    Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings, ProcessId own, Handlers handlers);
+    // Throws zmq::error_t when the endpoint cannot be had. Without an endpoint there is nobody
+    // else.
+    Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings,
+          ProcessId own, Handlers handlers);
     ~Fleet();
     Fleet(const Fleet&) = delete;
     Fleet& operator=(const Fleet&) = delete;
@@ -49,7 +54,8 @@ private:
         zmq::socket_t socket;
         ProcessId process = 0;  // 0: not there
         std::chrono::steady_clock::time_point heard;
-        std::optional<std::uint64_t> told;  // the number of its last broadcast that we have; nothing: it has to introduce itself
+        std::optional<std::uint64_t> told;  // the number of its last broadcast that we have;
+                                            // nothing: it has to introduce itself
         bool introduce = false;             // we have to, to it
     };
 

@@ -19,14 +19,18 @@ namespace {
 using channel::Time;
 
 constexpr const char* kColumns =
-    "id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id, client_remote_ip, gateway_remote_ip, "
+    "id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id, "
+    "client_remote_ip, gateway_remote_ip, "
     "expires_at, "
     "created_at";
 constexpr const char* kParents =
-    " FROM pg_temp.staged s WHERE EXISTS (SELECT FROM accounts WHERE id = s.account_id) AND EXISTS (SELECT FROM policies WHERE id = "
+    " FROM pg_temp.staged s WHERE EXISTS (SELECT FROM accounts WHERE id = s.account_id) AND EXISTS "
+    "(SELECT FROM policies WHERE id = "
     "s.policy_id)"
-    " AND EXISTS (SELECT FROM clients WHERE id = s.client_id) AND EXISTS (SELECT FROM gateways WHERE id = s.gateway_id)"
-    " AND EXISTS (SELECT FROM resources WHERE id = s.resource_id) AND EXISTS (SELECT FROM tokens WHERE id = s.token_id)"
+    " AND EXISTS (SELECT FROM clients WHERE id = s.client_id) AND EXISTS (SELECT FROM gateways "
+    "WHERE id = s.gateway_id)"
+    " AND EXISTS (SELECT FROM resources WHERE id = s.resource_id) AND EXISTS (SELECT FROM tokens "
+    "WHERE id = s.token_id)"
     " AND EXISTS (SELECT FROM actor_group_memberships WHERE id = s.membership_id)";
 constexpr std::size_t kMostSeen = 100'000;  // waiting; beyond it they are dropped
 
@@ -49,11 +53,12 @@ std::string field(const std::optional<std::string>& text) { return text.value_or
 // Ids, addresses and times: nothing in them that COPY would want escaped.
 std::string copy_line(const portal::Flows& row) {
     std::string out;
-    for (const auto* id :
-         {&row.id, &row.account_id, &row.policy_id, &row.client_id, &row.gateway_id, &row.resource_id, &row.token_id, &row.membership_id})
+    for (const auto* id : {&row.id, &row.account_id, &row.policy_id, &row.client_id,
+                           &row.gateway_id, &row.resource_id, &row.token_id, &row.membership_id})
         out += id->to_text() + '\t';
     out += field(row.client_remote_ip) + '\t' + field(row.gateway_remote_ip) + '\t';
-    out += field(row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt) + '\t' + text_of(row.created_at) + '\n';
+    out += field(row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt) + '\t' +
+           text_of(row.created_at) + '\n';
     return out;
 }
 
@@ -86,7 +91,8 @@ public:
     }
 
     void seen(const JoinRequest& device) {
-        const auto address = device.remote_ip ? std::optional(device.remote_ip->to_text()) : std::nullopt;
+        const auto address =
+            device.remote_ip ? std::optional(device.remote_ip->to_text()) : std::nullopt;
         const auto number = [&](double channel::Location::*part) {
             if (!device.location) return std::optional<std::string>();
             // std::to_string takes the decimal sign of the process's locale.
@@ -98,13 +104,18 @@ public:
         const std::string table = device.role == Role::Client ? "clients" : "gateways";
         connection_.run(
             "UPDATE " + table +
-                " SET last_used_token_id = $2, last_seen_version = $3, last_seen_at = now(), last_seen_remote_ip = $4,"
-                " last_seen_remote_ip_location_region = $5, last_seen_remote_ip_location_city = $6, last_seen_remote_ip_location_lat = $7,"
+                " SET last_used_token_id = $2, last_seen_version = $3, last_seen_at = now(), "
+                "last_seen_remote_ip = $4,"
+                " last_seen_remote_ip_location_region = $5, last_seen_remote_ip_location_city = "
+                "$6, last_seen_remote_ip_location_lat = $7,"
                 " last_seen_remote_ip_location_lon = $8 WHERE id = $1",
-            {device.device_id.to_text(), device.token.token_id.to_text(), device.version, address, device.region, device.city,
-             number(&channel::Location::lat), number(&channel::Location::lon)});
-        connection_.run("UPDATE tokens SET last_seen_at = now(), last_seen_remote_ip = $2, last_seen_user_agent = $3 WHERE id = $1",
-                        {device.token.token_id.to_text(), address, device.user_agent});
+            {device.device_id.to_text(), device.token.token_id.to_text(), device.version, address,
+             device.region, device.city, number(&channel::Location::lat),
+             number(&channel::Location::lon)});
+        connection_.run(
+            "UPDATE tokens SET last_seen_at = now(), last_seen_remote_ip = $2, "
+            "last_seen_user_agent = $3 WHERE id = $1",
+            {device.token.token_id.to_text(), address, device.user_agent});
     }
 
 private:
@@ -116,7 +127,8 @@ private:
     }
 
     void remove(const std::vector<channel::Uuid>& ids) {
-        if (!ids.empty()) connection_.run("DELETE FROM flows WHERE id = ANY ($1::uuid[])", {array_of(ids)});
+        if (!ids.empty())
+            connection_.run("DELETE FROM flows WHERE id = ANY ($1::uuid[])", {array_of(ids)});
     }
 
     std::vector<channel::Uuid> write_all(const channel::FlowBatch::Batch& batch) {
@@ -124,12 +136,14 @@ private:
         std::vector<channel::Uuid> lost;
         if (!batch.rows.empty()) {
             stage(batch.rows);
-            connection_.run(std::string("INSERT INTO flows (") + kColumns + ") SELECT " + kColumns + kParents +
-                            " ON CONFLICT (id) DO NOTHING");
-            const auto missing =
-                connection_.run("SELECT s.id FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE f.id = s.id)");
+            connection_.run(std::string("INSERT INTO flows (") + kColumns + ") SELECT " + kColumns +
+                            kParents + " ON CONFLICT (id) DO NOTHING");
+            const auto missing = connection_.run(
+                "SELECT s.id FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE "
+                "f.id = s.id)");
             for (int i = 0; i < PQntuples(missing.get()); ++i)
-                if (const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0))) lost.push_back(*id);
+                if (const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0)))
+                    lost.push_back(*id);
         }
         remove(batch.deletions);
         connection_.run("COMMIT");
@@ -142,12 +156,16 @@ private:
         for (const auto& row : batch.rows) {
             connection_.run("SAVEPOINT row");
             try {
-                connection_.run(std::string("INSERT INTO flows (") + kColumns +
-                                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (id) DO NOTHING",
-                                {row.id.to_text(), row.account_id.to_text(), row.policy_id.to_text(), row.client_id.to_text(),
-                                 row.gateway_id.to_text(), row.resource_id.to_text(), row.token_id.to_text(), row.membership_id.to_text(),
-                                 row.client_remote_ip, row.gateway_remote_ip,
-                                 row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt, text_of(row.created_at)});
+                connection_.run(
+                    std::string("INSERT INTO flows (") + kColumns +
+                        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT "
+                        "(id) DO NOTHING",
+                    {row.id.to_text(), row.account_id.to_text(), row.policy_id.to_text(),
+                     row.client_id.to_text(), row.gateway_id.to_text(), row.resource_id.to_text(),
+                     row.token_id.to_text(), row.membership_id.to_text(), row.client_remote_ip,
+                     row.gateway_remote_ip,
+                     row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt,
+                     text_of(row.created_at)});
             } catch (const SqlError& error) {
                 if (!error.of_the_rows || !open()) throw;
                 connection_.run("ROLLBACK TO SAVEPOINT row");
@@ -162,7 +180,8 @@ private:
     Connection connection_;
 };
 
-FlowWriter::FlowWriter(std::string database, Done done) : database_(std::move(database)), done_(std::move(done)) {
+FlowWriter::FlowWriter(std::string database, Done done)
+    : database_(std::move(database)), done_(std::move(done)) {
     thread_ = std::thread([this] { loop(); });
 }
 
@@ -213,7 +232,8 @@ void FlowWriter::loop() {
             else
                 session->seen(std::get<JoinRequest>(job));
         } catch (const SqlError& error) {
-            spdlog::error("cannot write {}: {}", batch != nullptr ? "flows" : "last_seen", error.what());
+            spdlog::error("cannot write {}: {}", batch != nullptr ? "flows" : "last_seen",
+                          error.what());
             written.failed = true;
             session.reset();
         }

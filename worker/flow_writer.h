@@ -15,13 +15,15 @@
 
 namespace fatwal::worker {
 
-// A batch goes in one transaction: by COPY into a table of the session, from there into flows as far as all its parents are there; a parent
-// that goes meanwhile makes it row by row. A batch that has been written already, its answer lost, is written once.
+// A batch goes in one transaction: by COPY into a table of the session, from there into flows as
+// far as all its parents are there; a parent that goes meanwhile makes it row by row. A batch that
+// has been written already, its answer lost, is written once.
 class FlowWriter {
 public:
     struct Written {
         std::uint64_t number = 0;  // of the batch
-        bool failed = false;       // the database could not be reached, or refused all of it: to go again
+        bool failed =
+            false;  // the database could not be reached, or refused all of it: to go again
         std::vector<channel::Uuid> lost;
     };
     // Called on the writer's thread.
@@ -34,7 +36,8 @@ public:
     FlowWriter& operator=(const FlowWriter&) = delete;
 
     void write(channel::FlowBatch::Batch batch);
-    // The last_seen_* columns of a device and its token, which state the context that its flows are judged by after a restart. Not told of.
+    // The last_seen_* columns of a device and its token, which state the context that its flows are
+    // judged by after a restart. Not told of.
     void seen(JoinRequest device);
 
 private:

@@ -22,7 +22,8 @@ std::optional<std::string> percent_decoded(std::string_view text) {
         } else if (text[i] == '%') {
             unsigned value = 0;
             if (i + 2 >= text.size()) return std::nullopt;
-            const auto [end, error] = std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
+            const auto [end, error] =
+                std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
             if (error != std::errc{} || end != text.data() + i + 3) return std::nullopt;
             out += static_cast<char>(value);
             i += 2;
@@ -55,7 +56,8 @@ std::string_view trimmed(std::string_view text) {
 }
 
 bool in_any(const std::vector<channel::Cidr>& networks, const channel::IpAddress& address) {
-    return std::any_of(networks.begin(), networks.end(), [&](const channel::Cidr& network) { return network.contains(address); });
+    return std::any_of(networks.begin(), networks.end(),
+                       [&](const channel::Cidr& network) { return network.contains(address); });
 }
 
 // The nearest address that is no proxy of ours; nothing when a proxy has written what is none.
@@ -64,7 +66,8 @@ std::optional<channel::IpAddress> forwarded(std::string_view list, const channel
     std::optional<channel::IpAddress> at = peer;
     while (at && in_any(proxies, *at) && !trimmed(list).empty()) {
         const auto comma = list.rfind(',');
-        at = channel::IpAddress::parse(trimmed(comma == std::string_view::npos ? list : list.substr(comma + 1)));
+        at = channel::IpAddress::parse(
+            trimmed(comma == std::string_view::npos ? list : list.substr(comma + 1)));
         list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
     }
     return at;
@@ -78,12 +81,15 @@ std::optional<channel::Location> read_location(std::string_view text) {
         const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), value);
         return error == std::errc{} && end == part.data() + part.size() && std::abs(value) <= most;
     };
-    if (!number(trimmed(text.substr(0, comma)), out.lat, 90) || !number(trimmed(text.substr(comma + 1)), out.lon, 180)) return std::nullopt;
+    if (!number(trimmed(text.substr(0, comma)), out.lat, 90) ||
+        !number(trimmed(text.substr(comma + 1)), out.lon, 180))
+        return std::nullopt;
     return out;
 }
 
 std::optional<std::string> some(std::string_view text) {
-    return text.empty() || text.size() > kMostText ? std::nullopt : std::optional<std::string>(text);
+    return text.empty() || text.size() > kMostText ? std::nullopt
+                                                   : std::optional<std::string>(text);
 }
 
 }  // namespace
@@ -91,7 +97,9 @@ std::optional<std::string> some(std::string_view text) {
 std::optional<DeviceToken> DeviceToken::parse(std::string_view text) {
     const auto first = text.find('.');
     const auto second = first == std::string_view::npos ? first : text.find('.', first + 1);
-    if (second == std::string_view::npos || second + 1 == text.size() || text.size() - second > kMostText) return std::nullopt;
+    if (second == std::string_view::npos || second + 1 == text.size() ||
+        text.size() - second > kMostText)
+        return std::nullopt;
     DeviceToken out;
     if (text.substr(0, first) != "-") {
         out.account_id = Uuid::from_text(text.substr(0, first));
@@ -110,7 +118,9 @@ bool DeviceToken::matches(std::string_view hash) const {
     return hash.size() == own.size() && CRYPTO_memcmp(own.data(), hash.data(), own.size()) == 0;
 }
 
-std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target, const Header& header, const channel::IpAddress& peer,
+std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
+                                                        const Header& header,
+                                                        const channel::IpAddress& peer,
                                                         const std::vector<channel::Cidr>& proxies) {
     JoinRequest out;
     const auto mark = target.find('?');
@@ -123,7 +133,8 @@ std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
         out.role = Role::Relay;
     else
         return BadRequest{404, "not_found"};
-    const auto query = read_query(mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1));
+    const auto query =
+        read_query(mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1));
     if (!query) return BadRequest{400, "malformed_query"};
     const auto value = [&](std::string_view name) {
         const auto found = query->find(name);
@@ -132,9 +143,11 @@ std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
 
     constexpr std::string_view kBearer = "Bearer ";
     std::string_view token_text = header("Authorization");
-    token_text = token_text.starts_with(kBearer) ? token_text.substr(kBearer.size()) : value("token");
+    token_text =
+        token_text.starts_with(kBearer) ? token_text.substr(kBearer.size()) : value("token");
     auto token = DeviceToken::parse(token_text);
-    if (!token || token->account_id.has_value() == (out.role == Role::Relay)) return BadRequest{401, "invalid_token"};
+    if (!token || token->account_id.has_value() == (out.role == Role::Relay))
+        return BadRequest{401, "invalid_token"};
     out.token = std::move(*token);
     const auto id = Uuid::from_text(value("id"));
     if (!id) return BadRequest{400, "invalid_id"};

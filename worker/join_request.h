@@ -16,7 +16,8 @@ namespace fatwal::worker {
 
 using channel::Uuid;
 
-// ACCOUNT.TOKEN.SECRET: two ids and the secret whose SHA-256 the row of tokens holds. A relay's token belongs to no account: -.TOKEN.SECRET
+// ACCOUNT.TOKEN.SECRET: two ids and the secret whose SHA-256 the row of tokens holds. A relay's
+// token belongs to no account: -.TOKEN.SECRET
 struct DeviceToken {
     std::optional<Uuid> account_id;
     Uuid token_id;
@@ -49,11 +50,12 @@ struct BadRequest {
 // The value of a header; empty when there is none.
 using Header = std::function<std::string_view(std::string_view name)>;
 
-// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …` or, from a browser, in the query. `peer` is
-// the address of the connection; behind a trusted proxy the last address of X-Forwarded-For that is none itself, with X-Location-Region,
-// X-Location-City and X-Location-Coordinates ("48.85,2.35").
-[[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target, const Header& header,
-                                                                      const channel::IpAddress& peer,
-                                                                      const std::vector<channel::Cidr>& proxies);
+// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …` or,
+// from a browser, in the query. `peer` is the address of the connection; behind a trusted proxy the
+// last address of X-Forwarded-For that is none itself, with X-Location-Region, X-Location-City and
+// X-Location-Coordinates ("48.85,2.35").
+[[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(
+    std::string_view target, const Header& header, const channel::IpAddress& peer,
+    const std::vector<channel::Cidr>& proxies);
 
 }  // namespace fatwal::worker

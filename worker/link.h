@@ -15,7 +15,8 @@ public:
     Link& operator=(const Link&) = delete;
     virtual ~Link() = default;
 
-    // Queued; a device that does not take what is queued is cut (closed() is called, not from within send()).
+    // Queued; a device that does not take what is queued is cut (closed() is called, not from
+    // within send()).
     virtual void send(std::string message) = 0;
     // After what is queued, with the close code of the reason. Neither callback is called any more.
     virtual void close(std::string_view reason) = 0;

@@ -35,15 +35,19 @@ int main(int argc, char** argv) {
         };
         wait();
         spdlog::info("listening on port {}", process.port());
-        if (!settings->ready_file.empty()) std::ofstream(settings->ready_file) << process.port() << '\n';
+        if (!settings->ready_file.empty())
+            std::ofstream(settings->ready_file) << process.port() << '\n';
         io.run();
     } catch (const fatwal::worker::PublicationError& error) {
         std::fprintf(stderr, "fatwal-channel: %s\n", error.what());
         return 1;
     } catch (const std::exception& error) {
         std::fprintf(
-            stderr, "fatwal-channel: cannot start: %s\n  hint: look whether --listen %s and the endpoint %s are free and may be had.\n",
-            error.what(), settings->listen.c_str(), settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint.c_str());
+            stderr,
+            "fatwal-channel: cannot start: %s\n  hint: look whether --listen %s and the endpoint "
+            "%s are free and may be had.\n",
+            error.what(), settings->listen.c_str(),
+            settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint.c_str());
         return 1;
     }
     return 0;

@@ -24,13 +24,15 @@ std::uint64_t drawn(std::mt19937_64& random) {
 
 std::mt19937_64 seeded() {
     std::random_device entropy;
-    std::seed_seq seed{entropy(), entropy(), entropy(), entropy(), entropy(), entropy(), entropy(), entropy()};
+    std::seed_seq seed{entropy(), entropy(), entropy(), entropy(),
+                       entropy(), entropy(), entropy(), entropy()};
     return std::mt19937_64(seed);
 }
 
 zmq::context_t sockets() {
     zmq::context_t context;
-    context.set(zmq::ctxopt::max_sockets, std::min(kMostSockets, context.get(zmq::ctxopt::socket_limit)));
+    context.set(zmq::ctxopt::max_sockets,
+                std::min(kMostSockets, context.get(zmq::ctxopt::socket_limit)));
     return context;
 }
 
@@ -42,14 +44,19 @@ channel::FlowBatch::Options batch_options(const Settings& settings) {
 
 std::optional<Uuid> id_in(const Json& message, const char* key) {
     const auto found = message.find(key);
-    return found != message.end() && found->is_string() ? Uuid::from_text(found->get_ref<const std::string&>()) : std::nullopt;
+    return found != message.end() && found->is_string()
+               ? Uuid::from_text(found->get_ref<const std::string&>())
+               : std::nullopt;
 }
 
-Json location_json(const std::optional<channel::Location>& location) { return location ? Json{location->lat, location->lon} : Json(); }
+Json location_json(const std::optional<channel::Location>& location) {
+    return location ? Json{location->lat, location->lon} : Json();
+}
 
 std::optional<channel::Location> location_in(const Json& message) {
     const Json pair = message.value("location", Json());
-    return pair.is_array() && pair.size() == 2 ? std::optional(channel::Location{pair[0], pair[1]}) : std::nullopt;
+    return pair.is_array() && pair.size() == 2 ? std::optional(channel::Location{pair[0], pair[1]})
+                                               : std::nullopt;
 }
 
 Json to_json(const Uuid& account, const channel::OnlineGateway& gateway) {
@@ -72,7 +79,9 @@ std::optional<channel::OnlineGateway> gateway_in(const Json& message, channel::P
                                   from,
                                   *version,
                                   location_in(message),
-                                  ip.is_string() ? channel::IpAddress::parse(ip.get_ref<const std::string&>()) : std::nullopt};
+                                  ip.is_string()
+                                      ? channel::IpAddress::parse(ip.get_ref<const std::string&>())
+                                      : std::nullopt};
 }
 
 Json to_json(const channel::Relay& relay) {
@@ -92,15 +101,24 @@ std::optional<channel::Relay> relay_in(const Json& message) {
         const Json value = message.value(key, Json());
         return value.is_string() ? std::optional(value.get<std::string>()) : std::nullopt;
     };
-    return channel::Relay{
-        *id, text("ipv4"), text("ipv6"), message.value("port", std::uint16_t{3478}), location_in(message), message.value("secret", "")};
+    return channel::Relay{*id,
+                          text("ipv4"),
+                          text("ipv6"),
+                          message.value("port", std::uint16_t{3478}),
+                          location_in(message),
+                          message.value("secret", "")};
 }
 
 }  // namespace
 
-channel::Time wall_clock() { return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+channel::Time wall_clock() {
+    return std::chrono::time_point_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now());
+}
 
-std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+std::string text_of(const Json& json) {
+    return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 Process::Process(boost::asio::io_context& io, const Settings& settings)
     : io_(io),
@@ -114,10 +132,13 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
       relays_(std::chrono::milliseconds(settings.relay_debounce_ms)),
       flows_(batch_options(settings)),
       writer_(settings.database,
-              [this](FlowWriter::Written result) { boost::asio::post(io_, [this, result = std::move(result)] { written(result); }); }),
+              [this](FlowWriter::Written result) {
+                  boost::asio::post(io_, [this, result = std::move(result)] { written(result); });
+              }),
       fleet_(io, zmq_, settings, id_,
              {[this](channel::ProcessId from, const Json& message) { hear(from, message); },
-              [this](channel::ProcessId process) { forget(process); }, [this] { return introduction(); }}),
+              [this](channel::ProcessId process) { forget(process); },
+              [this] { return introduction(); }}),
       relay_desk_(io, feeds_, settings,
                   {[this](const channel::Relay& relay) {
                        relay_of_[relay.id][id_] = relay;
@@ -133,7 +154,10 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
       flow_timer_(io),
       sweep_timer_(io) {
     server_ = std::make_unique<Server>(
-        io, settings, [this](JoinRequest request, std::shared_ptr<Link> link) { joined(std::move(request), std::move(link)); },
+        io, settings,
+        [this](JoinRequest request, std::shared_ptr<Link> link) {
+            joined(std::move(request), std::move(link));
+        },
         [this] { return health(); });
     sweep();
 }
@@ -144,9 +168,14 @@ Process::~Process() {
     accounts_.clear();
 }
 
-channel::ChannelContext Process::context(channel::AccountState& state, const channel::Presence& presence) {
-    return {
-        .state = state, .presence = presence, .relays = relays_, .signer = signer_, .random = [this] { return random_(); }, .process = id_};
+channel::ChannelContext Process::context(channel::AccountState& state,
+                                         const channel::Presence& presence) {
+    return {.state = state,
+            .presence = presence,
+            .relays = relays_,
+            .signer = signer_,
+            .random = [this] { return random_(); },
+            .process = id_};
 }
 
 Account& Process::account(const Uuid& id) {
@@ -164,7 +193,8 @@ void Process::joined(JoinRequest request, std::shared_ptr<Link> link) {
     joining.join(std::move(request), std::move(link));
 }
 
-// Flows ----------------------------------------------------------------------------------------------------------------------------------
+// Flows
+// ----------------------------------------------------------------------------------------------------------------------------------
 
 void Process::write(portal::Flows row) {
     tell(flows_.add(std::move(row), wall_clock()));
@@ -183,8 +213,8 @@ void Process::keep_flow_deadline() {
     const auto deadline = flows_.next_deadline();
     flow_timer_.cancel();
     if (!deadline) return;
-    flow_timer_.expires_after(
-        std::clamp<std::chrono::microseconds>(*deadline - wall_clock(), std::chrono::milliseconds(1), std::chrono::hours(1)));
+    flow_timer_.expires_after(std::clamp<std::chrono::microseconds>(
+        *deadline - wall_clock(), std::chrono::milliseconds(1), std::chrono::hours(1)));
     flow_timer_.async_wait([this](boost::system::error_code error) {
         if (!error) keep_flow_deadline();
     });
@@ -192,7 +222,8 @@ void Process::keep_flow_deadline() {
 
 void Process::take_batch() {
     const bool draining = drained_ != nullptr;
-    if (auto batch = flows_.take(draining ? channel::Time::max() : wall_clock())) writer_.write(std::move(*batch));
+    if (auto batch = flows_.take(draining ? channel::Time::max() : wall_clock()))
+        writer_.write(std::move(*batch));
 }
 
 void Process::written(const FlowWriter::Written& result) {
@@ -216,9 +247,11 @@ void Process::tell(const std::vector<channel::FlowBatch::Notice>& notices) {
     }
 }
 
-// The fleet ------------------------------------------------------------------------------------------------------------------------------
+// The fleet
+// ------------------------------------------------------------------------------------------------------------------------------
 
-bool Process::send(const Uuid& account, const channel::Address& sender, const channel::Address& to, const channel::PeerMessage& message) {
+bool Process::send(const Uuid& account, const channel::Address& sender, const channel::Address& to,
+                   const channel::PeerMessage& message) {
     return fleet_.send(to.process, {{"event", "deliver"},
                                     {"account", account.to_text()},
                                     {"sender", channel::to_json(sender)},
@@ -226,8 +259,12 @@ bool Process::send(const Uuid& account, const channel::Address& sender, const ch
                                     {"message", channel::to_json(message)}});
 }
 
-void Process::client_entered(const Uuid& account, const Uuid& client, channel::Generation generation) {
-    fleet_.broadcast({{"event", "client_entered"}, {"account", account.to_text()}, {"id", client.to_text()}, {"generation", generation}});
+void Process::client_entered(const Uuid& account, const Uuid& client,
+                             channel::Generation generation) {
+    fleet_.broadcast({{"event", "client_entered"},
+                      {"account", account.to_text()},
+                      {"id", client.to_text()},
+                      {"generation", generation}});
 }
 
 void Process::gateway_online(const Uuid& account, const channel::OnlineGateway& gateway) {
@@ -236,10 +273,14 @@ void Process::gateway_online(const Uuid& account, const channel::OnlineGateway& 
     fleet_.broadcast(to_json(account, gateway));
 }
 
-void Process::gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation) {
+void Process::gateway_offline(const Uuid& account, const Uuid& gateway,
+                              channel::Generation generation) {
     presence_[account].offline(gateway, generation);
     if (own_gateways_[account].erase(gateway) == 0) return;
-    fleet_.broadcast({{"event", "gateway_offline"}, {"account", account.to_text()}, {"id", gateway.to_text()}, {"generation", generation}});
+    fleet_.broadcast({{"event", "gateway_offline"},
+                      {"account", account.to_text()},
+                      {"id", gateway.to_text()},
+                      {"generation", generation}});
 }
 
 std::vector<Json> Process::introduction() const {
@@ -247,7 +288,8 @@ std::vector<Json> Process::introduction() const {
     for (const auto& [account, gateways] : own_gateways_)
         for (const auto& [id, gateway] : gateways) out.push_back(to_json(account, gateway));
     for (const auto& [id, by_process] : relay_of_)
-        if (const auto own = by_process.find(id_); own != by_process.end()) out.push_back(to_json(own->second));
+        if (const auto own = by_process.find(id_); own != by_process.end())
+            out.push_back(to_json(own->second));
     return out;
 }
 
@@ -273,19 +315,23 @@ void Process::hear(channel::ProcessId from, const Json& message) {
         if (!gateway) return;
         presence_[*account].online(*gateway);
         // Both have let it in at the same time: the later one stays.
-        if (followed != accounts_.end()) followed->second->entered_elsewhere(Device::Gateway, gateway->id, gateway->generation);
+        if (followed != accounts_.end())
+            followed->second->entered_elsewhere(Device::Gateway, gateway->id, gateway->generation);
     } else if (event == "gateway_offline" && id) {
         presence_[*account].offline(*id, generation);
     } else if (event == "client_entered" && id) {
-        if (followed != accounts_.end()) followed->second->entered_elsewhere(Device::Client, *id, generation);
+        if (followed != accounts_.end())
+            followed->second->entered_elsewhere(Device::Client, *id, generation);
     } else if (event == "deliver" || event == "undelivered") {
         const auto to = channel::address_from_json(message.value("to", Json()));
         const auto sender = channel::address_from_json(message.value("sender", Json()));
         const auto content = channel::peer_message_from_json(message.value("message", Json()));
         if (!to || !content) return;
         if (event == "undelivered") {
-            if (sender && followed != accounts_.end()) followed->second->undeliverable(*sender, *content);
-        } else if ((followed == accounts_.end() || !followed->second->deliver(*to, *content)) && sender) {
+            if (sender && followed != accounts_.end())
+                followed->second->undeliverable(*sender, *content);
+        } else if ((followed == accounts_.end() || !followed->second->deliver(*to, *content)) &&
+                   sender) {
             Json back = message;
             back["event"] = "undelivered";
             fleet_.send(from, back);
@@ -299,7 +345,8 @@ void Process::forget(channel::ProcessId process) {
         if (by_process.erase(process) > 0) relay_offline(id);
 }
 
-// Relays ---------------------------------------------------------------------------------------------------------------------------------
+// Relays
+// ---------------------------------------------------------------------------------------------------------------------------------
 
 void Process::relay_online(const channel::Relay& relay) {
     if (relays_.online(relay)) relays_changed();
@@ -321,7 +368,8 @@ void Process::relays_changed() {
 void Process::keep_relay_deadline() {
     const auto deadline = relays_.next_deadline();
     if (!deadline) return;
-    relay_timer_.expires_after(std::max<std::chrono::microseconds>(*deadline - wall_clock(), std::chrono::milliseconds(1)));
+    relay_timer_.expires_after(std::max<std::chrono::microseconds>(*deadline - wall_clock(),
+                                                                   std::chrono::milliseconds(1)));
     relay_timer_.async_wait([this](boost::system::error_code error) {
         if (error) return;
         if (relays_.on_time(wall_clock())) relays_changed();
@@ -329,7 +377,8 @@ void Process::keep_relay_deadline() {
     });
 }
 
-// The house ------------------------------------------------------------------------------------------------------------------------------
+// The house
+// ------------------------------------------------------------------------------------------------------------------------------
 
 void Process::sweep() {
     const auto now = std::chrono::steady_clock::now();
@@ -370,7 +419,8 @@ void Process::drain(std::function<void()> done) {
     drained_ = std::move(done);
     server_->stop_listening();
     sweep_timer_.cancel();
-    const auto steps = static_cast<std::size_t>(std::chrono::seconds(settings_.drain_s) / kDrainEvery);
+    const auto steps =
+        static_cast<std::size_t>(std::chrono::seconds(settings_.drain_s) / kDrainEvery);
     const auto devices = count(Device::Client) + count(Device::Gateway);
     drain_slice_ = steps == 0 ? devices + 1 : devices / steps + 1;
     spdlog::info("{} devices are sent elsewhere over {} s", devices, settings_.drain_s);
@@ -379,7 +429,8 @@ void Process::drain(std::function<void()> done) {
 
 void Process::drain_step() {
     std::size_t left = drain_slice_;
-    // A client finds another gateway while its own is still here; the other way round it would wait.
+    // A client finds another gateway while its own is still here; the other way round it would
+    // wait.
     for (const Device device : {Device::Client, Device::Gateway})
         for (const auto& [id, account] : accounts_)
             if (left > 0) left -= account->close_some(device, left);
@@ -398,7 +449,9 @@ void Process::drain_flows() {
     keep_flow_deadline();
     const bool late = std::chrono::steady_clock::now() >= flows_until_;
     if (flows_.waiting() == 0 || late) {
-        if (late) spdlog::error("{} flows are not written: the database does not take them", flows_.waiting());
+        if (late)
+            spdlog::error("{} flows are not written: the database does not take them",
+                          flows_.waiting());
         accounts_.clear();
         return drained_();
     }

@@ -33,7 +33,8 @@ public:
     Process(const Process&) = delete;
     Process& operator=(const Process&) = delete;
 
-    // Nobody new is let in; the devices are sent elsewhere over drain_s, clients first; what flows are left is written; then `done`.
+    // Nobody new is let in; the devices are sent elsewhere over drain_s, clients first; what flows
+    // are left is written; then `done`.
     void drain(std::function<void()> done);
     [[nodiscard]] std::uint16_t port() const { return server_->port(); }
 
@@ -43,9 +44,11 @@ public:
     [[nodiscard]] const Settings& settings() const { return settings_; }
     [[nodiscard]] channel::ProcessId id() const { return id_; }
     [[nodiscard]] channel::Sessions& sessions() { return sessions_; }
-    [[nodiscard]] channel::ChannelContext context(channel::AccountState& state, const channel::Presence& presence);
+    [[nodiscard]] channel::ChannelContext context(channel::AccountState& state,
+                                                  const channel::Presence& presence);
     // To a session in another process; false when that is not there.
-    bool send(const Uuid& account, const channel::Address& sender, const channel::Address& to, const channel::PeerMessage& message);
+    bool send(const Uuid& account, const channel::Address& sender, const channel::Address& to,
+              const channel::PeerMessage& message);
     void write(portal::Flows row);
     void remove(const Uuid& flow_id);
     void seen(JoinRequest device);
@@ -82,10 +85,13 @@ private:
     channel::Signer signer_;
     channel::Sessions sessions_;
     channel::Relays relays_;
-    std::map<Uuid, std::map<channel::ProcessId, channel::Relay>> relay_of_;  // who has it connected; of our own id_ too
+    std::map<Uuid, std::map<channel::ProcessId, channel::Relay>>
+        relay_of_;  // who has it connected; of our own id_ too
     channel::FlowBatch flows_;
-    std::map<Uuid, channel::Presence> presence_;                           // by account; an entry stays, as channels refer to it
-    std::map<Uuid, std::map<Uuid, channel::OnlineGateway>> own_gateways_;  // by account; to tell others of
+    std::map<Uuid, channel::Presence>
+        presence_;  // by account; an entry stays, as channels refer to it
+    std::map<Uuid, std::map<Uuid, channel::OnlineGateway>>
+        own_gateways_;  // by account; to tell others of
     FlowWriter writer_;
     Fleet fleet_;
     RelayDesk relay_desk_;

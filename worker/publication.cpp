@@ -35,30 +35,42 @@ void check_publication(const std::string& database, const std::vector<std::strin
     const auto names = channel::published_tables();
     Connection::Result found;
     try {
-        found = Connection(database).run(kFindings, {wire::text_array(publications), wire::text_array({names.begin(), names.end()})});
+        found = Connection(database).run(
+            kFindings,
+            {wire::text_array(publications), wire::text_array({names.begin(), names.end()})});
     } catch (const SqlError& error) {
-        spdlog::warn("cannot look whether the publication has all that is needed: {}", error.what());
+        spdlog::warn("cannot look whether the publication has all that is needed: {}",
+                     error.what());
         return;
     }
-    const auto finding = [&](int column) -> std::string { return PQgetvalue(found.get(), 0, column); };
+    const auto finding = [&](int column) -> std::string {
+        return PQgetvalue(found.get(), 0, column);
+    };
     const std::string first = finding(4);
     if (const std::string missing = finding(0); !missing.empty())
-        throw PublicationError("publication " + missing + " does not exist\n  hint: CREATE PUBLICATION " + missing + " FOR TABLE " +
-                               finding(1) + ";");
+        throw PublicationError("publication " + missing +
+                               " does not exist\n  hint: CREATE PUBLICATION " + missing +
+                               " FOR TABLE " + finding(1) + ";");
     if (const std::string missing = finding(1); !missing.empty())
-        throw PublicationError("publication " + first + " lacks tables that access is decided by: " + missing +
-                               "\n  hint: ALTER PUBLICATION " + first + " ADD TABLE " + missing + ";");
+        throw PublicationError(
+            "publication " + first + " lacks tables that access is decided by: " + missing +
+            "\n  hint: ALTER PUBLICATION " + first + " ADD TABLE " + missing + ";");
     if (const std::string partial = finding(2); !partial.empty())
-        throw PublicationError("publication " + partial + " does not publish all that is done to its tables\n  hint: ALTER PUBLICATION " +
-                               partial + " SET (publish = 'insert, update, delete, truncate');");
+        throw PublicationError(
+            "publication " + partial +
+            " does not publish all that is done to its tables\n  hint: ALTER PUBLICATION " +
+            partial + " SET (publish = 'insert, update, delete, truncate');");
     if (const std::string partial = finding(5); !partial.empty())
         throw PublicationError(
-            "tables that access is decided by do not log whole old rows: a deleted row would not say whose it was, and access would stay"
+            "tables that access is decided by do not log whole old rows: a deleted row would not "
+            "say whose it was, and access would stay"
             "\n  hint: " +
             partial);
     if (const std::string surplus = finding(3); !surplus.empty())
-        spdlog::warn("publication {} has tables that nobody here reads: {}; if nobody else does: ALTER PUBLICATION {} DROP TABLE {};",
-                     first, surplus, first, surplus);
+        spdlog::warn(
+            "publication {} has tables that nobody here reads: {}; if nobody else does: ALTER "
+            "PUBLICATION {} DROP TABLE {};",
+            first, surplus, first, surplus);
 }
 
 }  // namespace fatwal::worker

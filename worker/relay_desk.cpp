@@ -11,7 +11,9 @@ namespace {
 
 constexpr auto kLookEvery = std::chrono::seconds(1);
 
-void say(Link& link, const char* event, Json payload) { link.send(text_of({{"event", event}, {"payload", std::move(payload)}})); }
+void say(Link& link, const char* event, Json payload) {
+    link.send(text_of({{"event", event}, {"payload", std::move(payload)}}));
+}
 
 std::optional<std::string> address_of(const Json& payload, const char* key, bool v6) {
     const auto found = payload.find(key);
@@ -33,7 +35,9 @@ std::optional<channel::Relay> relay_of(const Uuid& id, const Json& payload) {
         out.port = port->get<std::uint16_t>();
     }
     const auto secret = payload.find("secret");
-    if (secret == payload.end() || !secret->is_string() || secret->get_ref<const std::string&>().empty()) return std::nullopt;
+    if (secret == payload.end() || !secret->is_string() ||
+        secret->get_ref<const std::string&>().empty())
+        return std::nullopt;
     out.secret = *secret;
     const auto lat = payload.find("lat");
     const auto lon = payload.find("lon");
@@ -46,7 +50,8 @@ std::optional<channel::Relay> relay_of(const Uuid& id, const Json& payload) {
 
 }  // namespace
 
-RelayDesk::RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, Handlers handlers)
+RelayDesk::RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
+                     Handlers handlers)
     : io_(io), feeds_(feeds), settings_(settings), handlers_(std::move(handlers)), timer_(io) {}
 
 RelayDesk::~RelayDesk() {
@@ -56,23 +61,29 @@ RelayDesk::~RelayDesk() {
 
 void RelayDesk::join(JoinRequest request, std::shared_ptr<Link> link) {
     if (!feed_) {
-        feed_ = std::make_shared<Feed>(io_, feeds_, settings_, std::nullopt,
-                                       Feed::Handlers{[this] { review(); }, [this](const channel::Affected&, channel::Time) { review(); }});
+        feed_ = std::make_shared<Feed>(
+            io_, feeds_, settings_, std::nullopt,
+            Feed::Handlers{[this] { review(); },
+                           [this](const channel::Affected&, channel::Time) { review(); }});
         feed_->start();
         look_later();
     }
     const Uuid id = request.device_id;
     end(id, "replaced");
-    link->received = [this, id, which = link.get()](std::string_view text) { received(id, which, text); };
+    link->received = [this, id, which = link.get()](std::string_view text) {
+        received(id, which, text);
+    };
     link->closed = [this, id, which = link.get()] { gone(id, which); };
-    relays_[id] = {std::move(request), std::move(link), false, false,
-                   std::chrono::steady_clock::now() + std::chrono::seconds(settings_.join_timeout_s)};
+    relays_[id] = {
+        std::move(request), std::move(link), false, false,
+        std::chrono::steady_clock::now() + std::chrono::seconds(settings_.join_timeout_s)};
     review();
 }
 
 bool RelayDesk::valid(const Connected& relay) const {
     const auto* token = feed_->state().token(relay.request.token.token_id);
-    return token != nullptr && token->type == portal::TokenType::Relay && (!token->expires_at || *token->expires_at > wall_clock()) &&
+    return token != nullptr && token->type == portal::TokenType::Relay &&
+           (!token->expires_at || *token->expires_at > wall_clock()) &&
            relay.request.token.matches(token->secret_hash);
 }
 
@@ -80,7 +91,8 @@ void RelayDesk::review() {
     std::vector<std::pair<Uuid, std::string>> over;
     for (auto& [id, relay] : relays_) {
         if (!feed_->state().live()) {
-            if (!relay.admitted && relay.until <= std::chrono::steady_clock::now()) over.emplace_back(id, "try_again");
+            if (!relay.admitted && relay.until <= std::chrono::steady_clock::now())
+                over.emplace_back(id, "try_again");
         } else if (!valid(relay)) {
             over.emplace_back(id, relay.admitted ? "token_expired" : "invalid_token");
         } else if (!std::exchange(relay.admitted, true)) {
@@ -102,11 +114,15 @@ void RelayDesk::look_later() {
 
 void RelayDesk::received(const Uuid& id, const Link* link, std::string_view text) {
     const auto found = relays_.find(id);
-    if (found == relays_.end() || found->second.link.get() != link || !found->second.admitted) return;
+    if (found == relays_.end() || found->second.link.get() != link || !found->second.admitted)
+        return;
     const Json message = Json::parse(text, nullptr, false);
-    const auto relay =
-        message.is_object() && message.value("event", Json()) == "announce" ? relay_of(id, message.value("payload", Json())) : std::nullopt;
-    if (!relay) return say(*found->second.link, "reply", {{"status", "error"}, {"reason", "invalid_message"}});
+    const auto relay = message.is_object() && message.value("event", Json()) == "announce"
+                           ? relay_of(id, message.value("payload", Json()))
+                           : std::nullopt;
+    if (!relay)
+        return say(*found->second.link, "reply",
+                   {{"status", "error"}, {"reason", "invalid_message"}});
     found->second.announced = true;
     handlers_.online(*relay);
 }

@@ -15,15 +15,17 @@
 
 namespace fatwal::worker {
 
-// A relay's token belongs to no account: its row is in the operators' stream, which is followed from the first relay on. A relay says where
-// it is (announce{ipv4, ipv6, port, lat, lon, secret}) and is offered to devices from then on.
+// A relay's token belongs to no account: its row is in the operators' stream, which is followed
+// from the first relay on. A relay says where it is (announce{ipv4, ipv6, port, lat, lon, secret})
+// and is offered to devices from then on.
 class RelayDesk {
 public:
     struct Handlers {
         std::function<void(const channel::Relay&)> online;
         std::function<void(const Uuid&)> offline;
     };
-    RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings, Handlers handlers);
+    RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
+              Handlers handlers);
     ~RelayDesk();
     RelayDesk(const RelayDesk&) = delete;
     RelayDesk& operator=(const RelayDesk&) = delete;

@@ -25,27 +25,33 @@ constexpr std::uint32_t kMostHeaderBytes = 16'384;
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
 
 websocket::close_code close_code_of(std::string_view reason) {
-    return reason == "going_away" ? websocket::close_code::service_restart : websocket::close_code::policy_error;
+    return reason == "going_away" ? websocket::close_code::service_restart
+                                  : websocket::close_code::policy_error;
 }
 
 // One WebSocket. Lives as long as an operation on it is under way, or whoever was given it.
 class WebSocketLink : public Link, public std::enable_shared_from_this<WebSocketLink> {
 public:
     WebSocketLink(beast::tcp_stream stream, const Settings& settings, std::shared_ptr<void> place)
-        : socket_(std::move(stream)), most_queued_(static_cast<std::size_t>(settings.max_queue_bytes)), place_(std::move(place)) {
+        : socket_(std::move(stream)),
+          most_queued_(static_cast<std::size_t>(settings.max_queue_bytes)),
+          place_(std::move(place)) {
         beast::get_lowest_layer(socket_).expires_never();
-        socket_.set_option(websocket::stream_base::timeout{kRequestTimeout, std::chrono::seconds(settings.idle_timeout_s), true});
+        socket_.set_option(websocket::stream_base::timeout{
+            kRequestTimeout, std::chrono::seconds(settings.idle_timeout_s), true});
         socket_.read_message_max(static_cast<std::size_t>(settings.max_message_bytes));
         socket_.auto_fragment(false);
         socket_.text(true);
     }
 
-    void accept(const http::request<http::empty_body>& request, std::function<void(std::shared_ptr<WebSocketLink>)> open) {
-        socket_.async_accept(request, [self = shared_from_this(), open = std::move(open)](error_code error) {
-            if (error) return;
-            open(self);
-            self->read();
-        });
+    void accept(const http::request<http::empty_body>& request,
+                std::function<void(std::shared_ptr<WebSocketLink>)> open) {
+        socket_.async_accept(request,
+                             [self = shared_from_this(), open = std::move(open)](error_code error) {
+                                 if (error) return;
+                                 open(self);
+                                 self->read();
+                             });
     }
 
     void send(std::string message) override {
@@ -61,7 +67,8 @@ public:
         closing_ = true;
         received = nullptr;
         closed = nullptr;
-        reason_ = websocket::close_reason(close_code_of(reason), beast::string_view(reason.data(), reason.size()));
+        reason_ = websocket::close_reason(close_code_of(reason),
+                                          beast::string_view(reason.data(), reason.size()));
         if (queue_.empty()) close_now();
     }
 
@@ -81,13 +88,14 @@ private:
     }
 
     void write() {
-        socket_.async_write(asio::buffer(queue_.front()), [self = shared_from_this()](error_code error, std::size_t) {
-            if (error) return self->lost();
-            self->queued_ -= self->queue_.front().size();
-            self->queue_.pop_front();
-            if (!self->queue_.empty()) return self->write();
-            if (self->closing_) self->close_now();
-        });
+        socket_.async_write(asio::buffer(queue_.front()),
+                            [self = shared_from_this()](error_code error, std::size_t) {
+                                if (error) return self->lost();
+                                self->queued_ -= self->queue_.front().size();
+                                self->queue_.pop_front();
+                                if (!self->queue_.empty()) return self->write();
+                                if (self->closing_) self->close_now();
+                            });
     }
 
     void close_now() {
@@ -132,7 +140,8 @@ public:
           joined_(std::move(joined)),
           health_(std::move(health)),
           places_(std::make_shared<int>(0)) {
-        const tcp::endpoint endpoint(asio::ip::make_address(settings.listen_address), settings.listen_port);
+        const tcp::endpoint endpoint(asio::ip::make_address(settings.listen_address),
+                                     settings.listen_port);
         acceptor_.open(endpoint.protocol());
         acceptor_.set_option(asio::socket_base::reuse_address(true));
         acceptor_.bind(endpoint);
@@ -168,7 +177,9 @@ public:
 private:
     // A connection before it is a WebSocket.
     struct Exchange {
-        explicit Exchange(tcp::socket socket) : stream(std::move(socket)) { parser.header_limit(kMostHeaderBytes); }
+        explicit Exchange(tcp::socket socket) : stream(std::move(socket)) {
+            parser.header_limit(kMostHeaderBytes);
+        }
         beast::tcp_stream stream;
         beast::flat_buffer buffer;
         http::request_parser<http::empty_body> parser;
@@ -192,7 +203,8 @@ private:
         if (target == "/health") return answer(exchange, 200, health_());
         error_code error;
         const auto endpoint = exchange->stream.socket().remote_endpoint(error);
-        const auto peer = error ? std::nullopt : channel::IpAddress::parse(endpoint.address().to_string());
+        const auto peer =
+            error ? std::nullopt : channel::IpAddress::parse(endpoint.address().to_string());
         if (!peer) return;
         auto read = read_join_request(
             target,
@@ -201,16 +213,19 @@ private:
                 return std::string_view(value.data(), value.size());
             },
             *peer, settings_.proxies);
-        if (const auto* bad = std::get_if<BadRequest>(&read)) return refuse(exchange, static_cast<unsigned>(bad->status), bad->reason);
+        if (const auto* bad = std::get_if<BadRequest>(&read))
+            return refuse(exchange, static_cast<unsigned>(bad->status), bad->reason);
         if (!websocket::is_upgrade(request)) return refuse(exchange, 426, "websocket_expected");
         if (!joined_) return refuse(exchange, 503, "going_away");
         if (*places_ >= settings_.max_sessions) return refuse(exchange, 503, "full");
         if (!may_connect()) return refuse(exchange, 503, "too_many_connects");
         ++*places_;
         std::shared_ptr<void> place(nullptr, [places = places_](void*) { --*places; });
-        auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_, std::move(place));
+        auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_,
+                                                    std::move(place));
         link->accept(request, [self = shared_from_this(), exchange,
-                               joining = std::move(std::get<JoinRequest>(read))](std::shared_ptr<WebSocketLink> open) mutable {
+                               joining = std::move(std::get<JoinRequest>(read))](
+                                  std::shared_ptr<WebSocketLink> open) mutable {
             if (self->joined_)
                 self->joined_(std::move(joining), std::move(open));
             else
@@ -228,11 +243,13 @@ private:
         return ++connects_ <= settings_.connects_per_second;
     }
 
-    void refuse(const std::shared_ptr<Exchange>& exchange, unsigned status, const std::string& reason) {
+    void refuse(const std::shared_ptr<Exchange>& exchange, unsigned status,
+                const std::string& reason) {
         answer(exchange, status, R"({"reason":")" + reason + R"("})");
     }
 
-    static void answer(const std::shared_ptr<Exchange>& exchange, unsigned status, std::string body) {
+    static void answer(const std::shared_ptr<Exchange>& exchange, unsigned status,
+                       std::string body) {
         auto& response = exchange->response;
         response.version(exchange->parser.get().version());
         response.result(status);

@@ -1,4 +1,5 @@
-// The HTTP server that devices connect to: requests become joined links; GET /health tells how the process is.
+// The HTTP server that devices connect to: requests become joined links; GET /health tells how the
+// process is.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -18,7 +19,8 @@ public:
     using Joined = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
     using Health = std::function<std::string()>;  // a JSON text
 
-    // Listens at once; throws boost::system::system_error when it cannot. All is called from the context's thread.
+    // Listens at once; throws boost::system::system_error when it cannot. All is called from the
+    // context's thread.
     Server(boost::asio::io_context& io, const Settings& settings, Joined joined, Health health);
     ~Server();
     Server(const Server&) = delete;

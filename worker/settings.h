@@ -1,4 +1,5 @@
-// What fatwal-channel is told: flags before environment before file before default. docs/configuration.md has the table.
+// What fatwal-channel is told: flags before environment before file before default.
+// docs/configuration.md has the table.
 #pragma once
 
 #include <chrono>
@@ -16,11 +17,12 @@ struct Settings {
     std::string publication;           // what fatwald streams, as it is given there
     std::vector<std::string> control;  // endpoints of fatwald's control sockets
     std::string listen = "127.0.0.1:8080";
-    std::string secret_file;     // the fleet's secret, at least 32 bytes
-    std::string name;            // of this process's durable subscriptions; default: channel-HOST-PORT
+    std::string secret_file;  // the fleet's secret, at least 32 bytes
+    std::string name;         // of this process's durable subscriptions; default: channel-HOST-PORT
     std::string fleet_endpoint;  // where the other processes reach this one
     std::vector<std::string> fleet_peers;
-    std::vector<std::string> trusted_proxies;  // whose X-Forwarded-For and X-Location-* headers are believed
+    std::vector<std::string>
+        trusted_proxies;  // whose X-Forwarded-For and X-Location-* headers are believed
     std::string ready_file;
     std::string log_level = "info";
     int max_sessions = 10'000;
@@ -43,7 +45,8 @@ struct Settings {
     std::vector<channel::Cidr> proxies;
 };
 
-// Settings, or nothing with the exit status in `status`: what was asked for, or what is wrong, is printed.
+// Settings, or nothing with the exit status in `status`: what was asked for, or what is wrong, is
+// printed.
 [[nodiscard]] std::optional<Settings> load_settings(int argc, char** argv, int& status);
 
 }  // namespace fatwal::worker

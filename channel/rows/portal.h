@@ -90,7 +90,8 @@ struct Accounts {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Accounts> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Accounts> decode(const fatwal::client::Row& row,
+                                                        fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Accounts&) const = default;
 };
 
@@ -119,7 +120,8 @@ struct ActorGroups {
     GroupType type = GroupType::Unknown;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<ActorGroups> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<ActorGroups> decode(const fatwal::client::Row& row,
+                                                           fatwal::client::DecodeError* error = nullptr);
     bool operator==(const ActorGroups&) const = default;
 };
 
@@ -134,7 +136,8 @@ struct Actors {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Actors> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Actors> decode(const fatwal::client::Row& row,
+                                                      fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Actors&) const = default;
 };
 
@@ -149,7 +152,8 @@ struct AuthIdentities {
     std::optional<std::string> email;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<AuthIdentities> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<AuthIdentities> decode(const fatwal::client::Row& row,
+                                                              fatwal::client::DecodeError* error = nullptr);
     bool operator==(const AuthIdentities&) const = default;
 };
 
@@ -163,7 +167,8 @@ struct AuthProviders {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<AuthProviders> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<AuthProviders> decode(const fatwal::client::Row& row,
+                                                             fatwal::client::DecodeError* error = nullptr);
     bool operator==(const AuthProviders&) const = default;
 };
 
@@ -191,7 +196,8 @@ struct Clients {
     std::optional<double> last_seen_remote_ip_location_lon;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Clients> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Clients> decode(const fatwal::client::Row& row,
+                                                       fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Clients&) const = default;
 };
 
@@ -213,7 +219,8 @@ struct Flows {
     Timestamp created_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Flows> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Flows> decode(const fatwal::client::Row& row,
+                                                     fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Flows&) const = default;
 };
 
@@ -239,7 +246,8 @@ struct Gateways {
     std::optional<double> last_seen_remote_ip_location_lon;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Gateways> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Gateways> decode(const fatwal::client::Row& row,
+                                                        fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Gateways&) const = default;
 };
 
@@ -256,7 +264,8 @@ struct Policies {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Policies> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Policies> decode(const fatwal::client::Row& row,
+                                                        fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Policies&) const = default;
 };
 
@@ -288,7 +297,8 @@ struct Resources {
     nlohmann::json filters;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Resources> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Resources> decode(const fatwal::client::Row& row,
+                                                         fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Resources&) const = default;
 };
 
@@ -302,7 +312,8 @@ struct Sites {
     Manager managed_by = Manager::Unknown;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Sites> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Sites> decode(const fatwal::client::Row& row,
+                                                     fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Sites&) const = default;
 };
 
@@ -323,12 +334,14 @@ struct Tokens {
     std::optional<std::string> last_seen_user_agent;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Tokens> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Tokens> decode(const fatwal::client::Row& row,
+                                                      fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Tokens&) const = default;
 };
 
-using AnyRow = std::variant<std::monostate, Accounts, ActorGroupMemberships, ActorGroups, Actors, AuthIdentities, AuthProviders, Clients,
-                            Flows, Gateways, Policies, ResourceConnections, Resources, Sites, Tokens>;
+using AnyRow = std::variant<std::monostate, Accounts, ActorGroupMemberships, ActorGroups, Actors,
+                            AuthIdentities, AuthProviders, Clients, Flows, Gateways, Policies,
+                            ResourceConnections, Resources, Sites, Tokens>;
 
 // The row as the struct of its table; std::monostate when it has none or cannot be decoded.
 [[nodiscard]] AnyRow decode_any(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);

@@ -11,13 +11,15 @@ std::optional<Refusal> account_refusal(const AccountState& state) {
     return std::nullopt;
 }
 
-std::optional<Refusal> token_refusal(const portal::Tokens* token, portal::TokenType type, Time now) {
+std::optional<Refusal> token_refusal(const portal::Tokens* token, portal::TokenType type,
+                                     Time now) {
     if (token == nullptr || token->type != type) return "invalid_token";
     if (token->expires_at && *token->expires_at <= now) return "token_expired";
     return std::nullopt;
 }
 
-std::optional<Refusal> identity_refusal(const AccountState& state, const std::optional<Uuid>& id, const Uuid& actor_id) {
+std::optional<Refusal> identity_refusal(const AccountState& state, const std::optional<Uuid>& id,
+                                        const Uuid& actor_id) {
     if (!id) return std::nullopt;
     const auto* identity = state.identity(*id);
     if (identity == nullptr || identity->actor_id != actor_id) return "identity_disabled";
@@ -26,8 +28,8 @@ std::optional<Refusal> identity_refusal(const AccountState& state, const std::op
     return std::nullopt;
 }
 
-std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, const Uuid& actor_id, const ClientContext& context,
-                              Time now) {
+std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, const Uuid& actor_id,
+                              const ClientContext& context, Time now) {
     if (!policy.enabled() || !policy.row.actor_group_id) return std::nullopt;
     const Uuid* membership = state.membership(actor_id, *policy.row.actor_group_id);
     if (membership == nullptr) return std::nullopt;
@@ -43,7 +45,8 @@ std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
     return std::min(*a, *b);
 }
 
-std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& client_id, const Uuid& token_id, Time now) {
+std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& client_id,
+                                      const Uuid& token_id, Time now) {
     const auto* token = state.token(token_id);
     if (auto refusal = token_refusal(token, portal::TokenType::Client, now)) return refusal;
     if (auto refusal = account_refusal(state)) return refusal;
@@ -52,11 +55,13 @@ std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& cli
     const auto* actor = state.actor(client->actor_id);
     if (actor == nullptr || actor->disabled_at) return "actor_disabled";
     if (token->actor_id != client->actor_id) return "invalid_token";
-    if (auto refusal = identity_refusal(state, token->identity_id, client->actor_id)) return refusal;
+    if (auto refusal = identity_refusal(state, token->identity_id, client->actor_id))
+        return refusal;
     return identity_refusal(state, client->identity_id, client->actor_id);
 }
 
-std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& gateway_id, const Uuid& token_id, Time now) {
+std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& gateway_id,
+                                       const Uuid& token_id, Time now) {
     const auto* token = state.token(token_id);
     if (auto refusal = token_refusal(token, portal::TokenType::Gateway, now)) return refusal;
     if (auto refusal = account_refusal(state)) return refusal;
@@ -66,7 +71,8 @@ std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& ga
     return std::nullopt;
 }
 
-void complete_context(const AccountState& state, const portal::Clients& client, ClientContext& context) {
+void complete_context(const AccountState& state, const portal::Clients& client,
+                      ClientContext& context) {
     context.verified = client.verified_at.has_value();
     const auto* identity = client.identity_id ? state.identity(*client.identity_id) : nullptr;
     context.provider_id = identity != nullptr ? std::optional(identity->provider_id) : std::nullopt;
@@ -74,19 +80,22 @@ void complete_context(const AccountState& state, const portal::Clients& client, 
 
 ClientContext context_of_row(const AccountState& state, const portal::Clients& client) {
     ClientContext out;
-    if (client.last_seen_remote_ip) out.remote_ip = IpAddress::parse(host_of_inet(*client.last_seen_remote_ip));
+    if (client.last_seen_remote_ip)
+        out.remote_ip = IpAddress::parse(host_of_inet(*client.last_seen_remote_ip));
     out.region = client.last_seen_remote_ip_location_region;
     complete_context(state, client, out);
     return out;
 }
 
-std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id, const Uuid& resource_id, const ClientContext& context,
+std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id,
+                                   const Uuid& resource_id, const ClientContext& context,
                                    Time now) {
     if (state.resource(resource_id) == nullptr) return std::nullopt;
     std::optional<Grant> best;
     for (const Uuid& id : state.policies_of_resource(resource_id)) {
         const Policy* policy = state.policy(id);
-        const auto grant = policy != nullptr ? grant_of(*policy, state, actor_id, context, now) : std::nullopt;
+        const auto grant =
+            policy != nullptr ? grant_of(*policy, state, actor_id, context, now) : std::nullopt;
         if (!grant) continue;
         const bool longer = best && best->until && (!grant->until || *grant->until > *best->until);
         const bool same = best && best->until == grant->until;
@@ -95,10 +104,13 @@ std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_
     return best;
 }
 
-std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id, const Uuid& membership_id, const Uuid& actor_id,
+std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id,
+                              const Uuid& membership_id, const Uuid& actor_id,
                               const Uuid& resource_id, const ClientContext& context, Time now) {
     const Policy* policy = state.policy(policy_id);
-    if (policy == nullptr || policy->row.resource_id != resource_id || state.resource(resource_id) == nullptr) return std::nullopt;
+    if (policy == nullptr || policy->row.resource_id != resource_id ||
+        state.resource(resource_id) == nullptr)
+        return std::nullopt;
     auto grant = grant_of(*policy, state, actor_id, context, now);
     if (grant && grant->membership_id != membership_id) return std::nullopt;
     return grant;
@@ -113,8 +125,9 @@ bool has_policy(const AccountState& state, const Uuid& actor_id, const Uuid& res
     });
 }
 
-std::vector<std::string> violated_properties(const AccountState& state, const Uuid& actor_id, const Uuid& resource_id,
-                                             const ClientContext& context, Time now) {
+std::vector<std::string> violated_properties(const AccountState& state, const Uuid& actor_id,
+                                             const Uuid& resource_id, const ClientContext& context,
+                                             Time now) {
     const Ids& found = state.policies_of_resource(resource_id);
     std::vector<Uuid> ids(found.begin(), found.end());
     std::sort(ids.begin(), ids.end());
@@ -124,7 +137,8 @@ std::vector<std::string> violated_properties(const AccountState& state, const Uu
         if (policy == nullptr || !policy->enabled() || !policy->row.actor_group_id) continue;
         if (state.membership(actor_id, *policy->row.actor_group_id) == nullptr) continue;
         for (std::string& property : policy->conditions.violated(context, now))
-            if (std::find(out.begin(), out.end(), property) == out.end()) out.push_back(std::move(property));
+            if (std::find(out.begin(), out.end(), property) == out.end())
+                out.push_back(std::move(property));
     }
     return out;
 }

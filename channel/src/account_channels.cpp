@@ -49,7 +49,8 @@ void AccountState::resolve_client(const Uuid& client_id, Affected& affected) con
     if (attached_clients_.contains(client_id)) affected.clients.insert(client_id);
     const auto held = held_by_client_.find(client_id);
     if (held == held_by_client_.end()) return;
-    for (const auto& [gateway_id, resource_id] : held->second) affected.gateways[gateway_id].pairs.push_back({client_id, resource_id});
+    for (const auto& [gateway_id, resource_id] : held->second)
+        affected.gateways[gateway_id].pairs.push_back({client_id, resource_id});
 }
 
 void AccountState::resolve(const Touched& touched, Affected& affected) const {
@@ -69,13 +70,15 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
         }
     }
 
-    // Whom a group or a resource concerns is asked from the smaller side: its members, or the channels that are here. Gateways learn of a
-    // group's change by its policies' resources and its memberships.
+    // Whom a group or a resource concerns is asked from the smaller side: its members, or the
+    // channels that are here. Gateways learn of a group's change by its policies' resources and its
+    // memberships.
     Ids groups = touched.groups;
     for (const Ids* resources : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *resources)
             for (const Uuid& policy_id : policies_of_resource(id))
-                if (const Policy* found = policy(policy_id); found != nullptr && found->row.actor_group_id)
+                if (const Policy* found = policy(policy_id);
+                    found != nullptr && found->row.actor_group_id)
                     groups.insert(*found->row.actor_group_id);
     for (const Uuid& group_id : groups) {
         const Ids& members = actors_of_group_.of(group_id);
@@ -97,7 +100,8 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
     for (const Uuid& resource_id : resources) {
         const auto held = held_of_resource_.find(resource_id);
         if (held == held_of_resource_.end()) continue;
-        for (const auto& [gateway_id, client_id] : held->second) affected.gateways[gateway_id].pairs.push_back({client_id, resource_id});
+        for (const auto& [gateway_id, client_id] : held->second)
+            affected.gateways[gateway_id].pairs.push_back({client_id, resource_id});
     }
 
     for (const Uuid& token_id : touched.tokens)
@@ -114,7 +118,8 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
 
     for (auto& [id, impact] : affected.gateways) {
         std::sort(impact.pairs.begin(), impact.pairs.end());
-        impact.pairs.erase(std::unique(impact.pairs.begin(), impact.pairs.end()), impact.pairs.end());
+        impact.pairs.erase(std::unique(impact.pairs.begin(), impact.pairs.end()),
+                           impact.pairs.end());
     }
 }
 

@@ -79,7 +79,8 @@ void AccountState::link(const Row& row, bool there) {
         const std::pair key(row.actor_id, row.group_id);
         if (there) {
             membership_of_[key] = row.id;
-        } else if (const auto found = membership_of_.find(key); found != membership_of_.end() && found->second == row.id) {
+        } else if (const auto found = membership_of_.find(key);
+                   found != membership_of_.end() && found->second == row.id) {
             // Unless another membership of the two has come before this one went.
             membership_of_.erase(found);
         }
@@ -155,7 +156,8 @@ void AccountState::put(const Row& row, Touched& touched) {
         if (found == rows.end()) {
             touch(row, touched);
             link(row, true);
-            if constexpr (std::is_same_v<Row, portal::Flows>) touched.out->gateways[row.gateway_id].written_flows.push_back(row.id);
+            if constexpr (std::is_same_v<Row, portal::Flows>)
+                touched.out->gateways[row.gateway_id].written_flows.push_back(row.id);
             rows.emplace(id, row);
             return;
         }
@@ -178,7 +180,8 @@ void AccountState::drop_id(const Uuid& id, Touched& touched) {
     if (found == rows.end()) return;
     touch(found->second, touched);
     link(found->second, false);
-    if constexpr (std::is_same_v<Row, portal::Flows>) touched.out->gateways[found->second.gateway_id].deleted_flows.push_back(id);
+    if constexpr (std::is_same_v<Row, portal::Flows>)
+        touched.out->gateways[found->second.gateway_id].deleted_flows.push_back(id);
     rows.erase(found);
 }
 
@@ -194,14 +197,16 @@ void AccountState::drop(const Row& row, Touched& touched) {
         drop_id<Policy>(row.id, touched);
     } else if constexpr (std::is_same_v<Row, portal::Flows>) {
         // A gateway can hold a flow whose row this state has never seen.
-        if (!flows_.contains(row.id)) touched.out->gateways[row.gateway_id].deleted_flows.push_back(row.id);
+        if (!flows_.contains(row.id))
+            touched.out->gateways[row.gateway_id].deleted_flows.push_back(row.id);
         drop_id<Row>(row.id, touched);
     } else {
         drop_id<Row>(row.id, touched);
     }
 }
 
-void AccountState::connect(const Uuid& resource_id, const Uuid& site_id, bool there, Touched& touched) {
+void AccountState::connect(const Uuid& resource_id, const Uuid& site_id, bool there,
+                           Touched& touched) {
     if (connected(resource_id, site_id) == there) return;
     touched.resources.insert(resource_id);
     if (there) {
@@ -230,7 +235,8 @@ void AccountState::take(const RowChange& change, Touched& touched) {
                 const Row* after = std::get_if<Row>(&change.after);
                 bool same_key = false;
                 if constexpr (std::is_same_v<Row, portal::ResourceConnections>)
-                    same_key = after != nullptr && after->resource_id == before.resource_id && after->site_id == before.site_id;
+                    same_key = after != nullptr && after->resource_id == before.resource_id &&
+                               after->site_id == before.site_id;
                 else
                     same_key = after != nullptr && after->id == before.id;
                 if (!same_key) drop(before, touched);
@@ -295,8 +301,9 @@ void AccountState::clear() {
     flows_.clear();
     membership_of_.clear();
     for (Index* index :
-         {&groups_of_actor_, &actors_of_group_, &policies_of_group_, &policies_of_resource_, &sites_of_resource_, &resources_of_site_,
-          &gateways_of_site_, &clients_of_actor_, &identities_of_provider_, &flows_of_client_, &flows_of_gateway_})
+         {&groups_of_actor_, &actors_of_group_, &policies_of_group_, &policies_of_resource_,
+          &sites_of_resource_, &resources_of_site_, &gateways_of_site_, &clients_of_actor_,
+          &identities_of_provider_, &flows_of_client_, &flows_of_gateway_})
         index->clear();
     for (auto& views : views_) views.clear();
     bad_rows_ = 0;
@@ -357,7 +364,8 @@ Affected AccountState::apply(std::uint64_t commit_lsn, const std::vector<RowChan
             for (auto& views : views_) views.erase(id);
     resolve(touched, out);
     // Flows of gateways that are connected elsewhere.
-    std::erase_if(out.gateways, [this](const auto& entry) { return !attached_gateways_.contains(entry.first); });
+    std::erase_if(out.gateways,
+                  [this](const auto& entry) { return !attached_gateways_.contains(entry.first); });
     return out;
 }
 
@@ -378,10 +386,12 @@ const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id)
     return found == membership_of_.end() || !groups_.contains(group_id) ? nullptr : &found->second;
 }
 
-std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id, const Version& version) const {
+std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id,
+                                                          const Version& version) const {
     const bool double_star = knows_double_star(version);
     const bool internet = knows_internet(version);
-    auto& views = views_.at(static_cast<std::size_t>(double_star) + static_cast<std::size_t>(internet));
+    auto& views =
+        views_.at(static_cast<std::size_t>(double_star) + static_cast<std::size_t>(internet));
     const auto kept = views.find(resource_id);
     if (kept != views.end()) return kept->second;
     std::shared_ptr<const ResourceView> out;
@@ -389,7 +399,8 @@ std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_i
         std::vector<SiteName> names;
         for (const Uuid& id : sites_of_resource(resource_id))
             if (const auto* found = site(id)) names.push_back({id, found->name});
-        std::sort(names.begin(), names.end(), [](const SiteName& a, const SiteName& b) { return a.id < b.id; });
+        std::sort(names.begin(), names.end(),
+                  [](const SiteName& a, const SiteName& b) { return a.id < b.id; });
         if (auto rendered = render_for_client(*row, names, double_star, internet))
             out = std::make_shared<ResourceView>(std::move(*rendered));
     }

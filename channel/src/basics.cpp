@@ -13,6 +13,8 @@ Uuid random_uuid(const Random& random) {
     return out;
 }
 
-std::int64_t unix_seconds(Time time) { return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count(); }
+std::int64_t unix_seconds(Time time) {
+    return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
 
 }  // namespace fatwal::channel

@@ -17,13 +17,16 @@ Push failed(const Uuid& resource_id, const char* reason) {
 
 }  // namespace
 
-ClientChannel::ClientChannel(ChannelContext context, ClientJoin join) : context_(std::move(context)), join_(std::move(join)) {}
+ClientChannel::ClientChannel(ChannelContext context, ClientJoin join)
+    : context_(std::move(context)), join_(std::move(join)) {}
 
 ClientChannel::~ClientChannel() {
     if (phase_ != Phase::Created) context_.state.detach_client(join_.client_id, join_.token_id);
 }
 
-ClientContext ClientChannel::session() const { return {join_.remote_ip, join_.region, std::nullopt, false}; }
+ClientContext ClientChannel::session() const {
+    return {join_.remote_ip, join_.region, std::nullopt, false};
+}
 
 Actions ClientChannel::start(Time now) {
     Actions out;
@@ -36,7 +39,8 @@ Actions ClientChannel::start(Time now) {
 
 void ClientChannel::join(Time now, Actions& out) {
     const auto version = Version::parse(join_.version);
-    auto refusal = version ? client_refusal(context_.state, join_.client_id, join_.token_id, now) : Refusal("invalid_version");
+    auto refusal = version ? client_refusal(context_.state, join_.client_id, join_.token_id, now)
+                           : Refusal("invalid_version");
     if (refusal) {
         phase_ = Phase::Closed;
         out.emplace_back(Refuse{std::move(*refusal)});
@@ -61,7 +65,8 @@ void ClientChannel::push_init(Time now, Actions& out) {
     out.emplace_back(Push{"init",
                           {{"resources", std::move(resources)},
                            {"interface", view_.interface},
-                           {"relays", relays_.init(context_.relays, join_.client_id, join_.location, now, context_.random)}}});
+                           {"relays", relays_.init(context_.relays, join_.client_id, join_.location,
+                                                   now, context_.random)}}});
 }
 
 void ClientChannel::disconnect(std::string reason, Actions& out) {
@@ -79,7 +84,8 @@ void ClientChannel::recompute(Time now, Actions& out) {
     token_expires_at_ = context_.state.token(join_.token_id)->expires_at;
     ClientView before = std::move(view_);
     view_ = ClientView::of(context_.state, client, version_, session(), now);
-    if (before.interface["ipv4"] != view_.interface["ipv4"] || before.interface["ipv6"] != view_.interface["ipv6"])
+    if (before.interface["ipv4"] != view_.interface["ipv4"] ||
+        before.interface["ipv6"] != view_.interface["ipv6"])
         return push_init(now, out);
     push_difference(before, view_, out);
 }
@@ -103,7 +109,8 @@ Actions ClientChannel::on_transaction(Time now) {
 Actions ClientChannel::on_relays(Time now) {
     Actions out;
     if (phase_ != Phase::Joined) return out;
-    if (auto payload = relays_.update(context_.relays, join_.client_id, join_.location, now, context_.random))
+    if (auto payload =
+            relays_.update(context_.relays, join_.client_id, join_.location, now, context_.random))
         out.emplace_back(Push{"relays_presence", std::move(*payload)});
     return out;
 }
@@ -119,7 +126,8 @@ Actions ClientChannel::on_time(Time now) {
     for (const auto& [resource_id, pending] : pending_)
         if (pending.deadline <= now) late.push_back(resource_id);
     for (const Uuid& resource_id : late) fail_pending(resource_id, out);
-    if (context_.state.live() && view_.next_change && *view_.next_change <= now) recompute(now, out);
+    if (context_.state.live() && view_.next_change && *view_.next_change <= now)
+        recompute(now, out);
     return out;
 }
 
@@ -156,15 +164,16 @@ void ClientChannel::broadcast(const Json& payload, bool invalidated, Actions& ou
     for (const Uuid& id : *gateways) {
         const auto* gateway = context_.presence.find(id);
         if (gateway == nullptr || gateway->process == 0) continue;
-        out.emplace_back(
-            Send{{Device::Gateway, id, gateway->generation, gateway->process}, IceCandidates{join_.client_id, *candidates, invalidated}});
+        out.emplace_back(Send{{Device::Gateway, id, gateway->generation, gateway->process},
+                              IceCandidates{join_.client_id, *candidates, invalidated}});
     }
 }
 
 void ClientChannel::create_flow(const Json& payload, Time now, Actions& out) {
     const auto resource_id = read_id(payload, "resource_id");
     std::optional<std::vector<Uuid>> connected = std::vector<Uuid>();
-    if (payload.is_object() && payload.contains("connected_gateway_ids")) connected = read_ids(payload, "connected_gateway_ids");
+    if (payload.is_object() && payload.contains("connected_gateway_ids"))
+        connected = read_ids(payload, "connected_gateway_ids");
     if (!resource_id || !connected) {
         out.push_back(refusal_reply("invalid_message"));
         return;
@@ -190,28 +199,35 @@ void ClientChannel::create_flow(const Json& payload, Time now, Actions& out) {
     const auto grant = longest_grant(context_.state, client.actor_id, *resource_id, context, now);
     if (!grant) {
         Push push = failed(*resource_id, "forbidden");
-        push.payload["violated_properties"] = violated_properties(context_.state, client.actor_id, *resource_id, context, now);
+        push.payload["violated_properties"] =
+            violated_properties(context_.state, client.actor_id, *resource_id, context, now);
         out.emplace_back(std::move(push));
         return;
     }
-    const auto choice = choose_gateway(context_.state, context_.presence, *resource, version_, join_.location, *connected, context_.random);
+    const auto choice = choose_gateway(context_.state, context_.presence, *resource, version_,
+                                       join_.location, *connected, context_.random);
     if (const auto* none = std::get_if<NoGateway>(&choice)) {
-        out.emplace_back(failed(*resource_id, *none == NoGateway::Offline ? "offline" : "version_mismatch"));
+        out.emplace_back(
+            failed(*resource_id, *none == NoGateway::Offline ? "offline" : "version_mismatch"));
         return;
     }
     authorize(*resource, *std::get<const OnlineGateway*>(choice), *grant, now, out);
 }
 
-const PairCredentials& ClientChannel::credentials(const portal::Clients& client, const portal::Gateways& gateway) {
+const PairCredentials& ClientChannel::credentials(const portal::Clients& client,
+                                                  const portal::Gateways& gateway) {
     if (credentials_.size() >= kMaxPeers) credentials_.clear();
     Kept& kept = credentials_[gateway.id];
-    if (kept.client_key != client.public_key || kept.gateway_key != gateway.public_key || kept.credentials.preshared_key.empty())
+    if (kept.client_key != client.public_key || kept.gateway_key != gateway.public_key ||
+        kept.credentials.preshared_key.empty())
         kept = {client.public_key, gateway.public_key,
-                PairCredentials::derive(context_.signer, client.id, client.public_key, gateway.id, gateway.public_key)};
+                PairCredentials::derive(context_.signer, client.id, client.public_key, gateway.id,
+                                        gateway.public_key)};
     return kept.credentials;
 }
 
-void ClientChannel::authorize(const portal::Resources& resource, const OnlineGateway& gateway, const Grant& grant, Time now, Actions& out) {
+void ClientChannel::authorize(const portal::Resources& resource, const OnlineGateway& gateway,
+                              const Grant& grant, Time now, Actions& out) {
     const AccountState& state = context_.state;
     const auto& client = *state.client(join_.client_id);
     // Its row is there: it was found by its site.
@@ -227,9 +243,9 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     message.client = session();
     complete_context(state, client, message.client);
     message.from = {Device::Client, join_.client_id, join_.generation, context_.process};
-    message.ref =
-        FlowRef{state.account_id(), message.flow_id, resource.id, gateway.id, join_.client_id, join_.generation, context_.process}.sign(
-            context_.signer);
+    message.ref = FlowRef{state.account_id(), message.flow_id,  resource.id,     gateway.id,
+                          join_.client_id,    join_.generation, context_.process}
+                      .sign(context_.signer);
     message.public_key = client.public_key;
     message.ipv4 = host_of_inet(client.ipv4);
     message.ipv6 = host_of_inet(client.ipv6);
@@ -256,7 +272,8 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     row.expires_at = message.expires_at;
     row.created_at = now;
     out.reserve(2);
-    out.emplace_back(Send{{Device::Gateway, gateway.id, gateway.generation, gateway.process}, std::move(message)});
+    out.emplace_back(Send{{Device::Gateway, gateway.id, gateway.generation, gateway.process},
+                          std::move(message)});
     out.emplace_back(WriteFlow{std::move(row)});
 }
 
@@ -272,8 +289,9 @@ Actions ClientChannel::on_peer(const PeerMessage& message, Time now) {
     Actions out;
     if (phase_ != Phase::Joined) return out;
     if (const auto* ice = std::get_if<IceCandidates>(&message)) {
-        out.emplace_back(Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
-                              {{"gateway_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
+        out.emplace_back(
+            Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
+                 {{"gateway_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
     } else if (const auto* refused = std::get_if<FlowRefused>(&message)) {
         return undeliverable(*refused, now);
     } else if (const auto* answer = std::get_if<FlowAuthorized>(&message)) {
@@ -284,7 +302,8 @@ Actions ClientChannel::on_peer(const PeerMessage& message, Time now) {
         const auto* gateway = context_.state.gateway(answer->gateway_id);
         const auto* client = context_.state.client(join_.client_id);
         // Taken away while the answer was under way: the device has been told already.
-        if (gateway == nullptr || client == nullptr || !view_.resources.contains(answer->resource_id)) {
+        if (gateway == nullptr || client == nullptr ||
+            !view_.resources.contains(answer->resource_id)) {
             fail_pending(answer->resource_id, out);
             return out;
         }

@@ -3,7 +3,9 @@
 namespace fatwal::channel {
 namespace {
 
-bool moved(const ResourceView& before, const ResourceView& after) { return before.sites != after.sites; }
+bool moved(const ResourceView& before, const ResourceView& after) {
+    return before.sites != after.sites;
+}
 
 }  // namespace
 
@@ -14,15 +16,17 @@ Json interface_of(const portal::Accounts* account, const portal::Clients& client
                 {"upstream_dns", Json::array()}};
     if (account == nullptr || !account->config.is_object()) return out;
     const Json& config = account->config;
-    if (const auto found = config.find("search_domain"); found != config.end() && found->is_string()) out["search_domain"] = *found;
+    if (const auto found = config.find("search_domain");
+        found != config.end() && found->is_string())
+        out["search_domain"] = *found;
     if (const auto found = config.find("upstream_dns"); found != config.end() && found->is_array())
         for (const Json& server : *found)
             if (server.is_string()) out["upstream_dns"].push_back(server);
     return out;
 }
 
-ClientView ClientView::of(const AccountState& state, const portal::Clients& client, const Version& version, const ClientContext& session,
-                          Time now) {
+ClientView ClientView::of(const AccountState& state, const portal::Clients& client,
+                          const Version& version, const ClientContext& session, Time now) {
     ClientView out;
     out.interface = interface_of(state.account(), client);
     ClientContext context = session;
@@ -33,7 +37,9 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
             const Policy* policy = state.policy(policy_id);
             if (policy == nullptr || !policy->enabled()) continue;
             out.next_change = earlier(out.next_change, policy->conditions.next_change(now));
-            if (out.resources.contains(policy->row.resource_id) || !policy->conditions.evaluate(context, now).holds) continue;
+            if (out.resources.contains(policy->row.resource_id) ||
+                !policy->conditions.evaluate(context, now).holds)
+                continue;
             if (auto view = state.view_of(policy->row.resource_id, version))
                 out.resources.emplace(policy->row.resource_id, std::move(view));
         }
@@ -42,15 +48,18 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
 }
 
 void push_difference(const ClientView& before, const ClientView& after, Actions& out) {
-    if (before.interface != after.interface) out.emplace_back(Push{"config_changed", {{"interface", after.interface}}});
+    if (before.interface != after.interface)
+        out.emplace_back(Push{"config_changed", {{"interface", after.interface}}});
     for (const auto& [id, view] : before.resources) {
         const auto found = after.resources.find(id);
-        if (found == after.resources.end() || (found->second != view && moved(*view, *found->second)))
+        if (found == after.resources.end() ||
+            (found->second != view && moved(*view, *found->second)))
             out.emplace_back(Push{"resource_deleted", {{"id", id.to_text()}}});
     }
     for (const auto& [id, view] : after.resources) {
         const auto found = before.resources.find(id);
-        if (found != before.resources.end() && (found->second == view || *found->second == *view)) continue;
+        if (found != before.resources.end() && (found->second == view || *found->second == *view))
+            continue;
         out.emplace_back(Push{"resource_created_or_updated", view->payload});
     }
 }

@@ -10,7 +10,8 @@ namespace {
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 bool contains(const std::vector<Cidr>& networks, const IpAddress& address) {
-    return std::any_of(networks.begin(), networks.end(), [&](const Cidr& network) { return network.contains(address); });
+    return std::any_of(networks.begin(), networks.end(),
+                       [&](const Cidr& network) { return network.contains(address); });
 }
 
 }  // namespace
@@ -21,7 +22,8 @@ Conditions::Condition Conditions::parse_one(const std::optional<Json>& json) {
     if (!json || !json->is_object()) return out;
     const auto text = [&](const char* key) {
         const auto found = json->find(key);
-        return found != json->end() && found->is_string() ? found->get<std::string>() : std::string();
+        return found != json->end() && found->is_string() ? found->get<std::string>()
+                                                          : std::string();
     };
     const std::string property = text("property");
     const std::string op = text("operator");
@@ -73,21 +75,26 @@ Conditions Conditions::parse(const std::vector<std::optional<Json>>& conditions)
     return out;
 }
 
-Conditions::Verdict Conditions::evaluate_one(const Condition& condition, const ClientContext& client, Time now) {
+Conditions::Verdict Conditions::evaluate_one(const Condition& condition,
+                                             const ClientContext& client, Time now) {
     using Kind = Condition::Kind;
     const auto region_is_in = [&] {
-        return std::find(condition.regions.begin(), condition.regions.end(), *client.region) != condition.regions.end();
+        return std::find(condition.regions.begin(), condition.regions.end(), *client.region) !=
+               condition.regions.end();
     };
     const auto provider_is_in = [&] {
         return client.provider_id &&
-               std::find(condition.providers.begin(), condition.providers.end(), *client.provider_id) != condition.providers.end();
+               std::find(condition.providers.begin(), condition.providers.end(),
+                         *client.provider_id) != condition.providers.end();
     };
     switch (condition.kind) {
         case Kind::Never: return {};
         case Kind::RegionIn: return {client.region && region_is_in(), {}};
         case Kind::RegionNotIn: return {client.region && !region_is_in(), {}};
-        case Kind::IpIn: return {client.remote_ip && contains(condition.networks, *client.remote_ip), {}};
-        case Kind::IpNotIn: return {client.remote_ip && !contains(condition.networks, *client.remote_ip), {}};
+        case Kind::IpIn:
+            return {client.remote_ip && contains(condition.networks, *client.remote_ip), {}};
+        case Kind::IpNotIn:
+            return {client.remote_ip && !contains(condition.networks, *client.remote_ip), {}};
         case Kind::ProviderIn: return {provider_is_in(), {}};
         case Kind::ProviderNotIn: return {!provider_is_in(), {}};
         case Kind::Verified: return {client.verified, {}};
@@ -113,7 +120,8 @@ Conditions::Verdict Conditions::evaluate(const ClientContext& client, Time now) 
 std::vector<std::string> Conditions::violated(const ClientContext& client, Time now) const {
     std::vector<std::string> out;
     for (const Condition& condition : conditions_)
-        if (!evaluate_one(condition, client, now).holds && std::find(out.begin(), out.end(), condition.property) == out.end())
+        if (!evaluate_one(condition, client, now).holds &&
+            std::find(out.begin(), out.end(), condition.property) == out.end())
             out.push_back(condition.property);
     return out;
 }

@@ -9,7 +9,8 @@ namespace fatwal::channel {
 
 FlowBatch::FlowBatch(Options options) : options_(options) {}
 
-std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flows>& rows, const Ids& lost) {
+std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flows>& rows,
+                                                  const Ids& lost) {
     // One message a gateway and outcome.
     std::map<std::pair<Uuid, Uuid>, FlowsDurable> durable;
     std::map<std::pair<Uuid, Uuid>, FlowsLost> gone;
@@ -86,7 +87,8 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
     return batch;
 }
 
-std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const std::vector<Uuid>& lost) {
+std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number,
+                                                  const std::vector<Uuid>& lost) {
     if (number == 0 || number != under_way_.number) return {};
     for (const Uuid& id : lost) lose(id);
     auto out = notices(under_way_.rows, Ids(lost.begin(), lost.end()));
@@ -97,10 +99,12 @@ std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const st
 void FlowBatch::failed(std::uint64_t number, Time now) {
     if (number == 0 || number != under_way_.number) return;
     for (const portal::Flows& row : under_way_.rows) known_.insert(row.id);
-    rows_.insert(rows_.begin(), std::make_move_iterator(under_way_.rows.begin()), std::make_move_iterator(under_way_.rows.end()));
+    rows_.insert(rows_.begin(), std::make_move_iterator(under_way_.rows.begin()),
+                 std::make_move_iterator(under_way_.rows.end()));
     for (auto id = under_way_.deletions.rbegin(); id != under_way_.deletions.rend(); ++id)
         if (deleting_.insert(*id).second) deletions_.push_front(*id);
-    // A row whose deletion came while it was under way need not go at all; the deletion stays, as the failure may be of the answer alone.
+    // A row whose deletion came while it was under way need not go at all; the deletion stays, as
+    // the failure may be of the answer alone.
     for (const Uuid& id : deletions_)
         if (known_.contains(id)) dropped_.insert(id);
     under_way_ = {};

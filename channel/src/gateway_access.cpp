@@ -7,9 +7,13 @@
 namespace fatwal::channel {
 namespace {
 
-Json pair_payload(const Pair& pair) { return {{"client_id", pair.client_id.to_text()}, {"resource_id", pair.resource_id.to_text()}}; }
+Json pair_payload(const Pair& pair) {
+    return {{"client_id", pair.client_id.to_text()}, {"resource_id", pair.resource_id.to_text()}};
+}
 
-bool is_expired(const std::optional<Time>& expires_at, Time now) { return expires_at && *expires_at <= now; }
+bool is_expired(const std::optional<Time>& expires_at, Time now) {
+    return expires_at && *expires_at <= now;
+}
 
 }  // namespace
 
@@ -29,18 +33,22 @@ ClientContext GatewayChannel::context_of(const portal::Clients& client, const He
     return out;
 }
 
-std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held, const Justification& by, Time now) const {
+std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held,
+                                           const Justification& by, Time now) const {
     const AccountState& state = context_.state;
     const auto* gateway = state.gateway(join_.gateway_id);
-    if (gateway == nullptr || client_refusal(state, pair.client_id, by.token_id, now)) return std::nullopt;
+    if (gateway == nullptr || client_refusal(state, pair.client_id, by.token_id, now))
+        return std::nullopt;
     if (!state.connected(pair.resource_id, gateway->site_id)) return std::nullopt;
     const auto& client = *state.client(pair.client_id);
-    auto grant = grant_by(state, by.policy_id, by.membership_id, client.actor_id, pair.resource_id, context_of(client, held), now);
+    auto grant = grant_by(state, by.policy_id, by.membership_id, client.actor_id, pair.resource_id,
+                          context_of(client, held), now);
     if (grant) grant->until = earlier(grant->until, state.token(by.token_id)->expires_at);
     return grant;
 }
 
-GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow) {
+GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource,
+                                          const Uuid& flow_id, const Flow& flow) {
     const auto [held, is_new] = pairs_.try_emplace(pair);
     if (is_new) {
         context_.state.hold(join_.gateway_id, pair);
@@ -75,7 +83,8 @@ void GatewayChannel::reject(Pairs::iterator pair, const Ids& deleted, Actions& o
     drop(pair);
 }
 
-void GatewayChannel::review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out) {
+void GatewayChannel::review_resources(const std::vector<Pair>& pairs, const Ids& deleted,
+                                      Actions& out) {
     Ids seen;
     for (const Pair& pair : pairs) {
         const auto shown = resources_.find(pair.resource_id);
@@ -84,8 +93,10 @@ void GatewayChannel::review_resources(const std::vector<Pair>& pairs, const Ids&
         const auto payload = render_for_gateway(*row, version_);
         const portal::Resources& before = shown->second.row;
         // Another target is another resource: nothing of what was allowed is said of it.
-        if (!payload || before.type != row->type || before.address != row->address || before.ip_stack != row->ip_stack) {
-            if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, deleted, out);
+        if (!payload || before.type != row->type || before.address != row->address ||
+            before.ip_stack != row->ip_stack) {
+            if (const auto held = pairs_.find(pair); held != pairs_.end())
+                reject(held, deleted, out);
             continue;
         }
         if (seen.insert(pair.resource_id).second && before.filters != row->filters) {
@@ -132,7 +143,8 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
     out.emplace_back(Push{"access_authorization_expiry_updated", std::move(payload)});
 }
 
-bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out) {
+bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Justification>& lost,
+                             Time now, Actions& out) {
     const AccountState& state = context_.state;
     const auto* client = state.client(pair.client_id);
     if (client == nullptr) return false;
@@ -144,13 +156,14 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
         const Uuid* membership = state.membership(client->actor_id, *policy->row.actor_group_id);
         if (membership == nullptr) continue;
         for (const Justification& before : lost) {
-            // The token stays: without it the client itself is gone. And what was taken away by itself does not come back by the same
-            // right.
+            // The token stays: without it the client itself is gone. And what was taken away by
+            // itself does not come back by the same right.
             const Justification by{policy_id, *membership, before.token_id};
             if (std::find(lost.begin(), lost.end(), by) != lost.end()) continue;
             const auto grant = judge(pair, held, by, now);
             if (!grant || is_expired(grant->until, now)) continue;
-            const bool longer = best && best->until && (!grant->until || *grant->until > *best->until);
+            const bool longer =
+                best && best->until && (!grant->until || *grant->until > *best->until);
             const bool same = best && best->until == grant->until;
             if (best && !longer && !(same && policy_id < best->policy_id)) continue;
             best = grant;
@@ -167,12 +180,16 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
     row.resource_id = pair.resource_id;
     row.token_id = token_id;
     row.membership_id = best->membership_id;
-    if (const auto context = context_of(*client, held); context.remote_ip) row.client_remote_ip = context.remote_ip->to_text();
+    if (const auto context = context_of(*client, held); context.remote_ip)
+        row.client_remote_ip = context.remote_ip->to_text();
     if (join_.remote_ip) row.gateway_remote_ip = join_.remote_ip->to_text();
     row.expires_at = best->until;
     row.created_at = now;
     add(pair, resources_.at(pair.resource_id).row, row.id,
-        {{best->policy_id, best->membership_id, token_id}, best->until, 0, now + context_.durable_within});
+        {{best->policy_id, best->membership_id, token_id},
+         best->until,
+         0,
+         now + context_.durable_within});
     out.emplace_back(WriteFlow{std::move(row)});
     return true;
 }
@@ -187,7 +204,8 @@ Ids GatewayChannel::missing_rows(Time now) {
             } else if (flow.seen) {
                 out.insert(id);
             } else if (!flow.durable_by) {
-                // Written after the snapshot, then its row is yet to come; or before, and deleted unseen.
+                // Written after the snapshot, then its row is yet to come; or before, and deleted
+                // unseen.
                 flow.durable_by = now + context_.durable_within;
                 due_.emplace(*flow.durable_by, id);
             }
@@ -206,9 +224,12 @@ void GatewayChannel::review_all(const Ids& deleted, Time now, Actions& out) {
 
 void GatewayChannel::review_itself(const Ids& deleted, Time now, Actions& out) {
     const auto refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
-    // A disabled account's gateways stay, with nothing to let through, for when it is enabled again.
-    if (refusal && *refusal != "account_disabled") return disconnect(*refusal == "invalid_token" ? "token_expired" : *refusal, out);
-    if (const auto* token = context_.state.token(join_.token_id)) token_expires_at_ = token->expires_at;
+    // A disabled account's gateways stay, with nothing to let through, for when it is enabled
+    // again.
+    if (refusal && *refusal != "account_disabled")
+        return disconnect(*refusal == "invalid_token" ? "token_expired" : *refusal, out);
+    if (const auto* token = context_.state.token(join_.token_id))
+        token_expires_at_ = token->expires_at;
     review_all(deleted, now, out);
     if (shown() != shown_) push_init(now, out);
 }
@@ -218,17 +239,22 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
     const AccountState& state = context_.state;
     const Pair pair{message.client_id, message.resource_id};
     const auto* resource = state.live() ? state.resource(message.resource_id) : nullptr;
-    const auto payload = resource != nullptr ? render_for_gateway(*resource, version_) : std::nullopt;
+    const auto payload =
+        resource != nullptr ? render_for_gateway(*resource, version_) : std::nullopt;
     Held asked;
     asked.client = message.client;
-    // A state that is behind the one that decided cannot judge it yet; each change that concerns it will have it judged.
+    // A state that is behind the one that decided cannot judge it yet; each change that concerns it
+    // will have it judged.
     const bool may =
-        payload && (state.position() < message.decided_at || judge(pair, asked, message.by, now)) && !is_expired(message.expires_at, now);
+        payload && (state.position() < message.decided_at || judge(pair, asked, message.by, now)) &&
+        !is_expired(message.expires_at, now);
     if (!may) {
         out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
         return;
     }
-    Held& held = add(pair, *resource, message.flow_id, {message.by, message.expires_at, message.decided_at, now + context_.durable_within});
+    Held& held =
+        add(pair, *resource, message.flow_id,
+            {message.by, message.expires_at, message.decided_at, now + context_.durable_within});
     held.client = message.client;
     held.address = message.from;
     out.emplace_back(Push{"authorize_flow",
@@ -250,7 +276,8 @@ void GatewayChannel::lose(const Uuid& flow_id, bool overdue, Time now, Actions& 
     if (pair == pair_of_flow_.end()) return;
     const Pair of = pair->second;
     if (!overdue) return review(of, {flow_id}, now, out);
-    // The database does not answer: nothing takes the flow's place, as its row would fare no better.
+    // The database does not answer: nothing takes the flow's place, as its row would fare no
+    // better.
     const auto found = pairs_.find(of);
     const Expiry before = expiry_of(found->second);
     out.emplace_back(DeleteFlow{flow_id});

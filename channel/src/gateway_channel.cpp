@@ -6,7 +6,8 @@
 
 namespace fatwal::channel {
 
-GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join) : context_(std::move(context)), join_(std::move(join)) {}
+GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join)
+    : context_(std::move(context)), join_(std::move(join)) {}
 
 GatewayChannel::~GatewayChannel() {
     for (const auto& [pair, held] : pairs_) context_.state.release(join_.gateway_id, pair);
@@ -24,7 +25,8 @@ Actions GatewayChannel::start(Time now) {
 
 void GatewayChannel::join(Time now, Actions& out) {
     const auto version = Version::parse(join_.version);
-    auto refusal = version ? gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now) : Refusal("invalid_version");
+    auto refusal = version ? gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now)
+                           : Refusal("invalid_version");
     if (refusal) {
         phase_ = Phase::Closed;
         out.emplace_back(Refuse{std::move(*refusal)});
@@ -61,7 +63,9 @@ Json GatewayChannel::shown() const {
     const auto* account = context_.state.account();
     const auto* gateway = context_.state.gateway(join_.gateway_id);
     if (account == nullptr || gateway == nullptr) return shown_;
-    return {{"account_slug", account->slug}, {"interface", {{"ipv4", host_of_inet(gateway->ipv4)}, {"ipv6", host_of_inet(gateway->ipv6)}}}};
+    return {{"account_slug", account->slug},
+            {"interface",
+             {{"ipv4", host_of_inet(gateway->ipv4)}, {"ipv6", host_of_inet(gateway->ipv6)}}}};
 }
 
 void GatewayChannel::push_init(Time now, Actions& out) {
@@ -73,7 +77,8 @@ void GatewayChannel::push_init(Time now, Actions& out) {
                                   {"resource_id", pair.resource_id.to_text()},
                                   {"expires_at", time_payload(expiry_of(held))}});
     payload["authorizations"] = std::move(authorizations);
-    payload["relays"] = relays_.init(context_.relays, join_.gateway_id, join_.location, now, context_.random);
+    payload["relays"] =
+        relays_.init(context_.relays, join_.gateway_id, join_.location, now, context_.random);
     out.emplace_back(Push{"init", std::move(payload)});
 }
 
@@ -98,7 +103,8 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
     const Ids deleted(impact.deleted_flows.begin(), impact.deleted_flows.end());
     std::set<Pair> pairs(impact.pairs.begin(), impact.pairs.end());
     for (const Uuid& id : impact.deleted_flows)
-        if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end()) pairs.insert(found->second);
+        if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end())
+            pairs.insert(found->second);
     // The row is seen in the stream before its writer has told of it.
     for (const Uuid& id : impact.written_flows) {
         const auto found = pair_of_flow_.find(id);
@@ -108,7 +114,8 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
         flow.durable_by.reset();
     }
     for (const Pair& pair : pairs)
-        if (const auto held = pairs_.find(pair); held != pairs_.end() && impact.moved_clients.contains(pair.client_id))
+        if (const auto held = pairs_.find(pair);
+            held != pairs_.end() && impact.moved_clients.contains(pair.client_id))
             held->second.client.reset();
     review_resources(impact.pairs, deleted, out);
     for (const Pair& pair : pairs) review(pair, deleted, now, out);
@@ -119,7 +126,8 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
 Actions GatewayChannel::on_relays(Time now) {
     Actions out;
     if (phase_ != Phase::Joined) return out;
-    if (auto payload = relays_.update(context_.relays, join_.gateway_id, join_.location, now, context_.random))
+    if (auto payload =
+            relays_.update(context_.relays, join_.gateway_id, join_.location, now, context_.random))
         out.emplace_back(Push{"relays_presence", std::move(*payload)});
     return out;
 }
@@ -171,18 +179,22 @@ Actions GatewayChannel::on_message(std::string_view event, const Json& payload, 
 
 void GatewayChannel::answer(const Json& payload, Actions& out) {
     const auto text = payload.is_object() ? payload.find("ref") : payload.end();
-    const auto ref =
-        text != payload.end() && text->is_string() ? FlowRef::verify(context_.signer, text->get_ref<const std::string&>()) : std::nullopt;
-    if (!ref || ref->gateway_id != join_.gateway_id || ref->account_id != context_.state.account_id()) {
+    const auto ref = text != payload.end() && text->is_string()
+                         ? FlowRef::verify(context_.signer, text->get_ref<const std::string&>())
+                         : std::nullopt;
+    if (!ref || ref->gateway_id != join_.gateway_id ||
+        ref->account_id != context_.state.account_id()) {
         out.emplace_back(Reply{false, {{"reason", "invalid_ref"}}});
         return;
     }
     const Address to{Device::Client, ref->client_id, ref->client_generation, ref->client_process};
-    // Taken back before the device answered: the client need not wait for the end of its patience. Unless another flow has taken its place.
+    // Taken back before the device answered: the client need not wait for the end of its patience.
+    // Unless another flow has taken its place.
     if (!pairs_.contains(Pair{ref->client_id, ref->resource_id}))
         out.emplace_back(Send{to, FlowRefused{ref->flow_id, ref->resource_id}});
     else
-        out.emplace_back(Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, join_.gateway_id}});
+        out.emplace_back(
+            Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, join_.gateway_id}});
 }
 
 void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& out) {
@@ -198,7 +210,8 @@ void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& o
         if (first == pairs_.end() || first->first.client_id != id) continue;
         Address to{Device::Client, id, 0, 0};
         for (auto held = first; held != pairs_.end() && held->first.client_id == id; ++held)
-            if (held->second.address && held->second.address->generation > to.generation) to = *held->second.address;
+            if (held->second.address && held->second.address->generation > to.generation)
+                to = *held->second.address;
         out.emplace_back(Send{to, IceCandidates{join_.gateway_id, *candidates, invalidated}});
     }
 }
@@ -215,8 +228,9 @@ Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
     } else if (const auto* lost = std::get_if<FlowsLost>(&message)) {
         for (const Uuid& id : lost->flow_ids) lose(id, false, now, out);
     } else if (const auto* ice = std::get_if<IceCandidates>(&message)) {
-        out.emplace_back(Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
-                              {{"client_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
+        out.emplace_back(
+            Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
+                 {{"client_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
     }
     return out;
 }

@@ -6,7 +6,8 @@
 namespace fatwal::channel {
 namespace {
 
-// Whether a gateway of the version can be told of the resource; as render_for_gateway(), without making it.
+// Whether a gateway of the version can be told of the resource; as render_for_gateway(), without
+// making it.
 bool expresses(const Version& version, const portal::Resources& resource) {
     if (resource.type == portal::ResourceType::Internet) return knows_internet(version);
     if (resource.type != portal::ResourceType::Dns || knows_double_star(version)) return true;
@@ -15,10 +16,10 @@ bool expresses(const Version& version, const portal::Resources& resource) {
 
 }  // namespace
 
-std::variant<const OnlineGateway*, NoGateway> choose_gateway(const AccountState& state, const Presence& presence,
-                                                             const portal::Resources& resource, const Version& client_version,
-                                                             const std::optional<Location>& client_location,
-                                                             const std::vector<Uuid>& connected, const Random& random) {
+std::variant<const OnlineGateway*, NoGateway> choose_gateway(
+    const AccountState& state, const Presence& presence, const portal::Resources& resource,
+    const Version& client_version, const std::optional<Location>& client_location,
+    const std::vector<Uuid>& connected, const Random& random) {
     struct Candidate {
         const OnlineGateway* gateway = nullptr;
         bool connected = false;
@@ -37,11 +38,15 @@ std::variant<const OnlineGateway*, NoGateway> choose_gateway(const AccountState&
             const OnlineGateway* gateway = presence.find(id);
             if (gateway == nullptr || gateway->process == 0) continue;
             online = true;
-            if (!compatible(gateway->version, client_version) || !expresses(gateway->version, resource)) continue;
-            Candidate candidate{gateway, std::find(connected.begin(), connected.end(), id) != connected.end(), 0};
+            if (!compatible(gateway->version, client_version) ||
+                !expresses(gateway->version, resource))
+                continue;
+            Candidate candidate{
+                gateway, std::find(connected.begin(), connected.end(), id) != connected.end(), 0};
             if (client_location)
-                candidate.distance =
-                    gateway->location ? distance_km(*client_location, *gateway->location) : std::numeric_limits<double>::infinity();
+                candidate.distance = gateway->location
+                                         ? distance_km(*client_location, *gateway->location)
+                                         : std::numeric_limits<double>::infinity();
             if (best.gateway == nullptr || better(candidate, best)) {
                 best = candidate;
                 ties = 1;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::array<std::uint8_t, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
-bool is_mapped(const IpAddress& address) { return address.v6 && std::equal(kMapped.begin(), kMapped.end(), address.bytes.begin()); }
+bool is_mapped(const IpAddress& address) {
+    return address.v6 && std::equal(kMapped.begin(), kMapped.end(), address.bytes.begin());
+}
 
 IpAddress unmapped(const IpAddress& address) {
     IpAddress out;
@@ -48,7 +50,9 @@ std::optional<IpAddress> IpAddress::parse(std::string_view text) {
 
 std::string IpAddress::to_text() const {
     char buffer[INET6_ADDRSTRLEN];
-    return inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), buffer, sizeof buffer) != nullptr ? buffer : "";
+    return inet_ntop(v6 ? AF_INET6 : AF_INET, bytes.data(), buffer, sizeof buffer) != nullptr
+               ? buffer
+               : "";
 }
 
 std::optional<Cidr> Cidr::parse(std::string_view text) {
@@ -59,12 +63,16 @@ std::optional<Cidr> Cidr::parse(std::string_view text) {
     if (slash != std::string_view::npos) {
         const std::string_view digits = text.substr(slash + 1);
         unsigned prefix = 0;
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), prefix);
-        if (error != std::errc() || end != digits.data() + digits.size() || prefix > out.prefix) return std::nullopt;
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), prefix);
+        if (error != std::errc() || end != digits.data() + digits.size() || prefix > out.prefix)
+            return std::nullopt;
         out.prefix = static_cast<std::uint8_t>(prefix);
     }
-    if (is_mapped(out.base) && out.prefix >= 96) out = {unmapped(out.base), static_cast<std::uint8_t>(out.prefix - 96)};
-    for (unsigned i = 0; i < out.base.bytes.size(); ++i) out.base.bytes[i] &= mask_of_byte(out.prefix, i);
+    if (is_mapped(out.base) && out.prefix >= 96)
+        out = {unmapped(out.base), static_cast<std::uint8_t>(out.prefix - 96)};
+    for (unsigned i = 0; i < out.base.bytes.size(); ++i)
+        out.base.bytes[i] &= mask_of_byte(out.prefix, i);
     return out;
 }
 
@@ -77,6 +85,8 @@ bool Cidr::contains(const IpAddress& address) const {
 
 std::string Cidr::to_text() const { return base.to_text() + '/' + std::to_string(prefix); }
 
-std::string host_of_inet(std::string_view text) { return std::string(text.substr(0, text.find('/'))); }
+std::string host_of_inet(std::string_view text) {
+    return std::string(text.substr(0, text.find('/')));
+}
 
 }  // namespace fatwal::channel

@@ -6,7 +6,8 @@
 namespace fatwal::channel {
 namespace {
 
-// The readers throw, and peer_message_from_json() catches: what another process sends is ours, so a failure is rare and whole.
+// The readers throw, and peer_message_from_json() catches: what another process sends is ours, so a
+// failure is rare and whole.
 Uuid uuid_of(const Json& json) {
     const auto id = Uuid::from_text(json.get_ref<const std::string&>());
     if (!id) throw std::invalid_argument("not a uuid");
@@ -25,12 +26,17 @@ std::vector<Uuid> ids_of(const Json& json) {
     return out;
 }
 
-Json ice_to_json(const IceCredentials& ice) { return {{"username", ice.username}, {"password", ice.password}}; }
-IceCredentials ice_of(const Json& json) { return {json.at("username").get<std::string>(), json.at("password").get<std::string>()}; }
+Json ice_to_json(const IceCredentials& ice) {
+    return {{"username", ice.username}, {"password", ice.password}};
+}
+IceCredentials ice_of(const Json& json) {
+    return {json.at("username").get<std::string>(), json.at("password").get<std::string>()};
+}
 
 Address address_of(const Json& json) {
-    return {json.at("device") == "client" ? Device::Client : Device::Gateway, uuid_of(json.at("id")),
-            json.at("generation").get<Generation>(), json.at("process").get<ProcessId>()};
+    return {json.at("device") == "client" ? Device::Client : Device::Gateway,
+            uuid_of(json.at("id")), json.at("generation").get<Generation>(),
+            json.at("process").get<ProcessId>()};
 }
 
 Json context_to_json(const ClientContext& context) {
@@ -42,32 +48,35 @@ Json context_to_json(const ClientContext& context) {
 
 ClientContext context_of(const Json& json) {
     ClientContext out;
-    if (const auto& ip = json.at("remote_ip"); !ip.is_null()) out.remote_ip = IpAddress::parse(ip.get_ref<const std::string&>());
-    if (const auto& region = json.at("region"); !region.is_null()) out.region = region.get<std::string>();
+    if (const auto& ip = json.at("remote_ip"); !ip.is_null())
+        out.remote_ip = IpAddress::parse(ip.get_ref<const std::string&>());
+    if (const auto& region = json.at("region"); !region.is_null())
+        out.region = region.get<std::string>();
     if (const auto& id = json.at("provider_id"); !id.is_null()) out.provider_id = uuid_of(id);
     out.verified = json.at("verified").get<bool>();
     return out;
 }
 
 Json message_to_json(const Authorize& m) {
-    return {{"type", "authorize"},
-            {"flow_id", m.flow_id.to_text()},
-            {"client_id", m.client_id.to_text()},
-            {"resource_id", m.resource_id.to_text()},
-            {"policy_id", m.by.policy_id.to_text()},
-            {"membership_id", m.by.membership_id.to_text()},
-            {"token_id", m.by.token_id.to_text()},
-            {"expires_at_us", m.expires_at ? Json(m.expires_at->time_since_epoch().count()) : Json()},
-            {"ref", m.ref},
-            {"decided_at", m.decided_at},
-            {"client", context_to_json(m.client)},
-            {"from", to_json(m.from)},
-            {"public_key", m.public_key},
-            {"ipv4", m.ipv4},
-            {"ipv6", m.ipv6},
-            {"preshared_key", m.preshared_key},
-            {"client_ice", ice_to_json(m.client_ice)},
-            {"gateway_ice", ice_to_json(m.gateway_ice)}};
+    return {
+        {"type", "authorize"},
+        {"flow_id", m.flow_id.to_text()},
+        {"client_id", m.client_id.to_text()},
+        {"resource_id", m.resource_id.to_text()},
+        {"policy_id", m.by.policy_id.to_text()},
+        {"membership_id", m.by.membership_id.to_text()},
+        {"token_id", m.by.token_id.to_text()},
+        {"expires_at_us", m.expires_at ? Json(m.expires_at->time_since_epoch().count()) : Json()},
+        {"ref", m.ref},
+        {"decided_at", m.decided_at},
+        {"client", context_to_json(m.client)},
+        {"from", to_json(m.from)},
+        {"public_key", m.public_key},
+        {"ipv4", m.ipv4},
+        {"ipv6", m.ipv6},
+        {"preshared_key", m.preshared_key},
+        {"client_ice", ice_to_json(m.client_ice)},
+        {"gateway_ice", ice_to_json(m.gateway_ice)}};
 }
 Json message_to_json(const FlowAuthorized& m) {
     return {{"type", "flow_authorized"},
@@ -76,21 +85,32 @@ Json message_to_json(const FlowAuthorized& m) {
             {"gateway_id", m.gateway_id.to_text()}};
 }
 Json message_to_json(const FlowRefused& m) {
-    return {{"type", "flow_refused"}, {"flow_id", m.flow_id.to_text()}, {"resource_id", m.resource_id.to_text()}};
+    return {{"type", "flow_refused"},
+            {"flow_id", m.flow_id.to_text()},
+            {"resource_id", m.resource_id.to_text()}};
 }
 Json message_to_json(const IceCandidates& m) {
-    return {{"type", "ice_candidates"}, {"from", m.from.to_text()}, {"candidates", m.candidates}, {"invalidated", m.invalidated}};
+    return {{"type", "ice_candidates"},
+            {"from", m.from.to_text()},
+            {"candidates", m.candidates},
+            {"invalidated", m.invalidated}};
 }
-Json message_to_json(const FlowsDurable& m) { return {{"type", "flows_durable"}, {"flow_ids", ids_to_json(m.flow_ids)}}; }
-Json message_to_json(const FlowsLost& m) { return {{"type", "flows_lost"}, {"flow_ids", ids_to_json(m.flow_ids)}}; }
+Json message_to_json(const FlowsDurable& m) {
+    return {{"type", "flows_durable"}, {"flow_ids", ids_to_json(m.flow_ids)}};
+}
+Json message_to_json(const FlowsLost& m) {
+    return {{"type", "flows_lost"}, {"flow_ids", ids_to_json(m.flow_ids)}};
+}
 
 Authorize authorize_of(const Json& json) {
     Authorize out;
     out.flow_id = uuid_of(json.at("flow_id"));
     out.client_id = uuid_of(json.at("client_id"));
     out.resource_id = uuid_of(json.at("resource_id"));
-    out.by = {uuid_of(json.at("policy_id")), uuid_of(json.at("membership_id")), uuid_of(json.at("token_id"))};
-    if (const auto& at = json.at("expires_at_us"); !at.is_null()) out.expires_at = Time(Time::duration(at.get<std::int64_t>()));
+    out.by = {uuid_of(json.at("policy_id")), uuid_of(json.at("membership_id")),
+              uuid_of(json.at("token_id"))};
+    if (const auto& at = json.at("expires_at_us"); !at.is_null())
+        out.expires_at = Time(Time::duration(at.get<std::int64_t>()));
     out.ref = json.at("ref").get<std::string>();
     out.decided_at = json.at("decided_at").get<std::uint64_t>();
     out.client = context_of(json.at("client"));
@@ -130,10 +150,13 @@ std::optional<PeerMessage> peer_message_from_json(const Json& json) {
         const auto& type = json.at("type").get_ref<const std::string&>();
         if (type == "authorize") return authorize_of(json);
         if (type == "flow_authorized")
-            return FlowAuthorized{uuid_of(json.at("flow_id")), uuid_of(json.at("resource_id")), uuid_of(json.at("gateway_id"))};
-        if (type == "flow_refused") return FlowRefused{uuid_of(json.at("flow_id")), uuid_of(json.at("resource_id"))};
+            return FlowAuthorized{uuid_of(json.at("flow_id")), uuid_of(json.at("resource_id")),
+                                  uuid_of(json.at("gateway_id"))};
+        if (type == "flow_refused")
+            return FlowRefused{uuid_of(json.at("flow_id")), uuid_of(json.at("resource_id"))};
         if (type == "ice_candidates")
-            return IceCandidates{uuid_of(json.at("from")), json.at("candidates").get<std::vector<std::string>>(),
+            return IceCandidates{uuid_of(json.at("from")),
+                                 json.at("candidates").get<std::vector<std::string>>(),
                                  json.at("invalidated").get<bool>()};
         if (type == "flows_durable") return FlowsDurable{ids_of(json.at("flow_ids"))};
         if (type == "flows_lost") return FlowsLost{ids_of(json.at("flow_ids"))};

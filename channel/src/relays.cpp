@@ -24,7 +24,9 @@ void Relays::offline(const Uuid& id, Time now) {
 }
 
 bool Relays::on_time(Time now) {
-    return std::erase_if(relays_, [&](const auto& entry) { return entry.second.gone_at && *entry.second.gone_at <= now; }) > 0;
+    return std::erase_if(relays_, [&](const auto& entry) {
+               return entry.second.gone_at && *entry.second.gone_at <= now;
+           }) > 0;
 }
 
 std::optional<Time> Relays::next_deadline() const {
@@ -39,7 +41,8 @@ const Relay* Relays::find(const Uuid& id) const {
     return found == relays_.end() ? nullptr : &found->second.relay;
 }
 
-std::vector<Relay> Relays::choose(const std::optional<Location>& device, const Random& random) const {
+std::vector<Relay> Relays::choose(const std::optional<Location>& device,
+                                  const Random& random) const {
     struct Candidate {
         const Relay* relay;
         bool leaving;  // has gone, though not for long: taken when there is no other
@@ -51,18 +54,24 @@ std::vector<Relay> Relays::choose(const std::optional<Location>& device, const R
     for (const auto& [id, entry] : relays_) {
         const Relay& relay = entry.relay;
         candidates.push_back({&relay, entry.gone_at.has_value(), device && !relay.location,
-                              device && relay.location ? distance_km(*device, *relay.location) : 0, random()});
+                              device && relay.location ? distance_km(*device, *relay.location) : 0,
+                              random()});
     }
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-        return std::tie(a.leaving, a.placeless, a.distance, a.lot) < std::tie(b.leaving, b.placeless, b.distance, b.lot);
+        return std::tie(a.leaving, a.placeless, a.distance, a.lot) <
+               std::tie(b.leaving, b.placeless, b.distance, b.lot);
     });
     std::vector<Relay> out;
-    // Of one place a second one only where there is no other place: what takes one down may take both.
+    // Of one place a second one only where there is no other place: what takes one down may take
+    // both.
     for (const bool same_place : {false, true})
         for (const Candidate& candidate : candidates) {
             if (out.size() == kPerDevice) return out;
-            if (std::any_of(out.begin(), out.end(), [&](const Relay& relay) { return relay.id == candidate.relay->id; })) continue;
-            const bool taken = candidate.relay->location && std::any_of(out.begin(), out.end(), [&](const Relay& relay) {
+            if (std::any_of(out.begin(), out.end(),
+                            [&](const Relay& relay) { return relay.id == candidate.relay->id; }))
+                continue;
+            const bool taken = candidate.relay->location &&
+                               std::any_of(out.begin(), out.end(), [&](const Relay& relay) {
                                    return relay.location == candidate.relay->location;
                                });
             if (taken == same_place || same_place) out.push_back(*candidate.relay);
@@ -76,9 +85,11 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
     for (const Relay& relay : relays) {
         const std::string username = std::to_string(expires_at) + ':' + device_id.to_text();
         std::string key = relay.secret;
-        key.resize(std::max<std::size_t>(key.size(), 32), '\0');  // HMAC pads a short key with zeros itself, so this is the same key
+        key.resize(std::max<std::size_t>(key.size(), 32),
+                   '\0');  // HMAC pads a short key with zeros itself, so this is the same key
         const auto mac = Signer(key).mac(username);
-        const std::string password = base64(std::string_view(reinterpret_cast<const char*>(mac.data()), mac.size()));
+        const std::string password =
+            base64(std::string_view(reinterpret_cast<const char*>(mac.data()), mac.size()));
         const auto add = [&](const std::string& address) {
             out.push_back({{"id", relay.id.to_text()},
                            {"type", "turn"},
@@ -93,13 +104,14 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
     return out;
 }
 
-Json RelaySelection::init(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device, Time now,
-                          const Random& random) {
+Json RelaySelection::init(const Relays& relays, const Uuid& device_id,
+                          const std::optional<Location>& device, Time now, const Random& random) {
     chosen_ = relays.choose(device, random);
     return render_relays(chosen_, device_id, now);
 }
 
-std::optional<Json> RelaySelection::update(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device, Time now,
+std::optional<Json> RelaySelection::update(const Relays& relays, const Uuid& device_id,
+                                           const std::optional<Location>& device, Time now,
                                            const Random& random) {
     Json gone = Json::array();
     for (const Relay& relay : chosen_) {
@@ -109,7 +121,8 @@ std::optional<Json> RelaySelection::update(const Relays& relays, const Uuid& dev
     const bool too_few = chosen_.size() < Relays::kPerDevice && relays.size() > chosen_.size();
     if (gone.empty() && !too_few) return std::nullopt;
     chosen_ = relays.choose(device, random);
-    return Json{{"disconnected_ids", std::move(gone)}, {"connected", render_relays(chosen_, device_id, now)}};
+    return Json{{"disconnected_ids", std::move(gone)},
+                {"connected", render_relays(chosen_, device_id, now)}};
 }
 
 }  // namespace fatwal::channel

@@ -15,8 +15,10 @@ std::optional<std::pair<int, int>> parse_ports(const Json& json) {
     const auto& text = json.get_ref<const std::string&>();
     const auto number = [](std::string_view digits) {
         int out = 0;
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out);
-        const bool whole = !digits.empty() && error == std::errc() && end == digits.data() + digits.size();
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), out);
+        const bool whole =
+            !digits.empty() && error == std::errc() && end == digits.data() + digits.size();
         return whole && out >= 0 && out <= 65'535 ? out : -1;
     };
     const std::string_view view = text;
@@ -52,7 +54,8 @@ std::optional<Target> target_of(const portal::Resources& resource, bool double_s
     }
     const auto network = Cidr::parse(*resource.address);
     if (!network) return std::nullopt;
-    if (resource.type == ResourceType::Ip && network->prefix != (network->base.v6 ? 128 : 32)) return std::nullopt;
+    if (resource.type == ResourceType::Ip && network->prefix != (network->base.v6 ? 128 : 32))
+        return std::nullopt;
     return Target{"cidr", network->to_text()};
 }
 
@@ -66,7 +69,9 @@ std::optional<Json> render_filters(const Json& filters) {
     for (const Json& filter : filters) {
         if (!filter.is_object()) return std::nullopt;
         const auto protocol = filter.find("protocol");
-        if (protocol == filter.end() || (*protocol != "tcp" && *protocol != "udp" && *protocol != "icmp")) return std::nullopt;
+        if (protocol == filter.end() ||
+            (*protocol != "tcp" && *protocol != "udp" && *protocol != "icmp"))
+            return std::nullopt;
         const auto ports = filter.find("ports");
         if (ports != filter.end() && !ports->is_array()) return std::nullopt;
         if (ports == filter.end() || ports->empty()) {
@@ -76,13 +81,16 @@ std::optional<Json> render_filters(const Json& filters) {
         for (const Json& text : *ports) {
             const auto range = parse_ports(text);
             if (!range) return std::nullopt;
-            out.push_back({{"protocol", *protocol}, {"port_range_start", range->first}, {"port_range_end", range->second}});
+            out.push_back({{"protocol", *protocol},
+                           {"port_range_start", range->first},
+                           {"port_range_end", range->second}});
         }
     }
     return out;
 }
 
-std::optional<ResourceView> render_for_client(const portal::Resources& resource, const std::vector<SiteName>& sites, bool double_star,
+std::optional<ResourceView> render_for_client(const portal::Resources& resource,
+                                              const std::vector<SiteName>& sites, bool double_star,
                                               bool internet) {
     if (sites.empty()) return std::nullopt;
     ResourceView out;

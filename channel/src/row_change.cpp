@@ -6,7 +6,8 @@
 namespace fatwal::channel {
 namespace {
 
-// The domain's tables, in whatever version: a row of them that cannot be decoded matters, one of another table does not.
+// The domain's tables, in whatever version: a row of them that cannot be decoded matters, one of
+// another table does not.
 constexpr std::array<std::string_view, 14> kTables = {"accounts",        "actor_group_memberships",
                                                       "actor_groups",    "actors",
                                                       "auth_identities", "auth_providers",
@@ -16,7 +17,8 @@ constexpr std::array<std::string_view, 14> kTables = {"accounts",        "actor_
                                                       "sites",           "tokens"};
 
 bool is_known(const client::Schema& schema) {
-    return schema.schema() == portal::Accounts::kSchema && std::find(kTables.begin(), kTables.end(), schema.table()) != kTables.end();
+    return schema.schema() == portal::Accounts::kSchema &&
+           std::find(kTables.begin(), kTables.end(), schema.table()) != kTables.end();
 }
 
 // What is wrong with a table whose old rows are not whole, with the statement that mends it; empty
@@ -24,7 +26,8 @@ bool is_known(const client::Schema& schema) {
 std::string incomplete(const client::Schema& schema) {
     if (schema.view().replica_identity() == 'f') return {};
     const std::string table = std::string(schema.schema()) + '.' + std::string(schema.table());
-    return "access is decided by table " + table + ", which does not log whole old rows: ALTER TABLE " + table + " REPLICA IDENTITY FULL;";
+    return "access is decided by table " + table +
+           ", which does not log whole old rows: ALTER TABLE " + table + " REPLICA IDENTITY FULL;";
 }
 
 std::optional<Uuid> uuid_of(const client::Row& row, const char* column) {
@@ -62,7 +65,8 @@ std::vector<RowChange> typed_changes(const client::Transaction& transaction, std
         if (!typed.voided_by.empty()) {
             // Whatever the change says, another of the table may be missing.
         } else if (resync) {
-            const std::string rows = change.schema == nullptr ? "" : " of " + std::string(change.schema->table());
+            const std::string rows =
+                change.schema == nullptr ? "" : " of " + std::string(change.schema->table());
             typed.voided_by = "rows" + rows + " changed in a way that the stream cannot tell";
         } else if (change.op == wire::Op::Truncate) {
             typed.voided_by = "a table was truncated";
@@ -75,15 +79,20 @@ std::vector<RowChange> typed_changes(const client::Transaction& transaction, std
         } else {
             if (change.new_row) {
                 typed.after = portal::decode_any(*change.new_row, &error);
-                if (typed.after.index() == 0) typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
+                if (typed.after.index() == 0)
+                    typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
             }
             if (change.old_row && !typed.bad) {
                 typed.before = portal::decode_any(*change.old_row, &error);
-                // Of an update the new row says all when the key has not changed, which is the rule.
+                // Of an update the new row says all when the key has not changed, which is the
+                // rule.
                 if (typed.before.index() == 0) {
-                    const BadRow before = bad_row(*change.schema, &*change.old_row, error.message());
-                    const BadRow after = change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
-                    const bool same_key = change.new_row && before.id && before.id == after.id && before.site == after.site;
+                    const BadRow before =
+                        bad_row(*change.schema, &*change.old_row, error.message());
+                    const BadRow after =
+                        change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
+                    const bool same_key = change.new_row && before.id && before.id == after.id &&
+                                          before.site == after.site;
                     if (!same_key) {
                         // The row that was is taken away first; then comes the one that is.
                         RowChange gone;

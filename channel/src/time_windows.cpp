@@ -21,14 +21,20 @@ std::optional<int> parse_time(std::string_view text) {
         text.remove_prefix(std::min(text.size(), digits.size() + 1));
         if (part == 2) {
             const std::size_t dot = digits.find('.');
-            const std::string_view fraction = dot == std::string_view::npos ? "0" : digits.substr(dot + 1);
-            if (fraction.empty() || fraction.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+            const std::string_view fraction =
+                dot == std::string_view::npos ? "0" : digits.substr(dot + 1);
+            if (fraction.empty() ||
+                fraction.find_first_not_of("0123456789") != std::string_view::npos)
+                return std::nullopt;
             digits = digits.substr(0, dot);
         }
         int value = 0;
         if (digits.empty() || digits.size() > 2) return std::nullopt;
-        const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        if (error != std::errc() || end != digits.data() + digits.size() || value < 0 || value >= kLimits[part]) return std::nullopt;
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        if (error != std::errc() || end != digits.data() + digits.size() || value < 0 ||
+            value >= kLimits[part])
+            return std::nullopt;
         constexpr int kUnits[] = {3600, 60, 1};
         seconds += value * kUnits[part];
         if (text.empty()) return seconds;
@@ -45,7 +51,8 @@ std::string_view trimmed(std::string_view text) {
 // A zone's clock around an instant.
 class Clock {
 public:
-    Clock(const date::time_zone& zone, Time now) : zone_(zone), info_(zone.get_info(date::floor<std::chrono::seconds>(now))) {
+    Clock(const date::time_zone& zone, Time now)
+        : zone_(zone), info_(zone.get_info(date::floor<std::chrono::seconds>(now))) {
         today_ = date::local_days(date::floor<date::days>(now.time_since_epoch() + info_.offset));
     }
 
@@ -105,7 +112,8 @@ bool TimeWindows::parse_one(std::string_view text, std::vector<Zone>& zones) {
     } catch (const std::exception&) {
         return false;
     }
-    auto found = std::find_if(zones.begin(), zones.end(), [&](const Zone& known) { return known.zone == zone; });
+    auto found = std::find_if(zones.begin(), zones.end(),
+                              [&](const Zone& known) { return known.zone == zone; });
     if (found == zones.end()) found = zones.insert(zones.end(), Zone{zone, {}});
     auto& ranges_of_day = found->days.at(day);
     ranges_of_day.insert(ranges_of_day.end(), parsed.begin(), parsed.end());
@@ -113,7 +121,8 @@ bool TimeWindows::parse_one(std::string_view text, std::vector<Zone>& zones) {
 }
 
 void TimeWindows::merge(std::vector<Range>& ranges) {
-    std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.start < b.start; });
+    std::sort(ranges.begin(), ranges.end(),
+              [](const Range& a, const Range& b) { return a.start < b.start; });
     std::vector<Range> merged;
     for (const Range& range : ranges) {
         if (!merged.empty() && range.start <= merged.back().end)
@@ -134,21 +143,25 @@ std::shared_ptr<const TimeWindows> TimeWindows::parse(const std::vector<std::str
 }
 
 TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
-    constexpr int kMostDays = 8;  // with a hole anywhere a window ends on the same day of the next week at the latest
+    constexpr int kMostDays =
+        8;  // with a hole anywhere a window ends on the same day of the next week at the latest
     const Clock clock(*zone.zone, now);
     At out;
     std::optional<Time> start;  // of the window that is being gathered; not after now
     Time end;
     bool joins = false;  // it reaches midnight
     int joined_days = 0;
-    const auto change_at = [&out](Time time) { out.next_change = out.next_change ? std::min(*out.next_change, time) : time; };
+    const auto change_at = [&out](Time time) {
+        out.next_change = out.next_change ? std::min(*out.next_change, time) : time;
+    };
     const auto finish = [&] {
         if (!start || end < now) return;
         out.open = true;
         out.until = end;
         change_at(end + Time::duration(1));
     };
-    // From yesterday, whose last window a gap at midnight can push into today, to the first window that is yet to come.
+    // From yesterday, whose last window a gap at midnight can push into today, to the first window
+    // that is yet to come.
     for (int offset = -1; offset <= kMostDays + 1; ++offset) {
         const auto day = clock.today() + date::days(offset);
         const auto& ranges = zone.days.at(date::weekday(day).c_encoding());
@@ -174,7 +187,8 @@ TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
 }
 
 const TimeWindows::At& TimeWindows::at(Time now) const {
-    if (kept_from_ && *kept_from_ <= now && (!kept_.next_change || now < *kept_.next_change)) return kept_;
+    if (kept_from_ && *kept_from_ <= now && (!kept_.next_change || now < *kept_.next_change))
+        return kept_;
     kept_ = {};
     bool endless = false;
     for (const Zone& zone : zones_) {
@@ -184,7 +198,8 @@ const TimeWindows::At& TimeWindows::at(Time now) const {
             if (!one.until) endless = true;
             if (one.until && (!kept_.until || *one.until > *kept_.until)) kept_.until = one.until;
         }
-        if (one.next_change && (!kept_.next_change || *one.next_change < *kept_.next_change)) kept_.next_change = one.next_change;
+        if (one.next_change && (!kept_.next_change || *one.next_change < *kept_.next_change))
+            kept_.next_change = one.next_change;
     }
     if (endless) kept_.until.reset();
     kept_from_ = now;

@@ -7,7 +7,9 @@ namespace fatwal::channel {
 namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool all_digits(std::string_view text) { return !text.empty() && std::all_of(text.begin(), text.end(), is_digit); }
+bool all_digits(std::string_view text) {
+    return !text.empty() && std::all_of(text.begin(), text.end(), is_digit);
+}
 
 // Takes a number without leading zeros from the front of `text`.
 bool take_number(std::string_view& text, std::uint32_t& out) {
@@ -39,7 +41,9 @@ bool valid_identifiers(std::string_view text, bool leading_zeros) {
                 return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
             }))
             return false;
-        if (!leading_zeros && identifier.size() > 1 && identifier.front() == '0' && all_digits(identifier)) return false;
+        if (!leading_zeros && identifier.size() > 1 && identifier.front() == '0' &&
+            all_digits(identifier))
+            return false;
     }
     return true;
 }
@@ -47,14 +51,16 @@ bool valid_identifiers(std::string_view text, bool leading_zeros) {
 std::strong_ordering compare_identifiers(std::string_view a, std::string_view b) {
     const bool a_number = all_digits(a);
     const bool b_number = all_digits(b);
-    if (a_number != b_number) return a_number ? std::strong_ordering::less : std::strong_ordering::greater;
+    if (a_number != b_number)
+        return a_number ? std::strong_ordering::less : std::strong_ordering::greater;
     // Without leading zeros the longer number is the greater one.
     if (a_number && a.size() != b.size()) return a.size() <=> b.size();
     return a.compare(b) <=> 0;
 }
 
 std::strong_ordering compare_pre_releases(std::string_view a, std::string_view b) {
-    if (a.empty() || b.empty()) return a.empty() <=> b.empty();  // a release is later than what comes before it
+    if (a.empty() || b.empty())
+        return a.empty() <=> b.empty();  // a release is later than what comes before it
     while (!a.empty() && !b.empty()) {
         const auto order = compare_identifiers(take_identifier(a), take_identifier(b));
         if (order != std::strong_ordering::equal) return order;
@@ -70,8 +76,8 @@ bool at_least(const Version& version, std::uint32_t major, std::uint32_t minor) 
 
 std::optional<Version> Version::parse(std::string_view text) {
     Version out;
-    if (!take_number(text, out.major) || !take(text, '.') || !take_number(text, out.minor) || !take(text, '.') ||
-        !take_number(text, out.patch))
+    if (!take_number(text, out.major) || !take(text, '.') || !take_number(text, out.minor) ||
+        !take(text, '.') || !take_number(text, out.patch))
         return std::nullopt;
     const std::size_t plus = text.find('+');
     if (plus != std::string_view::npos) {
@@ -88,7 +94,8 @@ std::optional<Version> Version::parse(std::string_view text) {
 }
 
 std::string Version::to_text() const {
-    std::string out = std::to_string(major) + '.' + std::to_string(minor) + '.' + std::to_string(patch);
+    std::string out =
+        std::to_string(major) + '.' + std::to_string(minor) + '.' + std::to_string(patch);
     if (!pre_release.empty()) out += '-' + pre_release;
     return out;
 }

@@ -89,15 +89,18 @@ constexpr std::array<std::pair<std::string_view, TypeCode>, 26> kTypes{{
 }};
 
 TypeCode code_of(std::string_view name) {
-    const auto* found = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& type) { return type.first == name; });
+    const auto* found = std::find_if(kTypes.begin(), kTypes.end(),
+                                     [&](const auto& type) { return type.first == name; });
     return found == kTypes.end() ? TypeCode::Other : found->second;
 }
 
 Catalog catalog_from(const nlohmann::json& found) {
     Catalog catalog;
     for (const auto& type : found.at("enums")) {
-        EnumType& made = catalog.enums.emplace_back(EnumType{type.at("schema"), type.at("name"), {}});
-        if (type.at("labels").is_array()) made.labels = type.at("labels").get<std::vector<std::string>>();
+        EnumType& made =
+            catalog.enums.emplace_back(EnumType{type.at("schema"), type.at("name"), {}});
+        if (type.at("labels").is_array())
+            made.labels = type.at("labels").get<std::vector<std::string>>();
     }
     const auto name_of = [](const auto& named) { return std::tie(named.schema, named.name); };
     const auto by_name = [&](const auto& a, const auto& b) { return name_of(a) < name_of(b); };
@@ -105,12 +108,15 @@ Catalog catalog_from(const nlohmann::json& found) {
 
     std::vector<nlohmann::json> columns = found.at("columns");
     const auto place_of = [](const nlohmann::json& column) {
-        return std::tuple<std::string, std::string, int>(column.at("schema"), column.at("table"), column.at("number"));
+        return std::tuple<std::string, std::string, int>(column.at("schema"), column.at("table"),
+                                                         column.at("number"));
     };
-    std::sort(columns.begin(), columns.end(), [&](const auto& a, const auto& b) { return place_of(a) < place_of(b); });
+    std::sort(columns.begin(), columns.end(),
+              [&](const auto& a, const auto& b) { return place_of(a) < place_of(b); });
     for (const auto& column : columns) {
         const auto [schema, table, number] = place_of(column);
-        if (catalog.tables.empty() || catalog.tables.back().schema != schema || catalog.tables.back().name != table)
+        if (catalog.tables.empty() || catalog.tables.back().schema != schema ||
+            catalog.tables.back().name != table)
             catalog.tables.push_back({schema, table, {}});
         TableColumn& made = catalog.tables.back().columns.emplace_back();
         made.name = column.at("name");
@@ -118,12 +124,13 @@ Catalog catalog_from(const nlohmann::json& found) {
         const std::string type = column.at("type");
         made.code = code_of(type);
         if (made.code == TypeCode::Enum)
-            made.enum_type = static_cast<std::size_t>(std::find_if(catalog.enums.begin(), catalog.enums.end(),
-                                                                   [&](const EnumType& known) {
-                                                                       return known.schema == column.at("enum_schema") &&
-                                                                              known.name == column.at("enum");
-                                                                   }) -
-                                                      catalog.enums.begin());
+            made.enum_type = static_cast<std::size_t>(
+                std::find_if(catalog.enums.begin(), catalog.enums.end(),
+                             [&](const EnumType& known) {
+                                 return known.schema == column.at("enum_schema") &&
+                                        known.name == column.at("enum");
+                             }) -
+                catalog.enums.begin());
         if (column.at("is_array")) made.element = std::exchange(made.code, TypeCode::Array);
     }
     return catalog;
@@ -135,14 +142,15 @@ std::optional<Catalog> read_catalog(const std::string& database, const std::stri
     std::string error;
     const auto names = wire::split_publication_names(publication, error);
     if (!names) {
-        std::fprintf(stderr, "fatwal: --publication %s is not a list of publication names. %s %s\n", publication.c_str(), error.c_str(),
-                     wire::kPublicationNamesHint);
+        std::fprintf(stderr, "fatwal: --publication %s is not a list of publication names. %s %s\n",
+                     publication.c_str(), error.c_str(), wire::kPublicationNamesHint);
         return std::nullopt;
     }
     const auto output = run_psql(database, {{"publications", wire::text_array(*names)}}, kQuery);
     if (!output) {
         std::fprintf(stderr,
-                     "fatwal: the catalog of --database '%s' cannot be read. Give a libpq connection string, such as "
+                     "fatwal: the catalog of --database '%s' cannot be read. Give a libpq "
+                     "connection string, such as "
                      "'host=/var/run/postgresql dbname=app user=app'.\n",
                      database.c_str());
         return std::nullopt;
@@ -155,14 +163,18 @@ std::optional<Catalog> read_catalog(const std::string& database, const std::stri
     if (found.at("missing").is_string()) {
         const std::string name = found.at("missing");
         std::fprintf(stderr,
-                     "fatwal: there is no publication %s in this database; it has: %s. Make it: CREATE PUBLICATION %s FOR ALL TABLES;\n",
+                     "fatwal: there is no publication %s in this database; it has: %s. Make it: "
+                     "CREATE PUBLICATION %s FOR ALL TABLES;\n",
                      name.c_str(), found.at("publications").dump().c_str(), name.c_str());
         return std::nullopt;
     }
     Catalog catalog = catalog_from(found);
     if (!catalog.tables.empty()) return catalog;
     const std::string name = found.at("first");
-    std::fprintf(stderr, "fatwal: publication %s has no tables. Add them: ALTER PUBLICATION %s ADD TABLE …;\n", name.c_str(), name.c_str());
+    std::fprintf(
+        stderr,
+        "fatwal: publication %s has no tables. Add them: ALTER PUBLICATION %s ADD TABLE …;\n",
+        name.c_str(), name.c_str());
     return std::nullopt;
 }
 

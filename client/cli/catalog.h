@@ -20,7 +20,7 @@ struct TableColumn {
     bool not_null = false;
     wire::TypeCode code = wire::TypeCode::Other;
     wire::TypeCode element = wire::TypeCode::Other;  // of an array
-    std::size_t enum_type = 0;                       // index into Catalog::enums, of an enum and of an array of one
+    std::size_t enum_type = 0;  // index into Catalog::enums, of an enum and of an array of one
 };
 
 struct Table {
@@ -35,8 +35,10 @@ struct Catalog {
     std::vector<EnumType> enums;  // those of the tables' columns
 };
 
-// By psql, which every client installation has: the command line does not link libpq. `database` is a libpq connection string. Nothing
-// when it cannot be read or the publication has no tables; then the reason is on stderr.
-[[nodiscard]] std::optional<Catalog> read_catalog(const std::string& database, const std::string& publication);
+// By psql, which every client installation has: the command line does not link libpq. `database` is
+// a libpq connection string. Nothing when it cannot be read or the publication has no tables; then
+// the reason is on stderr.
+[[nodiscard]] std::optional<Catalog> read_catalog(const std::string& database,
+                                                  const std::string& publication);
 
 }  // namespace fatwal::cli

@@ -13,7 +13,9 @@ namespace fatwal::cli {
 namespace {
 
 constexpr int kTimeoutMs = 2000;
-constexpr char kQuery[] = "SELECT requirement, CASE WHEN ok THEN 'ok' ELSE 'NOT OK' END AS state, found, mend FROM fatwal.check()";
+constexpr char kQuery[] =
+    "SELECT requirement, CASE WHEN ok THEN 'ok' ELSE 'NOT OK' END AS state, found, mend FROM "
+    "fatwal.check()";
 
 int check_sidecar(const std::string& control) {
     zmq::context_t context;
@@ -25,17 +27,21 @@ int check_sidecar(const std::string& control) {
     socket.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
     zmq::message_t reply;
     if (!socket.recv(reply)) {
-        std::fprintf(stderr, "fatwald does not answer at %s. Is it running, with this --control?\n", control.c_str());
+        std::fprintf(stderr, "fatwald does not answer at %s. Is it running, with this --control?\n",
+                     control.c_str());
         return 1;
     }
-    const auto decoded = wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
-    const auto* status = decoded.message ? std::get_if<wire::StatusReply>(&decoded.message->body) : nullptr;
+    const auto decoded =
+        wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
+    const auto* status =
+        decoded.message ? std::get_if<wire::StatusReply>(&decoded.message->body) : nullptr;
     if (status == nullptr) {
         std::fprintf(stderr, "fatwald's answer is not understood: it may be of another version\n");
         return 1;
     }
     std::puts("fatwald");
-    for (const auto& [name, value] : status->values) std::printf("  %-18s %s\n", name.c_str(), value.c_str());
+    for (const auto& [name, value] : status->values)
+        std::printf("  %-18s %s\n", name.c_str(), value.c_str());
     std::fflush(stdout);
     return 0;
 }
@@ -44,7 +50,8 @@ int check_sidecar(const std::string& control) {
 int check_database(const std::string& database) {
     const pid_t child = fork();
     if (child == 0) {
-        execlp("psql", "psql", "-X", "-d", database.c_str(), "-c", kQuery, static_cast<char*>(nullptr));
+        execlp("psql", "psql", "-X", "-d", database.c_str(), "-c", kQuery,
+               static_cast<char*>(nullptr));
         std::fprintf(stderr, "psql is not to be found; run this in the database: %s;\n", kQuery);
         _exit(1);
     }
@@ -57,7 +64,8 @@ int check_database(const std::string& database) {
 
 int check(const CheckArguments& arguments) {
     if (arguments.control.empty() && arguments.database.empty()) {
-        std::fprintf(stderr, "nothing to check: give --control ENDPOINT, --database CONNINFO or both\n");
+        std::fprintf(stderr,
+                     "nothing to check: give --control ENDPOINT, --database CONNINFO or both\n");
         return 2;
     }
     const int sidecar = arguments.control.empty() ? 0 : check_sidecar(arguments.control);

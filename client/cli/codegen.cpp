@@ -37,15 +37,21 @@ bool is_namespace(std::string_view text) {
 
 int codegen(const CodegenArguments& arguments) {
     if (!is_namespace(arguments.name_space)) {
-        std::fprintf(stderr, "fatwal: --namespace %s is no namespace of C++. Give names joined by ::, such as app::rows.\n",
+        std::fprintf(stderr,
+                     "fatwal: --namespace %s is no namespace of C++. Give names joined by ::, such "
+                     "as app::rows.\n",
                      arguments.name_space.c_str());
         return 2;
     }
     const auto catalog = read_catalog(arguments.database, arguments.publication);
     if (!catalog) return 1;
     const std::string include = std::filesystem::path(arguments.output_header).filename().string();
-    const CppCode code = write_cpp(*catalog, {arguments.publication, arguments.name_space, include});
-    return write_file(arguments.output_header, code.header) && write_file(arguments.output_source, code.source) ? 0 : 1;
+    const CppCode code =
+        write_cpp(*catalog, {arguments.publication, arguments.name_space, include});
+    return write_file(arguments.output_header, code.header) &&
+                   write_file(arguments.output_source, code.source)
+               ? 0
+               : 1;
 }
 
 }  // namespace fatwal::cli

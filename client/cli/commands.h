@@ -1,5 +1,5 @@
-// The commands of the command line. Each gives the exit status: 0 as asked, 1 failed, 2 bad arguments, 3 changes were or may have been
-// missed.
+// The commands of the command line. Each gives the exit status: 0 as asked, 1 failed, 2 bad
+// arguments, 3 changes were or may have been missed.
 #pragma once
 
 #include <cstdint>

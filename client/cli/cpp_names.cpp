@@ -156,7 +156,8 @@ std::string literal(std::string_view text) {
             continue;
         }
         std::array<char, 8> escaped;
-        out.append(escaped.data(), static_cast<std::size_t>(std::snprintf(escaped.data(), escaped.size(), "\\%03o", c)));
+        out.append(escaped.data(), static_cast<std::size_t>(
+                                       std::snprintf(escaped.data(), escaped.size(), "\\%03o", c)));
     }
     return out + '"';
 }

@@ -7,7 +7,8 @@
 
 namespace fatwal::cli {
 
-// actor_groups, "actor groups" -> ActorGroups. Characters beyond letters and digits of ASCII only separate.
+// actor_groups, "actor groups" -> ActorGroups. Characters beyond letters and digits of ASCII only
+// separate.
 [[nodiscard]] std::string camel_case(std::string_view name);
 // As it is, where C++ takes it: else with _ for what it does not take, and behind a keyword.
 [[nodiscard]] std::string field_name(std::string_view name);

@@ -13,33 +13,43 @@ namespace {
 
 using wire::TypeCode;
 
-constexpr std::size_t kLineLength = 140;
+constexpr std::size_t kLineLength = 100;
 
 constexpr std::array kCodeNames = std::to_array<std::string_view>(
-    {"Other", "Bool", "Int2",   "Int4",      "Int8",        "Float4",   "Float8", "Numeric", "Text",    "Bytea", "Uuid", "Json", "Jsonb",
-     "Date",  "Time", "TimeTz", "Timestamp", "TimestampTz", "Interval", "Inet",   "Cidr",    "MacAddr", "Oid",   "Enum", "Array"});
+    {"Other",    "Bool", "Int2", "Int4",    "Int8", "Float4", "Float8", "Numeric",   "Text",
+     "Bytea",    "Uuid", "Json", "Jsonb",   "Date", "Time",   "TimeTz", "Timestamp", "TimestampTz",
+     "Interval", "Inet", "Cidr", "MacAddr", "Oid",  "Enum",   "Array"});
 static_assert(kCodeNames.size() == wire::kTypeCodes);
 
-std::string code_name(TypeCode code) { return "TypeCode::" + std::string(kCodeNames[static_cast<std::size_t>(code)]); }
+std::string code_name(TypeCode code) {
+    return "TypeCode::" + std::string(kCodeNames[static_cast<std::size_t>(code)]);
+}
 
 bool is_json(TypeCode code) { return code == TypeCode::Json || code == TypeCode::Jsonb; }
 
-TypeCode scalar_of(const TableColumn& column) { return column.code == TypeCode::Array ? column.element : column.code; }
+TypeCode scalar_of(const TableColumn& column) {
+    return column.code == TypeCode::Array ? column.element : column.code;
+}
 
-// A name that stands for one thing only, with its schema before it when another schema has the same.
+// A name that stands for one thing only, with its schema before it when another schema has the
+// same.
 template <class Named>
 std::vector<std::string> type_names(const std::vector<Named>& all, Scope& scope) {
     std::vector<std::string> names;
     for (const Named& named : all) {
-        const auto same =
-            std::count_if(all.begin(), all.end(), [&](const Named& other) { return camel_case(other.name) == camel_case(named.name); });
-        names.push_back(scope.unique((same > 1 ? camel_case(named.schema) : std::string()) + camel_case(named.name)));
+        const auto same = std::count_if(all.begin(), all.end(), [&](const Named& other) {
+            return camel_case(other.name) == camel_case(named.name);
+        });
+        names.push_back(scope.unique((same > 1 ? camel_case(named.schema) : std::string()) +
+                                     camel_case(named.name)));
     }
     return names;
 }
 
-// `before`, the items behind each other by commas, `after`: on as few lines as a line's length leaves, each beginning under the first item.
-std::string filled(const std::string& before, const std::vector<std::string>& items, const std::string& after) {
+// `before`, the items behind each other by commas, `after`: on as few lines as a line's length
+// leaves, each beginning under the first item.
+std::string filled(const std::string& before, const std::vector<std::string>& items,
+                   const std::string& after) {
     std::string out = before;
     std::size_t line = before.size();
     for (std::size_t i = 0; i < items.size(); ++i) {
@@ -60,7 +70,8 @@ std::string filled(const std::string& before, const std::vector<std::string>& it
 
 class Writer {
 public:
-    Writer(const Catalog& catalog, const CppOptions& options) : catalog_(catalog), options_(options) {
+    Writer(const Catalog& catalog, const CppOptions& options)
+        : catalog_(catalog), options_(options) {
         Scope scope({"AnyRow", "Timestamp", "Uuid"});
         tables_ = type_names(catalog.tables, scope);
         enums_ = type_names(catalog.enums, scope);
@@ -70,15 +81,19 @@ public:
         for (const Table& table : catalog.tables) {
             Scope fields(taken);
             auto& names = fields_.emplace_back();
-            for (const TableColumn& column : table.columns) names.push_back(fields.unique(field_name(column.name)));
+            for (const TableColumn& column : table.columns)
+                names.push_back(fields.unique(field_name(column.name)));
             uses_json_ = uses_json_ || std::any_of(table.columns.begin(), table.columns.end(),
-                                                   [](const TableColumn& column) { return is_json(scalar_of(column)); });
+                                                   [](const TableColumn& column) {
+                                                       return is_json(scalar_of(column));
+                                                   });
         }
     }
 
     std::string header() {
         out_ = notice() +
-               "#pragma once\n\n#include <cstdint>\n#include <optional>\n#include <string>\n#include <string_view>\n"
+               "#pragma once\n\n#include <cstdint>\n#include <optional>\n#include "
+               "<string>\n#include <string_view>\n"
                "#include <variant>\n#include <vector>\n\n";
         if (uses_json_) out_ += "#include <nlohmann/json.hpp>\n\n";
         out_ += "#include \"fatwal/client/typed.h\"\n\nnamespace " + options_.name_space + " {\n\n";
@@ -89,23 +104,28 @@ public:
         alternatives.insert(alternatives.end(), tables_.begin(), tables_.end());
         out_ += filled("using AnyRow = std::variant<", alternatives, ">;") + '\n';
         out_ +=
-            "// The row as the struct of its table; std::monostate when it has none or cannot be decoded.\n"
-            "[[nodiscard]] AnyRow decode_any(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);\n\n"
+            "// The row as the struct of its table; std::monostate when it has none or cannot be "
+            "decoded.\n"
+            "[[nodiscard]] AnyRow decode_any(const fatwal::client::Row& row, "
+            "fatwal::client::DecodeError* error = nullptr);\n\n"
             "}  // namespace " +
             options_.name_space + '\n';
         return std::move(out_);
     }
 
     std::string source() {
-        out_ = notice() + "#include \"" + options_.header_include + "\"\n\n#include <utility>\n\nnamespace " + options_.name_space +
+        out_ = notice() + "#include \"" + options_.header_include +
+               "\"\n\n#include <utility>\n\nnamespace " + options_.name_space +
                " {\n\nnamespace {\n\n"
-               "namespace typed = fatwal::client::typed;\nusing fatwal::client::DecodeError;\nusing fatwal::client::Row;\n"
+               "namespace typed = fatwal::client::typed;\nusing "
+               "fatwal::client::DecodeError;\nusing fatwal::client::Row;\n"
                "using fatwal::client::Schema;\nusing fatwal::wire::TypeCode;\n\n";
         for (std::size_t i = 0; i < enums_.size(); ++i) specify_enum(i);
         for (std::size_t i = 0; i < tables_.size(); ++i) specify_table(i);
         if (uses_json_)
             out_ +=
-                "bool parse_json(std::string_view text, nlohmann::json& out) {\n    out = nlohmann::json::parse(text, nullptr, false);\n"
+                "bool parse_json(std::string_view text, nlohmann::json& out) {\n    out = "
+                "nlohmann::json::parse(text, nullptr, false);\n"
                 "    return !out.is_discarded();\n}\n\n";
         dispatch();
         out_ += "}  // namespace\n\n";
@@ -117,7 +137,8 @@ public:
                 .append("Labels, value); }\n\n");
         for (std::size_t i = 0; i < tables_.size(); ++i) define_decode(i);
         out_ +=
-            "AnyRow decode_any(const Row& row, DecodeError* error) {\n    thread_local typed::ByDescriptor<Decoder> decoders;\n"
+            "AnyRow decode_any(const Row& row, DecodeError* error) {\n    thread_local "
+            "typed::ByDescriptor<Decoder> decoders;\n"
             "    return decoders.of(row.schema(), decoder_of)(row, error);\n}\n\n}  // namespace " +
             options_.name_space + '\n';
         return std::move(out_);
@@ -125,28 +146,38 @@ public:
 
 private:
     [[nodiscard]] std::string notice() const {
-        return "// Written by `fatwal codegen` from the tables of publication " + literal(options_.publication) +
-               ". Not to be edited: run it again.\n";
+        return "// Written by `fatwal codegen` from the tables of publication " +
+               literal(options_.publication) + ". Not to be edited: run it again.\n";
     }
 
     void declare_enum(std::size_t index) {
         const EnumType& type = catalog_.enums[index];
-        out_ += "// " + type.schema + '.' + type.name + ". Unknown: a label that was added later.\nenum class " + enums_[index] +
+        out_ += "// " + type.schema + '.' + type.name +
+                ". Unknown: a label that was added later.\nenum class " + enums_[index] +
                 " : std::uint16_t {\n    Unknown,\n";
         Scope labels({"Unknown"});
-        for (const std::string& label : type.labels) out_ += "    " + labels.unique(camel_case(label)) + ",\n";
-        out_ += "};\n// The label; empty for Unknown.\n[[nodiscard]] std::string_view to_text(" + enums_[index] + " value);\n\n";
+        for (const std::string& label : type.labels)
+            out_ += "    " + labels.unique(camel_case(label)) + ",\n";
+        out_ += "};\n// The label; empty for Unknown.\n[[nodiscard]] std::string_view to_text(" +
+                enums_[index] + " value);\n\n";
     }
 
     void declare_table(std::size_t index) {
         const Table& table = catalog_.tables[index];
-        out_ += "struct " + tables_[index] + " {\n    static constexpr std::string_view kSchema = " + literal(table.schema) +
-                ";\n    static constexpr std::string_view kTable = " + literal(table.name) + ";\n\n";
+        out_ += "struct " + tables_[index] +
+                " {\n    static constexpr std::string_view kSchema = " + literal(table.schema) +
+                ";\n    static constexpr std::string_view kTable = " + literal(table.name) +
+                ";\n\n";
         for (std::size_t i = 0; i < table.columns.size(); ++i)
-            out_ += "    " + member_type(table.columns[i]) + ' ' + fields_[index][i] + initial(table.columns[i]) + ";\n";
-        out_ += "\n    // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.\n";
-        out_ += filled("    [[nodiscard]] static std::optional<" + tables_[index] + "> decode(",
-                       {"const fatwal::client::Row& row", "fatwal::client::DecodeError* error = nullptr"}, ");");
+            out_ += "    " + member_type(table.columns[i]) + ' ' + fields_[index][i] +
+                    initial(table.columns[i]) + ";\n";
+        out_ +=
+            "\n    // Nothing, with the column and the reason in `error`, when a column is not as "
+            "it was. From any thread.\n";
+        out_ += filled(
+            "    [[nodiscard]] static std::optional<" + tables_[index] + "> decode(",
+            {"const fatwal::client::Row& row", "fatwal::client::DecodeError* error = nullptr"},
+            ");");
         out_ += "    bool operator==(const " + tables_[index] + "&) const = default;\n};\n\n";
     }
 
@@ -190,7 +221,8 @@ private:
             out_ += "constexpr std::span<const std::string_view> k" + enums_[index] + "Labels;\n\n";
             return;
         }
-        out_ += "// clang-format off\nconstexpr std::string_view k" + enums_[index] + "Labels[] = {\n";
+        out_ +=
+            "// clang-format off\nconstexpr std::string_view k" + enums_[index] + "Labels[] = {\n";
         for (const std::string& label : labels) out_ += "    " + literal(label) + ",\n";
         out_ += "};\n// clang-format on\n\n";
     }
@@ -206,20 +238,26 @@ private:
             out_ += "},\n";
         }
         out_ += "};\n// clang-format on\n";
-        out_ += filled("constexpr typed::TableSpec k" + name + "Table{", {name + "::kSchema", name + "::kTable", "k" + name + "Columns"},
-                       "};") +
+        out_ += filled("constexpr typed::TableSpec k" + name + "Table{",
+                       {name + "::kSchema", name + "::kTable", "k" + name + "Columns"}, "};") +
                 '\n';
     }
 
     void dispatch() {
         out_ +=
             "using Decoder = AnyRow (*)(const Row&, DecodeError*);\n\n"
-            "template <class T>\nAnyRow decode_as(const Row& row, DecodeError* error) {\n    auto decoded = T::decode(row, error);\n"
+            "template <class T>\nAnyRow decode_as(const Row& row, DecodeError* error) {\n    auto "
+            "decoded = T::decode(row, error);\n"
             "    if (!decoded) return {};\n    return *std::move(decoded);\n}\n\n"
-            "AnyRow decode_none(const Row& row, DecodeError* error) {\n    typed::other_table(row, error);\n    return {};\n}\n\n"
+            "AnyRow decode_none(const Row& row, DecodeError* error) {\n    typed::other_table(row, "
+            "error);\n    return {};\n}\n\n"
             "Decoder decoder_of(const Schema& schema) {\n";
         for (const std::string& name : tables_)
-            out_.append("    if (typed::describes(schema, k").append(name).append("Table)) return decode_as<").append(name).append(">;\n");
+            out_.append("    if (typed::describes(schema, k")
+                .append(name)
+                .append("Table)) return decode_as<")
+                .append(name)
+                .append(">;\n");
         out_ += "    return decode_none;\n}\n\n";
     }
 
@@ -227,11 +265,13 @@ private:
         const std::string& name = tables_[index];
         out_ += "std::optional<" + name + "> " + name +
                 "::decode(const Row& row, DecodeError* error) {\n"
-                "    thread_local typed::ByDescriptor<typed::Binding> bindings;\n    typed::Reader read(row, k" +
+                "    thread_local typed::ByDescriptor<typed::Binding> bindings;\n    typed::Reader "
+                "read(row, k" +
                 name + "Table, bindings, error);\n    " + name + " out;\n";
         const std::vector<TableColumn>& columns = catalog_.tables[index].columns;
         for (std::size_t i = 0; i < columns.size(); ++i)
-            out_ += "    read(out." + fields_[index][i] + (is_json(scalar_of(columns[i])) ? ", parse_json);\n" : ");\n");
+            out_ += "    read(out." + fields_[index][i] +
+                    (is_json(scalar_of(columns[i])) ? ", parse_json);\n" : ");\n");
         out_ += "    if (!read.ok()) return std::nullopt;\n    return out;\n}\n\n";
     }
 

@@ -18,7 +18,8 @@ struct CppCode {
     std::string source;
 };
 
-// The same for the same catalog, and as this project's .clang-format leaves it unless names are very long.
+// The same for the same catalog, and as this project's .clang-format leaves it unless names are
+// very long.
 [[nodiscard]] CppCode write_cpp(const Catalog& catalog, const CppOptions& options);
 
 }  // namespace fatwal::cli

@@ -17,7 +17,8 @@ std::string quoted(std::string_view text) {
 }
 
 std::string timestamp(const Transaction& transaction) {
-    const auto since_2000 = transaction.commit_time.time_since_epoch() - std::chrono::seconds(wire::kPostgresEpochUnixSeconds);
+    const auto since_2000 = transaction.commit_time.time_since_epoch() -
+                            std::chrono::seconds(wire::kPostgresEpochUnixSeconds);
     std::string out;
     wire::render_timestamp(since_2000.count(), true, wire::sink_to(out));
     return out;
@@ -35,7 +36,8 @@ std::string content_json(const Change& change) {
         return out;
     }
     const wire::Cell cell{wire::Cell::State::Value, 0, change.message->content};
-    (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {}, wire::sink_to(out));
+    (void)wire::render_value(cell, wire::TypeCode::Bytea, wire::TypeCode::Other, {},
+                             wire::sink_to(out));
     return out;
 }
 
@@ -69,26 +71,34 @@ void append_row(std::string& line, const char* name, const std::optional<client:
 
 }  // namespace
 
-std::string json_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
+std::string json_line(const Transaction& transaction, const Change& change,
+                      const std::string& account, bool last) {
     std::string line = std::string("{\"op\":\"") + wire::op_name(change.op) + '"';
-    if (change.schema != nullptr) line += ",\"schema\":" + quoted(change.schema->schema()) + ",\"table\":" + quoted(change.schema->table());
+    if (change.schema != nullptr)
+        line += ",\"schema\":" + quoted(change.schema->schema()) +
+                ",\"table\":" + quoted(change.schema->table());
     line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
-    line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" + wire::lsn_text(transaction.commit_lsn) + '"';
+    line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" +
+            wire::lsn_text(transaction.commit_lsn) + '"';
     line += ",\"ordinal\":" + std::to_string(change.position.ordinal);
-    line += ",\"commit_ts\":" + (transaction.transactional ? '"' + timestamp(transaction) + '"' : std::string("null"));
+    line += ",\"commit_ts\":" +
+            (transaction.transactional ? '"' + timestamp(transaction) + '"' : std::string("null"));
     line += std::string(",\"last\":") + (last ? "true" : "false");
     if (change.moved) line += ",\"moved\":true";
     if (change.unrouted) line += ",\"unrouted\":true";
     if (change.op == wire::Op::Truncate) {
         line += std::string(",\"cascade\":") + (change.cascade ? "true" : "false");
-        line += std::string(",\"restart_identity\":") + (change.restart_identity ? "true" : "false");
+        line +=
+            std::string(",\"restart_identity\":") + (change.restart_identity ? "true" : "false");
     }
     if (change.message) {
-        line += std::string(change.emitted ? ",\"topic\":" : ",\"prefix\":") + quoted(change.message->prefix);
+        line += std::string(change.emitted ? ",\"topic\":" : ",\"prefix\":") +
+                quoted(change.message->prefix);
         if (change.content_unavailable)
             line += ",\"content_unavailable\":true";
         else
-            line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") + content_json(change);
+            line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") +
+                    content_json(change);
     }
     append_row(line, "new", change.new_row);
     append_row(line, "old", change.old_row);
@@ -100,13 +110,15 @@ std::string row_line(const client::Row& row, const std::string& account, bool as
     if (as_text)
         return "- - " + account_word(account) + " row " + table_word(row.schema()) + ' ' +
                row_text(row);
-    std::string line = "{\"op\":\"row\",\"schema\":" + quoted(row.schema().schema()) + ",\"table\":" + quoted(row.schema().table());
+    std::string line = "{\"op\":\"row\",\"schema\":" + quoted(row.schema().schema()) +
+                       ",\"table\":" + quoted(row.schema().table());
     line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
     append_row(line, "new", row);
     return line + '}';
 }
 
-std::string text_line(const Transaction& transaction, const Change& change, const std::string& account, bool last) {
+std::string text_line(const Transaction& transaction, const Change& change,
+                      const std::string& account, bool last) {
     std::string line =
         wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal);
     line += ' ' + account_word(account) + ' ' + wire::op_name(change.op);

@@ -14,44 +14,74 @@ int main(int argc, char** argv) {
     app.require_subcommand(1);
 
     fatwal::cli::TailArguments tail;
-    CLI::App* tail_command = app.add_subcommand("tail", "print the changes of an account, one a line, as they are committed");
-    tail_command->add_option("--control", tail.control, "endpoint of fatwald's control socket; several, by commas, of those that take over")
+    CLI::App* tail_command = app.add_subcommand(
+        "tail", "print the changes of an account, one a line, as they are committed");
+    tail_command
+        ->add_option(
+            "--control", tail.control,
+            "endpoint of fatwald's control socket; several, by commas, of those that take over")
         ->required()
         ->delimiter(',')
         ->envname("FATWAL_CONTROL");
     auto* account = tail_command->add_option("--account", tail.account, "key of the account");
-    tail_command->add_flag("--operators", tail.operators, "the operators' stream: changes that have no account")->excludes(account);
-    tail_command->add_flag("--snapshot", tail.snapshot, "begin with the account's rows, and print them anew when changes cannot be had");
+    tail_command
+        ->add_flag("--operators", tail.operators,
+                   "the operators' stream: changes that have no account")
+        ->excludes(account);
+    tail_command->add_flag(
+        "--snapshot", tail.snapshot,
+        "begin with the account's rows, and print them anew when changes cannot be had");
     tail_command->add_option("--durable", tail.durable,
-                             "name under which fatwald keeps what was not printed yet; with --cursor-file or --snapshot");
-    tail_command->add_option("--cursor-file", tail.cursor_file, "go on where this file says, and keep it up to date");
-    tail_command->add_option("--count", tail.count, "leave after that many events")->check(CLI::PositiveNumber);
-    tail_command->add_option("--format", tail.format, "json or text")->check(CLI::IsMember({"json", "text"}))->capture_default_str();
-    tail_command->add_option("--ready-file", tail.ready_file, "made when the subscription has joined");
+                             "name under which fatwald keeps what was not printed yet; with "
+                             "--cursor-file or --snapshot");
+    tail_command->add_option("--cursor-file", tail.cursor_file,
+                             "go on where this file says, and keep it up to date");
+    tail_command->add_option("--count", tail.count, "leave after that many events")
+        ->check(CLI::PositiveNumber);
+    tail_command->add_option("--format", tail.format, "json or text")
+        ->check(CLI::IsMember({"json", "text"}))
+        ->capture_default_str();
+    tail_command->add_option("--ready-file", tail.ready_file,
+                             "made when the subscription has joined");
 
     fatwal::cli::CheckArguments check;
-    CLI::App* check_command = app.add_subcommand("check", "tell what the sidecar and the database need");
-    check_command->add_option("--control", check.control, "endpoint of fatwald's control socket")->envname("FATWAL_CONTROL");
-    check_command->add_option("--database", check.database, "libpq connection string; read by psql")->envname("FATWAL_DATABASE");
+    CLI::App* check_command =
+        app.add_subcommand("check", "tell what the sidecar and the database need");
+    check_command->add_option("--control", check.control, "endpoint of fatwald's control socket")
+        ->envname("FATWAL_CONTROL");
+    check_command->add_option("--database", check.database, "libpq connection string; read by psql")
+        ->envname("FATWAL_DATABASE");
 
     fatwal::cli::CodegenArguments codegen;
     std::string language = "cpp";
-    CLI::App* codegen_command = app.add_subcommand("codegen", "write the published tables as structs with decoders");
-    codegen_command->add_option("--database", codegen.database, "libpq connection string; read by psql")
+    CLI::App* codegen_command =
+        app.add_subcommand("codegen", "write the published tables as structs with decoders");
+    codegen_command
+        ->add_option("--database", codegen.database, "libpq connection string; read by psql")
         ->required()
         ->envname("FATWAL_DATABASE");
-    codegen_command->add_option("--publication", codegen.publication, "publications, separated by commas, whose tables")->required();
-    codegen_command->add_option("--language", language, "cpp")->check(CLI::IsMember({"cpp"}))->capture_default_str();
-    codegen_command->add_option("--namespace", codegen.name_space, "of the code, such as app::rows")->required();
-    codegen_command->add_option("--output-header", codegen.output_header, "file for the structs")->required();
-    codegen_command->add_option("--output-source", codegen.output_source, "file for their decoders")->required();
+    codegen_command
+        ->add_option("--publication", codegen.publication,
+                     "publications, separated by commas, whose tables")
+        ->required();
+    codegen_command->add_option("--language", language, "cpp")
+        ->check(CLI::IsMember({"cpp"}))
+        ->capture_default_str();
+    codegen_command->add_option("--namespace", codegen.name_space, "of the code, such as app::rows")
+        ->required();
+    codegen_command->add_option("--output-header", codegen.output_header, "file for the structs")
+        ->required();
+    codegen_command->add_option("--output-source", codegen.output_source, "file for their decoders")
+        ->required();
 
     try {
         app.parse(argc, argv);
-        if (tail_command->parsed() && !tail.operators && account->count() == 0) throw CLI::RequiredError("--account KEY, or --operators,");
+        if (tail_command->parsed() && !tail.operators && account->count() == 0)
+            throw CLI::RequiredError("--account KEY, or --operators,");
         if (!tail.durable.empty() && tail.cursor_file.empty() && !tail.snapshot)
             throw CLI::ValidationError(
-                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to begin with the rows: "
+                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to "
+                "begin with the rows: "
                 "what is kept for it would be passed over");
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;

@@ -66,9 +66,11 @@ std::string read_all(int from) {
 
 }  // namespace
 
-std::optional<std::string> run_psql(const std::string& database, const std::vector<std::pair<std::string, std::string>>& variables,
-                                    const std::string& script) {
-    std::vector<std::string> arguments{"psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database, "-f", "-"};
+std::optional<std::string> run_psql(
+    const std::string& database, const std::vector<std::pair<std::string, std::string>>& variables,
+    const std::string& script) {
+    std::vector<std::string> arguments{"psql", "-X",     "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
+                                       "-d",   database, "-f", "-"};
     for (const auto& [name, value] : variables) {
         arguments.emplace_back("-v");
         arguments.push_back(name);
@@ -87,7 +89,8 @@ std::optional<std::string> run_psql(const std::string& database, const std::vect
     Pipe::close_end(out.write);
     // psql may be gone already: then the write fails and its exit status says why.
     std::signal(SIGPIPE, SIG_IGN);
-    const bool written = write(in.write, script.data(), script.size()) == static_cast<ssize_t>(script.size());
+    const bool written =
+        write(in.write, script.data(), script.size()) == static_cast<ssize_t>(script.size());
     Pipe::close_end(in.write);
     std::string output = read_all(out.read);
     int status = 0;

@@ -8,10 +8,11 @@
 
 namespace fatwal::cli {
 
-// What psql prints for `script` with these variables: rows without header, columns by |. Nothing when it cannot be run or fails; then it
-// has said why on stderr. `script` is shorter than a pipe holds (64 KiB).
-[[nodiscard]] std::optional<std::string> run_psql(const std::string& database,
-                                                  const std::vector<std::pair<std::string, std::string>>& variables,
-                                                  const std::string& script);
+// What psql prints for `script` with these variables: rows without header, columns by |. Nothing
+// when it cannot be run or fails; then it has said why on stderr. `script` is shorter than a pipe
+// holds (64 KiB).
+[[nodiscard]] std::optional<std::string> run_psql(
+    const std::string& database, const std::vector<std::pair<std::string, std::string>>& variables,
+    const std::string& script);
 
 }  // namespace fatwal::cli

@@ -47,7 +47,8 @@ public:
     }
 
     void operator()(const client::Joined& joined) {
-        std::fprintf(stderr, "attached: epoch %llu, after sequence %llu\n", static_cast<unsigned long long>(joined.epoch),
+        std::fprintf(stderr, "attached: epoch %llu, after sequence %llu\n",
+                     static_cast<unsigned long long>(joined.epoch),
                      static_cast<unsigned long long>(joined.sequence));
         lost_ = false;
         if (!arguments_.ready_file.empty()) std::ofstream(arguments_.ready_file).put('\n');
@@ -98,7 +99,9 @@ private:
         std::string text;
         if (arguments_.cursor_file.empty() || !std::getline(file, text)) return true;
         cursor = kept_ = client::Cursor::from_text(text);
-        if (!cursor) std::fprintf(stderr, "fatwal: %s holds no cursor; remove it to begin anew\n", arguments_.cursor_file.c_str());
+        if (!cursor)
+            std::fprintf(stderr, "fatwal: %s holds no cursor; remove it to begin anew\n",
+                         arguments_.cursor_file.c_str());
         return cursor.has_value();
     }
 

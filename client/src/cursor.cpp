@@ -39,7 +39,8 @@ std::vector<std::string_view> words(std::string_view text) {
 }  // namespace
 
 std::string Cursor::to_text() const {
-    std::string text = std::to_string(history.system_identifier) + ' ' + std::to_string(history.timeline) + ' ' + wire::lsn_text(next);
+    std::string text = std::to_string(history.system_identifier) + ' ' +
+                       std::to_string(history.timeline) + ' ' + wire::lsn_text(next);
     if (held) text += ' ' + wire::lsn_text(held->until) + ' ' + held->sees.to_text();
     return text;
 }

@@ -26,7 +26,9 @@ void Handlers::operator()(const Event& event) const {
             rows.for_each([&](const Row& row) { call(handlers.on_row, row); });
         }
         void operator()(const SnapshotEnd&) const { call(handlers.on_snapshot_end); }
-        void operator()(const Transaction& transaction) const { call(handlers.on_transaction, transaction); }
+        void operator()(const Transaction& transaction) const {
+            call(handlers.on_transaction, transaction);
+        }
         void operator()(const Resync& resync) const { call(handlers.on_resync, resync); }
         void operator()(const StreamError& error) const { call(handlers.on_error, error); }
         void operator()(const Lost& lost) const { call(handlers.on_lost, lost); }

@@ -8,7 +8,8 @@ namespace fatwal::client {
 namespace {
 
 Follower::WallTime wall_time(wire::Microseconds since_2000) {
-    return Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds) + std::chrono::microseconds(since_2000));
+    return Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds) +
+                              std::chrono::microseconds(since_2000));
 }
 
 // Why the frame asks for a snapshot; nothing when it has no resync record.
@@ -29,7 +30,8 @@ std::optional<std::string> resync_reason(const Frame& frame) {
 
 }  // namespace
 
-Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor) : options_(std::move(options)), cursor_(std::move(cursor)) {}
+Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor)
+    : options_(std::move(options)), cursor_(std::move(cursor)) {}
 
 void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor()); }
 
@@ -48,7 +50,8 @@ void Follower::drop_unfinished() {
     ahead_bytes_ = 0;
 }
 
-void Follower::attached(const wire::Nonce& nonce, std::uint64_t epoch, const wire::History& history) {
+void Follower::attached(const wire::Nonce& nonce, std::uint64_t epoch,
+                        const wire::History& history) {
     drop_unfinished();
     nonce_ = nonce;
     epoch_ = epoch;
@@ -93,7 +96,9 @@ void Follower::resync(std::string reason) {
 }
 
 // A wall clock that was set back does not lengthen the interval.
-bool Follower::may_resync(WallTime now) const { return !resynced_ || now < *resynced_ || now - *resynced_ >= options_.resync_interval; }
+bool Follower::may_resync(WallTime now) const {
+    return !resynced_ || now < *resynced_ || now - *resynced_ >= options_.resync_interval;
+}
 
 void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_) return;
@@ -151,7 +156,8 @@ void Follower::message(const wire::PublicationHeader& header, std::string bytes,
 
 // What waits behind the gap, as far as it is closed.
 void Follower::catch_up(WallTime now) {
-    while (state_ != State::Snapshotting && !ahead_.empty() && ahead_.begin()->first <= sequence_ + 1) {
+    while (state_ != State::Snapshotting && !ahead_.empty() &&
+           ahead_.begin()->first <= sequence_ + 1) {
         auto next = ahead_.extract(ahead_.begin());
         ahead_bytes_ -= next.mapped().size();
         if (next.key() <= sequence_) continue;
@@ -159,7 +165,8 @@ void Follower::catch_up(WallTime now) {
         enqueue(std::move(next.mapped()), now);
     }
     // Every transaction before the position was sent, and all that was sent is had.
-    if (state_ == State::Live && sequence_ == head_ && !current_ && waiting_.empty() && cursor_ && cursor_->next < position_) {
+    if (state_ == State::Live && sequence_ == head_ && !current_ && waiting_.empty() && cursor_ &&
+        cursor_->next < position_) {
         cursor_->next = position_;
         if (cursor_->held && cursor_->next >= cursor_->held->until) cursor_->held.reset();
     }
@@ -173,7 +180,8 @@ std::optional<wire::ControlBody> Follower::take_request() {
     if (asked_) return std::nullopt;
     if (state_ == State::Replaying) {
         asked_ = true;
-        return wire::Replay{nonce_, epoch_, from_, sequence_ + 1, cursor_->next, cursor_->history, options_.credit};
+        return wire::Replay{nonce_,        epoch_,           from_,          sequence_ + 1,
+                            cursor_->next, cursor_->history, options_.credit};
     }
     if (state_ == State::Snapshotting) {
         asked_ = true;
@@ -187,10 +195,12 @@ void Follower::ask_again() {
     if (!asked_) return;
     asked_ = false;
     // What a lost continuation held comes again only by cursor.
-    if (state_ == State::Replaying && from_ == wire::Replay::From::Continue) replay(wire::Replay::From::Cursor);
+    if (state_ == State::Replaying && from_ == wire::Replay::From::Continue)
+        replay(wire::Replay::From::Cursor);
 }
 
-void Follower::replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now) {
+void Follower::replayed(const wire::Replayed& head, std::vector<std::string> messages,
+                        WallTime now) {
     if (state_ != State::Replaying || !asked_ || head.epoch != epoch_) return;
     asked_ = false;
     if (head.first_sequence == 0) {
@@ -234,7 +244,8 @@ void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::st
         }
         auto frame = bind(bytes);
         if (!frame || !frame->view)
-            tell(StreamError{"a malformed part of a snapshot has arrived", "The sidecar and this library may be of different versions."});
+            tell(StreamError{"a malformed part of a snapshot has arrived",
+                             "The sidecar and this library may be of different versions."});
         else if (frame->view->record_count() > 0)
             tell(SnapshotRows(std::move(*frame)));
     }
@@ -261,7 +272,8 @@ void Follower::enqueue(std::string bytes, WallTime now) {
     waiting_bytes_ += bytes.size();
     waiting_.push_back(std::move(bytes));
     advance(now);
-    if (waiting_bytes_ > options_.max_transaction_bytes) resync("too much has arrived before the schema that it needs");
+    if (waiting_bytes_ > options_.max_transaction_bytes)
+        resync("too much has arrived before the schema that it needs");
 }
 
 void Follower::described(std::vector<std::string> schemas, WallTime now) {
@@ -271,7 +283,8 @@ void Follower::described(std::vector<std::string> schemas, WallTime now) {
     if (missing_before.empty()) return;
     if (missing() == missing_before) {
         // The sidecar does not have it any more: the frame cannot be read.
-        resync("the schema of relation " + std::to_string(missing_before.front().relation) + " is not to be had");
+        resync("the schema of relation " + std::to_string(missing_before.front().relation) +
+               " is not to be had");
         return;
     }
     advance(now);
@@ -294,7 +307,8 @@ std::vector<wire::SchemaId> Follower::missing() const {
     return ids;
 }
 
-// The frame with its schemas, and without a view if it is malformed; nothing, and `bytes` as they were, when a schema is not known.
+// The frame with its schemas, and without a view if it is malformed; nothing, and `bytes` as they
+// were, when a schema is not known.
 std::optional<Frame> Follower::bind(std::string& bytes) const {
     Frame frame;
     auto kept = std::make_shared<std::string>(std::move(bytes));
@@ -333,20 +347,24 @@ void Follower::advance(WallTime now) {
 
 void Follower::add(Frame frame, WallTime now) {
     if (!frame.view) {
-        tell(StreamError{"a malformed frame has arrived", "The sidecar and this library may be of different versions."});
+        tell(StreamError{"a malformed frame has arrived",
+                         "The sidecar and this library may be of different versions."});
         current_.reset();
         return;
     }
     const wire::FrameView view = *frame.view;
-    if (view.account().kind != wire::AccountKind::Everyone && !(view.account() == options_.account.view())) {
+    if (view.account().kind != wire::AccountKind::Everyone &&
+        !(view.account() == options_.account.view())) {
         tell(StreamError{"a frame of another account has arrived", "It is not delivered."});
         return;
     }
     if (view.commit_lsn() < cursor_->next) return;
     const WallTime committed = wall_time(view.commit_time());
     const bool had = cursor_->has(view.xid(), view.commit_lsn());
-    if (!had && options_.resync_after.count() > 0 && view.xid() != 0 && committed < now - options_.resync_after) {
-        resync_reason_ = "the stream is more than " + std::to_string(options_.resync_after.count()) + " s behind";
+    if (!had && options_.resync_after.count() > 0 && view.xid() != 0 &&
+        committed < now - options_.resync_after) {
+        resync_reason_ = "the stream is more than " +
+                         std::to_string(options_.resync_after.count()) + " s behind";
         if (options_.snapshots) return;
         resync_reason_.clear();
     }
@@ -362,7 +380,8 @@ void Follower::add(Frame frame, WallTime now) {
     if (!had && view.record_count() > 0) {
         current_bytes_ += view.bytes().size();
         if (current_bytes_ > options_.max_transaction_bytes) {
-            resync_reason_ = "transaction " + std::to_string(current_->xid) + " is larger than max_transaction_bytes, " +
+            resync_reason_ = "transaction " + std::to_string(current_->xid) +
+                             " is larger than max_transaction_bytes, " +
                              std::to_string(options_.max_transaction_bytes);
             // Not again: what is told is told of all of it.
             position_ = std::max(position_, view.commit_lsn() + 1);

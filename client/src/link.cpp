@@ -12,13 +12,15 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kHeartbeatsMissed = 3;
-constexpr milliseconds kAnswerTimeout{10'000};  // of a replay or a snapshot; the sidecar may let it wait for its turn
+constexpr milliseconds kAnswerTimeout{
+    10'000};  // of a replay or a snapshot; the sidecar may let it wait for its turn
 constexpr milliseconds kAckInterval{200};
 constexpr int kAcksBetween = 64;
 constexpr milliseconds kLeastRetry{100};
 constexpr milliseconds kMostRetry{5000};
 constexpr milliseconds kFarewell{100};  // for what was sent last
-constexpr int kSharedBy = 20;           // as many accounts' queues are allowed for on a socket that accounts share
+constexpr int kSharedBy =
+    20;  // as many accounts' queues are allowed for on a socket that accounts share
 
 wire::Nonce random_nonce() {
     wire::Nonce nonce{};
@@ -27,7 +29,9 @@ wire::Nonce random_nonce() {
     return nonce;
 }
 
-Follower::WallTime wall_now() { return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()); }
+Follower::WallTime wall_now() {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
 
 }  // namespace
 
@@ -35,12 +39,14 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
     : sockets_(sockets),
       subscription_(subscription),
       options_(std::move(options)),
-      follower_({options_.account, options_.snapshots, options_.max_transaction_bytes, options_.max_ahead_bytes, options_.credit,
-                 options_.resync_after, options_.resync_interval},
+      follower_({options_.account, options_.snapshots, options_.max_transaction_bytes,
+                 options_.max_ahead_bytes, options_.credit, options_.resync_after,
+                 options_.resync_interval},
                 options_.cursor),
       handed_(options_.cursor),
       retry_(kLeastRetry) {
-    if (options_.control.empty()) throw std::invalid_argument("a subscription needs the endpoint of a control socket");
+    if (options_.control.empty())
+        throw std::invalid_argument("a subscription needs the endpoint of a control socket");
     attach(Clock::now());
     sockets_.add(*this);
 }
@@ -91,18 +97,25 @@ void Link::detach(bool forget) {
     sockets_.tell(*control_, wire::Detach{nonce_, forget});
 }
 
-Clock::time_point Link::wake_at() const { return asked_ + described_ != 0 ? std::min(deadline_, answer_by_) : deadline_; }
+Clock::time_point Link::wake_at() const {
+    return asked_ + described_ != 0 ? std::min(deadline_, answer_by_) : deadline_;
+}
 
 void Link::attach(Clock::time_point now) {
-    // Alone on it there is a new one for each attempt: what waits in the old one is for a sidecar that may be no more.
+    // Alone on it there is a new one for each attempt: what waits in the old one is for a sidecar
+    // that may be no more.
     if (control_ != nullptr) sockets_.close_control(*control_, milliseconds(0));
     control_ = &sockets_.open_control(options_.control[endpoint_], attached_at_);
     attached_at_ = now;
     nonce_ = random_nonce();
-    // Only what the worker has acknowledged is processed, unless a snapshot has taken its place; of a cursor that it brought along it
-    // said so.
+    // Only what the worker has acknowledged is processed, unless a snapshot has taken its place; of
+    // a cursor that it brought along it said so.
     const auto standing = follower_.cursor();
-    wire::Attach request{nonce_,  options_.account, options_.durable, options_.name, standing ? std::min(to_ack_, standing->next) : 0,
+    wire::Attach request{nonce_,
+                         options_.account,
+                         options_.durable,
+                         options_.name,
+                         standing ? std::min(to_ack_, standing->next) : 0,
                          history_};
     if (to_ack_ == 0 && standing && options_.cursor) {
         request.cursor = options_.cursor->next;
@@ -110,7 +123,8 @@ void Link::attach(Clock::time_point now) {
     }
     attaching_ = sockets_.ask(*control_, *this, std::move(request));
     state_ = State::Attaching;
-    deadline_ = now + (options_.durable ? std::max(options_.request_timeout, kAnswerTimeout) : options_.request_timeout);
+    deadline_ = now + (options_.durable ? std::max(options_.request_timeout, kAnswerTimeout)
+                                        : options_.request_timeout);
 }
 
 void Link::join(const wire::Attached& attached) {
@@ -119,7 +133,8 @@ void Link::join(const wire::Attached& attached) {
     history_ = attached.history;
     follower_.attached(nonce_, attached.epoch, attached.history);
     topic_ = attached.topic;
-    data_ = &sockets_.join(*this, attached.endpoint, topic_, nonce_, options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy));
+    data_ = &sockets_.join(*this, attached.endpoint, topic_, nonce_,
+                           options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy));
     state_ = State::Joining;
     deadline_ = Clock::now() + options_.request_timeout;
 }
@@ -129,7 +144,8 @@ void Link::leave() {
 }
 
 void Link::forget_requests() {
-    for (std::uint32_t* request : {&attaching_, &asked_, &described_}) sockets_.forget(std::exchange(*request, 0));
+    for (std::uint32_t* request : {&attaching_, &asked_, &described_})
+        sockets_.forget(std::exchange(*request, 0));
 }
 
 void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
@@ -155,7 +171,8 @@ void Link::request(Clock::time_point now) {
     }
 }
 
-void Link::reply(std::uint32_t request, const wire::ControlBody& body, std::vector<std::string> parts) {
+void Link::reply(std::uint32_t request, const wire::ControlBody& body,
+                 std::vector<std::string> parts) {
     const bool attaches = request == attaching_;
     if (attaches) attaching_ = 0;
     if (request == asked_) asked_ = 0;
@@ -169,12 +186,14 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body, std::vect
     } else if (const auto* part = std::get_if<wire::SnapshotPart>(&body)) {
         follower_.snapshot_part(*part, std::move(parts));
     } else if (const auto* error = std::get_if<wire::ControlError>(&body)) {
-        if (attaches || !follower_.refused(*error)) return lose("the sidecar refused: " + error->message, *error);
+        if (attaches || !follower_.refused(*error))
+            return lose("the sidecar refused: " + error->message, *error);
     }
     this->request(Clock::now());
 }
 
-void Link::published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now) {
+void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
+                     Clock::time_point now) {
     // What comes before the marker may have others missing before it.
     if (state_ != State::Live) return;
     deadline_ = now + heartbeat_ * kHeartbeatsMissed;
@@ -205,13 +224,16 @@ void Link::expire(Clock::time_point now) {
     switch (state_) {
         case State::Waiting: return attach(now);
         case State::Attaching:
-            if (sockets_.has_read(*control_, deadline_)) lose("no answer from the control endpoint " + options_.control[endpoint_]);
+            if (sockets_.has_read(*control_, deadline_))
+                lose("no answer from the control endpoint " + options_.control[endpoint_]);
             return;
         case State::Joining:
-            if (sockets_.has_read(*data_, deadline_)) lose("no marker came on the account's socket");
+            if (sockets_.has_read(*data_, deadline_))
+                lose("no marker came on the account's socket");
             return;
         case State::Live:
-            if (sockets_.has_read(*data_, deadline_)) lose("no heartbeat came on the account's socket");
+            if (sockets_.has_read(*data_, deadline_))
+                lose("no heartbeat came on the account's socket");
             return;
     }
 }

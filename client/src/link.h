@@ -1,4 +1,5 @@
-// One subscription's part of the protocol with the sidecar: where its join stands, what it has asked for, when it gives up waiting.
+// One subscription's part of the protocol with the sidecar: where its join stands, what it has
+// asked for, when it gives up waiting.
 #pragma once
 
 #include <chrono>
@@ -24,13 +25,16 @@ public:
     [[nodiscard]] Subscription& subscription() const { return subscription_; }
     [[nodiscard]] bool has_events() const { return !events_.empty() || follower_.has_events(); }
     std::optional<Event> take();
-    [[nodiscard]] std::optional<Cursor> cursor() const { return has_events() ? handed_ : follower_.cursor(); }
+    [[nodiscard]] std::optional<Cursor> cursor() const {
+        return has_events() ? handed_ : follower_.cursor();
+    }
     void ack(const Cursor& processed);
     // Detaches; with `forget` for good.
     void detach(bool forget);
 
     // What Sockets has for it.
-    void reply(std::uint32_t request, const wire::ControlBody& body, std::vector<std::string> parts);
+    void reply(std::uint32_t request, const wire::ControlBody& body,
+               std::vector<std::string> parts);
     void published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now);
     void marker(const wire::PublicationHeader& header, Clock::time_point now);
     // What was waited for until now did not come.

@@ -27,12 +27,14 @@ Row::Found Row::find(Column column) const {
         index = schema_->find(std::get<std::string_view>(column.column_));
     if (!index || *index >= schema_->columns().size()) return {};
     const wire::ColumnView& found = schema_->columns()[*index];
-    return {&found, std::visit([&](const auto& row) { return row.cell(*index, found.code); }, row_)};
+    return {&found,
+            std::visit([&](const auto& row) { return row.cell(*index, found.code); }, row_)};
 }
 
 std::optional<wire::Cell> Row::value(Column column, wire::TypeCode code) const {
     const Found found = find(column);
-    if (found.column == nullptr || found.column->code != code || !found.cell.has_value()) return std::nullopt;
+    if (found.column == nullptr || found.column->code != code || !found.cell.has_value())
+        return std::nullopt;
     return found.cell;
 }
 
@@ -59,8 +61,10 @@ std::optional<std::int64_t> Row::integer(Column column) const {
 }
 
 std::optional<double> Row::floating(Column column) const {
-    if (const auto cell = value(column, wire::TypeCode::Float8)) return std::bit_cast<double>(cell->slot);
-    if (const auto cell = value(column, wire::TypeCode::Float4)) return std::bit_cast<float>(static_cast<std::uint32_t>(cell->slot));
+    if (const auto cell = value(column, wire::TypeCode::Float8))
+        return std::bit_cast<double>(cell->slot);
+    if (const auto cell = value(column, wire::TypeCode::Float4))
+        return std::bit_cast<float>(static_cast<std::uint32_t>(cell->slot));
     return std::nullopt;
 }
 
@@ -71,7 +75,8 @@ std::optional<std::string_view> Row::text(Column column) const {
         case wire::TypeCode::Text:
         case wire::TypeCode::Json:
         case wire::TypeCode::Other: return wire::as_text(found.cell.bytes);
-        case wire::TypeCode::Enum: return found.column->labels.find(static_cast<std::uint32_t>(found.cell.slot));
+        case wire::TypeCode::Enum:
+            return found.column->labels.find(static_cast<std::uint32_t>(found.cell.slot));
         default: return std::nullopt;
     }
 }
@@ -93,7 +98,8 @@ std::optional<std::array<std::byte, 16>> Row::uuid(Column column) const {
 std::optional<std::string> Row::numeric(Column column) const {
     const auto cell = value(column, wire::TypeCode::Numeric);
     if (!cell) return std::nullopt;
-    return rendered([&](const wire::Sink& sink) { return wire::render_numeric(cell->bytes, sink); });
+    return rendered(
+        [&](const wire::Sink& sink) { return wire::render_numeric(cell->bytes, sink); });
 }
 
 std::optional<std::string> Row::jsonb(Column column) const {
@@ -110,27 +116,35 @@ std::optional<std::chrono::sys_time<std::chrono::microseconds>> Row::time(Column
     using Limits = std::numeric_limits<std::int64_t>;
     constexpr std::int64_t kEpoch = wire::kPostgresEpochUnixSeconds * 1'000'000;
     if (microseconds == Limits::min() || microseconds > Limits::max() - kEpoch) return std::nullopt;
-    return std::chrono::sys_time<std::chrono::microseconds>(std::chrono::microseconds(microseconds + kEpoch));
+    return std::chrono::sys_time<std::chrono::microseconds>(
+        std::chrono::microseconds(microseconds + kEpoch));
 }
 
 std::optional<std::string> Row::json(Column column) const {
     const Found found = find(column);
     if (found.column == nullptr || found.cell.state == State::Unavailable) return std::nullopt;
     return rendered([&](const wire::Sink& sink) {
-        return wire::render_value(found.cell, found.column->code, found.column->element, found.column->labels, sink);
+        return wire::render_value(found.cell, found.column->code, found.column->element,
+                                  found.column->labels, sink);
     });
 }
 
 std::optional<std::string> Row::json() const {
     return std::visit(
-        [&](const auto& row) { return rendered([&](const wire::Sink& sink) { return wire::render_row(row, schema_->view(), sink); }); },
+        [&](const auto& row) {
+            return rendered([&](const wire::Sink& sink) {
+                return wire::render_row(row, schema_->view(), sink);
+            });
+        },
         row_);
 }
 
 std::string Row::unavailable_json() const {
     return std::visit(
                [&](const auto& row) {
-                   return rendered([&](const wire::Sink& sink) { return wire::render_unavailable(row, schema_->view(), sink); });
+                   return rendered([&](const wire::Sink& sink) {
+                       return wire::render_unavailable(row, schema_->view(), sink);
+                   });
                },
                row_)
         .value_or("[]");

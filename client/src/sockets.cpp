@@ -21,7 +21,9 @@ constexpr int kRepliesAtOnce = 64;
 // Also while there is always something to hand out.
 constexpr std::chrono::milliseconds kLookAfterInterval{100};
 
-wire::Bytes bytes_of(const zmq::message_t& message) { return {static_cast<const std::byte*>(message.data()), message.size()}; }
+wire::Bytes bytes_of(const zmq::message_t& message) {
+    return {static_cast<const std::byte*>(message.data()), message.size()};
+}
 
 void set_subscription(zmq::socket_t& socket, bool subscribed, std::string_view topic) {
     if (subscribed)
@@ -44,7 +46,9 @@ void set_marker(zmq::socket_t& socket, bool subscribed, const wire::Nonce& nonce
 }  // namespace
 
 Sockets::Sockets(zmq::context_t& context)
-    : context_(context), epoll_(epoll_create1(EPOLL_CLOEXEC)), timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+    : context_(context),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      timer_(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
     if (epoll_ < 0 || timer_ < 0) throw std::system_error(errno, std::generic_category(), "epoll");
     watch(timer_, nullptr);
 }
@@ -93,13 +97,16 @@ void Sockets::pump(const Link* wanted, Clock::time_point until) {
         if (!touched_.empty()) continue;
         arm(wake, now);
         std::array<epoll_event, 64> events{};
-        const auto wait =
-            std::clamp<std::int64_t>(std::chrono::ceil<std::chrono::milliseconds>(until - now).count(), 0, std::numeric_limits<int>::max());
-        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), static_cast<int>(wait));
+        const auto wait = std::clamp<std::int64_t>(
+            std::chrono::ceil<std::chrono::milliseconds>(until - now).count(), 0,
+            std::numeric_limits<int>::max());
+        const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
+                                     static_cast<int>(wait));
         // A signal ends the wait early: the caller may want to look at what it set.
         if (count < 0 && errno == EINTR) return;
         for (int i = 0; i < count; ++i)
-            if (void* socket = events[static_cast<std::size_t>(i)].data.ptr) touch(*static_cast<Socket*>(socket));
+            if (void* socket = events[static_cast<std::size_t>(i)].data.ptr)
+                touch(*static_cast<Socket*>(socket));
         if (count == 0 && wait == 0) return;
     }
 }
@@ -123,7 +130,8 @@ void Sockets::watch(int fd, void* data) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.ptr = data;
-    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0) throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) != 0)
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
 void Sockets::unwatch(Socket& socket) {
@@ -137,7 +145,8 @@ void Sockets::touch(Socket& socket) {
 }
 
 Sockets::Control& Sockets::open_control(const std::string& endpoint, Clock::time_point unheard) {
-    if (const auto found = controls_.find(endpoint); found != controls_.end() && found->second.heard >= unheard) {
+    if (const auto found = controls_.find(endpoint);
+        found != controls_.end() && found->second.heard >= unheard) {
         ++found->second.users;
         return found->second;
     }
@@ -184,8 +193,8 @@ std::uint32_t Sockets::ask(Control& control, Link& link, wire::ControlBody body)
 
 void Sockets::tell(Control& control, wire::ControlBody body) { send(control, 0, std::move(body)); }
 
-Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std::string& topic, const wire::Nonce& nonce,
-                             int high_water_mark) {
+Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std::string& topic,
+                             const wire::Nonce& nonce, int high_water_mark) {
     Data& data = data_[endpoint];
     const bool is_new = !data.socket;
     if (is_new) {
@@ -201,7 +210,8 @@ Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std:
     }
     data.by_topic[topic].push_back(&link);
     data.by_nonce[nonce] = &link;
-    // Before connecting, so that the publisher hears of the data's topics no later than of the marker's.
+    // Before connecting, so that the publisher hears of the data's topics no later than of the
+    // marker's.
     set_topic(data.socket, true, topic);
     set_marker(data.socket, true, nonce);
     if (is_new) {
@@ -230,13 +240,15 @@ void Sockets::leave(Data& data, Link& link, const std::string& topic, const wire
 
 void Sockets::read(Control& control) {
     zmq::message_t message;
-    for (int left = kRepliesAtOnce; control.socket.recv(message, zmq::recv_flags::dontwait); --left) {
+    for (int left = kRepliesAtOnce; control.socket.recv(message, zmq::recv_flags::dontwait);
+         --left) {
         if (left == kRepliesAtOnce) control.heard = Clock::now();
         const auto decoded = wire::decode_control(bytes_of(message));
         std::vector<std::string> parts;
         while (message.more() && control.socket.recv(message, zmq::recv_flags::dontwait))
             parts.emplace_back(wire::as_text(bytes_of(message)));
-        const auto asked = decoded.message ? asked_.find(decoded.message->request_id) : asked_.end();
+        const auto asked =
+            decoded.message ? asked_.find(decoded.message->request_id) : asked_.end();
         if (asked != asked_.end()) {
             Link& link = *asked->second;
             asked_.erase(asked);
@@ -265,7 +277,8 @@ void Sockets::read(Data& data) {
                 after(*link->second);
             }
         } else if (bytes.size() >= data.topic_bytes) {
-            const auto links = data.by_topic.find(std::string(wire::as_text(bytes.first(data.topic_bytes))));
+            const auto links =
+                data.by_topic.find(std::string(wire::as_text(bytes.first(data.topic_bytes))));
             const auto header = wire::decode_publication(bytes.subspan(data.topic_bytes));
             if (links != data.by_topic.end() && header)
                 for (Link* link : links->second) {
@@ -305,7 +318,8 @@ void Sockets::expire(Clock::time_point now) {
 }
 
 void Sockets::to_acknowledge(Link& link) {
-    if (std::find(acknowledging_.begin(), acknowledging_.end(), &link) == acknowledging_.end()) acknowledging_.push_back(&link);
+    if (std::find(acknowledging_.begin(), acknowledging_.end(), &link) == acknowledging_.end())
+        acknowledging_.push_back(&link);
 }
 
 // When the next is due.
@@ -328,7 +342,8 @@ void Sockets::signal_if_touched() {
 // What is armed for an earlier time stays: most often the time only moves on, with each message.
 void Sockets::arm(Clock::time_point wake, Clock::time_point now) {
     if (armed_ > now && armed_ <= wake) return;
-    armed_ = std::clamp<Clock::time_point>(wake, now + std::chrono::nanoseconds(1), now + std::chrono::hours(1));
+    armed_ = std::clamp<Clock::time_point>(wake, now + std::chrono::nanoseconds(1),
+                                           now + std::chrono::hours(1));
     const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(armed_ - now).count();
     itimerspec when{};
     when.it_value.tv_sec = left / 1'000'000'000;

@@ -1,5 +1,6 @@
-// The sockets of one subscription or of several that share them, and what they wait for. A control socket serves all that attach at its
-// endpoint, a data socket all whose publications come from its endpoint. No knowledge of the protocol beyond who is meant by a message.
+// The sockets of one subscription or of several that share them, and what they wait for. A control
+// socket serves all that attach at its endpoint, a data socket all whose publications come from its
+// endpoint. No knowledge of the protocol beyond who is meant by a message.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,8 @@ class Sockets {
 public:
     struct Socket {
         zmq::socket_t socket;
-        // Not everything was read yet, or something was sent: that may swallow the signal that something has come.
+        // Not everything was read yet, or something was sent: that may swallow the signal that
+        // something has come.
         bool touched = false;
         Clock::time_point drained;  // when the last look found nothing more
         bool is_data = false;
@@ -51,22 +53,27 @@ public:
     void add(Link& link);
     void remove(Link& link);
 
-    // Reads and waits until `wanted` has an event, or with none named any link has, or until then, or a signal comes.
+    // Reads and waits until `wanted` has an event, or with none named any link has, or until then,
+    // or a signal comes.
     void pump(const Link* wanted, Clock::time_point until);
     // A link with an event, each in turn; nullptr when there is none.
     Link* ready();
 
-    // One that has not been heard since `unheard` is replaced: what waits in it may be for a sidecar that is no more.
+    // One that has not been heard since `unheard` is replaced: what waits in it may be for a
+    // sidecar that is no more.
     Control& open_control(const std::string& endpoint, Clock::time_point unheard);
     void close_control(Control& control, std::chrono::milliseconds linger);
-    // Sends a request; its reply goes to link.reply(), unless the request is forgotten. Gives its id.
+    // Sends a request; its reply goes to link.reply(), unless the request is forgotten. Gives its
+    // id.
     std::uint32_t ask(Control& control, Link& link, wire::ControlBody body);
     void forget(std::uint32_t request) { asked_.erase(request); }
     // Sends what has no reply of interest.
     void tell(Control& control, wire::ControlBody body);
 
-    // Subscribes to the link's topic and to the marker of its nonce, in this order; connects if that endpoint is not connected.
-    Data& join(Link& link, const std::string& endpoint, const std::string& topic, const wire::Nonce& nonce, int high_water_mark);
+    // Subscribes to the link's topic and to the marker of its nonce, in this order; connects if
+    // that endpoint is not connected.
+    Data& join(Link& link, const std::string& endpoint, const std::string& topic,
+               const wire::Nonce& nonce, int high_water_mark);
     void leave(Data& data, Link& link, const std::string& topic, const wire::Nonce& nonce);
 
     // Whether all that had come at `time` is read; if not it will be.

@@ -11,7 +11,8 @@ Clock::time_point until(std::chrono::milliseconds timeout) { return Clock::now()
 
 }  // namespace
 
-SubscriptionGroup::SubscriptionGroup(zmq::context_t& context) : sockets_(std::make_unique<Sockets>(context)) {}
+SubscriptionGroup::SubscriptionGroup(zmq::context_t& context)
+    : sockets_(std::make_unique<Sockets>(context)) {}
 SubscriptionGroup::~SubscriptionGroup() = default;
 Subscription* SubscriptionGroup::ready(std::chrono::milliseconds timeout) {
     Link* link = sockets_->ready();
@@ -24,9 +25,12 @@ Subscription* SubscriptionGroup::ready(std::chrono::milliseconds timeout) {
 int SubscriptionGroup::fd() const { return sockets_->fd(); }
 
 Subscription::Subscription(zmq::context_t& context, SubscriptionOptions options)
-    : own_(std::make_unique<Sockets>(context)), sockets_(*own_), link_(std::make_unique<Link>(sockets_, *this, std::move(options))) {}
+    : own_(std::make_unique<Sockets>(context)),
+      sockets_(*own_),
+      link_(std::make_unique<Link>(sockets_, *this, std::move(options))) {}
 Subscription::Subscription(SubscriptionGroup& group, SubscriptionOptions options)
-    : sockets_(*group.sockets_), link_(std::make_unique<Link>(sockets_, *this, std::move(options))) {}
+    : sockets_(*group.sockets_),
+      link_(std::make_unique<Link>(sockets_, *this, std::move(options))) {}
 Subscription::~Subscription() = default;
 std::optional<Event> Subscription::next(std::chrono::milliseconds timeout) {
     if (!link_->has_events()) sockets_.pump(link_.get(), until(timeout));

@@ -30,7 +30,8 @@ std::string DecodeError::message() const {
         case Reason::None: break;
         case Reason::OtherTable: return table + ": not a table that this code was generated for";
         case Reason::MissingColumn: return of_column + " is missing";
-        case Reason::OtherType: return of_column + " has another type than when this code was generated";
+        case Reason::OtherType:
+            return of_column + " has another type than when this code was generated";
         case Reason::Null: return of_column + " is null";
         case Reason::Unavailable: return of_column + " was not logged by the server";
         case Reason::Malformed: return of_column + " is malformed";
@@ -55,13 +56,15 @@ TypeCode kin(TypeCode code) {
     }
 }
 
-std::vector<std::pair<std::uint32_t, std::uint16_t>> enumerators(const wire::EnumLabels& labels, std::span<const std::string_view> known) {
+std::vector<std::pair<std::uint32_t, std::uint16_t>> enumerators(
+    const wire::EnumLabels& labels, std::span<const std::string_view> known) {
     std::vector<std::pair<std::uint32_t, std::uint16_t>> found;
     wire::Cursor cursor(labels.bytes());
     for (std::uint16_t i = 0; i < labels.size(); ++i) {
         const wire::EnumLabel label = wire::EnumLabels::read(cursor);
         const auto at = std::find(known.begin(), known.end(), label.label);
-        if (at != known.end()) found.emplace_back(label.oid, static_cast<std::uint16_t>(at - known.begin() + 1));
+        if (at != known.end())
+            found.emplace_back(label.oid, static_cast<std::uint16_t>(at - known.begin() + 1));
     }
     return found;
 }
@@ -75,7 +78,9 @@ void tell(DecodeError* error, DecodeError::Reason reason, const Row& row, std::s
 
 }  // namespace
 
-void other_table(const Row& row, DecodeError* error) { tell(error, DecodeError::Reason::OtherTable, row, {}); }
+void other_table(const Row& row, DecodeError* error) {
+    tell(error, DecodeError::Reason::OtherTable, row, {});
+}
 
 Binding bind(const Schema& schema, const TableSpec& table) {
     Binding binding;
@@ -94,7 +99,8 @@ Binding bind(const Schema& schema, const TableSpec& table) {
             binding.unbound = DecodeError::Reason::OtherType;
             return binding;
         }
-        binding.columns.push_back({*index, column.code, column.element, enumerators(column.labels, spec.labels)});
+        binding.columns.push_back(
+            {*index, column.code, column.element, enumerators(column.labels, spec.labels)});
     }
     return binding;
 }
@@ -110,8 +116,9 @@ bool value_of(const wire::Cell& cell, TypeCode, std::int64_t& out) {
 }
 
 bool value_of(const wire::Cell& cell, TypeCode code, double& out) {
-    out = code == TypeCode::Float8 ? std::bit_cast<double>(cell.slot)
-                                   : static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot)));
+    out = code == TypeCode::Float8
+              ? std::bit_cast<double>(cell.slot)
+              : static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot)));
     return true;
 }
 
@@ -125,7 +132,8 @@ bool value_of(const wire::Cell& cell, TypeCode, Timestamp& out) {
     using Limits = std::numeric_limits<std::int64_t>;
     constexpr std::int64_t kEpoch = wire::kPostgresEpochUnixSeconds * 1'000'000;
     const auto since_2000 = static_cast<std::int64_t>(cell.slot);
-    // The last years that Postgres knows (from 294247 on) are beyond microseconds since 1970: they are as good as infinity.
+    // The last years that Postgres knows (from 294247 on) are beyond microseconds since 1970: they
+    // are as good as infinity.
     if (since_2000 == Limits::min())
         out = Timestamp::min();
     else if (since_2000 > Limits::max() - kEpoch)
@@ -140,19 +148,24 @@ bool value_of(const wire::Cell& cell, TypeCode code, std::string& out) {
         case TypeCode::Text:
         case TypeCode::Other: out = wire::as_text(cell.bytes); return wire::is_utf8(out);
         case TypeCode::Bytea: out = wire::as_text(cell.bytes); return true;
-        case TypeCode::Numeric: return wire::render_numeric(cell.bytes, wire::sink_to(out)) == wire::RenderError::None;
+        case TypeCode::Numeric:
+            return wire::render_numeric(cell.bytes, wire::sink_to(out)) == wire::RenderError::None;
         default: break;
     }
-    // Dates, times, intervals and addresses: as in JSON, without the quotes. None of them has a character that JSON escapes.
+    // Dates, times, intervals and addresses: as in JSON, without the quotes. None of them has a
+    // character that JSON escapes.
     std::string quoted;
-    if (wire::render_value(cell, code, TypeCode::Other, {}, wire::sink_to(quoted)) != wire::RenderError::None) return false;
+    if (wire::render_value(cell, code, TypeCode::Other, {}, wire::sink_to(quoted)) !=
+        wire::RenderError::None)
+        return false;
     if (quoted.size() < 2 || quoted.front() != '"' || quoted.back() != '"') return false;
     out.assign(quoted, 1, quoted.size() - 2);
     return true;
 }
 
 bool json_text_of(const wire::Cell& cell, TypeCode code, std::string& out) {
-    if (code == TypeCode::Jsonb) return wire::render_jsonb(cell.bytes, wire::sink_to(out)) == wire::RenderError::None;
+    if (code == TypeCode::Jsonb)
+        return wire::render_jsonb(cell.bytes, wire::sink_to(out)) == wire::RenderError::None;
     out = wire::as_text(cell.bytes);
     return true;
 }
@@ -166,7 +179,8 @@ std::uint16_t Reader::enumerator(const Binding::Column& column, const wire::Cell
 
 void Reader::fail(Reason reason) {
     ok_ = false;
-    tell(error_, reason, row_, reason == Reason::OtherTable ? std::string_view() : table_.columns[next_].name);
+    tell(error_, reason, row_,
+         reason == Reason::OtherTable ? std::string_view() : table_.columns[next_].name);
 }
 
 }  // namespace typed

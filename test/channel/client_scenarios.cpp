@@ -7,7 +7,9 @@ namespace {
 using portal::ResourceType;
 
 void second_resource(World& w) { w.resource("r2").connect("r2", "s1").group("g2"); }
-void conditioned(World& w, std::vector<Json> conditions) { w.policy("p1", "g1", "r1", std::move(conditions)); }
+void conditioned(World& w, std::vector<Json> conditions) {
+    w.policy("p1", "g1", "r1", std::move(conditions));
+}
 void set_conditions(World& w, const char* policy, const std::vector<Json>& conditions) {
     w.edit<portal::Policies>(policy, [&](auto& p) {
         p.conditions.clear();
@@ -16,148 +18,165 @@ void set_conditions(World& w, const char* policy, const std::vector<Json>& condi
 }
 
 const bool kJoin = scenarios(
-    "ClientJoin", {
-                      {"A1_token_expired",
-                       [](World& w) {
-                           w.client_token("t1", "A", w.now - 1s);
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(token_expired)");
-                       },
-                       [](World&) {}},
-                      {"A1_token_expires_now",
-                       [](World& w) {
-                           w.client_token("t1", "A", w.now);
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(token_expired)");
-                       },
-                       [](World&) {}},
-                      {"A2_token_expires_while_connected", [](World& w) { w.client_token("t1", "A", w.now + 50ms); },
-                       [](World& w) {
-                           w.after(49ms);
-                           EXPECT_EQ(w.sent("c1"), "");
-                           w.after(1ms);
-                       },
-                       "disconnect(token_expired)"},
-                      {"A4_invalid_version",
-                       [](World& w) {
-                           w.join_client("c1", "one.five");
-                           EXPECT_EQ(w.sent("c1"), "refuse(invalid_version)");
-                       },
-                       [](World&) {}},
-                      {"A7_resource_without_site", [](World& w) { w.resource("r2").policy("p2", "g1", "r2"); },
-                       [](World& w) { w.join_client(); }, "init[r1]"},
-                      {"A8_two_policies_once", [](World& w) { w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1"); },
-                       [](World& w) { w.join_client(); }, "init[r1]"},
-                      {"A10_other_group",
-                       [](World& w) {
-                           second_resource(w);
-                           w.policy("p2", "g2", "r2");
-                       },
-                       [](World& w) { w.join_client(); }, "init[r1]"},
-                      {"A11_old_internet_before_1_3",
-                       [](World& w) { w.resource("net", "", ResourceType::Internet).connect("net", "s1").policy("p2", "g1", "net"); },
-                       [](World& w) { w.join_client("c1", "1.2.9"); }, "init[r1]"},
-                      {"A11_internet_from_1_3",
-                       [](World& w) { w.resource("net", "", ResourceType::Internet).connect("net", "s1").policy("p2", "g1", "net"); },
-                       [](World& w) { w.join_client("c1", "1.3.0"); }, "init[net,r1]"},
-                      {"A16_window_closed_then_opens", [](World& w) { conditioned(w, {during("F/11-12/UTC")}); },
-                       [](World& w) {
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "init[]");
-                           w.after(1h - 1us);
-                           EXPECT_EQ(w.sent("c1"), "");
-                           w.after(1us);
-                       },
-                       "RC(r1)"},
-                      {"A19_service_account",
-                       [](World& w) {
-                           w.edit<portal::Actors>("A", [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
-                           conditioned(w, {condition("provider_id", "is_not_in", {id("x").to_text()})});
-                       },
-                       [](World& w) { w.join_client(); }, "init[r1]"},
-                      {"A20_commit_before_the_snapshot_ends", [](World& w) { second_resource(w); },
-                       [](World& w) {
-                           w.state.begin_snapshot();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "");
-                           w.policy("p2", "g1", "r2");
-                           w.snapshot();
-                       },
-                       "init[r1,r2]"},
-                      {"A_refused_unknown_token",
-                       [](World& w) {
-                           w.join_client("c1", "1.5.0", "t9");
-                           EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
-                       },
-                       [](World&) {}},
-                      {"A_refused_another_actors_token",
-                       [](World& w) {
-                           w.actor("B").client_token("t2", "B");
-                           w.commit();
-                           w.join_client("c1", "1.5.0", "t2");
-                           EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
-                       },
-                       [](World&) {}},
-                      {"A_refused_a_gateways_token",
-                       [](World& w) {
-                           w.join_client("c1", "1.5.0", "tw1");
-                           EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
-                       },
-                       [](World&) {}},
-                      {"B23_actor_disabled",
-                       [](World& w) {
-                           w.edit<portal::Actors>("A", [&](auto& a) { a.disabled_at = w.now; });
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(actor_disabled)");
-                       },
-                       [](World&) {}},
-                      {"B23_account_disabled",
-                       [](World& w) {
-                           w.join_gateway();
-                           w.edit<portal::Accounts>("account", [&](auto& a) { a.disabled_at = w.now; });
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(account_disabled)");
-                       },
-                       [](World&) {}},
-                      {"B23_provider_disabled",
-                       [](World& w) {
-                           portal::AuthProviders provider{id("P"), id("account"), "oidc", w.now};
-                           portal::AuthIdentities identity{id("I"), id("account"), id("A"), id("P"), {}};
-                           w.put(provider).put(identity).edit<portal::Clients>("c1", [](auto& c) { c.identity_id = id("I"); });
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(provider_disabled)");
-                       },
-                       [](World&) {}},
-                      {"B23_identity_of_nobody",
-                       [](World& w) {
-                           w.edit<portal::Clients>("c1", [](auto& c) { c.identity_id = id("I"); });
-                           w.commit();
-                           w.join_client();
-                           EXPECT_EQ(w.sent("c1"), "refuse(identity_disabled)");
-                       },
-                       [](World&) {}},
-                  });
+    "ClientJoin",
+    {
+        {"A1_token_expired",
+         [](World& w) {
+             w.client_token("t1", "A", w.now - 1s);
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(token_expired)");
+         },
+         [](World&) {}},
+        {"A1_token_expires_now",
+         [](World& w) {
+             w.client_token("t1", "A", w.now);
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(token_expired)");
+         },
+         [](World&) {}},
+        {"A2_token_expires_while_connected",
+         [](World& w) { w.client_token("t1", "A", w.now + 50ms); },
+         [](World& w) {
+             w.after(49ms);
+             EXPECT_EQ(w.sent("c1"), "");
+             w.after(1ms);
+         },
+         "disconnect(token_expired)"},
+        {"A4_invalid_version",
+         [](World& w) {
+             w.join_client("c1", "one.five");
+             EXPECT_EQ(w.sent("c1"), "refuse(invalid_version)");
+         },
+         [](World&) {}},
+        {"A7_resource_without_site", [](World& w) { w.resource("r2").policy("p2", "g1", "r2"); },
+         [](World& w) { w.join_client(); }, "init[r1]"},
+        {"A8_two_policies_once",
+         [](World& w) { w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1"); },
+         [](World& w) { w.join_client(); }, "init[r1]"},
+        {"A10_other_group",
+         [](World& w) {
+             second_resource(w);
+             w.policy("p2", "g2", "r2");
+         },
+         [](World& w) { w.join_client(); }, "init[r1]"},
+        {"A11_old_internet_before_1_3",
+         [](World& w) {
+             w.resource("net", "", ResourceType::Internet)
+                 .connect("net", "s1")
+                 .policy("p2", "g1", "net");
+         },
+         [](World& w) { w.join_client("c1", "1.2.9"); }, "init[r1]"},
+        {"A11_internet_from_1_3",
+         [](World& w) {
+             w.resource("net", "", ResourceType::Internet)
+                 .connect("net", "s1")
+                 .policy("p2", "g1", "net");
+         },
+         [](World& w) { w.join_client("c1", "1.3.0"); }, "init[net,r1]"},
+        {"A16_window_closed_then_opens", [](World& w) { conditioned(w, {during("F/11-12/UTC")}); },
+         [](World& w) {
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "init[]");
+             w.after(1h - 1us);
+             EXPECT_EQ(w.sent("c1"), "");
+             w.after(1us);
+         },
+         "RC(r1)"},
+        {"A19_service_account",
+         [](World& w) {
+             w.edit<portal::Actors>("A",
+                                    [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
+             conditioned(w, {condition("provider_id", "is_not_in", {id("x").to_text()})});
+         },
+         [](World& w) { w.join_client(); }, "init[r1]"},
+        {"A20_commit_before_the_snapshot_ends", [](World& w) { second_resource(w); },
+         [](World& w) {
+             w.state.begin_snapshot();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "");
+             w.policy("p2", "g1", "r2");
+             w.snapshot();
+         },
+         "init[r1,r2]"},
+        {"A_refused_unknown_token",
+         [](World& w) {
+             w.join_client("c1", "1.5.0", "t9");
+             EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
+         },
+         [](World&) {}},
+        {"A_refused_another_actors_token",
+         [](World& w) {
+             w.actor("B").client_token("t2", "B");
+             w.commit();
+             w.join_client("c1", "1.5.0", "t2");
+             EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
+         },
+         [](World&) {}},
+        {"A_refused_a_gateways_token",
+         [](World& w) {
+             w.join_client("c1", "1.5.0", "tw1");
+             EXPECT_EQ(w.sent("c1"), "refuse(invalid_token)");
+         },
+         [](World&) {}},
+        {"B23_actor_disabled",
+         [](World& w) {
+             w.edit<portal::Actors>("A", [&](auto& a) { a.disabled_at = w.now; });
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(actor_disabled)");
+         },
+         [](World&) {}},
+        {"B23_account_disabled",
+         [](World& w) {
+             w.join_gateway();
+             w.edit<portal::Accounts>("account", [&](auto& a) { a.disabled_at = w.now; });
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(account_disabled)");
+         },
+         [](World&) {}},
+        {"B23_provider_disabled",
+         [](World& w) {
+             portal::AuthProviders provider{id("P"), id("account"), "oidc", w.now};
+             portal::AuthIdentities identity{id("I"), id("account"), id("A"), id("P"), {}};
+             w.put(provider).put(identity).edit<portal::Clients>(
+                 "c1", [](auto& c) { c.identity_id = id("I"); });
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(provider_disabled)");
+         },
+         [](World&) {}},
+        {"B23_identity_of_nobody",
+         [](World& w) {
+             w.edit<portal::Clients>("c1", [](auto& c) { c.identity_id = id("I"); });
+             w.commit();
+             w.join_client();
+             EXPECT_EQ(w.sent("c1"), "refuse(identity_disabled)");
+         },
+         [](World&) {}},
+    });
 
 const bool kAccount = scenarios(
     "ClientAccount",
     {
-        {"B2_name_changes", {}, [](World& w) { w.edit<portal::Accounts>("account", [](auto& a) { a.name = "Other"; }); }},
+        {"B2_name_changes",
+         {},
+         [](World& w) { w.edit<portal::Accounts>("account", [](auto& a) { a.name = "Other"; }); }},
         {"B2_config_changes",
          {},
-         [](World& w) { w.edit<portal::Accounts>("account", [](auto& a) {
-                            a.config = {{"search_domain", "x.test"}};
-                        }); },
+         [](World& w) {
+             w.edit<portal::Accounts>("account", [](auto& a) {
+                 a.config = {{"search_domain", "x.test"}};
+             });
+         },
          "config_changed"},
         {"B2_config_key_nobody_reads",
          {},
-         [](World& w) { w.edit<portal::Accounts>("account", [](auto& a) {
-                            a.config = {{"other", 1}};
-                        }); }},
+         [](World& w) {
+             w.edit<portal::Accounts>("account", [](auto& a) { a.config = {{"other", 1}}; });
+         }},
         {"B3_membership_inserted",
          [](World& w) {
              second_resource(w);
@@ -173,11 +192,14 @@ const bool kAccount = scenarios(
              w.erase<portal::ActorGroupMemberships>("m2");
          }},
         {"B7_membership_deleted", {}, [](World& w) { w.cascade("m1"); }, "RD(r1)"},
-        {"B8_another_group_still_grants", [](World& w) { w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1"); },
+        {"B8_another_group_still_grants",
+         [](World& w) { w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1"); },
          [](World& w) { w.cascade("m1"); }},
         {"B9_another_group_does_not_conform",
-         [](World& w) { w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1", {verified()}); }, [](World& w) { w.cascade("m1"); },
-         "RD(r1)"},
+         [](World& w) {
+             w.group("g2").member("m2", "A", "g2").policy("p2", "g2", "r1", {verified()});
+         },
+         [](World& w) { w.cascade("m1"); }, "RD(r1)"},
         {"B11_membership_deleted_and_back",
          {},
          [](World& w) {
@@ -187,20 +209,23 @@ const bool kAccount = scenarios(
          "RD(r1) RC(r1)"},
         {"B11_in_one_transaction", {}, [](World& w) { w.cascade("m1").member("m3", "A", "g1"); }},
         {"B12_verified", [](World& w) { conditioned(w, {verified()}); },
-         [](World& w) { w.edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); }, "RC(r1)"},
+         [](World& w) { w.edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); },
+         "RC(r1)"},
         {"B14_verified_gains_one",
          [](World& w) {
              second_resource(w);
              conditioned(w, {verified()});
              w.policy("p2", "g1", "r2");
          },
-         [](World& w) { w.edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); }, "RC(r1)"},
+         [](World& w) { w.edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); },
+         "RC(r1)"},
         {"B14_unverified_again",
          [](World& w) {
              conditioned(w, {verified()});
              w.edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; });
          },
-         [](World& w) { w.edit<portal::Clients>("c1", [](auto& c) { c.verified_at.reset(); }); }, "RD(r1)"},
+         [](World& w) { w.edit<portal::Clients>("c1", [](auto& c) { c.verified_at.reset(); }); },
+         "RD(r1)"},
         {"B15_last_seen_wakes_nobody",
          {},
          [](World& w) {
@@ -215,8 +240,14 @@ const bool kAccount = scenarios(
              EXPECT_TRUE(a.clients.empty() && a.gateways.empty());
              EXPECT_EQ(w.state.client(id("c1"))->name, "other");
          }},
-        {"B17_client_deleted", {}, [](World& w) { w.cascade("c1"); }, "disconnect(client_not_found)"},
-        {"B18_own_token_deleted", {}, [](World& w) { w.cascade("t1"); }, "disconnect(token_expired)"},
+        {"B17_client_deleted",
+         {},
+         [](World& w) { w.cascade("c1"); },
+         "disconnect(client_not_found)"},
+        {"B18_own_token_deleted",
+         {},
+         [](World& w) { w.cascade("t1"); },
+         "disconnect(token_expired)"},
         {"B18_token_expires_earlier_now",
          {},
          [](World& w) {
@@ -224,9 +255,14 @@ const bool kAccount = scenarios(
              w.after(1min);
          },
          "disconnect(token_expired)"},
-        {"B18_token_of_another_session", [](World& w) { w.client_token("t2", "A"); }, [](World& w) { w.cascade("t2"); }},
-        {"B20_tunnel_address", {}, [](World& w) { w.edit<portal::Clients>("c1", [](auto& c) { c.ipv4 = "100.64.0.9/32"; }); }, "init[r1]"},
-        {"B21_account_disabled", [](World& w) { w.join_gateway().join_client().create_flow().answer().write_flows(); },
+        {"B18_token_of_another_session", [](World& w) { w.client_token("t2", "A"); },
+         [](World& w) { w.cascade("t2"); }},
+        {"B20_tunnel_address",
+         {},
+         [](World& w) { w.edit<portal::Clients>("c1", [](auto& c) { c.ipv4 = "100.64.0.9/32"; }); },
+         "init[r1]"},
+        {"B21_account_disabled",
+         [](World& w) { w.join_gateway().join_client().create_flow().answer().write_flows(); },
          [](World& w) {
              w.edit<portal::Accounts>("account", [&](auto& a) { a.disabled_at = w.now; }).commit();
              EXPECT_EQ(w.deletions(), 1U);
@@ -239,45 +275,58 @@ const bool kAccount = scenarios(
     });
 
 void of_provider(World& w, const char* provider) {
-    for (const char* name : {"X", "Y"}) w.put(portal::AuthProviders{id(name), id("account"), "oidc", {}});
+    for (const char* name : {"X", "Y"})
+        w.put(portal::AuthProviders{id(name), id("account"), "oidc", {}});
     w.put(portal::AuthIdentities{id("I"), id("account"), id("A"), id(provider), {}});
     w.edit<portal::Clients>("c1", [](auto& c) { c.identity_id = id("I"); });
 }
-void only_of_x(World& w) { conditioned(w, {condition("provider_id", "is_in", {id("X").to_text()})}); }
+void only_of_x(World& w) {
+    conditioned(w, {condition("provider_id", "is_in", {id("X").to_text()})});
+}
 
-const bool kProviders =
-    scenarios("ClientProviders", {
-                                     {"F7_identity_of_it", only_of_x, [](World& w) { of_provider(w, "X"); }, "RC(r1)"},
-                                     {"F7_identity_of_another", only_of_x, [](World& w) { of_provider(w, "Y"); }},
-                                     {"F7_identity_moves_to_another",
-                                      [](World& w) {
-                                          only_of_x(w);
-                                          of_provider(w, "X");
-                                      },
-                                      [](World& w) { of_provider(w, "Y"); }, "RD(r1)"},
-                                     {"F7_no_identity",
-                                      [](World& w) {
-                                          only_of_x(w);
-                                          w.edit<portal::Actors>("A", [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
-                                      },
-                                      [](World& w) { w.join_client(); }, "init[]"},
-                                     {"F7_provider_deleted",
-                                      [](World& w) {
-                                          only_of_x(w);
-                                          of_provider(w, "X");
-                                      },
-                                      [](World& w) { w.erase<portal::AuthProviders>("X"); }, "disconnect(provider_disabled)"},
-                                 });
+const bool kProviders = scenarios(
+    "ClientProviders",
+    {
+        {"F7_identity_of_it", only_of_x, [](World& w) { of_provider(w, "X"); }, "RC(r1)"},
+        {"F7_identity_of_another", only_of_x, [](World& w) { of_provider(w, "Y"); }},
+        {"F7_identity_moves_to_another",
+         [](World& w) {
+             only_of_x(w);
+             of_provider(w, "X");
+         },
+         [](World& w) { of_provider(w, "Y"); }, "RD(r1)"},
+        {"F7_no_identity",
+         [](World& w) {
+             only_of_x(w);
+             w.edit<portal::Actors>("A",
+                                    [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
+         },
+         [](World& w) { w.join_client(); }, "init[]"},
+        {"F7_provider_deleted",
+         [](World& w) {
+             only_of_x(w);
+             of_provider(w, "X");
+         },
+         [](World& w) { w.erase<portal::AuthProviders>("X"); }, "disconnect(provider_disabled)"},
+    });
 
 const bool kPolicies = scenarios(
     "ClientPolicies",
     {
         {"C1_created", second_resource, [](World& w) { w.policy("p2", "g1", "r2"); }, "RC(r2)"},
         {"C3_second_grant", {}, [](World& w) { w.policy("p2", "g1", "r1"); }},
-        {"C4_created_nonconforming", second_resource, [](World& w) { w.policy("p2", "g1", "r2", {verified()}); }},
-        {"C6_still_conforming", {}, [](World& w) { set_conditions(w, "p1", {condition("remote_ip_location_region", "is_in", {"US"})}); }},
+        {"C4_created_nonconforming", second_resource,
+         [](World& w) { w.policy("p2", "g1", "r2", {verified()}); }},
+        {"C6_still_conforming",
+         {},
+         [](World& w) {
+             set_conditions(w, "p1", {condition("remote_ip_location_region", "is_in", {"US"})});
+         }},
         {"C7_nonconforming", {}, [](World& w) { set_conditions(w, "p1", {verified()}); }, "RD(r1)"},
-        {"C9_other_resource", second_resource, [](World& w) { w.edit<portal::Policies>("p1", [](auto& p) { p.resource_id = id("r2"); }); },
+        {"C9_other_resource", second_resource,
+         [](World& w) {
+             w.edit<portal::Policies>("p1", [](auto& p) { p.resource_id = id("r2"); });
+         },
          "RD(r1) RC(r2)"},
         {"C10_there_and_back",
          [](World& w) {
@@ -296,15 +345,19 @@ const bool kPolicies = scenarios(
          "RD(r2) RC(r1)", "REJ(c1,r2)"},
         {"C12_group_changes_to_ours", [](World& w) { w.group("g2").policy("p1", "g2", "r1"); },
          [](World& w) { w.policy("p1", "g1", "r1"); }, "RC(r1)"},
-        {"C12_group_changes_to_anothers", [](World& w) { w.group("g2"); }, [](World& w) { w.policy("p1", "g2", "r1"); }, "RD(r1)"},
-        {"C13_disabled", [](World& w) { w.join_gateway().join_client().create_flow().answer().write_flows(); },
+        {"C12_group_changes_to_anothers", [](World& w) { w.group("g2"); },
+         [](World& w) { w.policy("p1", "g2", "r1"); }, "RD(r1)"},
+        {"C13_disabled",
+         [](World& w) { w.join_gateway().join_client().create_flow().answer().write_flows(); },
          [](World& w) {
              w.edit<portal::Policies>("p1", [&](auto& p) { p.disabled_at = w.now; }).commit();
              EXPECT_EQ(w.deletions(), 1U);
          },
          "RD(r1)", "REJ(c1,r1)"},
-        {"C13_enabled_again", [](World& w) { w.edit<portal::Policies>("p1", [&](auto& p) { p.disabled_at = w.now; }); },
-         [](World& w) { w.edit<portal::Policies>("p1", [](auto& p) { p.disabled_at.reset(); }); }, "RC(r1)"},
+        {"C13_enabled_again",
+         [](World& w) { w.edit<portal::Policies>("p1", [&](auto& p) { p.disabled_at = w.now; }); },
+         [](World& w) { w.edit<portal::Policies>("p1", [](auto& p) { p.disabled_at.reset(); }); },
+         "RC(r1)"},
         {"C15_disabled_and_changed",
          {},
          [](World& w) {
@@ -315,7 +368,8 @@ const bool kPolicies = scenarios(
          },
          "RD(r1)"},
         {"C16_deleted", {}, [](World& w) { w.cascade("p1"); }, "RD(r1)"},
-        {"C18_other_outside_its_window", [](World& w) { w.policy("p2", "g1", "r1", {during("F/20-21/UTC")}); },
+        {"C18_other_outside_its_window",
+         [](World& w) { w.policy("p2", "g1", "r1", {during("F/20-21/UTC")}); },
          [](World& w) { w.cascade("p1"); }, "RD(r1)"},
         {"C19_same_event_twice", second_resource,
          [](World& w) {
@@ -364,19 +418,34 @@ const bool kResources = scenarios(
          },
          "RC(r1)"},
         {"D2_address", {}, [](World& w) { w.resource("r1", "other.test"); }, "RC(r1)"},
-        {"D2_description", {}, [](World& w) { w.edit<portal::Resources>("r1", [](auto& r) { r.address_description = "x"; }); }, "RC(r1)"},
+        {"D2_description",
+         {},
+         [](World& w) {
+             w.edit<portal::Resources>("r1", [](auto& r) { r.address_description = "x"; });
+         },
+         "RC(r1)"},
         {"D2_filters",
          {},
-         [](World& w) { w.edit<portal::Resources>("r1", [](auto& r) {
-                            r.filters = Json::array({{{"protocol", "icmp"}}});
-                        }); },
+         [](World& w) {
+             w.edit<portal::Resources>("r1", [](auto& r) {
+                 r.filters = Json::array({{{"protocol", "icmp"}}});
+             });
+         },
          "RC(r1)"},
-        {"D2_type", {}, [](World& w) { w.resource("r1", "10.0.0.0/8", ResourceType::Cidr); }, "RC(r1)"},
+        {"D2_type",
+         {},
+         [](World& w) { w.resource("r1", "10.0.0.0/8", ResourceType::Cidr); },
+         "RC(r1)"},
         {"D2_ip_stack",
          {},
-         [](World& w) { w.edit<portal::Resources>("r1", [](auto& r) { r.ip_stack = portal::IpStack::Dual; }); },
+         [](World& w) {
+             w.edit<portal::Resources>("r1", [](auto& r) { r.ip_stack = portal::IpStack::Dual; });
+         },
          "RC(r1)"},
-        {"D2_filters_that_are_none", {}, [](World& w) { w.edit<portal::Resources>("r1", [](auto& r) { r.filters = "all"; }); }, "RD(r1)"},
+        {"D2_filters_that_are_none",
+         {},
+         [](World& w) { w.edit<portal::Resources>("r1", [](auto& r) { r.filters = "all"; }); },
+         "RD(r1)"},
         {"D4_unauthorized_updated", second_resource,
          [](World& w) {
              w.resource("r2", "other.test").commit();
@@ -410,12 +479,15 @@ const bool kResources = scenarios(
              w.connect("r1", "s1");
          },
          "RC(r1)"},
-        {"D11_swap_in_one_transaction", [](World& w) { w.site("s2"); }, [](World& w) { w.disconnect("r1", "s1").connect("r1", "s2"); },
-         "RD(r1) RC(r1)"},
+        {"D11_swap_in_one_transaction", [](World& w) { w.site("s2"); },
+         [](World& w) { w.disconnect("r1", "s1").connect("r1", "s2"); }, "RD(r1) RC(r1)"},
         {"D11_there_and_back_in_one_transaction", [](World& w) { w.site("s2"); },
          [](World& w) { w.disconnect("r1", "s1").connect("r1", "s1"); }},
         {"D13_of_an_unauthorized", second_resource, [](World& w) { w.disconnect("r2", "s1"); }},
-        {"D14_site_renamed", {}, [](World& w) { w.edit<portal::Sites>("s1", [](auto& s) { s.name = "other"; }); }, "RC(r1)"},
+        {"D14_site_renamed",
+         {},
+         [](World& w) { w.edit<portal::Sites>("s1", [](auto& s) { s.name = "other"; }); },
+         "RC(r1)"},
         {"D16_site_of_another", [](World& w) { w.site("s2").resource("r2").connect("r2", "s2"); },
          [](World& w) { w.edit<portal::Sites>("s2", [](auto& s) { s.name = "other"; }); }},
         {"D17_site_swap_before_1_5_5",
@@ -430,7 +502,8 @@ const bool kResources = scenarios(
              w.join_client("c1", "1.5.5");
          },
          [](World& w) { w.disconnect("r1", "s1").connect("r1", "s2"); }, "RD(r1) RC(r1)"},
-        {"D19_internet", [](World& w) { w.resource("net", "", ResourceType::Internet).connect("net", "s1"); },
+        {"D19_internet",
+         [](World& w) { w.resource("net", "", ResourceType::Internet).connect("net", "s1"); },
          [](World& w) {
              w.policy("p2", "g1", "net").commit();
              EXPECT_EQ(w.payloads.back().size(), 4U);
@@ -462,7 +535,8 @@ const bool kTime = scenarios(
     "ClientTime",
     {
         {"E1_nothing_changes", {}, [](World& w) { w.after(24h); }},
-        {"E1_nothing_changes_with_windows", [](World& w) { conditioned(w, {during("F/9-18/UTC")}); }, [](World& w) { w.after(1h); }},
+        {"E1_nothing_changes_with_windows",
+         [](World& w) { conditioned(w, {during("F/9-18/UTC")}); }, [](World& w) { w.after(1h); }},
         {"E2_window_opens_and_closes", [](World& w) { conditioned(w, {during("F/11-12/UTC")}); },
          [](World& w) {
              w.after(1h);
@@ -472,7 +546,8 @@ const bool kTime = scenarios(
              w.after(1s);
          },
          "RD(r1)"},
-        {"E2_next_week_too", [](World& w) { conditioned(w, {during("F/9-9:30/UTC")}); }, [](World& w) { w.after(7 * 24h - 1h); }, "RC(r1)"},
+        {"E2_next_week_too", [](World& w) { conditioned(w, {during("F/9-9:30/UTC")}); },
+         [](World& w) { w.after(7 * 24h - 1h); }, "RC(r1)"},
         {"E4_old_position", second_resource,
          [](World& w) {
              w.policy("p2", "g1", "r2");
@@ -510,7 +585,11 @@ const bool kStream = scenarios(
          [](World& w) { w.cascade("g1"); }, "RD(r1) RD(r2)"},
         {"J24_children_deleted_first",
          {},
-         [](World& w) { w.erase<portal::ActorGroupMemberships>("m1").erase<portal::Policies>("p1").erase<portal::ActorGroups>("g1"); },
+         [](World& w) {
+             w.erase<portal::ActorGroupMemberships>("m1")
+                 .erase<portal::Policies>("p1")
+                 .erase<portal::ActorGroups>("g1");
+         },
          "RD(r1)"},
         {"J5_token_of_no_account",
          {},
@@ -562,7 +641,8 @@ const bool kStream = scenarios(
              c.bad = BadRow{"policies", {}, {}, "malformed"};
              EXPECT_TRUE(w.apply(1000, {c}).quarantined);
              EXPECT_EQ(w.state.status(), AccountState::Status::Quarantined);
-             EXPECT_NE(w.state.reason().find("quarantined: take a new snapshot"), std::string::npos);
+             EXPECT_NE(w.state.reason().find("quarantined: take a new snapshot"),
+                       std::string::npos);
              w.create_flow();
          },
          "FF(r1,offline)"},
@@ -587,12 +667,17 @@ const bool kStream = scenarios(
 
 TEST(ClientPayloads, A5_A13_A14_FourKinds) {
     World w;
-    w.resource("cidr", "10.1.2.3/8", ResourceType::Cidr).connect("cidr", "s1").policy("p2", "g1", "cidr");
+    w.resource("cidr", "10.1.2.3/8", ResourceType::Cidr)
+        .connect("cidr", "s1")
+        .policy("p2", "g1", "cidr");
     w.resource("ip4", "10.0.0.1", ResourceType::Ip).connect("ip4", "s1").policy("p3", "g1", "ip4");
-    w.resource("ip6", "2001:db8::1", ResourceType::Ip).connect("ip6", "s1").policy("p4", "g1", "ip6");
+    w.resource("ip6", "2001:db8::1", ResourceType::Ip)
+        .connect("ip6", "s1")
+        .policy("p4", "g1", "ip6");
     w.resource("net", "", ResourceType::Internet).connect("net", "s1").policy("p5", "g1", "net");
     w.edit<portal::Resources>("r1", [](auto& r) {
-        r.filters = Json::parse(R"([{"protocol": "tcp", "ports": ["80", "100-200"]}, {"protocol": "icmp", "ports": []}])");
+        r.filters = Json::parse(
+            R"([{"protocol": "tcp", "ports": ["80", "100-200"]}, {"protocol": "icmp", "ports": []}])");
         r.ip_stack = portal::IpStack::Dual;
     });
     w.commit();
@@ -606,19 +691,26 @@ TEST(ClientPayloads, A5_A13_A14_FourKinds) {
     EXPECT_EQ(shown["ip6"]["address"], "2001:db8::1/128");
     EXPECT_FALSE(shown["ip4"].contains("ip_stack"));
     const Json sites = Json::array({{{"id", id("s1").to_text()}, {"name", "s1"}}});
-    EXPECT_EQ(shown["net"],
-              (Json{{"id", id("net").to_text()}, {"type", "internet"}, {"gateway_groups", sites}, {"can_be_disabled", true}}));
-    EXPECT_EQ(shown["r1"], (Json{{"id", id("r1").to_text()},
-                                 {"type", "dns"},
-                                 {"name", "r1"},
-                                 {"address", "r1.example.com"},
-                                 {"address_description", nullptr},
-                                 {"gateway_groups", sites},
-                                 {"ip_stack", "dual"},
-                                 {"filters", Json::parse(R"([{"protocol": "tcp", "port_range_start": 80, "port_range_end": 80},
+    EXPECT_EQ(shown["net"], (Json{{"id", id("net").to_text()},
+                                  {"type", "internet"},
+                                  {"gateway_groups", sites},
+                                  {"can_be_disabled", true}}));
+    EXPECT_EQ(
+        shown["r1"],
+        (Json{{"id", id("r1").to_text()},
+              {"type", "dns"},
+              {"name", "r1"},
+              {"address", "r1.example.com"},
+              {"address_description", nullptr},
+              {"gateway_groups", sites},
+              {"ip_stack", "dual"},
+              {"filters",
+               Json::parse(R"([{"protocol": "tcp", "port_range_start": 80, "port_range_end": 80},
                                      {"protocol": "tcp", "port_range_start": 100, "port_range_end": 200}, {"protocol": "icmp"}])")}}));
-    EXPECT_EQ(w.payloads.back().at("interface"),
-              (Json{{"ipv4", "100.64.0.1"}, {"ipv6", "fd00:2021:1111::1"}, {"search_domain", nullptr}, {"upstream_dns", Json::array()}}));
+    EXPECT_EQ(w.payloads.back().at("interface"), (Json{{"ipv4", "100.64.0.1"},
+                                                       {"ipv6", "fd00:2021:1111::1"},
+                                                       {"search_domain", nullptr},
+                                                       {"upstream_dns", Json::array()}}));
 }
 
 TEST(Scale, J29_TenThousandMembershipsInOneTransaction) {
@@ -629,8 +721,10 @@ TEST(Scale, J29_TenThousandMembershipsInOneTransaction) {
         if (i < 100) w.client_row("c" + n, "A" + n).client_token("t" + n, "A" + n);
     }
     w.commit();
-    for (int i = 0; i < 100; ++i) w.join_client("c" + std::to_string(i), "1.5.0", "t" + std::to_string(i));
-    for (int i = 0; i < 10'000; ++i) w.erase<portal::ActorGroupMemberships>("m" + std::to_string(i));
+    for (int i = 0; i < 100; ++i)
+        w.join_client("c" + std::to_string(i), "1.5.0", "t" + std::to_string(i));
+    for (int i = 0; i < 10'000; ++i)
+        w.erase<portal::ActorGroupMemberships>("m" + std::to_string(i));
     for (int i = 0; i < 100; ++i) EXPECT_EQ(w.sent("c" + std::to_string(i)), "init[r1]");
     const Affected affected = w.commit();
     EXPECT_EQ(affected.clients.size(), 100U);

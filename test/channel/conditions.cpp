@@ -12,12 +12,15 @@ namespace fatwal::channel::test {
 namespace {
 
 std::string verdict(const std::vector<std::string>& values, Time now = kFriday) {
-    const auto parsed = Conditions::parse({condition("current_utc_datetime", "is_in_day_of_week_time_ranges", values)});
+    const auto parsed = Conditions::parse(
+        {condition("current_utc_datetime", "is_in_day_of_week_time_ranges", values)});
     const auto out = parsed.evaluate({}, now);
     if (!out.holds) return "violated";
-    return out.until ? std::to_string(unix_seconds(*out.until) - unix_seconds(kFriday)) : "unlimited";
+    return out.until ? std::to_string(unix_seconds(*out.until) - unix_seconds(kFriday))
+                     : "unlimited";
 }
-bool holds(const std::string& property, const std::string& op, const std::vector<std::string>& values, const ClientContext& client) {
+bool holds(const std::string& property, const std::string& op,
+           const std::vector<std::string>& values, const ClientContext& client) {
     return Conditions::parse({condition(property, op, values)}).evaluate(client, kFriday).holds;
 }
 
@@ -28,12 +31,14 @@ TEST(Conditions, F11_to_F23_Windows) {
     EXPECT_EQ(verdict({"F/09-11,11-15,14-22/UTC"}), "43200");
     EXPECT_EQ(verdict({"R/true/US/Pacific"}, kFriday - 9h), "-7201");
     EXPECT_EQ(verdict({"R/00-02/US/Pacific"}, kFriday - 9h), "violated");
-    for (const char* bad :
-         {"F/22-02/UTC", "F/10:00:00-09:59:59/UTC", "F//UTC", "F/9-11/Nowhere", "X/9-11/UTC", "F/24-24/UTC", "F/9/UTC", ""})
+    for (const char* bad : {"F/22-02/UTC", "F/10:00:00-09:59:59/UTC", "F//UTC", "F/9-11/Nowhere",
+                            "X/9-11/UTC", "F/24-24/UTC", "F/9/UTC", ""})
         EXPECT_EQ(verdict({"F/true/UTC", bad}), "violated") << bad;
     EXPECT_EQ(verdict({"F/09-10:00:00/UTC"}, kFriday + 700ms), "violated");
     EXPECT_EQ(verdict({"F/09-10:00:00.5/UTC"}), "0");
-    EXPECT_EQ(verdict({"M/true/UTC", "T/true/UTC", "W/true/UTC", "R/true/UTC", "F/true/UTC", "S/true/UTC", "U/true/UTC"}), "unlimited");
+    EXPECT_EQ(verdict({"M/true/UTC", "T/true/UTC", "W/true/UTC", "R/true/UTC", "F/true/UTC",
+                       "S/true/UTC", "U/true/UTC"}),
+              "unlimited");
 }
 
 TEST(Conditions, F1_to_F10_F38_F40_Properties) {
@@ -51,8 +56,9 @@ TEST(Conditions, F1_to_F10_F38_F40_Properties) {
     EXPECT_FALSE(holds("client_verified", "is", {"true"}, us));
     EXPECT_TRUE(holds("client_verified", "is", {"false"}, us));
     EXPECT_FALSE(holds("nonsense", "is", {}, us));
-    EXPECT_EQ(Conditions::parse({std::nullopt, Json(verified()), Json(verified())}).violated(us, kFriday),
-              (std::vector<std::string>{"unknown", "client_verified"}));
+    EXPECT_EQ(
+        Conditions::parse({std::nullopt, Json(verified()), Json(verified())}).violated(us, kFriday),
+        (std::vector<std::string>{"unknown", "client_verified"}));
 }
 
 TEST(Conditions, F7_F8_Client) {
@@ -68,12 +74,14 @@ TEST(Conditions, F7_F8_Client) {
     EXPECT_FALSE(holds("provider_id", "is_not_in", x, of_x));
     EXPECT_TRUE(holds("provider_id", "is_not_in", x, of_y));
     EXPECT_TRUE(holds("provider_id", "is_not_in", x, of_none));
-    for (const char* op : {"is_in", "is_not_in"}) EXPECT_FALSE(holds("provider_id", op, {x[0], "X"}, of_y)) << "a malformed id";
+    for (const char* op : {"is_in", "is_not_in"})
+        EXPECT_FALSE(holds("provider_id", op, {x[0], "X"}, of_y)) << "a malformed id";
     ClientContext trusted;
     trusted.verified = true;
     EXPECT_TRUE(holds("client_verified", "is", {"true"}, trusted));
     EXPECT_FALSE(holds("client_verified", "is", {"true"}, of_none));
-    for (const auto& bad : std::vector<std::vector<std::string>>{{}, {"yes"}, {"true", "true"}, {"True"}})
+    for (const auto& bad :
+         std::vector<std::vector<std::string>>{{}, {"yes"}, {"true", "true"}, {"True"}})
         EXPECT_FALSE(holds("client_verified", "is", bad, trusted));
 }
 
@@ -90,7 +98,8 @@ TEST(Conditions, F25_F26_TheOrderDoesNotMatter) {
         ClientContext client;
         client.region = "CA";
         EXPECT_FALSE(parsed.evaluate(client, kFriday).holds);
-        EXPECT_EQ(parsed.violated(client, kFriday), std::vector<std::string>{"remote_ip_location_region"});
+        EXPECT_EQ(parsed.violated(client, kFriday),
+                  std::vector<std::string>{"remote_ip_location_region"});
         client.region = "US";
         const auto out = parsed.evaluate(client, kFriday);
         EXPECT_TRUE(out.holds);
@@ -100,7 +109,9 @@ TEST(Conditions, F25_F26_TheOrderDoesNotMatter) {
 }
 
 TEST(Conditions, F29_BoundariesThatAZonesClockSkipsOrShowsTwice) {
-    const auto seconds = [](std::chrono::sys_seconds time) { return std::to_string((time - kFriday) / 1s); };
+    const auto seconds = [](std::chrono::sys_seconds time) {
+        return std::to_string((time - kFriday) / 1s);
+    };
     const std::chrono::sys_days spring = std::chrono::year(2021) / 3 / 14;
     const std::chrono::sys_days autumn = std::chrono::year(2021) / 11 / 7;
     struct {
@@ -115,7 +126,8 @@ TEST(Conditions, F29_BoundariesThatAZonesClockSkipsOrShowsTwice) {
         {"U/00-01:30/US/Pacific", autumn + 7h + 30min, seconds(autumn + 8h + 30min)},
         {"U/00-01:30/US/Pacific", autumn + 9h + 15min, "violated"},
         {"U/01:30-03/US/Pacific", autumn + 8h + 30min, seconds(autumn + 11h)},
-        {"U/true/America/Sao_Paulo", std::chrono::sys_days(std::chrono::year(2018) / 11 / 4) + 3h - 1us, "violated"},
+        {"U/true/America/Sao_Paulo",
+         std::chrono::sys_days(std::chrono::year(2018) / 11 / 4) + 3h - 1us, "violated"},
     };
     for (const auto& one : kCases) EXPECT_EQ(verdict({one.value}, one.now), one.out) << one.value;
 }
@@ -126,7 +138,8 @@ TEST(Conditions, F37_WholeDaysAreOneOverMidnight) {
     EXPECT_EQ(verdict({"R/20-23:59:58/UTC", "F/00-01/UTC"}, kFriday - 12h), "-36002");
 }
 
-// Whether a window of US/Pacific is open, by its clock of 2021: the rule itself, without any search.
+// Whether a window of US/Pacific is open, by its clock of 2021: the rule itself, without any
+// search.
 bool open_in_pacific(const std::vector<std::array<int, 3>>& windows, Time now) {
     const Time summer = std::chrono::sys_days(std::chrono::year(2021) / 3 / 14) + 10h;
     const Time winter = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 9h;
@@ -134,14 +147,18 @@ bool open_in_pacific(const std::vector<std::array<int, 3>>& windows, Time now) {
     const auto day = std::chrono::floor<std::chrono::days>(local);
     const int weekday = static_cast<int>(std::chrono::weekday(day).c_encoding());
     return std::any_of(windows.begin(), windows.end(), [&](const auto& window) {
-        return window[0] == weekday && day + window[1] * 1s <= local && local <= day + window[2] * 1s;
+        return window[0] == weekday && day + window[1] * 1s <= local &&
+               local <= day + window[2] * 1s;
     });
 }
 
-// Around a week in March and one in November, in which the clock jumps: what is said of the next change is kept, and is the rule.
+// Around a week in March and one in November, in which the clock jumps: what is said of the next
+// change is kept, and is the rule.
 TEST(TimeWindowsOverWeeks, EveryInstantIsAsTheRuleSays) {
     std::mt19937 random(1);
-    const auto roll = [&](int sides) { return static_cast<int>(random() % static_cast<unsigned>(sides)); };
+    const auto roll = [&](int sides) {
+        return static_cast<int>(random() % static_cast<unsigned>(sides));
+    };
     for (int round = 0; round < 30; ++round) {
         std::vector<std::array<int, 3>> windows;
         std::vector<std::string> values;
@@ -152,14 +169,16 @@ TEST(TimeWindowsOverWeeks, EveryInstantIsAsTheRuleSays) {
             if (start > end) std::swap(start, end);
             windows.push_back({day, start, end});
             const auto text = [](int second) {
-                return std::to_string(second / 3600) + ':' + std::to_string(second / 60 % 60) + ':' + std::to_string(second % 60);
+                return std::to_string(second / 3600) + ':' + std::to_string(second / 60 % 60) +
+                       ':' + std::to_string(second % 60);
             };
-            values.push_back(std::string(1, "UMTWRFS"[day]) + '/' + text(start) + '-' + text(end) + "/US/Pacific");
+            values.push_back(std::string(1, "UMTWRFS"[day]) + '/' + text(start) + '-' + text(end) +
+                             "/US/Pacific");
         }
         const auto parsed = TimeWindows::parse(values);
         ASSERT_TRUE(parsed);
-        for (const auto first :
-             {std::chrono::sys_days(std::chrono::year(2021) / 3 / 9), std::chrono::sys_days(std::chrono::year(2021) / 11 / 2)}) {
+        for (const auto first : {std::chrono::sys_days(std::chrono::year(2021) / 3 / 9),
+                                 std::chrono::sys_days(std::chrono::year(2021) / 11 / 2)}) {
             TimeWindows::At before;
             // Off the boundaries, which are whole ten minutes or a second before.
             for (Time now = first + 1min; now < first + std::chrono::days(10); now += 10min) {
@@ -171,7 +190,8 @@ TEST(TimeWindowsOverWeeks, EveryInstantIsAsTheRuleSays) {
                 // An hour that the clock shows twice: a window begins and ends in the first.
                 const Time twice = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 8h;
                 if (twice <= now && now < twice + 2h) continue;
-                ASSERT_EQ(at.open, open_in_pacific(windows, now)) << values[0] << ' ' << unix_seconds(now);
+                ASSERT_EQ(at.open, open_in_pacific(windows, now))
+                    << values[0] << ' ' << unix_seconds(now);
                 if (roll(7) != 0) continue;
                 const auto fresh = TimeWindows::parse(values)->at(now);
                 ASSERT_EQ(at.until, fresh.until);

@@ -32,7 +32,9 @@ void set_conditions(World& w, const char* policy, const std::vector<Json>& condi
         for (const Json& one : conditions) p.conditions.emplace_back(one);
     });
 }
-void update_resource(World& w, const std::function<void(portal::Resources&)>& edit) { w.edit<portal::Resources>("r1", edit); }
+void update_resource(World& w, const std::function<void(portal::Resources&)>& edit) {
+    w.edit<portal::Resources>("r1", edit);
+}
 portal::Flows only_flow(const World& w) {
     for (const auto& [key, row] : w.rows())
         if (const auto* flow = std::get_if<portal::Flows>(&row)) return *flow;
@@ -43,7 +45,8 @@ const bool kCreate = scenarios(
     "CreateFlow",
     {
         {"G1_unknown_resource", {}, [](World& w) { w.create_flow("r9"); }, "FF(r9,not_found)"},
-        {"G1_resource_of_others", second_resource, [](World& w) { w.create_flow("r2"); }, "FF(r2,not_found)"},
+        {"G1_resource_of_others", second_resource, [](World& w) { w.create_flow("r2"); },
+         "FF(r2,not_found)"},
         {"F35_zero_policies",
          {},
          [](World& w) {
@@ -62,11 +65,14 @@ const bool kCreate = scenarios(
          "FF(r1,not_found)"},
         {"G3_forbidden_with_the_reasons",
          [](World& w) {
-             w.policy("p1", "g1", "r1", {condition("remote_ip_location_region", "is_in", {"DE"}), verified()});
+             w.policy("p1", "g1", "r1",
+                      {condition("remote_ip_location_region", "is_in", {"DE"}), verified()});
              w.policy("p2", "g1", "r1", {verified(), condition("nonsense", "is", {})});
          },
-         [](World& w) { w.create_flow(); }, "FF(r1,forbidden:remote_ip_location_region:client_verified:nonsense)"},
-        {"G3_window_over_before_the_timer", [](World& w) { w.policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) { w.create_flow(); },
+         "FF(r1,forbidden:remote_ip_location_region:client_verified:nonsense)"},
+        {"G3_window_over_before_the_timer",
+         [](World& w) { w.policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
          [](World& w) {
              w.now += 1h + 1us;
              w.create_flow();
@@ -74,26 +80,40 @@ const bool kCreate = scenarios(
              w.after(0s);
          },
          "RD(r1)"},
-        {"F8_unverified", [](World& w) { w.policy("p1", "g1", "r1", {verified()}); }, [](World& w) { w.create_flow(); },
-         "FF(r1,forbidden:client_verified)"},
+        {"F8_unverified", [](World& w) { w.policy("p1", "g1", "r1", {verified()}); },
+         [](World& w) { w.create_flow(); }, "FF(r1,forbidden:client_verified)"},
         {"F8_verified",
-         [](World& w) { w.policy("p1", "g1", "r1", {verified()}).edit<portal::Clients>("c1", [&](auto& c) { c.verified_at = w.now; }); },
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {verified()}).edit<portal::Clients>("c1", [&](auto& c) {
+                 c.verified_at = w.now;
+             });
+         },
          [](World& w) { w.create_flow().answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
         {"F28_a_property_once",
          [](World& w) {
-             w.policy("p1", "g1", "r1", {condition("remote_ip", "is_in_cidr", {"10.0.0.0/8"}), condition("remote_ip", "is_in_cidr", {})});
+             w.policy("p1", "g1", "r1",
+                      {condition("remote_ip", "is_in_cidr", {"10.0.0.0/8"}),
+                       condition("remote_ip", "is_in_cidr", {})});
          },
          [](World& w) { w.create_flow(); }, "FF(r1,forbidden:remote_ip)"},
-        {"G4_no_gateway_online", {}, [](World& w) { w.leave("w1").create_flow(); }, "FF(r1,offline)"},
+        {"G4_no_gateway_online",
+         {},
+         [](World& w) { w.leave("w1").create_flow(); },
+         "FF(r1,offline)"},
         {"G4_gateway_of_another_site",
          [](World& w) {
              w.site("s2").gateway_row("w2", "s2").gateway_token("tw2", "s2").commit();
              w.join_gateway("w2", "1.5.0", "tw2");
          },
          [](World& w) { w.leave("w1").create_flow(); }, "FF(r1,offline)"},
-        {"G6_minor_2_apart", [](World& w) { w.join_gateway("w1", "1.7.0"); }, [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
-        {"G6_other_major", [](World& w) { w.join_gateway("w1", "2.5.0"); }, [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
-        {"G7_success", [](World& w) { w.client_token("t1", "A", w.now + 2h).policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+        {"G6_minor_2_apart", [](World& w) { w.join_gateway("w1", "1.7.0"); },
+         [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
+        {"G6_other_major", [](World& w) { w.join_gateway("w1", "2.5.0"); },
+         [](World& w) { w.create_flow(); }, "FF(r1,version_mismatch)"},
+        {"G7_success",
+         [](World& w) {
+             w.client_token("t1", "A", w.now + 2h).policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+         },
          [](World& w) {
              w.create_flow();
              EXPECT_EQ(w.sent("c1"), "");
@@ -101,12 +121,18 @@ const bool kCreate = scenarios(
          },
          "FC(r1,w1)", "AF(c1,r1,3600)"},
         {"F31_longest_policy_then_the_token",
-         [](World& w) { w.client_token("t1", "A", w.now + 5h).policy("p2", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) {
+             w.client_token("t1", "A", w.now + 5h).policy("p2", "g1", "r1", {during("F/9-11/UTC")});
+         },
          [](World& w) { w.create_flow(); }, "", "AF(c1,r1,18000)"},
         {"F32_window_past_the_token",
-         [](World& w) { w.client_token("t1", "A", w.now + 30min).policy("p1", "g1", "r1", {during("F/9-11/UTC")}); },
+         [](World& w) {
+             w.client_token("t1", "A", w.now + 30min)
+                 .policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+         },
          [](World& w) { w.create_flow(); }, "", "AF(c1,r1,1800)"},
-        {"F34_one_fails_one_passes", [](World& w) { w.policy("p1", "g1", "r1", {verified()}).policy("p2", "g1", "r1"); },
+        {"F34_one_fails_one_passes",
+         [](World& w) { w.policy("p1", "g1", "r1", {verified()}).policy("p2", "g1", "r1"); },
          [](World& w) {
              w.create_flow();
              EXPECT_EQ(w.unwritten.at(0).policy_id, id("p2"));
@@ -148,7 +174,8 @@ const bool kCreate = scenarios(
          [](World& w) {
              for (int i = 0; i < 20; ++i) w.create_flow().answer();
          },
-         "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) "
+         "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) "
+         "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) "
          "FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2) FC(r1,w2)"},
         {"G15_old_gateway_cannot_express",
          [](World& w) {
@@ -168,7 +195,11 @@ const bool kCreate = scenarios(
              EXPECT_EQ(w.payloads.back().at("resource").at("address"), "*.x.test");
          },
          "", "AF(c1,r1,none)"},
-        {"G16_service_account", [](World& w) { w.edit<portal::Actors>("A", [](auto& a) { a.type = portal::ActorType::ServiceAccount; }); },
+        {"G16_service_account",
+         [](World& w) {
+             w.edit<portal::Actors>("A",
+                                    [](auto& a) { a.type = portal::ActorType::ServiceAccount; });
+         },
          [](World& w) { w.create_flow().answer(); }, "FC(r1,w1)", "AF(c1,r1,none)"},
         {"G18_two_flows_same_keys",
          {},
@@ -184,8 +215,10 @@ const bool kCreate = scenarios(
              EXPECT_EQ(first, second);
              EXPECT_EQ(w.unwritten.size(), 2U);
              EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
-             EXPECT_EQ(w.payloads.back().at("preshared_key"), first.at("client").at("preshared_key"));
-             EXPECT_EQ(w.payloads.back().at("gateway_ice_credentials"), first.at("gateway_ice_credentials"));
+             EXPECT_EQ(w.payloads.back().at("preshared_key"),
+                       first.at("client").at("preshared_key"));
+             EXPECT_EQ(w.payloads.back().at("gateway_ice_credentials"),
+                       first.at("gateway_ice_credentials"));
          },
          "FC(r1,w1) FC(r1,w1)",
          "AF(c1,r1,none) AF(c1,r1,none)"},
@@ -223,7 +256,8 @@ const bool kCreate = scenarios(
                  .say("w1", "flow_authorized", Json::array());
          },
          "",
-         "AF(c1,r1,none) reply(invalid_ref) reply(invalid_ref) reply(invalid_ref) reply(invalid_ref)"},
+         "AF(c1,r1,none) reply(invalid_ref) reply(invalid_ref) reply(invalid_ref) "
+         "reply(invalid_ref)"},
         {"G22_ref_of_another_gateway",
          [](World& w) {
              second_gateway(w);
@@ -238,16 +272,21 @@ const bool kCreate = scenarios(
         {"G24_ice_candidates",
          {},
          [](World& w) {
-             const auto to = [](std::vector<std::string> ids) { return Json{{"candidates", {"a"}}, {"gateway_ids", ids}}; };
+             const auto to = [](std::vector<std::string> ids) {
+                 return Json{{"candidates", {"a"}}, {"gateway_ids", ids}};
+             };
              w.say("c1", "broadcast_ice_candidates", to({id("w1").to_text()}))
                  .say("c1", "broadcast_ice_candidates", to({}))
-                 .say("c1", "broadcast_invalidated_ice_candidates", to({id("w1").to_text(), id("w9").to_text()}));
+                 .say("c1", "broadcast_invalidated_ice_candidates",
+                      to({id("w1").to_text(), id("w9").to_text()}));
          },
          "",
          "ice_candidates(c1) invalidate_ice_candidates(c1)"},
         {"G24_ice_candidates_back", flowing,
          [](World& w) {
-             w.say("w1", "broadcast_ice_candidates", {{"candidates", {"a"}}, {"client_ids", {id("c1").to_text(), id("c2").to_text()}}});
+             w.say(
+                 "w1", "broadcast_ice_candidates",
+                 {{"candidates", {"a"}}, {"client_ids", {id("c1").to_text(), id("c2").to_text()}}});
          },
          "ice_candidates(w1)"},
         {"G24_malformed",
@@ -264,7 +303,8 @@ const bool kCreate = scenarios(
          {},
          [](World& w) {
              w.say("c1", "broadcast_ice_candidates",
-                   {{"candidates", std::vector<std::string>(65, "a")}, {"gateway_ids", {id("w1").to_text()}}});
+                   {{"candidates", std::vector<std::string>(65, "a")},
+                    {"gateway_ids", {id("w1").to_text()}}});
          },
          "reply(invalid_message)"},
         {"G25_unknown_message",
@@ -300,7 +340,8 @@ const bool kCreate = scenarios(
          },
          "RD(r1) FF(r1,offline)",
          "AF(c1,r1,none) REJ(c1,r1)"},
-        {"G_token_expired_before_its_timer", [](World& w) { w.client_token("t1", "A", w.now + 1s); },
+        {"G_token_expired_before_its_timer",
+         [](World& w) { w.client_token("t1", "A", w.now + 1s); },
          [](World& w) {
              w.now += 1s;
              w.create_flow();

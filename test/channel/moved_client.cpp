@@ -1,4 +1,5 @@
-// A client that has connected from elsewhere: what its gateways were told of where it is is out of date.
+// A client that has connected from elsewhere: what its gateways were told of where it is is out of
+// date.
 #include "channel/scenario.h"
 
 namespace fatwal::channel::test {
@@ -6,7 +7,8 @@ namespace {
 
 Json from(const char* network) { return condition("remote_ip", "is_in_cidr", {network}); }
 
-// c1 has reached r1 through w1 from 198.51.100.7, by p1, which demands that address; then it connects from 203.0.113.9.
+// c1 has reached r1 through w1 from 198.51.100.7, by p1, which demands that address; then it
+// connects from 203.0.113.9.
 void moves(World& w) {
     w.client_ip = IpAddress::parse("203.0.113.9");
     w.join_client();
@@ -19,33 +21,36 @@ void flowing(World& w) {
     w.join_gateway().join_client().create_flow().answer().write_flows();
 }
 
-const bool kMoved =
-    scenarios("MovedClient", {
-                                 {"no_policy_holds_there", flowing, moves, "init[]", "REJ(c1,r1)"},
-                                 {"no_other_policy_takes_over_by_the_old_address",
-                                  [](World& w) {
-                                      flowing(w);
-                                      w.policy("p2", "g1", "r1", {from("198.51.100.7")}).commit();
-                                  },
-                                  moves, "init[]", "REJ(c1,r1)"},
-                                 {"another_policy_holds_there_and_not_as_long",
-                                  [](World& w) {
-                                      flowing(w);
-                                      w.policy("p2", "g1", "r1", {from("203.0.113.0/24"), during("F/09-11/UTC")}).commit();
-                                  },
-                                  moves, "init[r1]", "EXP(c1,r1,3600)"},
-                                 {"the_policy_holds_there_too",
-                                  [](World& w) {
-                                      flowing(w);
-                                      w.edit<portal::Policies>("p1", [](auto& p) { p.conditions = {from("0.0.0.0/0")}; }).commit();
-                                  },
-                                  moves, "init[r1]"},
-                                 {"a_heartbeat_is_nothing", flowing,
-                                  [](World& w) {
-                                      w.edit<portal::Policies>("p1", [](auto& p) { p.description = "x"; });
-                                      w.edit<portal::Clients>("c1", [&](auto& c) { c.last_seen_at = w.now; });
-                                  }},
-                             });
+const bool kMoved = scenarios(
+    "MovedClient",
+    {
+        {"no_policy_holds_there", flowing, moves, "init[]", "REJ(c1,r1)"},
+        {"no_other_policy_takes_over_by_the_old_address",
+         [](World& w) {
+             flowing(w);
+             w.policy("p2", "g1", "r1", {from("198.51.100.7")}).commit();
+         },
+         moves, "init[]", "REJ(c1,r1)"},
+        {"another_policy_holds_there_and_not_as_long",
+         [](World& w) {
+             flowing(w);
+             w.policy("p2", "g1", "r1", {from("203.0.113.0/24"), during("F/09-11/UTC")}).commit();
+         },
+         moves, "init[r1]", "EXP(c1,r1,3600)"},
+        {"the_policy_holds_there_too",
+         [](World& w) {
+             flowing(w);
+             w.edit<portal::Policies>("p1", [](auto& p) {
+                  p.conditions = {from("0.0.0.0/0")};
+              }).commit();
+         },
+         moves, "init[r1]"},
+        {"a_heartbeat_is_nothing", flowing,
+         [](World& w) {
+             w.edit<portal::Policies>("p1", [](auto& p) { p.description = "x"; });
+             w.edit<portal::Clients>("c1", [&](auto& c) { c.last_seen_at = w.now; });
+         }},
+    });
 
 }  // namespace
 }  // namespace fatwal::channel::test

@@ -6,7 +6,8 @@
 namespace fatwal::channel::test {
 namespace {
 
-Relay relay(const std::string& name, const std::string& secret = "s", std::optional<Location> location = {}) {
+Relay relay(const std::string& name, const std::string& secret = "s",
+            std::optional<Location> location = {}) {
     return {id(name), "192.0.2.1", "2001:db8::1", 3478, location, secret};
 }
 
@@ -33,7 +34,8 @@ TEST(Relays, I1_to_I5_ToldWhenTheyChange) {
 
 TEST(Relays, I7_I8_TheTwoNearestAndPlacelessLast) {
     World w;
-    for (int i = 0; i < 5; ++i) EXPECT_TRUE(w.relays.online(relay("R" + std::to_string(i), "s", Location{10.0 * i, 0})));
+    for (int i = 0; i < 5; ++i)
+        EXPECT_TRUE(w.relays.online(relay("R" + std::to_string(i), "s", Location{10.0 * i, 0})));
     EXPECT_TRUE(w.relays.online(relay("R9")));
     const auto chosen = w.relays.choose(Location{19, 0}, [&] { return w.generator(); });
     ASSERT_EQ(chosen.size(), 2U);
@@ -54,7 +56,8 @@ TEST(Sessions, H33_ClientsTakeOverGatewaysStay) {
     EXPECT_EQ(sessions.current(Device::Gateway, id("w1")), established);
     EXPECT_FALSE(sessions.leave(Device::Gateway, id("w1"), 0)) << "the refused one leaves";
     EXPECT_TRUE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
-    EXPECT_TRUE(sessions.leave(Device::Gateway, id("w1"), established)) << "it did not answer the ping";
+    EXPECT_TRUE(sessions.leave(Device::Gateway, id("w1"), established))
+        << "it did not answer the ping";
     EXPECT_FALSE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
     EXPECT_GT(sessions.enter(Device::Gateway, id("w1")).generation, established);
 }
@@ -82,10 +85,11 @@ std::string told(const std::vector<FlowBatch::Notice>& notices) {
     for (const auto& notice : notices) {
         const auto* durable = std::get_if<FlowsDurable>(&notice.message);
         std::string ids;
-        for (const Uuid& flow_id : durable != nullptr ? durable->flow_ids : std::get<FlowsLost>(notice.message).flow_ids)
+        for (const Uuid& flow_id :
+             durable != nullptr ? durable->flow_ids : std::get<FlowsLost>(notice.message).flow_ids)
             ids += (ids.empty() ? "" : ",") + name_of(flow_id);
-        out += (out.empty() ? "" : " ") + std::string(durable != nullptr ? "durable " : "lost ") + name_of(notice.gateway_id) + '[' + ids +
-               ']';
+        out += (out.empty() ? "" : " ") + std::string(durable != nullptr ? "durable " : "lost ") +
+               name_of(notice.gateway_id) + '[' + ids + ']';
     }
     return out;
 }
@@ -94,8 +98,10 @@ std::string told(const std::vector<FlowBatch::Notice>& notices) {
 std::string text_of(const std::optional<FlowBatch::Batch>& batch) {
     if (!batch) return "none";
     std::string out = std::to_string(batch->number) + ':';
-    for (std::size_t i = 0; i < batch->rows.size(); ++i) out += (i == 0 ? "" : ",") + name_of(batch->rows[i].id);
-    for (std::size_t i = 0; i < batch->deletions.size(); ++i) out += (i == 0 ? "-" : ",") + name_of(batch->deletions[i]);
+    for (std::size_t i = 0; i < batch->rows.size(); ++i)
+        out += (i == 0 ? "" : ",") + name_of(batch->rows[i].id);
+    for (std::size_t i = 0; i < batch->deletions.size(); ++i)
+        out += (i == 0 ? "-" : ",") + name_of(batch->deletions[i]);
     return out;
 }
 
@@ -145,7 +151,8 @@ TEST(FlowBatch, WhatFailedGoesAgainAheadOfWhatWaits) {
     batch.failed(1, kFriday + 2s);
     EXPECT_EQ(batch.waiting(), 3U);
     EXPECT_EQ(batch.next_deadline(), kFriday + 3s);
-    EXPECT_EQ(text_of(batch.take(kFriday + 3s)), "2:f2,f3-f0,f1") << "f1 may be there: its deletion stays";
+    EXPECT_EQ(text_of(batch.take(kFriday + 3s)), "2:f2,f3-f0,f1")
+        << "f1 may be there: its deletion stays";
     EXPECT_EQ(told(batch.written(2, {})), "durable w1[f2,f3]");
 }
 
@@ -177,7 +184,8 @@ TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
 TEST(FlowBatch, WhatIsKnownToHaveNoRowIsForgottenInTheEnd) {
     FlowBatch batch({1s, 10, 2});
     for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kFriday);
-    for (const char* name : {"f3", "f4", "f5"}) EXPECT_FALSE(batch.add(flow(name), kFriday).empty());
+    for (const char* name : {"f3", "f4", "f5"})
+        EXPECT_FALSE(batch.add(flow(name), kFriday).empty());
     for (const char* name : {"f3", "f4", "f5"}) batch.remove(id(name), kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2-f3");
 }

@@ -8,8 +8,10 @@
 namespace fatwal::channel::test {
 namespace {
 
-// c1 and c3 are A's, c2 is B's; w1 is in s1, w2 in s2. c2 and w2 are old, c3 signs in for hours only.
-const std::map<std::string, const char*> kVersions{{"c1", "1.5.0"}, {"c2", "1.1.0"}, {"c3", "1.4.0"}};
+// c1 and c3 are A's, c2 is B's; w1 is in s1, w2 in s2. c2 and w2 are old, c3 signs in for hours
+// only.
+const std::map<std::string, const char*> kVersions{
+    {"c1", "1.5.0"}, {"c2", "1.1.0"}, {"c3", "1.4.0"}};
 const char* const kClients[] = {"c1", "c2", "c3"};
 const char* const kGateways[] = {"w1", "w2"};
 
@@ -44,8 +46,13 @@ protected:
         for (const char* name : {"g1", "g2", "g3"}) w_.group(name);
         for (const char* name : {"s1", "s2", "s3"}) w_.site(name);
         w_.cascade("m1").member("mA1", "A", "g1");
-        w_.actor("B").client_row("c2", "B").client_token("t2", "B").client_row("c3", "A").client_token("t3", "A");
-        for (const char* name : {"r1", "r2", "r3"}) w_.resource(name).connect(name, "s1").connect(name, "s2");
+        w_.actor("B")
+            .client_row("c2", "B")
+            .client_token("t2", "B")
+            .client_row("c3", "A")
+            .client_token("t3", "A");
+        for (const char* name : {"r1", "r2", "r3"})
+            w_.resource(name).connect(name, "s1").connect(name, "s2");
         w_.policy("p2", "g1", "r2").policy("p3", "g2", "r3").member("mB2", "B", "g2");
         w_.gateway_row("w2", "s2").gateway_token("tw2", "s2").commit();
         w_.join_gateway("w1").join_gateway("w2", "1.2.0", "tw2");
@@ -53,20 +60,29 @@ protected:
     }
     void rejoin() {
         for (const auto& [name, version] : kVersions)
-            if (!w_.clients[name] || w_.clients[name]->closed()) w_.join_client(name, version, "t" + name.substr(1));
+            if (!w_.clients[name] || w_.clients[name]->closed())
+                w_.join_client(name, version, "t" + name.substr(1));
     }
 
     std::vector<Json> conditions() {
-        static const char* const kWindows[] = {
-            "F/9-11/UTC",         "F/true/UTC",           "S/00-12,18-23:59:59/UTC", "R/20-22,22-23/US/Pacific",
-            "U/01-03/US/Pacific", "M/true/Europe/Berlin", "T/10:00:01-10:30/UTC",    "W/00-23:59:59/UTC"};
+        static const char* const kWindows[] = {"F/9-11/UTC",
+                                               "F/true/UTC",
+                                               "S/00-12,18-23:59:59/UTC",
+                                               "R/20-22,22-23/US/Pacific",
+                                               "U/01-03/US/Pacific",
+                                               "M/true/Europe/Berlin",
+                                               "T/10:00:01-10:30/UTC",
+                                               "W/00-23:59:59/UTC"};
         switch (roll(10)) {
             case 0: return {verified()};
-            case 1: return {condition("remote_ip_location_region", "is_in", {roll(2) == 0 ? "US" : "DE"})};
+            case 1:
+                return {
+                    condition("remote_ip_location_region", "is_in", {roll(2) == 0 ? "US" : "DE"})};
             case 2: return {during(one_of(kWindows)), verified()};
             case 3: {
                 std::vector<std::string> values;
-                for (unsigned count = 1 + roll(4); count > 0; --count) values.push_back(one_of(kWindows));
+                for (unsigned count = 1 + roll(4); count > 0; --count)
+                    values.push_back(one_of(kWindows));
                 return {condition("current_utc_datetime", "is_in_day_of_week_time_ranges", values)};
             }
             default: return {};
@@ -75,12 +91,15 @@ protected:
 
     void change() {
         static const char* const kAddresses[] = {"a.test", "*.a.test", "a.*.test", "**.a.test"};
-        const auto set_at_times = [&](std::optional<Time>& column) { column = roll(3) == 0 ? std::optional(w_.now) : std::nullopt; };
+        const auto set_at_times = [&](std::optional<Time>& column) {
+            column = roll(3) == 0 ? std::optional(w_.now) : std::nullopt;
+        };
         switch (roll(12)) {
             case 0:
             case 1: w_.policy(pick("p"), pick("g"), pick("r"), conditions()); break;
             case 2:
-                if (const auto name = pick("p"); roll(3) == 0 && has<portal::Policies>(id(name))) w_.cascade(name);
+                if (const auto name = pick("p"); roll(3) == 0 && has<portal::Policies>(id(name)))
+                    w_.cascade(name);
                 break;
             case 3:
                 if (const auto name = pick("p"); has<portal::Policies>(id(name)))
@@ -91,13 +110,16 @@ protected:
                 if (const auto name = pick("r"); has<portal::Resources>(id(name)))
                     w_.edit<portal::Resources>(name, [&](auto& r) {
                         r.name = pick("name");
-                        if (roll(2) == 0) r.filters = Json::array({{{"protocol", "tcp"}, {"ports", {pick("8")}}}});
+                        if (roll(2) == 0)
+                            r.filters =
+                                Json::array({{{"protocol", "tcp"}, {"ports", {pick("8")}}}});
                     });
                 break;
             case 6: {
                 const std::string r = pick("r");
                 const std::string s = pick("s");
-                if (w_.rows().contains({portal::AnyRow(portal::ResourceConnections{}).index(), id(r), id(s)}))
+                if (w_.rows().contains(
+                        {portal::AnyRow(portal::ResourceConnections{}).index(), id(r), id(s)}))
                     w_.disconnect(r, s);
                 else
                     w_.connect(r, s);
@@ -114,15 +136,20 @@ protected:
                     w_.cascade(name);
                 break;
             }
-            case 9: w_.edit<portal::Clients>(one_of(kClients), [&](auto& c) { set_at_times(c.verified_at); }); break;
+            case 9:
+                w_.edit<portal::Clients>(one_of(kClients),
+                                         [&](auto& c) { set_at_times(c.verified_at); });
+                break;
             case 10:
                 if (roll(4) == 0)
-                    w_.edit<portal::Actors>(roll(2) == 0 ? "A" : "B", [&](auto& a) { set_at_times(a.disabled_at); });
+                    w_.edit<portal::Actors>(roll(2) == 0 ? "A" : "B",
+                                            [&](auto& a) { set_at_times(a.disabled_at); });
                 else
                     w_.client_token("t3", "A", w_.now + std::chrono::minutes(roll(6000)));
                 break;
             default:
-                if (roll(3) == 0) w_.edit<portal::Sites>(pick("s"), [&](auto& s) { s.name = pick("site"); });
+                if (roll(3) == 0)
+                    w_.edit<portal::Sites>(pick("s"), [&](auto& s) { s.name = pick("site"); });
         }
     }
 
@@ -130,7 +157,8 @@ protected:
     void write_flows() {
         std::vector<portal::Flows> lost;
         std::erase_if(w_.unwritten, [&](const portal::Flows& row) {
-            const bool whole = has<portal::Policies>(row.policy_id) && has<portal::ActorGroupMemberships>(row.membership_id) &&
+            const bool whole = has<portal::Policies>(row.policy_id) &&
+                               has<portal::ActorGroupMemberships>(row.membership_id) &&
                                has<portal::Resources>(row.resource_id);
             if (!whole) lost.push_back(row);
             return !whole;
@@ -155,7 +183,8 @@ protected:
             case 5: write_flows(); break;
             default:
                 for (const char* resource : {"r1", "r2", "r3"})
-                    w_.say(one_of(kClients), "create_flow", {{"resource_id", id(resource).to_text()}});
+                    w_.say(one_of(kClients), "create_flow",
+                           {{"resource_id", id(resource).to_text()}});
                 if (roll(4) != 0) w_.answer();
                 if (roll(4) != 0) write_flows();
         }
@@ -167,13 +196,15 @@ protected:
             auto& shown = shown_[name];
             std::istringstream words(w_.sent(name));
             for (std::string word; words >> word;) {
-                const std::string inner = word.substr(word.find_first_of("([") + 1, word.size() - word.find_first_of("([") - 2);
+                const std::string inner = word.substr(word.find_first_of("([") + 1,
+                                                      word.size() - word.find_first_of("([") - 2);
                 if (word.starts_with("init")) {
                     shown.clear();
                     std::istringstream ids(inner);
                     for (std::string one; std::getline(ids, one, ',');) shown.insert(one);
                 } else if (word.starts_with("RD")) {
-                    EXPECT_EQ(shown.erase(inner), 1U) << name << " was told to delete what it does not have";
+                    EXPECT_EQ(shown.erase(inner), 1U)
+                        << name << " was told to delete what it does not have";
                 } else if (word.starts_with("RC")) {
                     shown.insert(inner);
                 }
@@ -183,7 +214,8 @@ protected:
             auto& allowed = allowed_[name];
             std::istringstream words(w_.sent(name));
             for (std::string word; words >> word;) {
-                const std::string inner = word.substr(word.find_first_of("([") + 1, word.size() - word.find_first_of("([") - 2);
+                const std::string inner = word.substr(word.find_first_of("([") + 1,
+                                                      word.size() - word.find_first_of("([") - 2);
                 const std::string pair = inner.substr(0, 5);
                 if (word.starts_with("init")) {
                     allowed.clear();
@@ -196,7 +228,8 @@ protected:
                     // Of two flows the later end counts.
                     const auto end = time_of(inner.substr(6));
                     const auto [found, is_new] = allowed.try_emplace(pair, end);
-                    if (!is_new && found->second && (!end || *end > *found->second)) found->second = end;
+                    if (!is_new && found->second && (!end || *end > *found->second))
+                        found->second = end;
                     ++flows_;
                 } else if (word.starts_with("EXP")) {
                     EXPECT_TRUE(allowed.contains(pair)) << name << ' ' << word;
@@ -205,7 +238,9 @@ protected:
                     allowed.erase(pair);
                 }
             }
-            std::erase_if(allowed, [&](const auto& entry) { return entry.second && *entry.second <= w_.now; });
+            std::erase_if(allowed, [&](const auto& entry) {
+                return entry.second && *entry.second <= w_.now;
+            });
         }
     }
 
@@ -217,7 +252,8 @@ protected:
             shown_[name].clear();
             return;
         }
-        const auto view = ClientView::of(fresh, *fresh.client(id(name)), Version::parse(kVersions.at(name)).value(),
+        const auto view = ClientView::of(fresh, *fresh.client(id(name)),
+                                         Version::parse(kVersions.at(name)).value(),
                                          {w_.client_ip, w_.client_region, {}, false}, w_.now);
         const auto& kept = channel.view().resources;
         std::set<std::string> names;
@@ -235,22 +271,29 @@ protected:
             const std::string client_name = pair.substr(0, 2);
             const Uuid resource_id = id(pair.substr(3));
             const Uuid token_id = id("t" + client_name.substr(1));
-            ASSERT_EQ(client_refusal(fresh, id(client_name), token_id, w_.now), std::nullopt) << name << ' ' << pair;
-            ASSERT_TRUE(fresh.connected(resource_id, fresh.gateway(id(name))->site_id)) << name << ' ' << pair;
+            ASSERT_EQ(client_refusal(fresh, id(client_name), token_id, w_.now), std::nullopt)
+                << name << ' ' << pair;
+            ASSERT_TRUE(fresh.connected(resource_id, fresh.gateway(id(name))->site_id))
+                << name << ' ' << pair;
             const auto& client = *fresh.client(id(client_name));
             ClientContext context{w_.client_ip, w_.client_region, {}, false};
             complete_context(fresh, client, context);
             std::optional<Grant> best;
             for (const Uuid& policy_id : fresh.policies_of_resource(resource_id)) {
                 const auto& group_id = fresh.policy(policy_id)->row.actor_group_id;
-                const Uuid* membership = group_id ? fresh.membership(client.actor_id, *group_id) : nullptr;
+                const Uuid* membership =
+                    group_id ? fresh.membership(client.actor_id, *group_id) : nullptr;
                 if (membership == nullptr) continue;
-                const auto grant = grant_by(fresh, policy_id, *membership, client.actor_id, resource_id, context, w_.now);
-                if (grant && (!best || !grant->until || (best->until && *best->until < *grant->until))) best = grant;
+                const auto grant = grant_by(fresh, policy_id, *membership, client.actor_id,
+                                            resource_id, context, w_.now);
+                if (grant &&
+                    (!best || !grant->until || (best->until && *best->until < *grant->until)))
+                    best = grant;
             }
             ASSERT_TRUE(best) << name << ' ' << pair << ": nothing grants it";
             const auto latest = earlier(best->until, fresh.token(token_id)->expires_at);
-            ASSERT_TRUE(!latest || (end && *end <= *latest)) << name << ' ' << pair << ": longer than it is granted";
+            ASSERT_TRUE(!latest || (end && *end <= *latest))
+                << name << ' ' << pair << ": longer than it is granted";
         }
     }
 

@@ -1,4 +1,5 @@
-// Scenarios as tables. Each row becomes a test of its own, named by the scenario's id: Scenarios/ClientPolicies.C10_...
+// Scenarios as tables. Each row becomes a test of its own, named by the scenario's id:
+// Scenarios/ClientPolicies.C10_...
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,10 +14,11 @@ namespace fatwal::channel::test {
 
 struct Case {
     const char* name;
-    std::function<void(World&)> given;  // changes the default rows before c1 and w1 join; what it leaves is committed
-    std::function<void(World&)> when;   // what it leaves is committed
-    std::string client = "";            // what c1 is sent by `when`
-    std::string gateway = "";           // what w1 is sent
+    std::function<void(World&)>
+        given;  // changes the default rows before c1 and w1 join; what it leaves is committed
+    std::function<void(World&)> when;  // what it leaves is committed
+    std::string client = "";           // what c1 is sent by `when`
+    std::string gateway = "";          // what w1 is sent
 };
 
 class ScenarioTest : public testing::Test {
@@ -41,10 +43,12 @@ public:
             const auto* row = whole.client(id("c1"));
             ASSERT_NE(row, nullptr);
             const auto view =
-                ClientView::of(whole, *row, Version{1, 5, 0, ""}, {world.client_ip, world.client_region, {}, false}, world.now);
+                ClientView::of(whole, *row, Version{1, 5, 0, ""},
+                               {world.client_ip, world.client_region, {}, false}, world.now);
             const auto& kept = world.clients["c1"]->view().resources;
             ASSERT_EQ(view.resources.size(), kept.size());
-            for (const auto& [resource_id, shown] : view.resources) EXPECT_EQ(*shown, *kept.at(resource_id)) << name_of(resource_id);
+            for (const auto& [resource_id, shown] : view.resources)
+                EXPECT_EQ(*shown, *kept.at(resource_id)) << name_of(resource_id);
         }
     }
 

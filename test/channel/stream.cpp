@@ -12,14 +12,17 @@ namespace {
 using fatwal::test::Value;
 
 // The transaction of one frame, as a subscription tells it.
-client::Transaction transaction(const std::vector<std::string>& schemas, const std::vector<fatwal::test::RecordSpec>& records) {
+client::Transaction transaction(const std::vector<std::string>& schemas,
+                                const std::vector<fatwal::test::RecordSpec>& records) {
     client::FollowerOptions options;
     options.account = wire::AccountKey::from_text("1");
     options.snapshots = false;
     options.resync_after = {};
     client::Follower follower(options, {});
     follower.attached({}, 7, {99, 1});
-    const auto header = [](wire::Topic topic, std::uint64_t sequence) { return wire::PublicationHeader{topic, 7, sequence, 50}; };
+    const auto header = [](wire::Topic topic, std::uint64_t sequence) {
+        return wire::PublicationHeader{topic, 7, sequence, 50};
+    };
     follower.marker(header(wire::Topic::Marker, 10), kFriday);
     (void)follower.take_request();
     follower.replayed({7, 11, true, 0}, {}, kFriday);
@@ -44,11 +47,13 @@ const std::vector<fatwal::test::ColumnSpec> kMembership{{"id", wire::TypeCode::U
                                                         {"actor_id", wire::TypeCode::Uuid},
                                                         {"group_id", wire::TypeCode::Uuid}};
 std::string membership(const char* name) {
-    return fatwal::test::row({value(id(name)), value(id("account")), value(id("A")), value(id("g1"))});
+    return fatwal::test::row(
+        {value(id(name)), value(id("account")), value(id("A")), value(id("g1"))});
 }
 
 TEST(Stream, J2_AnUnknownTableIsCountedAndTheStreamGoesOn) {
-    const auto unknown = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
+    const auto unknown =
+        fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
     const auto known = fatwal::test::schema_message(2, "actor_group_memberships", kMembership);
     const std::string audit = fatwal::test::row({Value::fixed(1)});
     const auto had = transaction({unknown, known}, {{wire::Op::Insert, 0, 0, 0, audit},
@@ -69,8 +74,9 @@ TEST(Stream, J2_ATableOfTheDomainInAnotherFormIsABadRow) {
     auto columns = kMembership;
     columns.pop_back();
     const auto schema = fatwal::test::schema_message(2, "actor_group_memberships", columns);
-    const auto had =
-        transaction({schema}, {{wire::Op::Insert, 0, 0, 0, fatwal::test::row({value(id("m1")), value(id("account")), value(id("A"))})}});
+    const auto had = transaction(
+        {schema}, {{wire::Op::Insert, 0, 0, 0,
+                    fatwal::test::row({value(id("m1")), value(id("account")), value(id("A"))})}});
     const auto changes = typed_changes(had);
     ASSERT_EQ(changes.size(), 1U);
     ASSERT_TRUE(changes[0].bad);
@@ -85,12 +91,17 @@ TEST(Stream, J2_ATableOfTheDomainInAnotherFormIsABadRow) {
 // counts.
 TEST(Stream, B7_ATableWithoutWholeOldRowsVoidsWhatIsKnown) {
     for (const char identity : {'d', 'i', 'n'}) {
-        const auto schema = fatwal::test::schema_message(2, "actor_group_memberships", kMembership, 1, identity);
+        const auto schema =
+            fatwal::test::schema_message(2, "actor_group_memberships", kMembership, 1, identity);
         for (const auto& record : std::vector<fatwal::test::RecordSpec>{
-                 {wire::Op::Insert, 0, 0, 0, membership("m9")}, {wire::Op::Delete, 0, 0, 0, {}, membership("m9")}, {wire::Op::Truncate}}) {
+                 {wire::Op::Insert, 0, 0, 0, membership("m9")},
+                 {wire::Op::Delete, 0, 0, 0, {}, membership("m9")},
+                 {wire::Op::Truncate}}) {
             const auto changes = typed_changes(transaction({schema}, {record}));
             ASSERT_EQ(changes.size(), 1U);
-            EXPECT_NE(changes[0].voided_by.find("ALTER TABLE public.actor_group_memberships REPLICA IDENTITY FULL;"), std::string::npos);
+            EXPECT_NE(changes[0].voided_by.find(
+                          "ALTER TABLE public.actor_group_memberships REPLICA IDENTITY FULL;"),
+                      std::string::npos);
             World w;
             EXPECT_TRUE(w.apply(1000, changes).quarantined);
         }
@@ -109,13 +120,17 @@ TEST(Stream, B7_ATableWithoutWholeOldRowsVoidsWhatIsKnown) {
         EXPECT_TRUE(w.state.live());
     }
     // Of a table that nobody here reads it does not matter.
-    const auto other = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}}, -1, 'd');
-    EXPECT_TRUE(typed_changes(transaction({other}, {{wire::Op::Insert, 0, 0, 0, fatwal::test::row({Value::fixed(1)})}})).empty());
+    const auto other =
+        fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}}, -1, 'd');
+    EXPECT_TRUE(typed_changes(transaction({other}, {{wire::Op::Insert, 0, 0, 0,
+                                                     fatwal::test::row({Value::fixed(1)})}}))
+                    .empty());
 }
 
 TEST(Stream, B7_AResyncRecordOfATableOfTheDomainOrOfAllVoidsWhatIsKnown) {
     const auto known = fatwal::test::schema_message(2, "actor_group_memberships", kMembership);
-    const auto unknown = fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
+    const auto unknown =
+        fatwal::test::schema_message(1, "audit_log", {{"id", wire::TypeCode::Int4}});
     for (const auto& schemas : {std::vector<std::string>{known}, std::vector<std::string>{}}) {
         const auto changes = typed_changes(transaction(schemas, {{wire::Op::Resync}}));
         ASSERT_EQ(changes.size(), 1U);
@@ -128,7 +143,8 @@ TEST(Stream, B7_AResyncRecordOfATableOfTheDomainOrOfAllVoidsWhatIsKnown) {
 TEST(Stream, J12_APoisonedAccountIsPutAsideAlone) {
     World poisoned;
     World other;
-    for (World* w : {&poisoned, &other}) w->resource("r2").connect("r2", "s1").join_gateway().join_client();
+    for (World* w : {&poisoned, &other})
+        w->resource("r2").connect("r2", "s1").join_gateway().join_client();
     RowChange bad;
     bad.bad = BadRow{"policies", {}, {}, "malformed"};
     EXPECT_TRUE(poisoned.apply(1000, {bad}).quarantined);

@@ -32,7 +32,8 @@ std::string list(const Json& items, const std::function<std::string(const Json&)
 
 // Seconds after kFriday.
 std::string time_text(const Json& time) {
-    return time.is_null() ? "none" : std::to_string(time.get<std::int64_t>() - unix_seconds(kFriday));
+    return time.is_null() ? "none"
+                          : std::to_string(time.get<std::int64_t>() - unix_seconds(kFriday));
 }
 
 std::string text_of(const Push& push) {
@@ -43,24 +44,30 @@ std::string text_of(const Push& push) {
         return "init" + list(p["resources"], [](const Json& r) { return name_of(r.at("id")); });
     if (push.event == "init")
         return "init" + list(p.at("authorizations"), [](const Json& a) {
-                   return name_of(a.at("client_id")) + '/' + name_of(a.at("resource_id")) + '/' + time_text(a.at("expires_at"));
+                   return name_of(a.at("client_id")) + '/' + name_of(a.at("resource_id")) + '/' +
+                          time_text(a.at("expires_at"));
                });
     if (push.event == "resource_deleted") return "RD(" + name("id") + ')';
     if (push.event == "resource_created_or_updated") return "RC(" + name("id") + ')';
     if (push.event == "reject_access") return "REJ(" + pair() + ')';
-    if (push.event == "access_authorization_expiry_updated") return "EXP(" + pair() + ',' + time_text(p.at("expires_at")) + ')';
+    if (push.event == "access_authorization_expiry_updated")
+        return "EXP(" + pair() + ',' + time_text(p.at("expires_at")) + ')';
     if (push.event == "authorize_flow")
-        return "AF(" + name_of(p.at("client").at("id")) + ',' + name_of(p.at("resource").at("id")) + ',' + time_text(p.at("expires_at")) +
-               ')';
-    if (push.event == "flow_created") return "FC(" + name("resource_id") + ',' + name("gateway_id") + ')';
+        return "AF(" + name_of(p.at("client").at("id")) + ',' + name_of(p.at("resource").at("id")) +
+               ',' + time_text(p.at("expires_at")) + ')';
+    if (push.event == "flow_created")
+        return "FC(" + name("resource_id") + ',' + name("gateway_id") + ')';
     if (push.event == "flow_creation_failed") {
         std::string properties;
         if (p.contains("violated_properties"))
-            for (const Json& property : p["violated_properties"]) properties += ':' + property.get<std::string>();
-        return "FF(" + name("resource_id") + ',' + p.at("reason").get<std::string>() + properties + ')';
+            for (const Json& property : p["violated_properties"])
+                properties += ':' + property.get<std::string>();
+        return "FF(" + name("resource_id") + ',' + p.at("reason").get<std::string>() + properties +
+               ')';
     }
     if (push.event == "relays_presence")
-        return "relays(" + list(p.at("disconnected_ids"), [](const Json& i) { return name_of(i); }) + ',' +
+        return "relays(" +
+               list(p.at("disconnected_ids"), [](const Json& i) { return name_of(i); }) + ',' +
                std::to_string(p.at("connected").size()) + ')';
     if (push.event == "resource_updated") return "updated(" + name("id") + ')';
     if (push.event == "ice_candidates" || push.event == "invalidate_ice_candidates")
@@ -84,9 +91,12 @@ std::string name_of(const Uuid& id) {
     return found == names().end() ? "?" : found->second;
 }
 
-std::string name_of(const Json& id) { return name_of(Uuid::from_text(id.get<std::string>()).value()); }
+std::string name_of(const Json& id) {
+    return name_of(Uuid::from_text(id.get<std::string>()).value());
+}
 
-Json condition(const std::string& property, const std::string& op, const std::vector<std::string>& values) {
+Json condition(const std::string& property, const std::string& op,
+               const std::vector<std::string>& values) {
     return {{"property", property}, {"operator", op}, {"values", values}};
 }
 
@@ -99,19 +109,30 @@ World::World() {
     account.features = Json::object();
     account.limits = Json::object();
     put(account);
-    actor("A").group("g1").member("m1", "A", "g1").site("s1").resource("r1").connect("r1", "s1").policy("p1", "g1", "r1");
-    gateway_row("w1", "s1").gateway_token("tw1", "s1").client_row("c1", "A").client_token("t1", "A");
+    actor("A")
+        .group("g1")
+        .member("m1", "A", "g1")
+        .site("s1")
+        .resource("r1")
+        .connect("r1", "s1")
+        .policy("p1", "g1", "r1");
+    gateway_row("w1", "s1")
+        .gateway_token("tw1", "s1")
+        .client_row("c1", "A")
+        .client_token("t1", "A");
     changes_.clear();
     snapshot();
 }
 
-World& World::resource(const std::string& name, const std::string& address, portal::ResourceType type) {
+World& World::resource(const std::string& name, const std::string& address,
+                       portal::ResourceType type) {
     portal::Resources row;
     row.id = id(name);
     row.account_id = id("account");
     row.name = name;
     row.type = type;
-    if (type != portal::ResourceType::Internet) row.address = address.empty() ? name + ".example.com" : address;
+    if (type != portal::ResourceType::Internet)
+        row.address = address.empty() ? name + ".example.com" : address;
     row.filters = Json::array();
     return put(row);
 }
@@ -131,7 +152,8 @@ World& World::site(const std::string& name) {
     return put(row);
 }
 
-World& World::policy(const std::string& name, const std::string& group, const std::string& resource, std::vector<Json> conditions) {
+World& World::policy(const std::string& name, const std::string& group, const std::string& resource,
+                     std::vector<Json> conditions) {
     portal::Policies row;
     row.id = id(name);
     row.account_id = id("account");
@@ -178,7 +200,8 @@ World& World::client_row(const std::string& name, const std::string& actor) {
     return put(row);
 }
 
-World& World::client_token(const std::string& name, const std::string& actor, std::optional<Time> expires_at) {
+World& World::client_token(const std::string& name, const std::string& actor,
+                           std::optional<Time> expires_at) {
     portal::Tokens row;
     row.id = id(name);
     row.account_id = id("account");
@@ -250,19 +273,24 @@ World& World::cascade(const std::string& name) {
                     if constexpr (requires { r.gateway_id; }) out = out || is(r.gateway_id);
                     if constexpr (requires { r.token_id; }) out = out || is(r.token_id);
                     if constexpr (requires { r.membership_id; }) out = out || is(r.membership_id);
-                    if constexpr (!std::is_same_v<Row, std::monostate> && requires { r.id; }) out = out || (next == 0 && r.id == parent);
+                    if constexpr (!std::is_same_v<Row, std::monostate> && requires { r.id; })
+                        out = out || (next == 0 && r.id == parent);
                     return out;
                 },
                 row);
             if (hangs) rows.push_back(row);
         }
         // The parent of all goes first.
-        std::stable_partition(rows.begin(), rows.end(), [&](const auto& row) { return std::get<1>(key_of(row)) == parent && next == 0; });
+        std::stable_partition(rows.begin(), rows.end(), [&](const auto& row) {
+            return std::get<1>(key_of(row)) == parent && next == 0;
+        });
         for (const auto& row : rows) {
             const auto key = key_of(row);
             if (!rows_.contains(key)) continue;
             erase_row(row);
-            if (!std::holds_alternative<portal::ResourceConnections>(row) && std::get<1>(key) != parent) gone.push_back(std::get<1>(key));
+            if (!std::holds_alternative<portal::ResourceConnections>(row) &&
+                std::get<1>(key) != parent)
+                gone.push_back(std::get<1>(key));
         }
     }
     return *this;
@@ -303,19 +331,24 @@ ChannelContext World::context() {
     return {state, presence, relays, signer, [this] { return generator(); }, 1};
 }
 
-World& World::join_client(const std::string& name, const std::string& version, const std::string& token) {
-    ClientJoin join{id(name), id(token), version, client_ip, client_region, client_location, ++generation_};
+World& World::join_client(const std::string& name, const std::string& version,
+                          const std::string& token) {
+    ClientJoin join{id(name),      id(token),       version,      client_ip,
+                    client_region, client_location, ++generation_};
     clients[name] = std::make_unique<ClientChannel>(context(), join);
     carry_out(name, clients[name]->start(now));
     return *this;
 }
 
-World& World::join_gateway(const std::string& name, const std::string& version, const std::string& token) {
+World& World::join_gateway(const std::string& name, const std::string& version,
+                           const std::string& token) {
     GatewayJoin join{id(name), id(token), version, {}, {}, ++generation_};
-    if (const auto found = locations.find(name); found != locations.end()) join.location = found->second;
+    if (const auto found = locations.find(name); found != locations.end())
+        join.location = found->second;
     gateways[name] = std::make_unique<GatewayChannel>(context(), join);
     carry_out(name, gateways[name]->start(now));
-    presence.online({id(name), join.generation, 1, Version::parse(version).value(), join.location, {}});
+    presence.online(
+        {id(name), join.generation, 1, Version::parse(version).value(), join.location, {}});
     return *this;
 }
 
@@ -336,7 +369,8 @@ World& World::say(const std::string& device, const std::string& event, const Jso
 World& World::create_flow(const std::string& resource, const std::vector<std::string>& connected) {
     Json ids = Json::array();
     for (const std::string& gateway : connected) ids.push_back(id(gateway).to_text());
-    return say("c1", "create_flow", {{"resource_id", id(resource).to_text()}, {"connected_gateway_ids", ids}});
+    return say("c1", "create_flow",
+               {{"resource_id", id(resource).to_text()}, {"connected_gateway_ids", ids}});
 }
 
 World& World::answer() {
@@ -351,8 +385,10 @@ World& World::peer(const std::string& device, const PeerMessage& message) {
     // As another process would send it.
     const PeerMessage copy = peer_message_from_json(Json::parse(to_json(message).dump())).value();
     if (!(copy == message)) throw std::logic_error("a message is not itself again");
-    if (const auto found = clients.find(device); found != clients.end()) carry_out(device, found->second->on_peer(copy, now));
-    if (const auto found = gateways.find(device); found != gateways.end()) carry_out(device, found->second->on_peer(copy, now));
+    if (const auto found = clients.find(device); found != clients.end())
+        carry_out(device, found->second->on_peer(copy, now));
+    if (const auto found = gateways.find(device); found != gateways.end())
+        carry_out(device, found->second->on_peer(copy, now));
     return *this;
 }
 
@@ -388,13 +424,15 @@ World& World::write_flows() {
 }
 
 World& World::lose_flows() {
-    for (const portal::Flows& row : std::exchange(unwritten, {})) peer(name_of(row.gateway_id), FlowsLost{{row.id}});
+    for (const portal::Flows& row : std::exchange(unwritten, {}))
+        peer(name_of(row.gateway_id), FlowsLost{{row.id}});
     return *this;
 }
 
 World& World::delete_flows() {
     for (const Uuid& flow_id : std::exchange(unwanted, {}))
-        if (const auto found = rows_.find({portal::AnyRow(portal::Flows{}).index(), flow_id, {}}); found != rows_.end()) {
+        if (const auto found = rows_.find({portal::AnyRow(portal::Flows{}).index(), flow_id, {}});
+            found != rows_.end()) {
             const portal::AnyRow row = found->second;
             erase_row(row);
         }
@@ -406,12 +444,15 @@ std::string World::sent(const std::string& device) { return std::exchange(sent_[
 std::size_t World::deletions() { return std::exchange(deletions_, 0); }
 
 void World::carry_out(const std::string& device, const Actions& actions) {
-    const auto record = [&](const std::string& text) { sent_[device] += (sent_[device].empty() ? "" : " ") + text; };
+    const auto record = [&](const std::string& text) {
+        sent_[device] += (sent_[device].empty() ? "" : " ") + text;
+    };
     for (const Action& action : actions) {
         if (const auto* push = std::get_if<Push>(&action)) {
             payloads.push_back(push->payload);
             record(text_of(*push));
-            if (push->event == "authorize_flow") refs.push_back(device + ' ' + push->payload.at("ref").get<std::string>());
+            if (push->event == "authorize_flow")
+                refs.push_back(device + ' ' + push->payload.at("ref").get<std::string>());
         } else if (const auto* reply = std::get_if<Reply>(&action)) {
             record("reply(" + reply->payload.value("reason", "ok") + ')');
         } else if (const auto* refuse = std::get_if<Refuse>(&action)) {
@@ -428,7 +469,8 @@ void World::carry_out(const std::string& device, const Actions& actions) {
         } else if (const auto* remove = std::get_if<DeleteFlow>(&action)) {
             ++deletions_;
             unwanted.push_back(remove->flow_id);
-            std::erase_if(unwritten, [&](const portal::Flows& row) { return row.id == remove->flow_id; });
+            std::erase_if(unwritten,
+                          [&](const portal::Flows& row) { return row.id == remove->flow_id; });
         }
     }
 }

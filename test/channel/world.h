@@ -1,7 +1,9 @@
-// An account in one process: its rows, its state, a client's and a gateway's channels, and what their devices are sent, as short text.
+// An account in one process: its rows, its state, a client's and a gateway's channels, and what
+// their devices are sent, as short text.
 //
-// The default state: actor A in group g1 by membership m1; policy p1 grants g1 the resource r1, which is in site s1; gateway w1 is in s1;
-// client c1 is A's, version 1.5.0, by token t1; w1's token is tw1. Names are ids: id("r1").
+// The default state: actor A in group g1 by membership m1; policy p1 grants g1 the resource r1,
+// which is in site s1; gateway w1 is in s1; client c1 is A's, version 1.5.0, by token t1; w1's
+// token is tw1. Names are ids: id("r1").
 #pragma once
 
 #include <map>
@@ -27,7 +29,8 @@ inline constexpr Time kFriday = Time(std::chrono::sys_days(std::chrono::year(202
 [[nodiscard]] std::string name_of(const Uuid& id);
 [[nodiscard]] std::string name_of(const Json& id);
 
-[[nodiscard]] Json condition(const std::string& property, const std::string& op, const std::vector<std::string>& values);
+[[nodiscard]] Json condition(const std::string& property, const std::string& op,
+                             const std::vector<std::string>& values);
 [[nodiscard]] inline Json during(const std::string& value) {
     return condition("current_utc_datetime", "is_in_day_of_week_time_ranges", {value});
 }
@@ -38,16 +41,19 @@ public:
     World();
 
     // Rows of the account, by what is named; each is put into the transaction that commit() ends.
-    World& resource(const std::string& name, const std::string& address = "", portal::ResourceType type = portal::ResourceType::Dns);
+    World& resource(const std::string& name, const std::string& address = "",
+                    portal::ResourceType type = portal::ResourceType::Dns);
     World& connect(const std::string& resource, const std::string& site);
     World& disconnect(const std::string& resource, const std::string& site);
     World& site(const std::string& name);
-    World& policy(const std::string& name, const std::string& group, const std::string& resource, std::vector<Json> conditions = {});
+    World& policy(const std::string& name, const std::string& group, const std::string& resource,
+                  std::vector<Json> conditions = {});
     World& group(const std::string& name);
     World& actor(const std::string& name);
     World& member(const std::string& name, const std::string& actor, const std::string& group);
     World& client_row(const std::string& name, const std::string& actor);
-    World& client_token(const std::string& name, const std::string& actor, std::optional<Time> expires_at = {});
+    World& client_token(const std::string& name, const std::string& actor,
+                        std::optional<Time> expires_at = {});
     World& gateway_row(const std::string& name, const std::string& site);
     World& gateway_token(const std::string& name, const std::string& site);
 
@@ -68,7 +74,8 @@ public:
     }
     World& put(const portal::AnyRow& row);
     World& erase_row(const portal::AnyRow& row);
-    // Deletes the policy, client, ... and all that hangs on it, as foreign keys do: the parent first.
+    // Deletes the policy, client, ... and all that hangs on it, as foreign keys do: the parent
+    // first.
     World& cascade(const std::string& name);
 
     // Ends the transaction; the state takes it, then the channels that it concerns.
@@ -79,14 +86,20 @@ public:
     // All rows into a state.
     void load(AccountState& state, std::uint64_t position = 0) const;
     void snapshot();
-    [[nodiscard]] const std::map<std::tuple<std::size_t, Uuid, Uuid>, portal::AnyRow>& rows() const { return rows_; }
+    [[nodiscard]] const std::map<std::tuple<std::size_t, Uuid, Uuid>, portal::AnyRow>& rows()
+        const {
+        return rows_;
+    }
 
     // Connects; what the device is sent is recorded.
-    World& join_client(const std::string& name = "c1", const std::string& version = "1.5.0", const std::string& token = "t1");
-    World& join_gateway(const std::string& name = "w1", const std::string& version = "1.5.0", const std::string& token = "tw1");
+    World& join_client(const std::string& name = "c1", const std::string& version = "1.5.0",
+                       const std::string& token = "t1");
+    World& join_gateway(const std::string& name = "w1", const std::string& version = "1.5.0",
+                        const std::string& token = "tw1");
     World& leave(const std::string& name);
     World& say(const std::string& device, const std::string& event, const Json& payload);
-    World& create_flow(const std::string& resource = "r1", const std::vector<std::string>& connected = {});
+    World& create_flow(const std::string& resource = "r1",
+                       const std::vector<std::string>& connected = {});
     // The gateway's device answers all authorizations that it has not answered.
     World& answer();
     World& peer(const std::string& device, const PeerMessage& message);

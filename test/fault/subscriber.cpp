@@ -1,10 +1,11 @@
-// fault_subscriber CONTROL ACCOUNT[,…] NAME[,…] FOLDER [durable] [slow]: follows an account, or several in a group, each by its own name,
-// through whatever happens, and checks what it is told.
-// Every transaction of test/fault/run raises the account's tally by one; so the worker knows what is lost, repeated or out of order. It
-// keeps the account's items, and writes what is wrong to FOLDER/NAME.wrong, how far it came to FOLDER/NAME.count.
-// A durable one keeps its state with its cursor in FOLDER/NAME.state, and goes on there when it is started again.
-// When FOLDER/finish says how far each account came and it has come there, it writes the items to FOLDER/NAME.final and leaves.
-// SIGUSR2 cuts its connections.
+// fault_subscriber CONTROL ACCOUNT[,…] NAME[,…] FOLDER [durable] [slow]: follows an account, or
+// several in a group, each by its own name, through whatever happens, and checks what it is told.
+// Every transaction of test/fault/run raises the account's tally by one; so the worker knows what
+// is lost, repeated or out of order. It keeps the account's items, and writes what is wrong to
+// FOLDER/NAME.wrong, how far it came to FOLDER/NAME.count. A durable one keeps its state with its
+// cursor in FOLDER/NAME.state, and goes on there when it is started again. When FOLDER/finish says
+// how far each account came and it has come there, it writes the items to FOLDER/NAME.final and
+// leaves. SIGUSR2 cuts its connections.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -44,7 +45,8 @@ void cut_connections() {
         const int fd = std::atoi(entry->d_name);
         sockaddr_storage peer{};
         socklen_t length = sizeof peer;
-        if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0) shutdown(fd, SHUT_RDWR);
+        if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &length) == 0)
+            shutdown(fd, SHUT_RDWR);
     }
     closedir(folder);
 }
@@ -52,7 +54,11 @@ void cut_connections() {
 class Worker {
 public:
     Worker(std::string account, std::string base, std::string folder, bool durable, bool slow)
-        : account_(std::move(account)), base_(std::move(base)), finish_(folder + "/finish"), durable_(durable), slow_(slow) {
+        : account_(std::move(account)),
+          base_(std::move(base)),
+          finish_(folder + "/finish"),
+          durable_(durable),
+          slow_(slow) {
         wrong_ = open((base_ + ".wrong").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
         std::ifstream state(base_ + ".state");
         std::string line;
@@ -90,7 +96,8 @@ public:
     void operator()(const Transaction& transaction) {
         int tallies = 0;
         transaction.for_each([&](const Change& change) {
-            if (change.malformed || change.schema == nullptr) return wrong("state: a change that is not understood");
+            if (change.malformed || change.schema == nullptr)
+                return wrong("state: a change that is not understood");
             if (change.schema->table() == "tally") {
                 ++tallies;
                 apply_tally(change);
@@ -138,8 +145,8 @@ public:
 private:
     // For whoever looks for the reason of a failure.
     void note(const std::string& what) const {
-        std::fprintf(stderr, "%lld %s; at tally %lld\n", static_cast<long long>(std::time(nullptr)), what.c_str(),
-                     static_cast<long long>(tally_));
+        std::fprintf(stderr, "%lld %s; at tally %lld\n", static_cast<long long>(std::time(nullptr)),
+                     what.c_str(), static_cast<long long>(tally_));
     }
 
     void wrong(const std::string& what) const {
@@ -148,26 +155,33 @@ private:
     }
 
     void count() const {
-        std::ofstream(base_ + ".count") << transactions_ << ' ' << joins_ << ' ' << snapshots_ << ' ' << resyncs_ << '\n';
+        std::ofstream(base_ + ".count")
+            << transactions_ << ' ' << joins_ << ' ' << snapshots_ << ' ' << resyncs_ << '\n';
     }
 
     void apply_tally(const Change& change) {
         const std::int64_t n = change.new_row->integer("n").value_or(-1);
         if (n > tally_ + 1) wrong("lost: the tally is " + std::to_string(n));
-        if (n <= tally_) wrong((n == tally_ ? "twice: the tally is " : "order: the tally is ") + std::to_string(n));
+        if (n <= tally_)
+            wrong((n == tally_ ? "twice: the tally is " : "order: the tally is ") +
+                  std::to_string(n));
         tally_ = n;
     }
 
     void apply_item(const Change& change) {
-        const auto value_of = [](const std::optional<Row>& row) { return row ? row->integer("value").value_or(-1) : -1; };
-        const std::int64_t id = (change.new_row ? change.new_row : change.old_row)->integer("id").value_or(-1);
+        const auto value_of = [](const std::optional<Row>& row) {
+            return row ? row->integer("value").value_or(-1) : -1;
+        };
+        const std::int64_t id =
+            (change.new_row ? change.new_row : change.old_row)->integer("id").value_or(-1);
         if (change.op != fatwal::wire::Op::Insert) {
             const auto found = items_.find(id);
             if (found == items_.end() || found->second != value_of(change.old_row))
                 wrong("state: item " + std::to_string(id) + " is not as it was");
             items_.erase(id);
         }
-        if (change.op != fatwal::wire::Op::Delete && !items_.emplace(id, value_of(change.new_row)).second)
+        if (change.op != fatwal::wire::Op::Delete &&
+            !items_.emplace(id, value_of(change.new_row)).second)
             wrong("state: item " + std::to_string(id) + " is there already");
     }
 
@@ -201,7 +215,8 @@ std::vector<std::string> split(const std::string& text) {
 int main(int argc, char** argv) {
     if (argc < 5) return 2;
     const auto flag = [&](const char* name) {
-        return std::any_of(argv + 5, argv + argc, [&](const char* given) { return std::string(given) == name; });
+        return std::any_of(argv + 5, argv + argc,
+                           [&](const char* given) { return std::string(given) == name; });
     };
     const bool durable = flag("durable");
     std::signal(SIGUSR2, ask_to_cut);
@@ -249,7 +264,9 @@ int main(int argc, char** argv) {
         }
         if (now < look_at || (event && !std::holds_alternative<Transaction>(*event))) continue;
         look_at = now + kLookInterval;
-        if (std::all_of(workers.begin(), workers.end(), [](auto& member) { return member.first->cursor() && member.second.finished(); }))
+        if (std::all_of(workers.begin(), workers.end(), [](auto& member) {
+                return member.first->cursor() && member.second.finished();
+            }))
             return 0;
     }
 }

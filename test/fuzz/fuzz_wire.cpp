@@ -13,7 +13,9 @@ namespace {
 
 using namespace fatwal::wire;
 
-void count(void* target, const char*, std::size_t length) { *static_cast<std::size_t*>(target) += length; }
+void count(void* target, const char*, std::size_t length) {
+    *static_cast<std::size_t*>(target) += length;
+}
 
 void gather(void* target, const char* text, std::size_t length) {
     static_cast<std::string*>(target)->append(text, length);
@@ -65,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (take_message(rest).empty()) break;
     if (const auto row = RowView::parse(bytes)) read_row(*row);
     if (const auto schema = SchemaView::parse(bytes))
-        schema->for_each_column([&](std::uint16_t, const ColumnView& column) { render_string(column.name, sink); });
+        schema->for_each_column(
+            [&](std::uint16_t, const ColumnView& column) { render_string(column.name, sink); });
     std::string jsonb;
     if (render_jsonb(bytes, {&jsonb, gather}) == RenderError::None &&
         !is_json(jsonb, kMaxJsonDepth) && jsonb.size() < kMaxJsonDepth)

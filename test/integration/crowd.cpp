@@ -1,6 +1,7 @@
-// crowd CONTROL ACCOUNT COUNT: so many subscribers attach to an account at once, each takes a snapshot and follows the stream until it has
-// seen a row whose n is -1, inserted when all have their snapshots (it prints "ready"). Prints "subscribers N rows R" when each has had the
-// same R rows; exit status 1 when one has not within a minute.
+// crowd CONTROL ACCOUNT COUNT: so many subscribers attach to an account at once, each takes a
+// snapshot and follows the stream until it has seen a row whose n is -1, inserted when all have
+// their snapshots (it prints "ready"). Prints "subscribers N rows R" when each has had the same R
+// rows; exit status 1 when one has not within a minute.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -37,7 +38,8 @@ void look(Member& member) {
 }
 
 bool all(const std::vector<Member>& members, bool Member::*what) {
-    return std::all_of(members.begin(), members.end(), [&](const Member& member) { return member.*what; });
+    return std::all_of(members.begin(), members.end(),
+                       [&](const Member& member) { return member.*what; });
 }
 
 }  // namespace
@@ -71,7 +73,8 @@ int main(int argc, char** argv) {
         }
     }
     const std::size_t rows = members.front().rows;
-    if (!std::all_of(members.begin(), members.end(), [&](const Member& member) { return member.rows == rows; })) {
+    if (!std::all_of(members.begin(), members.end(),
+                     [&](const Member& member) { return member.rows == rows; })) {
         std::printf("not all have had the same rows\n");
         return 1;
     }

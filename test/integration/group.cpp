@@ -1,7 +1,9 @@
-// group CONTROL ACCOUNTS COUNT: one SubscriptionGroup of durable subscribers follows accounts 1 to ACCOUNTS, the first of them twice, from
-// their snapshots on. The rows of each have n = 1, 2, 3 …; at half of COUNT every tenth subscription makes way for a new one that goes on
-// where it stood. Prints "ready" when all have joined and, when all have had COUNT rows, once each and in order, "had N lost M" (how often
-// one lost its sidecar). Exit status 1 when a row is missing, comes twice, or not within a minute.
+// group CONTROL ACCOUNTS COUNT: one SubscriptionGroup of durable subscribers follows accounts 1 to
+// ACCOUNTS, the first of them twice, from their snapshots on. The rows of each have n = 1, 2, 3 …;
+// at half of COUNT every tenth subscription makes way for a new one that goes on where it stood.
+// Prints "ready" when all have joined and, when all have had COUNT rows, once each and in order,
+// "had N lost M" (how often one lost its sidecar). Exit status 1 when a row is missing, comes
+// twice, or not within a minute.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -42,7 +44,8 @@ public:
         const auto deadline = std::chrono::steady_clock::now() + 60s;
         bool told = false;
         while (finished_ < members_.size()) {
-            if (std::chrono::steady_clock::now() > deadline) return fail("not all have come to the end");
+            if (std::chrono::steady_clock::now() > deadline)
+                return fail("not all have come to the end");
             Subscription* const subscription = group_.ready(100ms);
             if (!told && joined_ == members_.size()) {
                 told = true;
@@ -54,9 +57,13 @@ public:
             while (const auto event = subscription->next(0ms))
                 if (!take(member, *event)) return false;
             subscription->ack();
-            if (member.account % 10 == 0 && !member.renewed && member.had >= count_ / 2 && subscription->cursor()) renew(member);
+            if (member.account % 10 == 0 && !member.renewed && member.had >= count_ / 2 &&
+                subscription->cursor())
+                renew(member);
         }
-        std::printf("had %lld lost %zu\n", static_cast<long long>(count_) * static_cast<long long>(members_.size()), lost_);
+        std::printf("had %lld lost %zu\n",
+                    static_cast<long long>(count_) * static_cast<long long>(members_.size()),
+                    lost_);
         return true;
     }
 
@@ -88,17 +95,22 @@ private:
     bool take(Member& member, const Event& event) {
         if (std::holds_alternative<Joined>(event) && !std::exchange(member.joined, true)) ++joined_;
         if (std::holds_alternative<Lost>(event)) ++lost_;
-        if (std::holds_alternative<SnapshotBegin>(event) && member.had != 0) return fail("a second snapshot");
-        if (const auto* rows = std::get_if<SnapshotRows>(&event)) add(member, static_cast<std::int64_t>(rows->size()));
+        if (std::holds_alternative<SnapshotBegin>(event) && member.had != 0)
+            return fail("a second snapshot");
+        if (const auto* rows = std::get_if<SnapshotRows>(&event))
+            add(member, static_cast<std::int64_t>(rows->size()));
         const auto* transaction = std::get_if<Transaction>(&event);
         bool right = true;
         if (transaction != nullptr)
             transaction->for_each([&](const Change& change) {
-                right = right && change.new_row && change.new_row->integer("account_id") == member.account &&
+                right = right && change.new_row &&
+                        change.new_row->integer("account_id") == member.account &&
                         change.new_row->integer("n") == member.had + 1;
                 add(member, 1);
             });
-        if (!right) std::printf("account %d: not row %lld\n", member.account, static_cast<long long>(member.had));
+        if (!right)
+            std::printf("account %d: not row %lld\n", member.account,
+                        static_cast<long long>(member.had));
         return right;
     }
 

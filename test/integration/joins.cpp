@@ -1,6 +1,6 @@
-// joins CONTROL ACCOUNT COUNT: joins an account COUNT times while a writer numbers its rows (column n, 1, 2, 3 …, one a transaction), and
-// reads a few after each join. Prints "joins N lost N". A loss is a number left out after the marker, or a Resync. Exit status 0 when
-// nothing was lost.
+// joins CONTROL ACCOUNT COUNT: joins an account COUNT times while a writer numbers its rows (column
+// n, 1, 2, 3 …, one a transaction), and reads a few after each join. Prints "joins N lost N". A
+// loss is a number left out after the marker, or a Resync. Exit status 0 when nothing was lost.
 #include <cstdio>
 #include <cstdlib>
 
@@ -30,7 +30,8 @@ int lost_in_join(zmq::context_t& context, const char* control, const char* accou
     while (rows < kRowsAfterJoin && std::chrono::steady_clock::now() < deadline) {
         const auto event = subscription.next(500ms);
         if (!event) continue;
-        if (std::holds_alternative<Resync>(*event) || std::holds_alternative<StreamError>(*event)) ++lost;
+        if (std::holds_alternative<Resync>(*event) || std::holds_alternative<StreamError>(*event))
+            ++lost;
         if (const auto* transaction = std::get_if<Transaction>(&*event))
             transaction->for_each([&](const Change& change) {
                 const auto n = change.new_row ? change.new_row->integer("n") : std::nullopt;

@@ -1,5 +1,6 @@
-// rows CONTROL ACCOUNT COUNT: prints the first COUNT rows of an account that the portal's structs are decoded from, as JSON: first those of
-// the snapshot, then the new rows of changes. A row that cannot be decoded is printed as {"error": …}. Exit status 0 when COUNT came.
+// rows CONTROL ACCOUNT COUNT: prints the first COUNT rows of an account that the portal's structs
+// are decoded from, as JSON: first those of the snapshot, then the new rows of changes. A row that
+// cannot be decoded is printed as {"error": …}. Exit status 0 when COUNT came.
 #include <cstdio>
 #include <cstdlib>
 
@@ -38,18 +39,24 @@ Json hex(const std::string& bytes) {
 }
 
 Json fields(const portal::Actors& row) {
-    return {{"id", json_of(row.id)}, {"type", portal::to_text(row.type)}, {"name", row.name}, {"disabled_at", json_of(row.disabled_at)}};
+    return {{"id", json_of(row.id)},
+            {"type", portal::to_text(row.type)},
+            {"name", row.name},
+            {"disabled_at", json_of(row.disabled_at)}};
 }
 Json fields(const portal::Policies& row) {
     Json conditions = Json::array();
-    for (const auto& condition : row.conditions) conditions.push_back(condition ? Json{{"json", *condition}} : Json());
+    for (const auto& condition : row.conditions)
+        conditions.push_back(condition ? Json{{"json", *condition}} : Json());
     return {{"id", json_of(row.id)},
             {"actor_group_id", json_of(row.actor_group_id)},
             {"description", json_of(row.description)},
             {"conditions", conditions}};
 }
 Json fields(const portal::Tokens& row) {
-    return {{"id", json_of(row.id)}, {"secret_hash", hex(row.secret_hash)}, {"expires_at", json_of(row.expires_at)}};
+    return {{"id", json_of(row.id)},
+            {"secret_hash", hex(row.secret_hash)},
+            {"expires_at", json_of(row.expires_at)}};
 }
 Json fields(const portal::Clients& row) {
     return {{"id", json_of(row.id)},

@@ -1,10 +1,13 @@
-// walk_channels CONNINFO CONTROL SEED STEPS [EVERY [SAMPLE]]: the random walk of test/channel/walk.sql, followed by a channel for every
-// client and gateway of its account. After each step what the devices were pushed is held against test/channel/oracle.sql: of the channels
-// that the step concerned (of clients at most SAMPLE, default 20), of a client and a gateway in turn by the oracle's plain functions, and
-// every EVERY steps (default 75) and at the end of all. Ends with exit status 1 at the first step with a difference.
+// walk_channels CONNINFO CONTROL SEED STEPS [EVERY [SAMPLE]]: the random walk of
+// test/channel/walk.sql, followed by a channel for every client and gateway of its account. After
+// each step what the devices were pushed is held against test/channel/oracle.sql: of the channels
+// that the step concerned (of clients at most SAMPLE, default 20), of a client and a gateway in
+// turn by the oracle's plain functions, and every EVERY steps (default 75) and at the end of all.
+// Ends with exit status 1 at the first step with a difference.
 //
-// The clock is simulated: it moves on between two steps, often to the very instant at which some channel has a deadline or to the
-// microsecond before. Flows that channels decide are written as a worker would write them; a row that the database does not take is lost.
+// The clock is simulated: it moves on between two steps, often to the very instant at which some
+// channel has a deadline or to the microsecond before. Flows that channels decide are written as a
+// worker would write them; a row that the database does not take is lost.
 #include <libpq-fe.h>
 
 #include <cstdio>
@@ -28,20 +31,24 @@ using Text = std::optional<std::string>;
 class Database {
 public:
     explicit Database(const std::string& conninfo) : connection_(PQconnectdb(conninfo.c_str())) {
-        if (PQstatus(connection_) != CONNECTION_OK) throw std::runtime_error(PQerrorMessage(connection_));
+        if (PQstatus(connection_) != CONNECTION_OK)
+            throw std::runtime_error(PQerrorMessage(connection_));
     }
     ~Database() { PQfinish(connection_); }
     Database(const Database&) = delete;
     Database& operator=(const Database&) = delete;
 
-    std::vector<std::vector<Text>> rows(const std::string& sql, const std::vector<Text>& parameters) {
+    std::vector<std::vector<Text>> rows(const std::string& sql,
+                                        const std::vector<Text>& parameters) {
         PGresult* result = send(sql, parameters);
-        const bool good = PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK;
+        const bool good =
+            PQresultStatus(result) == PGRES_TUPLES_OK || PQresultStatus(result) == PGRES_COMMAND_OK;
         std::vector<std::vector<Text>> out(static_cast<std::size_t>(PQntuples(result)));
         for (int row = 0; row < PQntuples(result); ++row)
             for (int column = 0; column < PQnfields(result); ++column)
-                out[static_cast<std::size_t>(row)].push_back(PQgetisnull(result, row, column) != 0 ? std::nullopt
-                                                                                                   : Text(PQgetvalue(result, row, column)));
+                out[static_cast<std::size_t>(row)].push_back(
+                    PQgetisnull(result, row, column) != 0 ? std::nullopt
+                                                          : Text(PQgetvalue(result, row, column)));
         PQclear(result);
         if (!good) throw std::runtime_error(sql + ": " + PQerrorMessage(connection_));
         return out;
@@ -53,7 +60,8 @@ public:
         const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
         const bool constraint = state != nullptr && std::string_view(state) == "23503";
         PQclear(result);
-        if (!good && !constraint) throw std::runtime_error(sql + ": " + PQerrorMessage(connection_));
+        if (!good && !constraint)
+            throw std::runtime_error(sql + ": " + PQerrorMessage(connection_));
         return good;
     }
 
@@ -61,8 +69,10 @@ private:
     PGresult* send(const std::string& sql, const std::vector<Text>& parameters) {
         std::vector<const char*> values;
         values.reserve(parameters.size());
-        for (const Text& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
-        return PQexecParams(connection_, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr, nullptr, 0);
+        for (const Text& parameter : parameters)
+            values.push_back(parameter ? parameter->c_str() : nullptr);
+        return PQexecParams(connection_, sql.c_str(), static_cast<int>(values.size()), nullptr,
+                            values.data(), nullptr, nullptr, 0);
     }
     PGconn* connection_;
 };
@@ -75,15 +85,19 @@ std::string array(const Items& items, Get get) {
 }
 std::string micros(Time time) { return std::to_string(time.time_since_epoch().count()); }
 Uuid uuid(const Text& text) { return Uuid::from_text(text.value()).value(); }
-std::string text_of(const std::optional<std::int64_t>& expiry) { return expiry ? std::to_string(*expiry) : "no end"; }
+std::string text_of(const std::optional<std::int64_t>& expiry) {
+    return expiry ? std::to_string(*expiry) : "no end";
+}
 
 const std::string kAt = "('epoch'::timestamptz + $1::bigint * interval '1 microsecond')";
 // Of a column `until`: in seconds, null without end.
-const std::string kUntil = "CASE WHEN until < 'infinity' THEN floor(extract(epoch FROM until))::bigint END";
+const std::string kUntil =
+    "CASE WHEN until < 'infinity' THEN floor(extract(epoch FROM until))::bigint END";
 
 class Walk {
 public:
-    Walk(const std::string& conninfo, const std::string& control, std::uint64_t seed, std::size_t sample)
+    Walk(const std::string& conninfo, const std::string& control, std::uint64_t seed,
+         std::size_t sample)
         : database_(conninfo),
           seed_(seed),
           sample_(sample),
@@ -118,7 +132,8 @@ public:
     }
 
 private:
-    static client::SubscriptionOptions options(const std::string& control, const std::string& account) {
+    static client::SubscriptionOptions options(const std::string& control,
+                                               const std::string& account) {
         client::SubscriptionOptions out;
         out.control = {control};
         out.account = wire::AccountKey::from_text(account);
@@ -130,8 +145,8 @@ private:
 
     void differ(std::string what) {
         ++differences_;
-        std::printf("step %llu, at %s, %s\n  %s\n", static_cast<unsigned long long>(step_), micros(now_).c_str(), did_.c_str(),
-                    what.c_str());
+        std::printf("step %llu, at %s, %s\n  %s\n", static_cast<unsigned long long>(step_),
+                    micros(now_).c_str(), did_.c_str(), what.c_str());
     }
 
     client::Event next() {
@@ -159,7 +174,8 @@ private:
         fleet_.connect_all(now_);
         settle();
         check_all();
-        std::printf("channels: %zu clients, %zu gateways\n", fleet_.clients.size(), fleet_.gateways.size());
+        std::printf("channels: %zu clients, %zu gateways\n", fleet_.clients.size(),
+                    fleet_.gateways.size());
         std::fflush(stdout);
     }
 
@@ -179,8 +195,10 @@ private:
     std::string step() {
         ++sent_;
         return database_
-            .rows("WITH step AS MATERIALIZED (SELECT walk.step($1, $2) AS done) SELECT done, fatwal.emit($3, 'walk', 'null') FROM step",
-                  {std::to_string(seed_), std::to_string(step_), account_})
+            .rows(
+                "WITH step AS MATERIALIZED (SELECT walk.step($1, $2) AS done) SELECT done, "
+                "fatwal.emit($3, 'walk', 'null') FROM step",
+                {std::to_string(seed_), std::to_string(step_), account_})
             .at(0)
             .at(0)
             .value();
@@ -188,9 +206,11 @@ private:
 
     // The clock moves; every deadline on the way is kept.
     void advance() {
-        Time to = now_ + std::chrono::minutes(fleet_.draw(25)) + std::chrono::microseconds(fleet_.draw(60'000'000));
+        Time to = now_ + std::chrono::minutes(fleet_.draw(25)) +
+                  std::chrono::microseconds(fleet_.draw(60'000'000));
         const auto next = fleet_.next_deadline();
-        if (const auto way = fleet_.draw(4); next && *next < now_ + 2h && way < 2) to = way == 0 ? *next : std::max(now_, *next - 1us);
+        if (const auto way = fleet_.draw(4); next && *next < now_ + 2h && way < 2)
+            to = way == 0 ? *next : std::max(now_, *next - 1us);
         for (;;) {
             const auto deadline = fleet_.next_deadline();
             if (!deadline || *deadline > to) break;
@@ -204,7 +224,8 @@ private:
         now_ = to;
     }
 
-    // What was decided is written, and comes back; until nothing is left to write, and no deadline has come.
+    // What was decided is written, and comes back; until nothing is left to write, and no deadline
+    // has come.
     void settle() {
         for (int turn = 0; turn < 20; ++turn) {
             while (auto taken = fleet_.batch.take(now_)) write(*taken);
@@ -231,60 +252,76 @@ private:
         // Either may be first.
         const bool told_first = fleet_.draw(2) == 0;
         if (!told_first) follow();
-        for (const auto& notice : fleet_.batch.written(batch.number, lost)) fleet_.deliver(notice, now_);
+        for (const auto& notice : fleet_.batch.written(batch.number, lost))
+            fleet_.deliver(notice, now_);
         follow();
     }
 
     bool insert(const portal::Flows& row) {
         return database_.insert(
-            "INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id, client_remote_ip, "
-            "gateway_remote_ip, expires_at, created_at) VALUES ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'epoch'::timestamptz + "
+            "INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id, "
+            "token_id, membership_id, client_remote_ip, "
+            "gateway_remote_ip, expires_at, created_at) VALUES ($2, $3, $4, $5, $6, $7, $8, $9, "
+            "$10, $11, 'epoch'::timestamptz + "
             "$12::bigint * "
             "interval '1 microsecond', " +
                 kAt + ')',
-            {micros(row.created_at), row.id.to_text(), row.account_id.to_text(), row.policy_id.to_text(), row.client_id.to_text(),
-             row.gateway_id.to_text(), row.resource_id.to_text(), row.token_id.to_text(), row.membership_id.to_text(), row.client_remote_ip,
-             row.gateway_remote_ip, row.expires_at ? Text(micros(*row.expires_at)) : std::nullopt});
+            {micros(row.created_at), row.id.to_text(), row.account_id.to_text(),
+             row.policy_id.to_text(), row.client_id.to_text(), row.gateway_id.to_text(),
+             row.resource_id.to_text(), row.token_id.to_text(), row.membership_id.to_text(),
+             row.client_remote_ip, row.gateway_remote_ip,
+             row.expires_at ? Text(micros(*row.expires_at)) : std::nullopt});
     }
 
-    // Of pairs at gateways, by number: each policy and membership that allows it, and until when at the latest.
+    // Of pairs at gateways, by number: each policy and membership that allows it, and until when at
+    // the latest.
     struct Allowed {
         std::set<Right> rights;
         std::optional<std::int64_t> until = std::numeric_limits<std::int64_t>::min();
     };
-    std::map<std::size_t, Allowed> allowed(const std::vector<std::pair<Uuid, Pair>>& pairs, Time at) {
+    std::map<std::size_t, Allowed> allowed(const std::vector<std::pair<Uuid, Pair>>& pairs,
+                                           Time at) {
         std::map<std::size_t, Allowed> out;
-        const auto column = [&](auto get) { return array(pairs, [&](const auto& entry) { return get(entry).to_text(); }); };
-        for (const auto& row : database_.rows(
-                 "SELECT n - 1, policy_id, membership_id, " + kUntil + " FROM oracle.rights($2, $3, $4, " + kAt + ')',
-                 {micros(at), column([](const auto& e) { return e.first; }), column([](const auto& e) { return e.second.client_id; }),
-                  column([](const auto& e) { return e.second.resource_id; })})) {
+        const auto column = [&](auto get) {
+            return array(pairs, [&](const auto& entry) { return get(entry).to_text(); });
+        };
+        for (const auto& row :
+             database_.rows("SELECT n - 1, policy_id, membership_id, " + kUntil +
+                                " FROM oracle.rights($2, $3, $4, " + kAt + ')',
+                            {micros(at), column([](const auto& e) { return e.first; }),
+                             column([](const auto& e) { return e.second.client_id; }),
+                             column([](const auto& e) { return e.second.resource_id; })})) {
             Allowed& entry = out[std::stoul(row[0].value())];
             entry.rights.emplace(uuid(row[1]), uuid(row[2]));
             if (!row[3]) entry.until = std::nullopt;
-            if (entry.until) entry.until = std::max(*entry.until, std::int64_t{std::stoll(*row[3])});
+            if (entry.until)
+                entry.until = std::max(*entry.until, std::int64_t{std::stoll(*row[3])});
         }
         return out;
     }
 
-    // What was rejected must not have been allowed, but by the right of a flow that was deleted alone, or whose row could not be written;
-    // nor may it be another target than the device had been given.
+    // What was rejected must not have been allowed, but by the right of a flow that was deleted
+    // alone, or whose row could not be written; nor may it be another target than the device had
+    // been given.
     void check_rejections() {
         std::map<Time, std::vector<std::pair<Uuid, Pair>>> by_time;
-        for (const Rejection& rejection : fleet_.rejections) by_time[rejection.at].emplace_back(rejection.gateway_id, rejection.pair);
+        for (const Rejection& rejection : fleet_.rejections)
+            by_time[rejection.at].emplace_back(rejection.gateway_id, rejection.pair);
         for (const auto& [at, pairs] : by_time) {
             const auto found = allowed(pairs, at);
             for (std::size_t n = 0; n < pairs.size(); ++n) {
                 ++comparisons_;
                 const auto& [gateway_id, pair] = pairs[n];
                 const auto entry = found.find(n);
-                if (entry == found.end() || fleet_.moved_resources.contains(pair.resource_id)) continue;
+                if (entry == found.end() || fleet_.moved_resources.contains(pair.resource_id))
+                    continue;
                 std::set<Right> rights = entry->second.rights;
                 for (const Right& right : fleet_.deleted[pairs[n]]) rights.erase(right);
                 if (rights.empty()) continue;
                 ++unjustified_;
-                differ("an unjustified rejection: gateway " + gateway_id.to_text() + ", client " + pair.client_id.to_text() +
-                       ", resource " + pair.resource_id.to_text() + ", policy " + rights.begin()->first.to_text());
+                differ("an unjustified rejection: gateway " + gateway_id.to_text() + ", client " +
+                       pair.client_id.to_text() + ", resource " + pair.resource_id.to_text() +
+                       ", policy " + rights.begin()->first.to_text());
             }
         }
         fleet_.rejections.clear();
@@ -306,11 +343,14 @@ private:
         };
         std::map<Uuid, Expected> expected;
         for (const auto& row : database_.rows(
-                 "SELECT c.id, oracle.may_connect(c.id) AND coalesce(t.type = 'client' AND t.actor_id = c.actor_id AND "
+                 "SELECT c.id, oracle.may_connect(c.id) AND coalesce(t.type = 'client' AND "
+                 "t.actor_id = c.actor_id AND "
                  "coalesce(t.expires_at > " +
                      kAt +
-                     ", true), false), jsonb_build_object('ipv4', host(c.ipv4), 'ipv6', host(c.ipv6), 'search_domain', o.config -> "
-                     "'search_domain', 'upstream_dns', o.config -> 'upstream_dns') FROM clients c JOIN accounts o ON o.id = c.account_id "
+                     ", true), false), jsonb_build_object('ipv4', host(c.ipv4), 'ipv6', "
+                     "host(c.ipv6), 'search_domain', o.config -> "
+                     "'search_domain', 'upstream_dns', o.config -> 'upstream_dns') FROM clients c "
+                     "JOIN accounts o ON o.id = c.account_id "
                      "LEFT "
                      "JOIN tokens t ON t.id = c.last_used_token_id WHERE c.id = ANY ($2)",
                  {micros(now_), list})) {
@@ -319,10 +359,12 @@ private:
             entry.interface = Json::parse(row[2].value());
         }
         const std::string sql =
-            plain ? "SELECT a.id, v.resource_id, v.rendered FROM unnest($2::uuid[], $3::text[]) AS a (id, version), LATERAL "
+            plain ? "SELECT a.id, v.resource_id, v.rendered FROM unnest($2::uuid[], $3::text[]) AS "
+                    "a (id, version), LATERAL "
                     "oracle.client_view(a.id, " +
                         kAt + ", a.version) AS v"
-                  : "SELECT client_id, resource_id, rendered FROM oracle.client_views($2, $3, " + kAt + ')';
+                  : "SELECT client_id, resource_id, rendered FROM oracle.client_views($2, $3, " +
+                        kAt + ')';
         for (const auto& row : database_.rows(sql, {micros(now_), list, array(ids, version)}))
             expected[uuid(row[0])].resources.emplace(uuid(row[1]), Json::parse(row[2].value()));
         for (const Uuid& id : ids) {
@@ -336,15 +378,18 @@ private:
                 std::string what = name + ": by the pushes, by the oracle";
                 for (const auto& [resource_id, payload] : found->second.resources) {
                     const auto same = should.resources.find(resource_id);
-                    if (same == should.resources.end() || same->second != payload) what += "\n  < " + payload.dump();
+                    if (same == should.resources.end() || same->second != payload)
+                        what += "\n  < " + payload.dump();
                 }
                 for (const auto& [resource_id, payload] : should.resources) {
                     const auto same = found->second.resources.find(resource_id);
-                    if (same == found->second.resources.end() || same->second != payload) what += "\n  > " + payload.dump();
+                    if (same == found->second.resources.end() || same->second != payload)
+                        what += "\n  > " + payload.dump();
                 }
                 differ(std::move(what));
             } else if (should.connected && found->second.interface != should.interface) {
-                differ(name + ": " + found->second.interface.dump() + ", by the oracle " + should.interface.dump());
+                differ(name + ": " + found->second.interface.dump() + ", by the oracle " +
+                       should.interface.dump());
             }
         }
     }
@@ -359,8 +404,9 @@ private:
             if (found == fleet_.gateways.end()) continue;
             prune(found->second);
             if (found->second.pairs.size() != found->second.channel->pair_count())
-                differ("gateway " + id.to_text() + ": the device has " + std::to_string(found->second.pairs.size()) +
-                       " pairs, the channel " + std::to_string(found->second.channel->pair_count()));
+                differ("gateway " + id.to_text() + ": the device has " +
+                       std::to_string(found->second.pairs.size()) + " pairs, the channel " +
+                       std::to_string(found->second.channel->pair_count()));
             for (const auto& [pair, until] : found->second.pairs) {
                 pairs.emplace_back(id, pair);
                 untils.push_back(until);
@@ -371,12 +417,14 @@ private:
         for (std::size_t n = 0; n < pairs.size(); ++n) {
             ++comparisons_;
             const auto entry = found.find(n);
-            const std::string name = "gateway " + pairs[n].first.to_text() + ", client " + pairs[n].second.client_id.to_text() +
-                                     ", resource " + pairs[n].second.resource_id.to_text();
+            const std::string name = "gateway " + pairs[n].first.to_text() + ", client " +
+                                     pairs[n].second.client_id.to_text() + ", resource " +
+                                     pairs[n].second.resource_id.to_text();
             if (entry == found.end())
                 differ(name + ": let through by no right");
             else if (entry->second.until && (!untils[n] || *untils[n] > *entry->second.until))
-                differ(name + ": let through until " + text_of(untils[n]) + ", by the oracle until " + text_of(entry->second.until));
+                differ(name + ": let through until " + text_of(untils[n]) +
+                       ", by the oracle until " + text_of(entry->second.until));
         }
     }
 
@@ -392,12 +440,15 @@ private:
         if (found == fleet_.gateways.end()) return;
         prune(found->second);
         std::map<Pair, std::optional<std::int64_t>> should;
-        for (const auto& row :
-             database_.rows("SELECT client_id, resource_id, " + kUntil + " FROM oracle.gateway_pairs($2, " + kAt +
-                                ") AS p WHERE justified AND until > " + kAt +
-                                " AND oracle.render((SELECT r FROM resources r WHERE id = resource_id), '{1,5}') IS NOT NULL",
-                            {micros(now_), id.to_text()}))
-            should.emplace(Pair{uuid(row[0]), uuid(row[1])}, row[2] ? std::optional(std::int64_t{std::stoll(*row[2])}) : std::nullopt);
+        for (const auto& row : database_.rows("SELECT client_id, resource_id, " + kUntil +
+                                                  " FROM oracle.gateway_pairs($2, " + kAt +
+                                                  ") AS p WHERE justified AND until > " + kAt +
+                                                  " AND oracle.render((SELECT r FROM resources r "
+                                                  "WHERE id = resource_id), '{1,5}') IS NOT NULL",
+                                              {micros(now_), id.to_text()}))
+            should.emplace(
+                Pair{uuid(row[0]), uuid(row[1])},
+                row[2] ? std::optional(std::int64_t{std::stoll(*row[2])}) : std::nullopt);
         comparisons_ += 1 + should.size();
         if (should == found->second.pairs) return;
         std::string what = "gateway " + id.to_text() + ": by init, by the oracle";
@@ -405,8 +456,8 @@ private:
             for (const auto& [pair, until] : these) {
                 const auto other = others.find(pair);
                 if (other == others.end() || other->second != until)
-                    what += std::string("\n  ") + sign + ' ' + pair.client_id.to_text() + ' ' + pair.resource_id.to_text() + ' ' +
-                            text_of(until);
+                    what += std::string("\n  ") + sign + ' ' + pair.client_id.to_text() + ' ' +
+                            pair.resource_id.to_text() + ' ' + text_of(until);
             }
         };
         list("<", found->second.pairs, should);
@@ -415,7 +466,9 @@ private:
     }
 
     void prune(Gateway& gateway) const {
-        std::erase_if(gateway.pairs, [&](const auto& entry) { return entry.second && *entry.second <= unix_seconds(now_); });
+        std::erase_if(gateway.pairs, [&](const auto& entry) {
+            return entry.second && *entry.second <= unix_seconds(now_);
+        });
     }
 
     void check_some() {
@@ -440,8 +493,10 @@ private:
         ++full_;
         check_clients({fleet_.known_clients.begin(), fleet_.known_clients.end()}, false);
         check_gateways({fleet_.known_gateways.begin(), fleet_.known_gateways.end()});
-        std::printf("%llu steps, %llu comparisons, %llu differences\n", static_cast<unsigned long long>(step_),
-                    static_cast<unsigned long long>(comparisons_), static_cast<unsigned long long>(differences_));
+        std::printf("%llu steps, %llu comparisons, %llu differences\n",
+                    static_cast<unsigned long long>(step_),
+                    static_cast<unsigned long long>(comparisons_),
+                    static_cast<unsigned long long>(differences_));
         std::fflush(stdout);
     }
 
@@ -449,15 +504,18 @@ private:
         const Counts& c = fleet_.counts;
         const auto n = [](std::uint64_t number) { return static_cast<unsigned long long>(number); };
         std::printf(
-            "steps %llu, clients %zu, gateways %zu, comparisons %llu (of all channels %llu times), differences %llu, unjustified rejects "
+            "steps %llu, clients %zu, gateways %zu, comparisons %llu (of all channels %llu times), "
+            "differences %llu, unjustified rejects "
             "%llu\n",
-            n(step_), fleet_.clients.size(), fleet_.gateways.size(), n(comparisons_), n(full_), n(differences_), n(unjustified_));
+            n(step_), fleet_.clients.size(), fleet_.gateways.size(), n(comparisons_), n(full_),
+            n(differences_), n(unjustified_));
         std::printf(
-            "transactions %llu, changes %llu, pushes %llu, flows asked for %llu, created %llu, failed %llu, rejected %llu, replaced %llu, "
+            "transactions %llu, changes %llu, pushes %llu, flows asked for %llu, created %llu, "
+            "failed %llu, rejected %llu, replaced %llu, "
             "lost "
             "%llu, sessions ended %llu, joins refused %llu\n",
-            n(c.transactions), n(c.changes), n(c.pushes), n(c.asked), n(c.authorized), n(c.failed), n(c.rejected), n(c.replaced), n(c.lost),
-            n(c.ended), n(c.refused));
+            n(c.transactions), n(c.changes), n(c.pushes), n(c.asked), n(c.authorized), n(c.failed),
+            n(c.rejected), n(c.replaced), n(c.lost), n(c.ended), n(c.refused));
     }
 
     Database database_;
@@ -484,7 +542,9 @@ private:
 
 int main(int argc, char** argv) {
     if (argc < 5) return 2;
-    const auto number = [&](int at, unsigned long long otherwise) { return argc > at ? std::strtoull(argv[at], nullptr, 10) : otherwise; };
+    const auto number = [&](int at, unsigned long long otherwise) {
+        return argc > at ? std::strtoull(argv[at], nullptr, 10) : otherwise;
+    };
     try {
         Walk walk(argv[1], argv[2], number(3, 1), number(6, 20));
         return walk.run(number(4, 1), number(5, 75)) ? 0 : 1;

@@ -14,8 +14,12 @@ const char* version_of(const std::array<const char*, N>& versions, const Uuid& i
     return versions.at(std::to_integer<std::size_t>(id.bytes[7]) % N);
 }
 
-Uuid read(const Json& payload, const char* key) { return Uuid::from_text(payload.at(key).get_ref<const std::string&>()).value(); }
-Pair read_pair(const Json& payload) { return {read(payload, "client_id"), read(payload, "resource_id")}; }
+Uuid read(const Json& payload, const char* key) {
+    return Uuid::from_text(payload.at(key).get_ref<const std::string&>()).value();
+}
+Pair read_pair(const Json& payload) {
+    return {read(payload, "client_id"), read(payload, "resource_id")};
+}
 std::optional<std::int64_t> read_expiry(const Json& payload) {
     const Json& expires_at = payload.at("expires_at");
     return expires_at.is_null() ? std::nullopt : std::optional(expires_at.get<std::int64_t>());
@@ -23,7 +27,8 @@ std::optional<std::int64_t> read_expiry(const Json& payload) {
 
 std::set<std::string> sites_of(const Json& resource) {
     std::set<std::string> out;
-    for (const Json& site : resource.at("gateway_groups")) out.insert(site.at("id").get<std::string>());
+    for (const Json& site : resource.at("gateway_groups"))
+        out.insert(site.at("id").get<std::string>());
     return out;
 }
 
@@ -49,19 +54,24 @@ void Fleet::note(const RowChange& change) {
         known_gateways.insert(row->id);
     else if (const auto* gone = get<portal::Gateways>(change.before))
         known_gateways.erase(gone->id);
-    if (const auto* row = get<portal::Tokens>(change.after); row != nullptr && row->site_id) token_of_site_[*row->site_id] = row->id;
-    if (const auto* row = get<portal::Flows>(change.before); row != nullptr && change.after.index() == 0)
-        deleted[{row->gateway_id, {row->client_id, row->resource_id}}].emplace(row->policy_id, row->membership_id);
+    if (const auto* row = get<portal::Tokens>(change.after); row != nullptr && row->site_id)
+        token_of_site_[*row->site_id] = row->id;
+    if (const auto* row = get<portal::Flows>(change.before);
+        row != nullptr && change.after.index() == 0)
+        deleted[{row->gateway_id, {row->client_id, row->resource_id}}].emplace(row->policy_id,
+                                                                               row->membership_id);
     const auto* before = get<portal::Resources>(change.before);
     const auto* after = get<portal::Resources>(change.after);
     if (before != nullptr && after != nullptr &&
-        (before->type != after->type || before->address != after->address || before->ip_stack != after->ip_stack))
+        (before->type != after->type || before->address != after->address ||
+         before->ip_stack != after->ip_stack))
         moved_resources.insert(after->id);
 }
 
 void Fleet::lose(const portal::Flows& row) {
     ++counts.lost;
-    deleted[{row.gateway_id, {row.client_id, row.resource_id}}].emplace(row.policy_id, row.membership_id);
+    deleted[{row.gateway_id, {row.client_id, row.resource_id}}].emplace(row.policy_id,
+                                                                        row.membership_id);
 }
 
 void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time now) {
@@ -74,18 +84,22 @@ void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time
         const auto* after = get<portal::Clients>(change.after);
         if (before != nullptr && after != nullptr &&
             (before->last_seen_remote_ip != after->last_seen_remote_ip ||
-             before->last_seen_remote_ip_location_region != after->last_seen_remote_ip_location_region))
+             before->last_seen_remote_ip_location_region !=
+                 after->last_seen_remote_ip_location_region))
             elsewhere.insert(after->id);
     }
     const Affected affected = state_.apply(lsn, changes);
     if (affected.quarantined || affected.ignored || affected.bad_rows > 0)
-        wrong.push_back("a transaction was not taken: " + (affected.issues.empty() ? state_.reason() : affected.issues.front().reason));
+        wrong.push_back("a transaction was not taken: " + (affected.issues.empty()
+                                                               ? state_.reason()
+                                                               : affected.issues.front().reason));
     const std::set<Uuid> ids(affected.clients.begin(), affected.clients.end());
     const auto tell_clients = [&] {
         for (const Uuid& id : ids) {
             dirty_clients.insert(id);
             if (const auto found = clients.find(id); found != clients.end())
-                carry_out({Device::Client, id, found->second.generation, 1}, found->second.channel->on_transaction(now), now);
+                carry_out({Device::Client, id, found->second.generation, 1},
+                          found->second.channel->on_transaction(now), now);
         }
     };
     // They may be told in any order.
@@ -95,7 +109,8 @@ void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time
         const auto impact = affected.gateways.find(id);
         if (impact == affected.gateways.end()) continue;
         dirty_gateways.insert(id);
-        carry_out({Device::Gateway, id, gateway.generation, 1}, gateway.channel->on_transaction(impact->second, now), now);
+        carry_out({Device::Gateway, id, gateway.generation, 1},
+                  gateway.channel->on_transaction(impact->second, now), now);
     }
     if (!turn_) tell_clients();
     sweep();
@@ -110,9 +125,15 @@ void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time
 void Fleet::connect_client(const Uuid& id, Time now) {
     const auto* row = state_.client(id);
     if (row == nullptr || !row->last_used_token_id) return;
-    ClientJoin join{id, *row->last_used_token_id, version_of(kClientVersions, id), {}, row->last_seen_remote_ip_location_region,
-                    {}, ++generation_count_};
-    if (row->last_seen_remote_ip) join.remote_ip = IpAddress::parse(host_of_inet(*row->last_seen_remote_ip));
+    ClientJoin join{id,
+                    *row->last_used_token_id,
+                    version_of(kClientVersions, id),
+                    {},
+                    row->last_seen_remote_ip_location_region,
+                    {},
+                    ++generation_count_};
+    if (row->last_seen_remote_ip)
+        join.remote_ip = IpAddress::parse(host_of_inet(*row->last_seen_remote_ip));
     Client& client = clients[id];
     client.generation = join.generation;
     client.version = join.version;
@@ -126,7 +147,8 @@ void Fleet::connect_gateway(const Uuid& id, Time now) {
     const auto* row = state_.gateway(id);
     const auto token = row != nullptr ? token_of_site_.find(row->site_id) : token_of_site_.end();
     if (token == token_of_site_.end()) return;
-    const GatewayJoin join{id, token->second, version_of(kGatewayVersions, id), {}, {}, ++generation_count_};
+    const GatewayJoin join{id, token->second,      version_of(kGatewayVersions, id), {},
+                           {}, ++generation_count_};
     Gateway& gateway = gateways[id];
     gateway.generation = join.generation;
     gateway.channel = std::make_unique<GatewayChannel>(context(), join);
@@ -169,7 +191,9 @@ void Fleet::create_flows(std::size_t count, Time now) {
         ++counts.asked;
         carry_out({Device::Client, found->first, client.generation, 1},
                   client.channel->on_message("create_flow",
-                                             {{"resource_id", resource->first.to_text()}, {"connected_gateway_ids", Json::array()}}, now),
+                                             {{"resource_id", resource->first.to_text()},
+                                              {"connected_gateway_ids", Json::array()}},
+                                             now),
                   now);
     }
     pump(now);
@@ -188,9 +212,13 @@ void Fleet::on_time(Time now) {
         return deadline && *deadline <= now;
     };
     for (auto& [id, client] : clients)
-        if (due(*client.channel)) carry_out({Device::Client, id, client.generation, 1}, client.channel->on_time(now), now);
+        if (due(*client.channel))
+            carry_out({Device::Client, id, client.generation, 1}, client.channel->on_time(now),
+                      now);
     for (auto& [id, gateway] : gateways)
-        if (due(*gateway.channel)) carry_out({Device::Gateway, id, gateway.generation, 1}, gateway.channel->on_time(now), now);
+        if (due(*gateway.channel))
+            carry_out({Device::Gateway, id, gateway.generation, 1}, gateway.channel->on_time(now),
+                      now);
     sweep();
     pump(now);
 }
@@ -202,10 +230,12 @@ void Fleet::deliver(const FlowBatch::Notice& notice, Time now) {
 
 // Those that are over.
 void Fleet::sweep() {
-    counts.ended += std::erase_if(clients, [](const auto& entry) { return entry.second.channel->closed(); });
+    counts.ended +=
+        std::erase_if(clients, [](const auto& entry) { return entry.second.channel->closed(); });
     for (const auto& [id, gateway] : gateways)
         if (gateway.channel->closed()) presence_.offline(id, gateway.generation);
-    counts.ended += std::erase_if(gateways, [](const auto& entry) { return entry.second.channel->closed(); });
+    counts.ended +=
+        std::erase_if(gateways, [](const auto& entry) { return entry.second.channel->closed(); });
 }
 
 void Fleet::pump(Time now) {
@@ -217,23 +247,27 @@ void Fleet::pump(Time now) {
             const auto found = gateways.find(id);
             if (found == gateways.end() || draw(12) == 0) continue;
             carry_out({Device::Gateway, id, found->second.generation, 1},
-                      found->second.channel->on_message("flow_authorized", {{"ref", ref}}, now), now);
+                      found->second.channel->on_message("flow_authorized", {{"ref", ref}}, now),
+                      now);
             continue;
         }
         const Mail mail = std::move(mail_.front());
         mail_.pop_front();
         const auto accepts = [&](const auto& sessions, const auto found) {
-            return found != sessions.end() && (mail.to.generation == 0 || mail.to.generation == found->second.generation);
+            return found != sessions.end() &&
+                   (mail.to.generation == 0 || mail.to.generation == found->second.generation);
         };
         if (mail.to.device == Device::Client) {
             const auto found = clients.find(mail.to.id);
-            if (accepts(clients, found)) carry_out(mail.to, found->second.channel->on_peer(mail.message, now), now);
+            if (accepts(clients, found))
+                carry_out(mail.to, found->second.channel->on_peer(mail.message, now), now);
             continue;
         }
         const auto found = gateways.find(mail.to.id);
         if (accepts(gateways, found)) {
             carry_out(mail.to, found->second.channel->on_peer(mail.message, now), now);
-        } else if (const auto sender = clients.find(mail.from.id); mail.from.device == Device::Client && sender != clients.end()) {
+        } else if (const auto sender = clients.find(mail.from.id);
+                   mail.from.device == Device::Client && sender != clients.end()) {
             carry_out(mail.from, sender->second.channel->undeliverable(mail.message, now), now);
         }
     }
@@ -254,7 +288,8 @@ void Fleet::carry_out(const Address& from, const Actions& actions, Time now) {
             ++counts.refused;
         } else if (const auto* end = std::get_if<Disconnect>(&action)) {
             (from.device == Device::Client ? dirty_clients : dirty_gateways).insert(from.id);
-            if (end->reason == "invalid_token") wrong.push_back("a reason that no device knows: " + end->reason);
+            if (end->reason == "invalid_token")
+                wrong.push_back("a reason that no device knows: " + end->reason);
         } else if (const auto* send = std::get_if<Send>(&action)) {
             mail_.push_back({from, send->to, send->message});
         } else if (const auto* write = std::get_if<WriteFlow>(&action)) {
@@ -269,14 +304,16 @@ void Fleet::carry_out(const Address& from, const Actions& actions, Time now) {
 
 void Fleet::push(Client& client, const Uuid& id, const Push& push) {
     const auto complain = [&](const std::string& what) {
-        wrong.push_back("client " + id.to_text() + ' ' + client.version + ": " + push.event + ' ' + push.payload.dump() + ": " + what);
+        wrong.push_back("client " + id.to_text() + ' ' + client.version + ": " + push.event + ' ' +
+                        push.payload.dump() + ": " + what);
     };
     dirty_clients.insert(id);
     if (push.event == "init") {
         client.initialized = true;
         client.interface = push.payload.at("interface");
         client.resources.clear();
-        for (const Json& resource : push.payload.at("resources")) client.resources.emplace(read(resource, "id"), resource);
+        for (const Json& resource : push.payload.at("resources"))
+            client.resources.emplace(read(resource, "id"), resource);
         return;
     }
     if (!client.initialized) complain("before init");
@@ -286,14 +323,17 @@ void Fleet::push(Client& client, const Uuid& id, const Push& push) {
     } else if (push.event == "resource_deleted") {
         if (client.resources.erase(read(push.payload, "id")) == 0) complain("it has none");
     } else if (push.event == "resource_created_or_updated") {
-        const auto [place, is_new] = client.resources.try_emplace(read(push.payload, "id"), push.payload);
+        const auto [place, is_new] =
+            client.resources.try_emplace(read(push.payload, "id"), push.payload);
         if (is_new) return;
         if (place->second == push.payload) complain("nothing new");
-        if (sites_of(place->second) != sites_of(push.payload)) complain("other sites without a deletion");
+        if (sites_of(place->second) != sites_of(push.payload))
+            complain("other sites without a deletion");
         place->second = push.payload;
     } else if (push.event == "flow_created") {
         ++counts.authorized;
-        if (!client.resources.contains(read(push.payload, "resource_id"))) complain("of a resource that it has not");
+        if (!client.resources.contains(read(push.payload, "resource_id")))
+            complain("of a resource that it has not");
     } else if (push.event == "flow_creation_failed") {
         ++counts.failed;
     } else {
@@ -303,21 +343,28 @@ void Fleet::push(Client& client, const Uuid& id, const Push& push) {
 
 void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Time now) {
     const auto complain = [&](const std::string& what) {
-        wrong.push_back("gateway " + id.to_text() + ": " + push.event + ' ' + push.payload.dump() + ": " + what);
+        wrong.push_back("gateway " + id.to_text() + ": " + push.event + ' ' + push.payload.dump() +
+                        ": " + what);
     };
     dirty_gateways.insert(id);
     // The device prunes by itself.
-    std::erase_if(gateway.pairs, [&](const auto& entry) { return entry.second && *entry.second < unix_seconds(now); });
+    std::erase_if(gateway.pairs, [&](const auto& entry) {
+        return entry.second && *entry.second < unix_seconds(now);
+    });
     if (push.event == "init") {
         gateway.pairs.clear();
-        for (const Json& pair : push.payload.at("authorizations")) gateway.pairs.emplace(read_pair(pair), read_expiry(pair));
+        for (const Json& pair : push.payload.at("authorizations"))
+            gateway.pairs.emplace(read_pair(pair), read_expiry(pair));
     } else if (push.event == "authorize_flow") {
         refs_.emplace_back(id, push.payload.at("ref").get<std::string>());
-        const Pair pair{read(push.payload.at("client"), "id"), read(push.payload.at("resource"), "id")};
+        const Pair pair{read(push.payload.at("client"), "id"),
+                        read(push.payload.at("resource"), "id")};
         const auto expires_at = read_expiry(push.payload);
         const auto [place, is_new] = gateway.pairs.try_emplace(pair, expires_at);
         // The latest of its flows.
-        if (!is_new && place->second) place->second = expires_at ? std::optional(std::max(*place->second, *expires_at)) : std::nullopt;
+        if (!is_new && place->second)
+            place->second =
+                expires_at ? std::optional(std::max(*place->second, *expires_at)) : std::nullopt;
     } else if (push.event == "reject_access") {
         ++counts.rejected;
         if (gateway.pairs.erase(read_pair(push.payload)) == 0) complain("it has none");

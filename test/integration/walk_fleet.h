@@ -1,4 +1,5 @@
-// All devices of an account in one process: their channels, and what each device knows by its pushes alone.
+// All devices of an account in one process: their channels, and what each device knows by its
+// pushes alone.
 #pragma once
 
 #include <cstdint>
@@ -93,8 +94,9 @@ public:
     std::set<Uuid> dirty_gateways;
     std::vector<std::string> wrong;  // what no device may be sent
     std::vector<Rejection> rejections;
-    std::map<std::pair<Uuid, Pair>, std::set<Right>> deleted;  // by gateway: by what flows were allowed whose rows are gone, or never came
-    Ids moved_resources;                                       // with another address, type or ip stack
+    std::map<std::pair<Uuid, Pair>, std::set<Right>>
+        deleted;  // by gateway: by what flows were allowed whose rows are gone, or never came
+    Ids moved_resources;  // with another address, type or ip stack
 
 private:
     void connect_client(const Uuid& id, Time now);

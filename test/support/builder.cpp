@@ -37,8 +37,9 @@ void put_str(std::string& out, std::string_view text) {
 
 void pad8(std::string& out) { out.append(wire::align8(out.size()) - out.size(), '\0'); }
 
-std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
-                           std::int16_t account_column, char replica_identity) {
+std::string schema_message(std::uint32_t relation, const std::string& table,
+                           const std::vector<ColumnSpec>& columns, std::int16_t account_column,
+                           char replica_identity) {
     std::string out(wire::kSchemaHeaderBytes, '\0');
     put_str(out, "public");
     put_str(out, table);
@@ -74,7 +75,8 @@ std::string schema_message(std::uint32_t relation, const std::string& table, con
 
 wire::SchemaId id_of(const std::string& schema_message) {
     const auto bytes = wire::as_bytes(schema_message);
-    return {wire::load<std::uint32_t>(bytes.data() + 4), wire::load<std::uint32_t>(bytes.data() + 8)};
+    return {wire::load<std::uint32_t>(bytes.data() + 4),
+            wire::load<std::uint32_t>(bytes.data() + 8)};
 }
 
 std::string row(const std::vector<Value>& values, bool delta) {
@@ -82,13 +84,15 @@ std::string row(const std::vector<Value>& values, bool delta) {
     std::size_t slots = 0;
     for (const Value& value : values) {
         if (value.kind == Value::Kind::Unavailable) flags |= wire::kHasUnavailable;
-        const bool present = value.kind != Value::Kind::Same && value.kind != Value::Kind::Unavailable;
+        const bool present =
+            value.kind != Value::Kind::Same && value.kind != Value::Kind::Unavailable;
         if (present || !delta) ++slots;
     }
     const std::size_t words = (values.size() + 63) / 64;
     const std::size_t nulls = wire::kRowHeaderBytes;
     const std::size_t unavailable = nulls + 8 * words;
-    const std::size_t present = unavailable + ((flags & wire::kHasUnavailable) != 0 ? 8 * words : 0);
+    const std::size_t present =
+        unavailable + ((flags & wire::kHasUnavailable) != 0 ? 8 * words : 0);
     const std::size_t slots_at = present + (delta ? 8 * words : 0);
     std::string out(slots_at + 8 * slots, '\0');
     std::vector<Value> slotted;
@@ -96,7 +100,8 @@ std::string row(const std::vector<Value>& values, bool delta) {
         const Value& value = values[i];
         if (value.kind == Value::Kind::Null) set_bit(out, nulls, i);
         if (value.kind == Value::Kind::Unavailable) set_bit(out, unavailable, i);
-        const bool has_slot = !delta || (value.kind != Value::Kind::Same && value.kind != Value::Kind::Unavailable);
+        const bool has_slot =
+            !delta || (value.kind != Value::Kind::Same && value.kind != Value::Kind::Unavailable);
         if (delta && has_slot) set_bit(out, present, i);
         if (has_slot) slotted.push_back(value);
     }
@@ -108,7 +113,8 @@ std::string row(const std::vector<Value>& values, bool delta) {
     return out;
 }
 
-std::string array_value(const std::vector<std::int32_t>& dimensions, const std::vector<Value>& elements) {
+std::string array_value(const std::vector<std::int32_t>& dimensions,
+                        const std::vector<Value>& elements) {
     std::string out;
     put(out, static_cast<std::uint32_t>(dimensions.size()));
     put(out, static_cast<std::uint32_t>(elements.size()));

@@ -24,8 +24,9 @@ struct ColumnSpec {
     std::vector<std::pair<std::uint32_t, std::string>> labels = {};
 };
 
-std::string schema_message(std::uint32_t relation, const std::string& table, const std::vector<ColumnSpec>& columns,
-                           std::int16_t account_column = -1, char replica_identity = 'f');
+std::string schema_message(std::uint32_t relation, const std::string& table,
+                           const std::vector<ColumnSpec>& columns, std::int16_t account_column = -1,
+                           char replica_identity = 'f');
 wire::SchemaId id_of(const std::string& schema_message);
 
 // One column of a row that is being built. Same: in a delta, not present.
@@ -34,14 +35,17 @@ struct Value {
     std::uint64_t slot = 0;
     std::string bytes = {};
 
-    static Value fixed(std::int64_t value) { return {Kind::Fixed, static_cast<std::uint64_t>(value)}; }
+    static Value fixed(std::int64_t value) {
+        return {Kind::Fixed, static_cast<std::uint64_t>(value)};
+    }
     static Value text(std::string bytes) { return {Kind::Variable, 0, std::move(bytes)}; }
     static Value null() { return {}; }
     static Value unavailable() { return {Kind::Unavailable}; }
     static Value same() { return {Kind::Same}; }
 };
 std::string row(const std::vector<Value>& values, bool delta = false);
-std::string array_value(const std::vector<std::int32_t>& dimensions, const std::vector<Value>& elements);
+std::string array_value(const std::vector<std::int32_t>& dimensions,
+                        const std::vector<Value>& elements);
 
 struct RecordSpec {
     wire::Op op;

@@ -20,15 +20,18 @@ using wire::TypeCode;
 
 constexpr std::uint64_t kEpoch = 7;
 constexpr wire::History kHistory{99, 1};
-constexpr Follower::WallTime kNow = Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds)) + 10s;
+constexpr Follower::WallTime kNow =
+    Follower::WallTime(std::chrono::seconds(wire::kPostgresEpochUnixSeconds)) + 10s;
 
 const std::string& schema() {
-    static const std::string message = test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
+    static const std::string message =
+        test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
     return message;
 }
 
-std::string frame(wire::Lsn commit, const std::vector<int>& ids, bool last = true, const std::string& account = "1",
-                  std::uint32_t xid = 700, std::uint16_t flags = 0) {
+std::string frame(wire::Lsn commit, const std::vector<int>& ids, bool last = true,
+                  const std::string& account = "1", std::uint32_t xid = 700,
+                  std::uint16_t flags = 0) {
     test::FrameSpec spec;
     spec.commit_lsn = commit;
     spec.xid = xid;
@@ -37,7 +40,12 @@ std::string frame(wire::Lsn commit, const std::vector<int>& ids, bool last = tru
     spec.relations = {test::id_of(schema())};
     std::uint32_t ordinal = 0;
     for (const int id : ids)
-        spec.records.push_back({wire::Op::Insert, ordinal++, 0, 0, test::row({Value::fixed(id), Value::text("n")}), {}});
+        spec.records.push_back({wire::Op::Insert,
+                                ordinal++,
+                                0,
+                                0,
+                                test::row({Value::fixed(id), Value::text("n")}),
+                                {}});
     return test::frame(spec);
 }
 
@@ -59,7 +67,8 @@ std::string everyone_end(wire::Lsn commit) {
     return test::frame(spec);
 }
 
-// What comes out, as text: "100:1,2" a transaction and its ids, "begin", "rows:1,2", "end", "resync", "error".
+// What comes out, as text: "100:1,2" a transaction and its ids, "begin", "rows:1,2", "end",
+// "resync", "error".
 std::string drain(Follower& follower) {
     std::string out;
     const auto ids = [&](const client::Row& row, bool first) {
@@ -173,7 +182,9 @@ TEST_F(FollowerTest, AGapIsReplayedBeforeAnythingLater) {
 
 TEST_F(FollowerTest, WhatDoesNotFitBehindAGapIsReplayedToo) {
     message(13, frame(200, {2}));
-    for (int i = 0; i < 20; ++i) message(static_cast<std::uint64_t>(14 + i), frame(static_cast<wire::Lsn>(300 + i), {3 + i}));
+    for (int i = 0; i < 20; ++i)
+        message(static_cast<std::uint64_t>(14 + i),
+                frame(static_cast<wire::Lsn>(300 + i), {3 + i}));
     expect_replay_from(12);
     follower_.replayed({kEpoch, 12, true, 1}, {frame(100, {1})}, kNow);
     EXPECT_FALSE(follower_.live());
@@ -209,7 +220,8 @@ TEST_F(FollowerTest, AnotherEpochGoesOnByCursorAndDropsWhatIsHad) {
     follower_.detached();
     follower_.attached({}, kEpoch + 1, kHistory);
     follower_.marker({Topic::Marker, kEpoch + 1, 3, 60}, kNow);
-    follower_.message({Topic::Event, kEpoch, 14, 60}, frame(200, {9}), kNow);  // of the old epoch, late
+    follower_.message({Topic::Event, kEpoch, 14, 60}, frame(200, {9}),
+                      kNow);  // of the old epoch, late
     const auto request = follower_.take_request();
     ASSERT_TRUE(request);
     EXPECT_EQ(std::get<wire::Replay>(*request).cursor, 101U);
@@ -295,7 +307,8 @@ TEST_F(FollowerTest, AsksForTheSchemaThatItMissedAndKeepsTheOrder) {
     EXPECT_EQ(drain(fresh), "");
     const auto request = fresh.take_request();
     ASSERT_TRUE(request);
-    EXPECT_EQ(std::get<wire::Describe>(*request).schemas, std::vector<wire::SchemaId>{test::id_of(schema())});
+    EXPECT_EQ(std::get<wire::Describe>(*request).schemas,
+              std::vector<wire::SchemaId>{test::id_of(schema())});
     fresh.heartbeat({Topic::Heartbeat, kEpoch, 2, 900}, kNow);
     EXPECT_EQ(fresh.cursor()->next, 50U) << "not past what waits";
     fresh.described({schema()}, kNow);
@@ -321,7 +334,8 @@ protected:
         ASSERT_TRUE(more);
         EXPECT_EQ(std::get<wire::SnapshotRequest>(*more).snapshot, 5U);
         EXPECT_EQ(std::get<wire::SnapshotRequest>(*more).offset, 1000U);
-        follower_.snapshot_part({5, 2000, true, 1, 0, 0, {}}, {frame(0, {3}, true, "1", 0, wire::kSnapshot)});
+        follower_.snapshot_part({5, 2000, true, 1, 0, 0, {}},
+                                {frame(0, {3}, true, "1", 0, wire::kSnapshot)});
     }
 };
 
@@ -333,7 +347,9 @@ TEST_F(SnapshotTest, ATransactionIsAppliedIfAndOnlyIfTheSnapshotDoesNotSeeIt) {
     ASSERT_TRUE(request);
     EXPECT_EQ(std::get<wire::Replay>(*request).cursor, 200U);
     follower_.replayed({kEpoch, 8, true, 3},
-                       {frame(200, {20}, true, "1", 705), frame(210, {21}, true, "1", 704), frame(220, {22}, true, "1", 710)}, kNow);
+                       {frame(200, {20}, true, "1", 705), frame(210, {21}, true, "1", 704),
+                        frame(220, {22}, true, "1", 710)},
+                       kNow);
     EXPECT_EQ(drain(follower_), "200:20 220:22");
     // The cursor carries the rule, as long as it is needed.
     EXPECT_TRUE(follower_.cursor()->has(704, 390));
@@ -347,7 +363,8 @@ TEST_F(SnapshotTest, ATransactionIsAppliedIfAndOnlyIfTheSnapshotDoesNotSeeIt) {
 
 TEST_F(SnapshotTest, OneThatBreaksOffBeginsAgain) {
     ASSERT_TRUE(follower_.take_request());
-    follower_.snapshot_part({5, 1000, false, 2, 200, 400, {705, 710, {}}}, {schema(), frame(0, {1}, false, "1", 0, wire::kSnapshot)});
+    follower_.snapshot_part({5, 1000, false, 2, 200, 400, {705, 710, {}}},
+                            {schema(), frame(0, {1}, false, "1", 0, wire::kSnapshot)});
     EXPECT_EQ(drain(follower_), "begin rows:1");
     EXPECT_FALSE(follower_.cursor());
     ASSERT_TRUE(follower_.take_request());
@@ -369,8 +386,10 @@ TEST_F(SnapshotTest, TheStreamThatIsTooFarBehindIsReplacedByASnapshot) {
     answer_snapshot();
     ASSERT_TRUE(follower_.take_request());
     follower_.replayed({kEpoch, 11, true, 0}, {}, kNow);
-    follower_.message({Topic::Event, kEpoch, 11, 300}, frame(400, {1}, true, "1", 704), kNow + 29min);
-    follower_.message({Topic::Event, kEpoch, 12, 300}, frame(410, {1}, true, "1", 720), kNow + 31min);
+    follower_.message({Topic::Event, kEpoch, 11, 300}, frame(400, {1}, true, "1", 704),
+                      kNow + 29min);
+    follower_.message({Topic::Event, kEpoch, 12, 300}, frame(410, {1}, true, "1", 720),
+                      kNow + 31min);
     EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end 400:1 resync");
 }
 
@@ -391,7 +410,8 @@ TEST_F(FollowerTest, WithoutSnapshotsAResyncRecordIsDeliveredBehindItsResync) {
     EXPECT_EQ(drain(follower_), "resync 100:resync");
     message(13, resync_frame(110));
     message(14, frame(120, {1}));
-    EXPECT_EQ(drain(follower_), "resync 110:resync 120:1") << "each, as no snapshot makes up for it";
+    EXPECT_EQ(drain(follower_), "resync 110:resync 120:1")
+        << "each, as no snapshot makes up for it";
     EXPECT_EQ(follower_.cursor()->next, 121U);
 }
 
@@ -412,10 +432,11 @@ TEST_F(FollowerTest, AResyncNamesItsTableAndTheChangeHasItsSchema) {
     message(13, resync_frame(110, 700, false));
     told = follower_.take();
     EXPECT_EQ(std::get<client::Resync>(told->first).reason.find("public"), std::string::npos);
-    std::get<client::Transaction>(follower_.take()->first).for_each([&](const client::Change& change) {
-        EXPECT_EQ(change.schema, nullptr);
-        EXPECT_EQ(change.op, wire::Op::Resync);
-    });
+    std::get<client::Transaction>(follower_.take()->first)
+        .for_each([&](const client::Change& change) {
+            EXPECT_EQ(change.schema, nullptr);
+            EXPECT_EQ(change.op, wire::Op::Resync);
+        });
 }
 
 // Live behind a first snapshot; the resync records are of transactions that the next snapshot sees
@@ -440,12 +461,15 @@ protected:
     void come(std::string bytes, Follower::WallTime now) {
         follower_.message({Topic::Event, kEpoch, ++sequence_, 300}, std::move(bytes), now);
     }
-    void heartbeat(Follower::WallTime now) { follower_.heartbeat({Topic::Heartbeat, kEpoch, sequence_, 300}, now); }
+    void heartbeat(Follower::WallTime now) {
+        follower_.heartbeat({Topic::Heartbeat, kEpoch, sequence_, 300}, now);
+    }
 };
 
 TEST_F(ResyncTest, TheFirstRecordIsReplacedByASnapshotAtOnce) {
     come(resync_frame(500, 705), kNow);
-    EXPECT_EQ(drain(follower_), "resync") << "the transaction is in the snapshot, or is replayed behind it";
+    EXPECT_EQ(drain(follower_), "resync")
+        << "the transaction is in the snapshot, or is replayed behind it";
     EXPECT_FALSE(follower_.cursor());
     answer_snapshot();
     EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end");
@@ -465,7 +489,8 @@ TEST_F(ResyncTest, ASnapshotThatDoesNotSeeTheTransactionDoesNotBeginItselfAgain)
     heartbeat(kNow + 10s);
     EXPECT_EQ(drain(follower_), "resync");
     ASSERT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower_.take_request()));
-    follower_.snapshot_part({6, 100, true, 1, 600, 600, {730, 730, {}}}, {frame(0, {9}, true, "1", 0, wire::kSnapshot)});
+    follower_.snapshot_part({6, 100, true, 1, 600, 600, {730, 730, {}}},
+                            {frame(0, {9}, true, "1", 0, wire::kSnapshot)});
     EXPECT_EQ(drain(follower_), "begin rows:9 end");
     EXPECT_EQ(follower_.cursor()->next, 600U);
     heartbeat(kNow + 60s);
@@ -523,12 +548,14 @@ TEST(Cursor, TextAndBack) {
     const Cursor plain{{7, 3}, 0x1'0000'00AB, {}};
     EXPECT_EQ(plain.to_text(), "7 3 1/AB");
     EXPECT_EQ(Cursor::from_text(plain.to_text()), plain);
-    for (const char* bad : {"", "7", "7 3", "7 3 1", "7 3 1/AB ", "7 3 1/AB 0/1", "7 3 1/AB 0/1 x", "7 3 1/XY"})
+    for (const char* bad :
+         {"", "7", "7 3", "7 3 1", "7 3 1/AB ", "7 3 1/AB 0/1", "7 3 1/AB 0/1 x", "7 3 1/XY"})
         EXPECT_FALSE(Cursor::from_text(bad)) << bad;
 }
 
-// A publisher that loses messages, forgets old ones, changes its epoch and takes snapshots that see what they will, driven by a seed. What
-// the follower tells must be each transaction once and in order, and the sum of all must be the state.
+// A publisher that loses messages, forgets old ones, changes its epoch and takes snapshots that see
+// what they will, driven by a seed. What the follower tells must be each transaction once and in
+// order, and the sum of all must be the state.
 class Publisher {
 public:
     explicit Publisher(std::uint64_t seed) : random_(seed) {}
@@ -571,28 +598,38 @@ private:
         std::string bytes;
     };
 
-    bool done() const { return follower_->cursor() && !log_.empty() && follower_->cursor()->next > log_.back().commit; }
+    bool done() const {
+        return follower_->cursor() && !log_.empty() &&
+               follower_->cursor()->next > log_.back().commit;
+    }
     wire::Lsn position() const { return log_.empty() ? 50 : log_.back().commit + 5; }
 
     void publish(const Committed& transaction) {
         const auto xid = transaction.xid;
         const bool split = transaction.id % 3 == 0;
-        if (split) number({transaction.commit, frame(transaction.commit, {}, false, "1", xid)}, transaction.commit);
-        number({transaction.commit, frame(transaction.commit, {transaction.id}, true, "1", xid)}, transaction.commit);
+        if (split)
+            number({transaction.commit, frame(transaction.commit, {}, false, "1", xid)},
+                   transaction.commit);
+        number({transaction.commit, frame(transaction.commit, {transaction.id}, true, "1", xid)},
+               transaction.commit);
     }
     void number(Numbered message, wire::Lsn position) {
         numbered_.push_back(message);
-        if (random_() % 10 < 7) follower_->message({Topic::Event, epoch_, numbered_.size(), position}, message.bytes, kNow);
+        if (random_() % 10 < 7)
+            follower_->message({Topic::Event, epoch_, numbered_.size(), position}, message.bytes,
+                               kNow);
     }
     void commit() {
         for (auto& transaction : log_)
             if (random_() % 2 == 0) transaction.visible = true;
         const auto id = static_cast<int>(log_.size()) + 1;
-        log_.push_back({static_cast<wire::Lsn>(100 * id), static_cast<std::uint32_t>(1000 + id), id});
+        log_.push_back(
+            {static_cast<wire::Lsn>(100 * id), static_cast<std::uint32_t>(1000 + id), id});
         publish(log_.back());
     }
     void heartbeat(bool always = false) {
-        if (always || random_() % 2 == 0) follower_->heartbeat({Topic::Heartbeat, epoch_, numbered_.size(), position()}, kNow);
+        if (always || random_() % 2 == 0)
+            follower_->heartbeat({Topic::Heartbeat, epoch_, numbered_.size(), position()}, kNow);
     }
     void attach() {
         request_.reset();
@@ -644,11 +681,13 @@ private:
                 return;
             }
             first = 1;
-            while (first <= numbered_.size() && numbered_[first - 1].commit < replay.cursor) ++first;
+            while (first <= numbered_.size() && numbered_[first - 1].commit < replay.cursor)
+                ++first;
         }
         wire::Replayed head{epoch_, first, false, 0};
         std::vector<std::string> messages;
-        for (; first <= numbered_.size() && messages.size() < 3; ++first) messages.push_back(numbered_[first - 1].bytes);
+        for (; first <= numbered_.size() && messages.size() < 3; ++first)
+            messages.push_back(numbered_[first - 1].bytes);
         head.end = first > numbered_.size();
         follower_->replayed(head, std::move(messages), kNow);
     }
@@ -679,23 +718,30 @@ private:
         part.end = part.next_offset == rows_.size();
         std::vector<int> ids(rows_.begin() + static_cast<std::ptrdiff_t>(request.offset),
                              rows_.begin() + static_cast<std::ptrdiff_t>(part.next_offset));
-        follower_->snapshot_part(part, {schema(), frame(0, ids, part.end, "1", 0, wire::kSnapshot)});
+        follower_->snapshot_part(part,
+                                 {schema(), frame(0, ids, part.end, "1", 0, wire::kSnapshot)});
     }
 
     void work() {
         while (auto told = follower_->take()) {
             if (std::holds_alternative<client::SnapshotBegin>(told->first)) state_.clear();
             if (const auto* rows = std::get_if<client::SnapshotRows>(&told->first))
-                rows->for_each([&](const client::Row& row) { ASSERT_TRUE(state_.insert(static_cast<int>(*row.integer("id"))).second); });
+                rows->for_each([&](const client::Row& row) {
+                    ASSERT_TRUE(state_.insert(static_cast<int>(*row.integer("id"))).second);
+                });
             if (const auto* transaction = std::get_if<client::Transaction>(&told->first)) {
                 ASSERT_GT(transaction->commit_lsn, applied_) << "in order, and once";
                 applied_ = transaction->commit_lsn;
                 transaction->for_each([&](const client::Change& change) {
-                    ASSERT_TRUE(state_.insert(static_cast<int>(*change.new_row->integer("id"))).second) << "applied twice";
+                    ASSERT_TRUE(
+                        state_.insert(static_cast<int>(*change.new_row->integer("id"))).second)
+                        << "applied twice";
                 });
             }
-            // A snapshot may lie behind what was applied before it: its own transactions come after it.
-            if (std::holds_alternative<client::SnapshotEnd>(told->first)) applied_ = told->second->next - 1;
+            // A snapshot may lie behind what was applied before it: its own transactions come after
+            // it.
+            if (std::holds_alternative<client::SnapshotEnd>(told->first))
+                applied_ = told->second->next - 1;
             worker_cursor_ = told->second;
         }
     }

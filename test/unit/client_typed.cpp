@@ -24,7 +24,9 @@ using Json = nlohmann::json;
 constexpr std::string_view kIdText = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
 
 Uuid id() { return *Uuid::from_text(kIdText); }
-Value uuid_value(const Uuid& uuid = id()) { return Value::text(std::string(wire::as_text(uuid.bytes))); }
+Value uuid_value(const Uuid& uuid = id()) {
+    return Value::text(std::string(wire::as_text(uuid.bytes)));
+}
 
 // A jsonb that is a bare string, in Postgres's stored form (docs/wire-format.md).
 Value jsonb_string(const std::string& text) {
@@ -37,9 +39,13 @@ Value jsonb_string(const std::string& text) {
 // A row and what it points into.
 class TestRow {
 public:
-    TestRow(const std::string& table, const std::vector<ColumnSpec>& columns, const std::vector<Value>& values, std::uint32_t relation = 1)
-        : schema_(Schema::parse(test::schema_message(relation, table, columns))), bytes_(test::row(values)) {}
-    [[nodiscard]] client::Row get() const { return {*schema_, *wire::RowView::parse(wire::as_bytes(bytes_))}; }
+    TestRow(const std::string& table, const std::vector<ColumnSpec>& columns,
+            const std::vector<Value>& values, std::uint32_t relation = 1)
+        : schema_(Schema::parse(test::schema_message(relation, table, columns))),
+          bytes_(test::row(values)) {}
+    [[nodiscard]] client::Row get() const {
+        return {*schema_, *wire::RowView::parse(wire::as_bytes(bytes_))};
+    }
 
 private:
     std::shared_ptr<const Schema> schema_;
@@ -55,13 +61,16 @@ protected:
                                      {"description", TypeCode::Text},
                                      {"conditions", TypeCode::Array, TypeCode::Jsonb},
                                      {"disabled_at", TypeCode::TimestampTz}};
-    std::vector<Value> values_{
-        uuid_value(), uuid_value(), Value::null(), uuid_value(), Value::text("d"), Value::text(test::array_value({}, {})), Value::null()};
+    std::vector<Value> values_{uuid_value(),     uuid_value(),
+                               Value::null(),    uuid_value(),
+                               Value::text("d"), Value::text(test::array_value({}, {})),
+                               Value::null()};
     std::uint32_t relation_ = 1;
     DecodeError error_;
 
     std::optional<portal::Policies> decode() {
-        return portal::Policies::decode(TestRow("policies", columns_, values_, relation_).get(), &error_);
+        return portal::Policies::decode(TestRow("policies", columns_, values_, relation_).get(),
+                                        &error_);
     }
     void expect_error(Reason reason, const std::string& column) {
         EXPECT_FALSE(decode());
@@ -81,7 +90,8 @@ TEST_F(PoliciesTest, NullsAreNothingAndValuesAreThere) {
 }
 
 TEST_F(PoliciesTest, ConditionsKeepQuotesNullsAndOrder) {
-    values_[5] = Value::text(test::array_value({4}, {jsonb_string("a\"b\\,c"), Value::null(), jsonb_string(""), jsonb_string("{x}")}));
+    values_[5] = Value::text(test::array_value(
+        {4}, {jsonb_string("a\"b\\,c"), Value::null(), jsonb_string(""), jsonb_string("{x}")}));
     const auto policy = decode();
     ASSERT_TRUE(policy);
     ASSERT_EQ(policy->conditions.size(), 4U);
@@ -92,7 +102,8 @@ TEST_F(PoliciesTest, ConditionsKeepQuotesNullsAndOrder) {
 }
 
 TEST_F(PoliciesTest, AnArrayOfTwoDimensionsIsReadInRowMajorOrder) {
-    values_[5] = Value::text(test::array_value({2, 2}, {jsonb_string("1"), jsonb_string("2"), jsonb_string("3"), Value::null()}));
+    values_[5] = Value::text(test::array_value(
+        {2, 2}, {jsonb_string("1"), jsonb_string("2"), jsonb_string("3"), Value::null()}));
     const auto policy = decode();
     ASSERT_TRUE(policy);
     EXPECT_EQ(policy->conditions[2], Json("3"));
@@ -164,7 +175,8 @@ TEST_F(PoliciesTest, MalformedValuesGiveNothing) {
 TEST_F(PoliciesTest, ARowOfAnotherTableGivesNothing) {
     EXPECT_FALSE(portal::Policies::decode(TestRow("sites", columns_, values_).get(), &error_));
     EXPECT_EQ(error_, (DecodeError{Reason::OtherTable, "public.sites", ""}));
-    EXPECT_TRUE(std::holds_alternative<std::monostate>(portal::decode_any(TestRow("nobody", columns_, values_, 9).get(), &error_)));
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(
+        portal::decode_any(TestRow("nobody", columns_, values_, 9).get(), &error_)));
     EXPECT_EQ(error_.table, "public.nobody");
 }
 
@@ -175,15 +187,17 @@ TEST_F(PoliciesTest, AnyRowIsTheStructOfItsTable) {
         EXPECT_EQ(std::get<portal::Policies>(any), *decode());
     }
     values_[3] = Value::null();
-    EXPECT_TRUE(std::holds_alternative<std::monostate>(portal::decode_any(TestRow("policies", columns_, values_).get(), &error_)));
+    EXPECT_TRUE(std::holds_alternative<std::monostate>(
+        portal::decode_any(TestRow("policies", columns_, values_).get(), &error_)));
     EXPECT_EQ(error_.reason, Reason::Null);
 }
 
 TEST_F(PoliciesTest, InfiniteAndExtremeTimes) {
     using Limits = std::numeric_limits<std::int64_t>;
-    for (const auto& [stored, time] : {std::pair{Limits::max(), Timestamp::max()}, std::pair{Limits::min(), Timestamp::min()},
-                                       std::pair{std::int64_t{9'223'371'331'200'000'000}, Timestamp::max()},
-                                       std::pair{std::int64_t{1}, Timestamp(std::chrono::microseconds(946'684'800'000'001))}}) {
+    for (const auto& [stored, time] :
+         {std::pair{Limits::max(), Timestamp::max()}, std::pair{Limits::min(), Timestamp::min()},
+          std::pair{std::int64_t{9'223'371'331'200'000'000}, Timestamp::max()},
+          std::pair{std::int64_t{1}, Timestamp(std::chrono::microseconds(946'684'800'000'001))}}) {
         values_[6] = Value::fixed(stored);
         const auto policy = decode();
         ASSERT_TRUE(policy);
@@ -195,19 +209,26 @@ TEST_F(PoliciesTest, TimesBeyondTheSystemClockAreNothingToRow) {
     values_[6] = Value::fixed(9'223'371'331'199'999'999);
     EXPECT_EQ(TestRow("policies", columns_, values_).get().time("disabled_at"), std::nullopt);
     values_[6] = Value::fixed(0);
-    EXPECT_EQ(TestRow("policies", columns_, values_).get().time("disabled_at"), Timestamp(std::chrono::seconds(946'684'800)));
+    EXPECT_EQ(TestRow("policies", columns_, values_).get().time("disabled_at"),
+              Timestamp(std::chrono::seconds(946'684'800)));
 }
 
 TEST(TypedEnums, AreBoundByLabelAndUnknownWhenAddedLater) {
     const std::vector<ColumnSpec> columns{
         {"id", TypeCode::Uuid},
         {"account_id", TypeCode::Uuid},
-        {"type", TypeCode::Enum, TypeCode::Other, {{30, "robot"}, {10, "service_account"}, {20, "account_user"}}},
+        {"type",
+         TypeCode::Enum,
+         TypeCode::Other,
+         {{30, "robot"}, {10, "service_account"}, {20, "account_user"}}},
         {"name", TypeCode::Text},
         {"disabled_at", TypeCode::TimestampTz}};
     const auto type_of = [&](int label) {
-        const auto actor = portal::Actors::decode(
-            TestRow("actors", columns, {uuid_value(), uuid_value(), Value::fixed(label), Value::text("n"), Value::null()}).get());
+        const auto actor =
+            portal::Actors::decode(TestRow("actors", columns,
+                                           {uuid_value(), uuid_value(), Value::fixed(label),
+                                            Value::text("n"), Value::null()})
+                                       .get());
         return actor ? std::optional(actor->type) : std::nullopt;
     };
     EXPECT_EQ(type_of(10), portal::ActorType::ServiceAccount);
@@ -222,10 +243,12 @@ TEST(TypedValues, UuidsReadPrintOrderAndHash) {
     EXPECT_EQ(id().to_text(), kIdText);
     EXPECT_EQ(Uuid::from_text("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11"), id());
     for (const char* text :
-         {"", "1", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"})
+         {"", "1", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+          "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"})
         EXPECT_FALSE(Uuid::from_text(text)) << text;
     EXPECT_FALSE(Uuid::from_text(std::string(1000, 'a')));
-    EXPECT_LT(*Uuid::from_text("7fffffff-0000-0000-0000-000000000000"), *Uuid::from_text("80000000-0000-0000-0000-000000000000"));
+    EXPECT_LT(*Uuid::from_text("7fffffff-0000-0000-0000-000000000000"),
+              *Uuid::from_text("80000000-0000-0000-0000-000000000000"));
     EXPECT_EQ(std::unordered_set<Uuid>({id(), id(), Uuid{}}).size(), 2U);
 }
 
@@ -233,23 +256,30 @@ TEST(TypedValues, NumbersMayBeWidenedAndStringsAreAsPostgresWritesThem) {
     using client::typed::value_of;
     const auto text_of = [](const Value& value, TypeCode code) {
         std::string out;
-        EXPECT_TRUE(value_of(wire::Cell{wire::Cell::State::Value, value.slot, wire::as_bytes(value.bytes)}, code, out));
+        EXPECT_TRUE(
+            value_of(wire::Cell{wire::Cell::State::Value, value.slot, wire::as_bytes(value.bytes)},
+                     code, out));
         return out;
     };
     EXPECT_EQ(text_of(Value::text(std::string("\4\10\12\1\2\3", 6)), TypeCode::Inet), "10.1.2.3/8");
     EXPECT_EQ(text_of(Value::text(std::string("\4\40\12\1\2\3", 6)), TypeCode::Inet), "10.1.2.3");
-    EXPECT_EQ(text_of(Value::text(std::string("\4\40\12\1\2\3", 6)), TypeCode::Cidr), "10.1.2.3/32");
+    EXPECT_EQ(text_of(Value::text(std::string("\4\40\12\1\2\3", 6)), TypeCode::Cidr),
+              "10.1.2.3/32");
     EXPECT_EQ(text_of(Value::fixed(9824), TypeCode::Date), "2026-11-24");
-    EXPECT_EQ(text_of(Value::text(std::string("\0\xff", 2)), TypeCode::Bytea), std::string("\0\xff", 2));
+    EXPECT_EQ(text_of(Value::text(std::string("\0\xff", 2)), TypeCode::Bytea),
+              std::string("\0\xff", 2));
     EXPECT_EQ(text_of(Value::text("(1,2)"), TypeCode::Other), "(1,2)");
 
-    const auto schema = Schema::parse(test::schema_message(1, "t", {{"n", TypeCode::Int8}, {"f", TypeCode::Float4}}));
-    constexpr client::typed::ColumnSpec kColumns[] = {{"n", TypeCode::Int2}, {"f", TypeCode::Float8}};
+    const auto schema = Schema::parse(
+        test::schema_message(1, "t", {{"n", TypeCode::Int8}, {"f", TypeCode::Float4}}));
+    constexpr client::typed::ColumnSpec kColumns[] = {{"n", TypeCode::Int2},
+                                                      {"f", TypeCode::Float8}};
     const auto binding = client::typed::bind(*schema, {"public", "t", kColumns});
     EXPECT_EQ(binding.unbound, Reason::None);
     double value = 0;
     const auto bits = static_cast<std::int64_t>(std::bit_cast<std::uint32_t>(0.5F));
-    EXPECT_TRUE(value_of(wire::Cell{wire::Cell::State::Value, static_cast<std::uint64_t>(bits), {}}, TypeCode::Float4, value));
+    EXPECT_TRUE(value_of(wire::Cell{wire::Cell::State::Value, static_cast<std::uint64_t>(bits), {}},
+                         TypeCode::Float4, value));
     EXPECT_EQ(value, 0.5);
 }
 

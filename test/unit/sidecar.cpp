@@ -92,7 +92,8 @@ TEST(CopyData, AMessageAloneOwnsItsBuffer) {
 
 TEST(CopyData, WhatIsMalformedComesAsOneMessageThatNobodyUnderstands) {
     const std::string frame = transaction(100, 1)[0].bytes;
-    for (const std::string& bad : {std::string(), std::string("x"), std::string(64, '\0'), frame.substr(0, 40)}) {
+    for (const std::string& bad :
+         {std::string(), std::string("x"), std::string(64, '\0'), frame.substr(0, 40)}) {
         CopyData data = copy_data(bad);
         const auto received = data.next();
         ASSERT_TRUE(received);
@@ -116,7 +117,9 @@ TEST(Tally, CountsResyncsAndUnroutedChangesOfEveryoneAndOperatorsAlone) {
     wire::AccountKey everyone;
     everyone.kind = wire::AccountKind::Everyone;
     add(everyone, {{wire::Op::Resync}, {wire::Op::Truncate}, {wire::Op::Resync, 1}});
-    add({}, {{wire::Op::Insert, 0, wire::kUnrouted, 0, row}, {wire::Op::Insert, 1, 0, 0, row}, {wire::Op::Resync, 2}});
+    add({}, {{wire::Op::Insert, 0, wire::kUnrouted, 0, row},
+             {wire::Op::Insert, 1, 0, 0, row},
+             {wire::Op::Resync, 2}});
     EXPECT_EQ(tally.resyncs, 3U);
     EXPECT_EQ(tally.unrouted, 1U);
     add(wire::AccountKey::from_text("1"), {{wire::Op::Insert, 0, 0, 0, row}});
@@ -181,12 +184,14 @@ TEST(Ledger, PositionNeverGoesBack) {
     EXPECT_EQ(ledger.position(), 500U);
 }
 
-// The connection is lost at random places; the server begins again at any transaction boundary at or before what was confirmed.
+// The connection is lost at random places; the server begins again at any transaction boundary at
+// or before what was confirmed.
 TEST(Ledger, ReconnectsPublishEachFrameOnce) {
     for (std::uint64_t seed = 1; seed <= 300; ++seed) {
         std::mt19937_64 random(seed);
         std::vector<std::vector<Sent>> log;
-        for (wire::Lsn commit = 100; commit < 600; commit += 50) log.push_back(transaction(commit, 1 + static_cast<int>(random() % 4)));
+        for (wire::Lsn commit = 100; commit < 600; commit += 50)
+            log.push_back(transaction(commit, 1 + static_cast<int>(random() % 4)));
         Ledger ledger;
         std::vector<std::pair<wire::Lsn, int>> published;
         wire::Lsn confirmed = 0;
@@ -205,7 +210,8 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
                 continue;
             }
             ledger.restart();
-            // Everything that ends after the confirmed position is sent again; the server may even go further back.
+            // Everything that ends after the confirmed position is sent again; the server may even
+            // go further back.
             while (at > 0 && log[at - 1].front().commit + 8 > confirmed) --at;
             if (at > 0 && random() % 2 == 0) --at;
         }
@@ -217,11 +223,14 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
     }
 }
 
-wire::TransactionSnapshot snapshot(const char* text) { return *wire::TransactionSnapshot::from_text(text); }
+wire::TransactionSnapshot snapshot(const char* text) {
+    return *wire::TransactionSnapshot::from_text(text);
+}
 
 TEST(TransactionSnapshot, SeesWhatHasEndedBefore) {
     const auto taken = snapshot("100:110:103,107");
-    for (const std::uint32_t xid : {99U, 100U, 102U, 104U, 109U}) EXPECT_TRUE(taken.sees(xid)) << xid;
+    for (const std::uint32_t xid : {99U, 100U, 102U, 104U, 109U})
+        EXPECT_TRUE(taken.sees(xid)) << xid;
     for (const std::uint32_t xid : {103U, 107U, 110U, 200U}) EXPECT_FALSE(taken.sees(xid)) << xid;
     // In the second epoch of ids, just after the counter has begun anew.
     const auto wrapped = snapshot("4294967290:4294967300:4294967299");
@@ -231,7 +240,8 @@ TEST(TransactionSnapshot, SeesWhatHasEndedBefore) {
     EXPECT_FALSE(wrapped.sees(4U));
     EXPECT_FALSE(wrapped.sees(2'000'000'000U));
     EXPECT_EQ(wrapped.to_text(), "4294967290:4294967300:4294967299");
-    for (const char* bad : {"", "1", "1:2", "1:2:x", "1:2:3,", "1:2:5,4"}) EXPECT_FALSE(wire::TransactionSnapshot::from_text(bad)) << bad;
+    for (const char* bad : {"", "1", "1:2", "1:2:x", "1:2:3,", "1:2:5,4"})
+        EXPECT_FALSE(wire::TransactionSnapshot::from_text(bad)) << bad;
 }
 
 TEST(Ledger, SettlesWhatIsSeenAndNotHeld) {
@@ -275,10 +285,12 @@ TEST(Holds, ThoseBeyondTheRetentionAreTold) {
     holds.hold("old", 900, start);
     holds.hold("far", 100, start + std::chrono::seconds(50));
     holds.hold("fine", 900, start + std::chrono::seconds(50));
-    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)), (std::vector<std::string>{"far", "old"}));
+    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)),
+              (std::vector<std::string>{"far", "old"}));
     // Progress makes it young again.
     holds.hold("old", 950, start + std::chrono::seconds(60));
-    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)), std::vector<std::string>{"far"});
+    EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)),
+              std::vector<std::string>{"far"});
 }
 
 zmq::message_t payload(std::size_t bytes) { return zmq::message_t(bytes); }
@@ -359,7 +371,8 @@ std::variant<Settings, ShowAndExit, Failure> load(std::vector<std::string> argum
 
 class SettingsFile {
 public:
-    explicit SettingsFile(const std::string& text) : path_(testing::TempDir() + "fatwald-" + std::to_string(getpid()) + ".toml") {
+    explicit SettingsFile(const std::string& text)
+        : path_(testing::TempDir() + "fatwald-" + std::to_string(getpid()) + ".toml") {
         std::ofstream(path_) << text;
     }
     ~SettingsFile() { std::remove(path_.c_str()); }
@@ -372,7 +385,9 @@ private:
 };
 
 TEST(Settings, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
-    const SettingsFile file("database = 'file'\nslot = 'file'\npublication = 'file'\nframe_bytes = 2048\nmessages = false\n");
+    const SettingsFile file(
+        "database = 'file'\nslot = 'file'\npublication = 'file'\nframe_bytes = 2048\nmessages = "
+        "false\n");
     setenv("FATWAL_SLOT", "environment", 1);
     setenv("FATWAL_DATABASE", "environment", 1);
     const auto loaded = load({"--config", file.path(), "--database", "flag"});
@@ -393,7 +408,10 @@ TEST(Settings, BadOnesAreRefusedByName) {
     const struct {
         const char* file;
         const char* named;
-    } cases[] = {{"colour = 'red'", "colour"}, {"frame_bytes = 5", "5"}, {"slot = ['a']", "slot"}, {"slot = ", "configuration file"}};
+    } cases[] = {{"colour = 'red'", "colour"},
+                 {"frame_bytes = 5", "5"},
+                 {"slot = ['a']", "slot"},
+                 {"slot = ", "configuration file"}};
     for (const auto& c : cases) {
         const SettingsFile file(c.file);
         const auto loaded = load({"--config", file.path(), "--database", "d"});

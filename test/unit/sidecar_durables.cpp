@@ -105,10 +105,12 @@ TEST_F(DurablesTest, AServerThatGoesDownTakesWhatWasAcknowledged) {
     group.acknowledge("w", 151);
     durables.count_unwritten(Time{});
     EXPECT_EQ(holds.oldest(), kNoLsn);
-    EXPECT_EQ(durables.take_changes().written.size(), 1U) << "it is written down when the server is back";
+    EXPECT_EQ(durables.take_changes().written.size(), 1U)
+        << "it is written down when the server is back";
 }
 
-// Whoever takes over at any moment knows by the table alone, and by what is confirmed, where each subscriber goes on: none misses a frame.
+// Whoever takes over at any moment knows by the table alone, and by what is confirmed, where each
+// subscriber goes on: none misses a frame.
 TEST(Durables, WhoeverTakesOverLosesNothing) {
     for (unsigned seed = 0; seed < 2000; ++seed) {
         SCOPED_TRACE(seed);
@@ -136,7 +138,8 @@ TEST(Durables, WhoeverTakesOverLosesNothing) {
                 if (chance(3)) {
                     durables.not_stored(std::move(changes));
                 } else {
-                    for (const auto& row : changes.written) table[row.name] = std::max(table[row.name], row.acknowledged);
+                    for (const auto& row : changes.written)
+                        table[row.name] = std::max(table[row.name], row.acknowledged);
                     durables.stored(changes, Time{});
                 }
             }
@@ -148,7 +151,8 @@ TEST(Durables, WhoeverTakesOverLosesNothing) {
             taken.add("w", table["w"], true, Time{});
             const wire::Lsn from = taken.resume("w", processed, confirmed);
             ASSERT_GE(from, confirmed) << "Postgres does not have it any more";
-            for (const wire::Lsn frame : frames) ASSERT_FALSE(frame >= processed && frame < from) << frame << " is lost";
+            for (const wire::Lsn frame : frames)
+                ASSERT_FALSE(frame >= processed && frame < from) << frame << " is lost";
         }
     }
 }

@@ -78,7 +78,9 @@ TEST(Control, AnotherProtocolIsDropped) {
 
 TEST(Control, NamesAndAccountsAreBounded) {
     EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, "", 0, {}}}))).error);
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x'), 0, {}}}))).error);
+    EXPECT_TRUE(
+        decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x'), 0, {}}})))
+            .error);
     AccountKey wrong;
     wrong.kind = AccountKind::Uuid;
     wrong.bytes = "short";

@@ -34,10 +34,14 @@ TEST(AccountKey, HasOneFormWhateverTypeItsColumnHas) {
         {" 1", wire::AccountKind::Text, " 1"},
         {"", wire::AccountKind::Text, ""},
         {"acme", wire::AccountKind::Text, "acme"},
-        {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", wire::AccountKind::Uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
-        {"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", wire::AccountKind::Uuid, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
-        {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", wire::AccountKind::Text, "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g"},
-        {"a0eebc999c0b4ef8bb6d6bb9bd380a11", wire::AccountKind::Text, "a0eebc999c0b4ef8bb6d6bb9bd380a11"},
+        {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", wire::AccountKind::Uuid,
+         "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+        {"A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", wire::AccountKind::Uuid,
+         "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"},
+        {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g", wire::AccountKind::Text,
+         "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g"},
+        {"a0eebc999c0b4ef8bb6d6bb9bd380a11", wire::AccountKind::Text,
+         "a0eebc999c0b4ef8bb6d6bb9bd380a11"},
     };
     for (const auto& c : cases) {
         EXPECT_EQ(key(c.text).kind, c.kind) << c.text;
@@ -47,14 +51,16 @@ TEST(AccountKey, HasOneFormWhateverTypeItsColumnHas) {
 }
 
 std::string two_records() {
-    const std::string schema = test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
+    const std::string schema =
+        test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
     const std::string now = test::row({Value::fixed(1), Value::text("new")});
     test::FrameSpec spec;
     spec.account = key("acme");
     spec.relations = {test::id_of(schema)};
     spec.end_lsn = 0x200;
-    spec.records = {{wire::Op::Insert, 0, 0, 0, now, {}},
-                    {wire::Op::Update, 1, 0, 0, now, test::row({Value::same(), Value::text("old")}, true)}};
+    spec.records = {
+        {wire::Op::Insert, 0, 0, 0, now, {}},
+        {wire::Op::Update, 1, 0, 0, now, test::row({Value::same(), Value::text("old")}, true)}};
     return test::frame(spec);
 }
 
@@ -109,7 +115,8 @@ TEST(Messages, AreTakenByTheirLengths) {
     const std::string frame = two_records();
     const std::string all = schema + frame + frame + schema;
     wire::Bytes rest = wire::as_bytes(all);
-    for (const std::string* message : {&schema, &frame, &frame, &schema}) EXPECT_EQ(wire::as_text(wire::take_message(rest)), *message);
+    for (const std::string* message : {&schema, &frame, &frame, &schema})
+        EXPECT_EQ(wire::as_text(wire::take_message(rest)), *message);
     EXPECT_TRUE(rest.empty());
 }
 
@@ -142,11 +149,14 @@ TEST(Frame, OfAnotherVersionIsRefused) {
 // Whatever is changed, reading stays inside the bytes (the sanitizers look).
 TEST(Frame, SurvivesEveryChangedByte) {
     const std::string whole = two_records();
-    const std::string schema_bytes = test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
+    const std::string schema_bytes =
+        test::schema_message(16384, "t", {{"id", TypeCode::Int4}, {"name", TypeCode::Text}});
     const auto schema = wire::SchemaView::parse(wire::as_bytes(schema_bytes));
     ASSERT_TRUE(schema);
     std::size_t read = 0;
-    const wire::Sink count{&read, [](void* target, const char*, std::size_t length) { *static_cast<std::size_t*>(target) += length; }};
+    const wire::Sink count{&read, [](void* target, const char*, std::size_t length) {
+                               *static_cast<std::size_t*>(target) += length;
+                           }};
     for (std::size_t i = 0; i < whole.size(); ++i) {
         for (const int flip : {0x01, 0x80, 0xFF}) {
             std::string bytes = whole;
@@ -191,7 +201,8 @@ TEST(Row, DeltaOverManyColumnsReadsWhole) {
     }
     const std::string new_bytes = test::row(newer);
     const std::string delta_bytes = test::row(delta, true);
-    const wire::OldRowView old(*wire::RowView::parse(wire::as_bytes(delta_bytes)), *wire::RowView::parse(wire::as_bytes(new_bytes)));
+    const wire::OldRowView old(*wire::RowView::parse(wire::as_bytes(delta_bytes)),
+                               *wire::RowView::parse(wire::as_bytes(new_bytes)));
     for (std::uint16_t i = 0; i < kColumns; ++i) {
         const Cell cell = old.cell(i, TypeCode::Int8);
         EXPECT_EQ(old.differs(i), i % 7 <= 1) << i;
@@ -206,7 +217,10 @@ TEST(Row, DeltaOverManyColumnsReadsWhole) {
 
 TEST(Schema, IsReadAsItWasWrittenAndRefusedWhenChanged) {
     const std::string bytes = test::schema_message(
-        16384, "t", {{"id", TypeCode::Int4}, {"mood", TypeCode::Enum, TypeCode::Other, {{10, "sad"}, {11, "happy"}}}}, 0);
+        16384, "t",
+        {{"id", TypeCode::Int4},
+         {"mood", TypeCode::Enum, TypeCode::Other, {{10, "sad"}, {11, "happy"}}}},
+        0);
     const auto schema = wire::SchemaView::parse(wire::as_bytes(bytes));
     ASSERT_TRUE(schema);
     EXPECT_EQ(schema->schema(), "public");

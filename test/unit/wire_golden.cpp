@@ -1,4 +1,5 @@
-// The golden files hold the format to the byte. After a deliberate change: FATWAL_UPDATE_GOLDEN=1 unit_wire, and review them like code.
+// The golden files hold the format to the byte. After a deliberate change: FATWAL_UPDATE_GOLDEN=1
+// unit_wire, and review them like code.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -15,22 +16,26 @@ using test::Value;
 using wire::TypeCode;
 
 std::string schema() {
-    return test::schema_message(16384, "things",
-                                {{"id", TypeCode::Int8},
-                                 {"account_id", TypeCode::Uuid},
-                                 {"name", TypeCode::Text},
-                                 {"at", TypeCode::TimestampTz},
-                                 {"mood", TypeCode::Enum, TypeCode::Other, {{16400, "sad"}, {16402, "happy"}}},
-                                 {"tags", TypeCode::Array, TypeCode::Text}},
-                                1);
+    return test::schema_message(
+        16384, "things",
+        {{"id", TypeCode::Int8},
+         {"account_id", TypeCode::Uuid},
+         {"name", TypeCode::Text},
+         {"at", TypeCode::TimestampTz},
+         {"mood", TypeCode::Enum, TypeCode::Other, {{16400, "sad"}, {16402, "happy"}}},
+         {"tags", TypeCode::Array, TypeCode::Text}},
+        1);
 }
 
 std::string changes() {
     const std::string uuid(16, '\x11');
-    const std::string now = test::row({Value::fixed(1), Value::text(uuid), Value::text("név"), Value::fixed(757'000'000'000'000),
-                                       Value::fixed(16402), Value::text(test::array_value({2}, {Value::text("a"), Value::null()}))});
-    const std::string before =
-        test::row({Value::same(), Value::same(), Value::null(), Value::unavailable(), Value::fixed(16400), Value::same()}, true);
+    const std::string now =
+        test::row({Value::fixed(1), Value::text(uuid), Value::text("név"),
+                   Value::fixed(757'000'000'000'000), Value::fixed(16402),
+                   Value::text(test::array_value({2}, {Value::text("a"), Value::null()}))});
+    const std::string before = test::row({Value::same(), Value::same(), Value::null(),
+                                          Value::unavailable(), Value::fixed(16400), Value::same()},
+                                         true);
     test::FrameSpec spec;
     spec.end_lsn = 0x1'0000'0130;
     spec.commit_lsn = 0x1'0000'0100;
@@ -65,8 +70,14 @@ std::string resync() {
 std::string operators() {
     test::FrameSpec spec;
     spec.relations = {test::id_of(schema())};
-    spec.records = {{wire::Op::Delete, 0, wire::kUnrouted, 0, {}, test::row({Value::fixed(1), Value::unavailable()})},
-                    {wire::Op::Message, 1, wire::kEmitted | wire::kContentUnavailable, 0, {}, {}, "topic", ""}};
+    spec.records = {
+        {wire::Op::Delete,
+         0,
+         wire::kUnrouted,
+         0,
+         {},
+         test::row({Value::fixed(1), Value::unavailable()})},
+        {wire::Op::Message, 1, wire::kEmitted | wire::kContentUnavailable, 0, {}, {}, "topic", ""}};
     return test::frame(spec);
 }
 
@@ -83,7 +94,8 @@ TEST(Golden, FormatIsUnchanged) {
                                                          {"operators.bin", operators()}};
     for (const auto& [name, bytes] : files) {
         const auto path = std::filesystem::path(FATWAL_GOLDEN_DIR) / name;
-        if (std::getenv("FATWAL_UPDATE_GOLDEN") != nullptr) std::ofstream(path, std::ios::binary) << bytes;
+        if (std::getenv("FATWAL_UPDATE_GOLDEN") != nullptr)
+            std::ofstream(path, std::ios::binary) << bytes;
         EXPECT_EQ(contents(path), bytes) << name;
     }
 }

@@ -13,21 +13,28 @@ const std::string kToken = "22222222-2222-4222-8222-222222222222";
 const std::string kDevice = "33333333-3333-4333-8333-333333333333";
 // echo -n secret | sha256sum
 const std::string kHash =
-    "\x2b\xb8\x0d\x53\x7b\x1d\xa3\xe3\x8b\xd3\x03\x61\xaa\x85\x56\x86\xbd\xe0\xea\xcd\x71\x62\xfe\xf6\xa2\x5f\xe9\x7b\xf5\x27\xa2\x5b";
+    "\x2b\xb8\x0d\x53\x7b\x1d\xa3\xe3\x8b\xd3\x03\x61\xaa\x85\x56\x86\xbd\xe0\xea\xcd\x71\x62\xfe"
+    "\xf6\xa2\x5f\xe9\x7b\xf5\x27\xa2\x5b";
 
 struct JoinRequestTest : testing::Test {
-    std::variant<JoinRequest, BadRequest> read(const std::string& target, const std::string& peer = "192.0.2.1") {
-        return read_join_request(target, [this](std::string_view name) { return std::string_view(headers[std::string(name)]); },
-                                 *channel::IpAddress::parse(peer), {*channel::Cidr::parse("10.0.0.0/8")});
+    std::variant<JoinRequest, BadRequest> read(const std::string& target,
+                                               const std::string& peer = "192.0.2.1") {
+        return read_join_request(
+            target,
+            [this](std::string_view name) { return std::string_view(headers[std::string(name)]); },
+            *channel::IpAddress::parse(peer), {*channel::Cidr::parse("10.0.0.0/8")});
     }
     std::string reason(const std::string& target) {
         const auto out = read(target);
         const auto* bad = std::get_if<BadRequest>(&out);
         return bad == nullptr ? "" : std::to_string(bad->status) + ' ' + bad->reason;
     }
-    JoinRequest good(const std::string& target, const std::string& peer = "192.0.2.1") { return std::get<JoinRequest>(read(target, peer)); }
+    JoinRequest good(const std::string& target, const std::string& peer = "192.0.2.1") {
+        return std::get<JoinRequest>(read(target, peer));
+    }
 
-    std::map<std::string, std::string> headers{{"Authorization", "Bearer " + kAccount + '.' + kToken + ".secret"}};
+    std::map<std::string, std::string> headers{
+        {"Authorization", "Bearer " + kAccount + '.' + kToken + ".secret"}};
     const std::string client = "/client?id=" + kDevice + "&version=1.5.0";
 };
 
@@ -43,7 +50,8 @@ TEST_F(JoinRequestTest, OfAClient) {
 
 TEST_F(JoinRequestTest, ABrowserGivesItsTokenInTheQuery) {
     headers.clear();
-    EXPECT_EQ(good(client + "&token=" + kAccount + "%2E" + kToken + ".a+b%21").token.secret, "a b!");
+    EXPECT_EQ(good(client + "&token=" + kAccount + "%2E" + kToken + ".a+b%21").token.secret,
+              "a b!");
 }
 
 TEST_F(JoinRequestTest, ThatMakesNoSense) {
@@ -52,9 +60,16 @@ TEST_F(JoinRequestTest, ThatMakesNoSense) {
     EXPECT_EQ(reason("/client"), "400 invalid_id");
     EXPECT_EQ(reason("/client?id=%2"), "400 malformed_query");
     EXPECT_EQ(reason("/client?id=%zz"), "400 malformed_query");
-    EXPECT_EQ(reason("/relay?id=" + kDevice), "401 invalid_token") << "a relay's belongs to no account";
-    const std::vector<std::string> wrong = {
-        "", "x", "-", "..", "a.b.c", kAccount + '.' + kToken, kAccount + '.' + kToken + '.', "-." + kToken + ".s"};
+    EXPECT_EQ(reason("/relay?id=" + kDevice), "401 invalid_token")
+        << "a relay's belongs to no account";
+    const std::vector<std::string> wrong = {"",
+                                            "x",
+                                            "-",
+                                            "..",
+                                            "a.b.c",
+                                            kAccount + '.' + kToken,
+                                            kAccount + '.' + kToken + '.',
+                                            "-." + kToken + ".s"};
     for (const std::string& token : wrong) {
         headers["Authorization"] = "Bearer " + token;
         EXPECT_EQ(reason(client), "401 invalid_token") << token;
@@ -78,11 +93,13 @@ TEST_F(JoinRequestTest, OnlyAProxyIsBelieved) {
     EXPECT_FALSE(from_outside.region);
     EXPECT_FALSE(from_outside.location);
     const auto from_proxy = good(client, "10.0.0.1");
-    EXPECT_EQ(from_proxy.remote_ip->to_text(), "198.51.100.9") << "what comes before is the device's own word";
+    EXPECT_EQ(from_proxy.remote_ip->to_text(), "198.51.100.9")
+        << "what comes before is the device's own word";
     EXPECT_EQ(from_proxy.region, "FR");
     EXPECT_EQ(from_proxy.location, (channel::Location{48.85, 2.35}));
     headers["X-Forwarded-For"] = "unknown";
-    EXPECT_FALSE(good(client, "10.0.0.1").remote_ip) << "an address that is not known meets no condition";
+    EXPECT_FALSE(good(client, "10.0.0.1").remote_ip)
+        << "an address that is not known meets no condition";
     headers.erase("X-Forwarded-For");
     EXPECT_EQ(good(client, "10.0.0.1").remote_ip->to_text(), "10.0.0.1");
     for (const char* place : {"", "1", "91,0", "0,181", "nan,0", "1,2,3"}) {

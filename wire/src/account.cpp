@@ -78,11 +78,13 @@ std::size_t account_to_text(AccountView account, char* out) noexcept {
             return 36;
         }
         case AccountKind::Integer: {
-            const auto result = std::to_chars(out, out + kMaxAccountBytes, load<std::int64_t>(account.bytes.data()));
+            const auto result = std::to_chars(out, out + kMaxAccountBytes,
+                                              load<std::int64_t>(account.bytes.data()));
             return static_cast<std::size_t>(result.ptr - out);
         }
         case AccountKind::Text:
-            if (!account.bytes.empty()) std::memcpy(out, account.bytes.data(), account.bytes.size());
+            if (!account.bytes.empty())
+                std::memcpy(out, account.bytes.data(), account.bytes.size());
             return account.bytes.size();
         case AccountKind::Operators:
         case AccountKind::Everyone: break;

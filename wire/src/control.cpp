@@ -58,10 +58,13 @@ struct Encoder {
     Writer& out;
 
     static Type type_of(const ControlBody& body) {
-        static constexpr Type types[] = {Type::Attach,       Type::Attached,    Type::Detach,      Type::Detached, Type::Describe,
-                                         Type::Described,    Type::Status,      Type::StatusReply, Type::Confirm,  Type::Confirmed,
-                                         Type::Ping,         Type::Pong,        Type::Replay,      Type::Replayed, Type::SnapshotRequest,
-                                         Type::SnapshotPart, Type::Acknowledge, Type::Error};
+        static constexpr Type types[] = {
+            Type::Attach,       Type::Attached,    Type::Detach,
+            Type::Detached,     Type::Describe,    Type::Described,
+            Type::Status,       Type::StatusReply, Type::Confirm,
+            Type::Confirmed,    Type::Ping,        Type::Pong,
+            Type::Replay,       Type::Replayed,    Type::SnapshotRequest,
+            Type::SnapshotPart, Type::Acknowledge, Type::Error};
         static_assert(std::size(types) == std::variant_size_v<ControlBody>);
         return types[body.index()];
     }
@@ -192,7 +195,8 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.subscriber = cursor.text();
             body.cursor = cursor.read<Lsn>();
             body.history = read_history(cursor);
-            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() && body.subscriber.size() <= kMaxSubscriberNameBytes;
+            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() &&
+                    body.subscriber.size() <= kMaxSubscriberNameBytes;
             if (valid) body.account = AccountKey({static_cast<AccountKind>(kind), account});
             return body;
         }
@@ -285,7 +289,8 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.sees.xmax = cursor.read<std::uint64_t>();
             const std::size_t count = cursor.read<std::uint32_t>();
             valid = count * sizeof(std::uint64_t) == cursor.left();
-            for (std::size_t i = 0; valid && i < count; ++i) body.sees.in_progress.push_back(cursor.read<std::uint64_t>());
+            for (std::size_t i = 0; valid && i < count; ++i)
+                body.sees.in_progress.push_back(cursor.read<std::uint64_t>());
             return body;
         }
         case Type::Acknowledge: {
@@ -306,9 +311,11 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
     return std::nullopt;
 }
 
-DecodedControl refuse(std::uint32_t request_id, ErrorCode code, std::string message, std::string detail) {
+DecodedControl refuse(std::uint32_t request_id, ErrorCode code, std::string message,
+                      std::string detail) {
     DecodedControl decoded;
-    decoded.error = ControlMessage{request_id, ControlError{code, std::move(message), std::move(detail), {}}};
+    decoded.error =
+        ControlMessage{request_id, ControlError{code, std::move(message), std::move(detail), {}}};
     return decoded;
 }
 
@@ -316,7 +323,8 @@ DecodedControl refuse(std::uint32_t request_id, ErrorCode code, std::string mess
 
 AccountKey AccountKey::from_text(std::string_view text) {
     if (text.size() > kMaxAccountBytes)
-        throw std::invalid_argument("an account key has at most " + std::to_string(kMaxAccountBytes) + " bytes");
+        throw std::invalid_argument("an account key has at most " +
+                                    std::to_string(kMaxAccountBytes) + " bytes");
     AccountBuffer buffer;
     return AccountKey(account_from_text(text, buffer));
 }
@@ -344,15 +352,20 @@ DecodedControl decode_control(Bytes bytes) {
     const auto type = cursor.read<std::uint8_t>();
     const auto request_id = cursor.read<std::uint32_t>();
     if (!cursor.ok())
-        return refuse(0, ErrorCode::Malformed, "malformed message", "The header has " + std::to_string(kControlHeaderBytes) + " bytes.");
+        return refuse(0, ErrorCode::Malformed, "malformed message",
+                      "The header has " + std::to_string(kControlHeaderBytes) + " bytes.");
     if (version != kVersion)
-        return refuse(request_id, ErrorCode::Version, "protocol version " + std::to_string(version) + " is not supported",
+        return refuse(request_id, ErrorCode::Version,
+                      "protocol version " + std::to_string(version) + " is not supported",
                       "This is version " + std::to_string(kVersion) + ".");
     bool valid = true;
     auto body = read_body(static_cast<Type>(type), cursor, valid);
-    if (!body) return refuse(request_id, ErrorCode::UnknownType, "unknown message type " + std::to_string(type), {});
+    if (!body)
+        return refuse(request_id, ErrorCode::UnknownType,
+                      "unknown message type " + std::to_string(type), {});
     if (!cursor.ok() || !valid || cursor.left() != 0)
-        return refuse(request_id, ErrorCode::Malformed, "malformed message of type " + std::to_string(type), {});
+        return refuse(request_id, ErrorCode::Malformed,
+                      "malformed message of type " + std::to_string(type), {});
     DecodedControl decoded;
     decoded.message = ControlMessage{request_id, std::move(*body)};
     return decoded;

@@ -31,20 +31,24 @@ void render_padded(std::int64_t value, int width, const Sink& sink) {
 void render_fraction(std::int64_t microseconds, const Sink& sink) {
     if (microseconds == 0) return;
     char digits[6];
-    for (int i = 5; i >= 0; --i, microseconds /= 10) digits[i] = static_cast<char>('0' + microseconds % 10);
+    for (int i = 5; i >= 0; --i, microseconds /= 10)
+        digits[i] = static_cast<char>('0' + microseconds % 10);
     std::size_t length = 6;
     while (digits[length - 1] == '0') --length;
     sink('.');
     sink({digits, length});
 }
 
-// The civil date of a day number. Source: H. Hinnant, chrono-compatible low-level date algorithms (civil_from_days).
+// The civil date of a day number. Source: H. Hinnant, chrono-compatible low-level date algorithms
+// (civil_from_days).
 void render_civil(std::int64_t unix_days, const Sink& sink) {
     const std::int64_t shifted = unix_days + 719'468;
     const std::int64_t era = (shifted >= 0 ? shifted : shifted - 146'096) / 146'097;
     const std::int64_t day_of_era = shifted - era * 146'097;
-    const std::int64_t year_of_era = (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
-    const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    const std::int64_t year_of_era =
+        (day_of_era - day_of_era / 1'460 + day_of_era / 36'524 - day_of_era / 146'096) / 365;
+    const std::int64_t day_of_year =
+        day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     const std::int64_t shifted_month = (5 * day_of_year + 2) / 153;
     const std::int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
     const std::int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
@@ -120,8 +124,10 @@ RenderError render_interval(Bytes value, const Sink& sink) {
     const auto months = load<std::int32_t>(value.data() + 12);
     using Time = std::numeric_limits<std::int64_t>;
     using Part = std::numeric_limits<std::int32_t>;
-    if (microseconds == Time::min() && days == Part::min() && months == Part::min()) return sink("-infinity"), RenderError::None;
-    if (microseconds == Time::max() && days == Part::max() && months == Part::max()) return sink("infinity"), RenderError::None;
+    if (microseconds == Time::min() && days == Part::min() && months == Part::min())
+        return sink("-infinity"), RenderError::None;
+    if (microseconds == Time::max() && days == Part::max() && months == Part::max())
+        return sink("infinity"), RenderError::None;
     if (microseconds == 0 && days == 0 && months == 0) return sink("PT0S"), RenderError::None;
 
     sink('P');

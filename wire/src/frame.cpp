@@ -51,7 +51,9 @@ std::optional<Message> RecordView::message() const noexcept {
     return Message{as_text(prefix), content};
 }
 
-std::size_t FrameView::records_offset() const noexcept { return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47)); }
+std::size_t FrameView::records_offset() const noexcept {
+    return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47));
+}
 
 AccountView FrameView::account() const noexcept {
     return {static_cast<AccountKind>(load<std::uint8_t>(bytes_.data() + 46)),
@@ -67,7 +69,9 @@ std::optional<FrameView> FrameView::parse_header(Bytes bytes) noexcept {
     if (bytes.size() < kFrameHeaderBytes || message_kind(bytes) != kFrameKind) return std::nullopt;
     const FrameView frame(bytes);
     if (load<std::uint32_t>(bytes.data() + 32) != bytes.size()) return std::nullopt;
-    if (!is_valid_account(load<std::uint8_t>(bytes.data() + 46), load<std::uint8_t>(bytes.data() + 47))) return std::nullopt;
+    if (!is_valid_account(load<std::uint8_t>(bytes.data() + 46),
+                          load<std::uint8_t>(bytes.data() + 47)))
+        return std::nullopt;
     const std::size_t relations = frame.relations_offset();
     if (frame.records_offset() > relations || relations > bytes.size()) return std::nullopt;
     if (bytes.size() - relations != 8 * std::size_t{frame.relation_count()}) return std::nullopt;
@@ -82,12 +86,15 @@ std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
     for (std::uint32_t i = 0; i < frame->record_count(); ++i) {
         if (end - at < kRecordHeaderBytes) return std::nullopt;
         const auto length = load<std::uint32_t>(bytes.data() + at);
-        if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at) return std::nullopt;
+        if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at)
+            return std::nullopt;
         const RecordView record(bytes.subspan(at, length));
         if (!is_op(record.op())) return std::nullopt;
         const bool may_lack_relation = record.op() == Op::Message || record.op() == Op::Resync;
-        const bool has_relation = record.relation() < frame->relation_count() && record.op() != Op::Message;
-        if (!has_relation && !(may_lack_relation && record.relation() == kNoRelation)) return std::nullopt;
+        const bool has_relation =
+            record.relation() < frame->relation_count() && record.op() != Op::Message;
+        if (!has_relation && !(may_lack_relation && record.relation() == kNoRelation))
+            return std::nullopt;
         at += length;
     }
     return at == end ? frame : std::nullopt;

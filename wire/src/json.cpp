@@ -28,7 +28,8 @@ void render_integer(std::int64_t value, const Sink& sink) {
 RenderError render_numeric_json(Bytes stored, const Sink& sink) {
     const auto numeric = read_numeric(stored);
     if (!numeric) return RenderError::Malformed;
-    const bool exact = numeric->special.empty() && significant_decimals(*numeric) <= kMaxExactDecimals;
+    const bool exact =
+        numeric->special.empty() && significant_decimals(*numeric) <= kMaxExactDecimals;
     if (!exact) sink('"');
     const RenderError error = render(*numeric, sink);
     if (!exact) sink('"');
@@ -72,12 +73,13 @@ RenderError render_uuid(Bytes value, const Sink& sink) {
     return RenderError::None;
 }
 
-// The groups of an IPv6 address; the longest run of at least two zero groups (the first of equals) is "::". RFC 5952.
+// The groups of an IPv6 address; the longest run of at least two zero groups (the first of equals)
+// is "::". RFC 5952.
 void render_ipv6(const std::byte* address, const Sink& sink) {
     std::uint16_t groups[8];
     for (int i = 0; i < 8; ++i)
-        groups[i] =
-            static_cast<std::uint16_t>(std::to_integer<unsigned>(address[2 * i]) << 8U | std::to_integer<unsigned>(address[2 * i + 1]));
+        groups[i] = static_cast<std::uint16_t>(std::to_integer<unsigned>(address[2 * i]) << 8U |
+                                               std::to_integer<unsigned>(address[2 * i + 1]));
     int run_at = -1;
     int run = 1;
     for (int i = 0; i < 8; ++i) {
@@ -99,8 +101,8 @@ void render_ipv6(const std::byte* address, const Sink& sink) {
         if (i != 0 && i != run_at + run) sink(':');
         if (embeds_ipv4 && i == 6) {
             char text[20];
-            const int length =
-                std::snprintf(text, sizeof text, "%d.%d.%d.%d", groups[6] >> 8, groups[6] & 255, groups[7] >> 8, groups[7] & 255);
+            const int length = std::snprintf(text, sizeof text, "%d.%d.%d.%d", groups[6] >> 8,
+                                             groups[6] & 255, groups[7] >> 8, groups[7] & 255);
             return sink({text, static_cast<std::size_t>(length)});
         }
         char text[8];
@@ -115,14 +117,16 @@ RenderError render_inet(Bytes value, bool cidr, const Sink& sink) {
     const auto family = load<std::uint8_t>(value.data());
     const int bits = load<std::uint8_t>(value.data() + 1);
     const bool v4 = family == 4;
-    if ((!v4 && family != 6) || value.size() != (v4 ? 6U : 18U) || bits > (v4 ? 32 : 128)) return RenderError::Malformed;
+    if ((!v4 && family != 6) || value.size() != (v4 ? 6U : 18U) || bits > (v4 ? 32 : 128))
+        return RenderError::Malformed;
     const std::byte* address = value.data() + 2;
     char text[24];
     sink('"');
     if (v4) {
         const int length =
-            std::snprintf(text, sizeof text, "%d.%d.%d.%d", std::to_integer<int>(address[0]), std::to_integer<int>(address[1]),
-                          std::to_integer<int>(address[2]), std::to_integer<int>(address[3]));
+            std::snprintf(text, sizeof text, "%d.%d.%d.%d", std::to_integer<int>(address[0]),
+                          std::to_integer<int>(address[1]), std::to_integer<int>(address[2]),
+                          std::to_integer<int>(address[3]));
         sink({text, static_cast<std::size_t>(length)});
     } else {
         render_ipv6(address, sink);
@@ -145,18 +149,22 @@ void render_macaddr(std::uint64_t slot, const Sink& sink) {
     sink('"');
 }
 
-RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels, const Sink& sink) {
+RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels,
+                         const Sink& sink) {
     const auto array = ArrayView::parse(value);
     if (!array || element == TypeCode::Array) return RenderError::Malformed;
     if (array->dimensions() == 0) return sink("[]"), RenderError::None;
-    std::uint32_t stride[ArrayView::kMaxDimensions];  // elements in one entry of the dimension above
+    std::uint32_t
+        stride[ArrayView::kMaxDimensions];  // elements in one entry of the dimension above
     std::uint32_t below = 1;
-    for (std::uint32_t d = array->dimensions(); d-- > 0;) stride[d] = below *= static_cast<std::uint32_t>(array->length(d));
+    for (std::uint32_t d = array->dimensions(); d-- > 0;)
+        stride[d] = below *= static_cast<std::uint32_t>(array->length(d));
     for (std::uint32_t i = 0; i < array->size(); ++i) {
         if (i != 0) sink(',');
         for (std::uint32_t d = 0; d < array->dimensions(); ++d)
             if (i % stride[d] == 0) sink('[');
-        const RenderError error = render_value(array->element(i, element), element, TypeCode::Other, labels, sink);
+        const RenderError error =
+            render_value(array->element(i, element), element, TypeCode::Other, labels, sink);
         if (error != RenderError::None) return error;
         for (std::uint32_t d = 0; d < array->dimensions(); ++d)
             if ((i + 1) % stride[d] == 0) sink(']');
@@ -164,7 +172,8 @@ RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels
     return RenderError::None;
 }
 
-RenderError render_quoted(RenderError (*render)(Bytes, const Sink&), Bytes value, const Sink& sink) {
+RenderError render_quoted(RenderError (*render)(Bytes, const Sink&), Bytes value,
+                          const Sink& sink) {
     sink('"');
     const RenderError error = render(value, sink);
     sink('"');
@@ -293,11 +302,13 @@ void render_json(std::string_view text, const Sink& sink) {
 
 void render_lsn(Lsn lsn, const Sink& sink) {
     char text[24];
-    const int length = std::snprintf(text, sizeof text, "%X/%X", static_cast<unsigned>(lsn >> 32U), static_cast<unsigned>(lsn));
+    const int length = std::snprintf(text, sizeof text, "%X/%X", static_cast<unsigned>(lsn >> 32U),
+                                     static_cast<unsigned>(lsn));
     sink({text, static_cast<std::size_t>(length)});
 }
 
-RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, const EnumLabels& labels, const Sink& sink) {
+RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
+                         const EnumLabels& labels, const Sink& sink) {
     if (cell.state == Cell::State::Null) return sink("null"), RenderError::None;
     if (!cell.has_value()) return RenderError::Malformed;
     const auto integer = static_cast<std::int64_t>(cell.slot);
@@ -324,14 +335,16 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, cons
             if (!is_json(as_text(cell.bytes), kMaxJsonDepth)) return RenderError::Malformed;
             return render_json(as_text(cell.bytes), sink), RenderError::None;
         case TypeCode::Jsonb: return render_jsonb(cell.bytes, sink);
-        case TypeCode::Date: return sink('"'), render_date(integer, sink), sink('"'), RenderError::None;
+        case TypeCode::Date:
+            return sink('"'), render_date(integer, sink), sink('"'), RenderError::None;
         case TypeCode::Time:
             if (integer < 0) return RenderError::Malformed;
             return sink('"'), render_time(integer, sink), sink('"'), RenderError::None;
         case TypeCode::TimeTz: return render_quoted(render_timetz, cell.bytes, sink);
         case TypeCode::Timestamp:
         case TypeCode::TimestampTz:
-            return sink('"'), render_timestamp(integer, code == TypeCode::TimestampTz, sink), sink('"'), RenderError::None;
+            return sink('"'), render_timestamp(integer, code == TypeCode::TimestampTz, sink),
+                   sink('"'), RenderError::None;
         case TypeCode::Interval: return render_quoted(render_interval, cell.bytes, sink);
         case TypeCode::Inet:
         case TypeCode::Cidr: return render_inet(cell.bytes, code == TypeCode::Cidr, sink);
@@ -347,8 +360,12 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, cons
     return RenderError::Malformed;
 }
 
-RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink) { return render_any_row(row, schema, sink); }
-RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink) { return render_any_row(row, schema, sink); }
+RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink) {
+    return render_any_row(row, schema, sink);
+}
+RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink) {
+    return render_any_row(row, schema, sink);
+}
 RenderError render_unavailable(const RowView& row, const SchemaView& schema, const Sink& sink) {
     return render_any_unavailable(row, schema, sink);
 }

@@ -1,4 +1,5 @@
-// Postgres's stored form of jsonb as text, in the form that Postgres prints. Source: "jsonb" in docs/wire-format.md.
+// Postgres's stored form of jsonb as text, in the form that Postgres prints. Source: "jsonb" in
+// docs/wire-format.md.
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text.h"
 #include "numeric.h"

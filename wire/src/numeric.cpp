@@ -9,13 +9,15 @@ namespace {
 
 constexpr int kDecimalsPerDigit = 4;
 
-// The decimal digits of one base-10,000 digit; missing digits are 0. False when the digit is out of range.
+// The decimal digits of one base-10,000 digit; missing digits are 0. False when the digit is out of
+// range.
 bool four_decimals(const StoredNumeric& numeric, int index, char* out) noexcept {
     int digit = 0;
     if (index >= 0 && static_cast<std::size_t>(index) < numeric.digits.size() / 2)
         digit = load<std::int16_t>(numeric.digits.data() + 2 * static_cast<std::size_t>(index));
     if (digit < 0 || digit > 9999) return false;
-    for (int i = kDecimalsPerDigit - 1; i >= 0; --i, digit /= 10) out[i] = static_cast<char>('0' + digit % 10);
+    for (int i = kDecimalsPerDigit - 1; i >= 0; --i, digit /= 10)
+        out[i] = static_cast<char>('0' + digit % 10);
     return true;
 }
 
@@ -85,7 +87,8 @@ RenderError render(const StoredNumeric& numeric, const Sink& sink) {
     int left = numeric.scale;
     for (int i = numeric.weight + 1; left > 0; ++i, left -= kDecimalsPerDigit) {
         if (!four_decimals(numeric, i, decimals)) return RenderError::Malformed;
-        sink({decimals, static_cast<std::size_t>(left < kDecimalsPerDigit ? left : kDecimalsPerDigit)});
+        sink({decimals,
+              static_cast<std::size_t>(left < kDecimalsPerDigit ? left : kDecimalsPerDigit)});
     }
     return RenderError::None;
 }

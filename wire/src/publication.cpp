@@ -15,11 +15,13 @@ PublicationHeaderBytes encode(const PublicationHeader& header) noexcept {
 }
 
 std::optional<PublicationHeader> decode_publication(Bytes bytes) noexcept {
-    if (bytes.size() != kPublicationHeaderBytes || load<std::uint8_t>(bytes.data() + 1) != kVersion) return std::nullopt;
+    if (bytes.size() != kPublicationHeaderBytes || load<std::uint8_t>(bytes.data() + 1) != kVersion)
+        return std::nullopt;
     const auto topic = static_cast<Topic>(load<std::uint8_t>(bytes.data()));
-    if (topic != Topic::Event && topic != Topic::Heartbeat && topic != Topic::Marker) return std::nullopt;
-    return PublicationHeader{topic, load<std::uint64_t>(bytes.data() + 8), load<std::uint64_t>(bytes.data() + 16),
-                             load<Lsn>(bytes.data() + 24)};
+    if (topic != Topic::Event && topic != Topic::Heartbeat && topic != Topic::Marker)
+        return std::nullopt;
+    return PublicationHeader{topic, load<std::uint64_t>(bytes.data() + 8),
+                             load<std::uint64_t>(bytes.data() + 16), load<Lsn>(bytes.data() + 24)};
 }
 
 MarkerTopic marker_topic(const Nonce& nonce) noexcept {
@@ -30,7 +32,8 @@ MarkerTopic marker_topic(const Nonce& nonce) noexcept {
 }
 
 std::optional<Nonce> decode_marker_topic(Bytes topic) noexcept {
-    if (topic.size() != 1 + kNonceBytes || topic[0] != static_cast<std::byte>(Topic::Marker)) return std::nullopt;
+    if (topic.size() != 1 + kNonceBytes || topic[0] != static_cast<std::byte>(Topic::Marker))
+        return std::nullopt;
     Nonce nonce{};
     std::copy(topic.begin() + 1, topic.end(), nonce.begin());
     return nonce;

@@ -2,7 +2,8 @@
 
 namespace fatwal::wire {
 
-std::optional<std::vector<std::string>> split_publication_names(std::string_view list, std::string& error) {
+std::optional<std::vector<std::string>> split_publication_names(std::string_view list,
+                                                                std::string& error) {
     PublicationNames names(list);
     std::vector<std::string> out;
     while (const auto name = names.next()) {

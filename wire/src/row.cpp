@@ -45,10 +45,12 @@ std::size_t RowView::slot_index(std::uint16_t column) const noexcept {
     if (present_ == 0) return column;
     std::size_t before = 0;
     for (std::size_t word = 0; word < column / 64U; ++word)
-        before += static_cast<std::size_t>(std::popcount(load<std::uint64_t>(bytes_.data() + present_ + 8 * word)));
+        before += static_cast<std::size_t>(
+            std::popcount(load<std::uint64_t>(bytes_.data() + present_ + 8 * word)));
     if (column % 64U != 0) {
         const auto word = load<std::uint64_t>(bytes_.data() + present_ + 8 * (column / 64U));
-        before += static_cast<std::size_t>(std::popcount(word & ((std::uint64_t{1} << (column % 64U)) - 1)));
+        before += static_cast<std::size_t>(
+            std::popcount(word & ((std::uint64_t{1} << (column % 64U)) - 1)));
     }
     return before;
 }
@@ -73,7 +75,8 @@ std::optional<ArrayView> ArrayView::parse(Bytes bytes) noexcept {
     array.bytes_ = bytes;
     array.dimensions_ = load<std::uint32_t>(bytes.data());
     array.size_ = load<std::uint32_t>(bytes.data() + 4);
-    if (array.dimensions_ > kMaxDimensions || bytes.size() < 8 + 8 * std::size_t{array.dimensions_}) return std::nullopt;
+    if (array.dimensions_ > kMaxDimensions || bytes.size() < 8 + 8 * std::size_t{array.dimensions_})
+        return std::nullopt;
 
     std::uint64_t product = array.dimensions_ == 0 ? 0 : 1;
     for (std::uint32_t d = 0; d < array.dimensions_; ++d) {
@@ -86,7 +89,8 @@ std::optional<ArrayView> ArrayView::parse(Bytes bytes) noexcept {
 
     array.nulls_ = 8 + 8 * std::size_t{array.dimensions_};
     array.slots_ = array.nulls_ + 8 * ((std::size_t{array.size_} + 63) / 64);
-    if (array.slots_ > bytes.size() || array.size_ > (bytes.size() - array.slots_) / 8) return std::nullopt;
+    if (array.slots_ > bytes.size() || array.size_ > (bytes.size() - array.slots_) / 8)
+        return std::nullopt;
     return array;
 }
 

@@ -67,18 +67,25 @@ std::string_view SchemaView::table() const noexcept {
 }
 
 std::optional<SchemaView> SchemaView::parse(Bytes bytes) noexcept {
-    if (bytes.size() < kSchemaHeaderBytes || message_kind(bytes) != kSchemaKind) return std::nullopt;
+    if (bytes.size() < kSchemaHeaderBytes || message_kind(bytes) != kSchemaKind)
+        return std::nullopt;
     if (load<std::uint32_t>(bytes.data() + 12) != bytes.size()) return std::nullopt;
     const SchemaView schema(bytes);
-    if (schema.account_column() < -1 || schema.account_column() >= static_cast<std::int32_t>(schema.columns())) return std::nullopt;
+    if (schema.account_column() < -1 ||
+        schema.account_column() >= static_cast<std::int32_t>(schema.columns()))
+        return std::nullopt;
     Cursor cursor = schema.at_columns();
     for (std::uint16_t i = 0; i < schema.columns() && cursor.ok(); ++i) {
         const ColumnView column = read_column(cursor);
-        const auto known = [](TypeCode code) { return static_cast<std::uint8_t>(code) < kTypeCodes; };
-        if (!known(column.code) || !known(column.element) || column.element == TypeCode::Array) return std::nullopt;
+        const auto known = [](TypeCode code) {
+            return static_cast<std::uint8_t>(code) < kTypeCodes;
+        };
+        if (!known(column.code) || !known(column.element) || column.element == TypeCode::Array)
+            return std::nullopt;
     }
     if (!cursor.ok() || align8(cursor.at()) != bytes.size()) return std::nullopt;
-    if (fingerprint(bytes.subspan(kFingerprintFrom)) != schema.id().fingerprint) return std::nullopt;
+    if (fingerprint(bytes.subspan(kFingerprintFrom)) != schema.id().fingerprint)
+        return std::nullopt;
     return schema;
 }
 

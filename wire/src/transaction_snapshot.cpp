@@ -14,7 +14,8 @@ std::optional<TransactionSnapshot> TransactionSnapshot::from_text(std::string_vi
     };
     const auto past = [&](char expected) { return at != end && *at++ == expected; };
     TransactionSnapshot snapshot;
-    if (!number(snapshot.xmin) || !past(':') || !number(snapshot.xmax) || !past(':')) return std::nullopt;
+    if (!number(snapshot.xmin) || !past(':') || !number(snapshot.xmax) || !past(':'))
+        return std::nullopt;
     while (at != end) {
         if (!snapshot.in_progress.empty() && !past(',')) return std::nullopt;
         if (std::uint64_t xid = 0; number(xid))
@@ -22,13 +23,15 @@ std::optional<TransactionSnapshot> TransactionSnapshot::from_text(std::string_vi
         else
             return std::nullopt;
     }
-    if (!std::is_sorted(snapshot.in_progress.begin(), snapshot.in_progress.end())) return std::nullopt;
+    if (!std::is_sorted(snapshot.in_progress.begin(), snapshot.in_progress.end()))
+        return std::nullopt;
     return snapshot;
 }
 
 std::string TransactionSnapshot::to_text() const {
     std::string text = std::to_string(xmin) + ':' + std::to_string(xmax) + ':';
-    for (std::size_t i = 0; i < in_progress.size(); ++i) text += (i == 0 ? "" : ",") + std::to_string(in_progress[i]);
+    for (std::size_t i = 0; i < in_progress.size(); ++i)
+        text += (i == 0 ? "" : ",") + std::to_string(in_progress[i]);
     return text;
 }
 

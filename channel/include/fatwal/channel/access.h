@@ -12,19 +12,27 @@ namespace fatwal::channel {
 // Why a session may not be, as its device is told.
 using Refusal = std::string;
 
-// Whether a client's session may be: its token, account, row, actor, identity and provider are there, fit together, are enabled, and the
-// token has not expired. The reasons: invalid_token, token_expired, account_disabled, client_not_found, actor_disabled, identity_disabled,
+// Whether a client's session may be: its token, account, row, actor, identity and provider are
+// there, fit together, are enabled, and the token has not expired. The reasons: invalid_token,
+// token_expired, account_disabled, client_not_found, actor_disabled, identity_disabled,
 // provider_disabled.
-[[nodiscard]] std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& client_id, const Uuid& token_id, Time now);
+[[nodiscard]] std::optional<Refusal> client_refusal(const AccountState& state,
+                                                    const Uuid& client_id, const Uuid& token_id,
+                                                    Time now);
 
 // The same of a gateway: invalid_token, token_expired, account_disabled, gateway_not_found.
-[[nodiscard]] std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& gateway_id, const Uuid& token_id, Time now);
+[[nodiscard]] std::optional<Refusal> gateway_refusal(const AccountState& state,
+                                                     const Uuid& gateway_id, const Uuid& token_id,
+                                                     Time now);
 
-// What of the client's context comes from rows: the provider of its identity, and whether it is verified.
-void complete_context(const AccountState& state, const portal::Clients& client, ClientContext& context);
+// What of the client's context comes from rows: the provider of its identity, and whether it is
+// verified.
+void complete_context(const AccountState& state, const portal::Clients& client,
+                      ClientContext& context);
 
 // The context by the client's row alone: where it was last seen.
-[[nodiscard]] ClientContext context_of_row(const AccountState& state, const portal::Clients& client);
+[[nodiscard]] ClientContext context_of_row(const AccountState& state,
+                                           const portal::Clients& client);
 
 struct Grant {
     Uuid policy_id;
@@ -32,20 +40,28 @@ struct Grant {
     std::optional<Time> until;  // nothing: no end
 };
 
-// The policy that grants the resource to the actor for longest; nothing when none does. Of several without difference the one with the
-// smallest id. Sites, versions and the session are not looked at.
-[[nodiscard]] std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id, const Uuid& resource_id,
+// The policy that grants the resource to the actor for longest; nothing when none does. Of several
+// without difference the one with the smallest id. Sites, versions and the session are not looked
+// at.
+[[nodiscard]] std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id,
+                                                 const Uuid& resource_id,
                                                  const ClientContext& context, Time now);
 
 // Whether this policy by this membership grants the resource now, and until when.
-[[nodiscard]] std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id, const Uuid& membership_id,
-                                            const Uuid& actor_id, const Uuid& resource_id, const ClientContext& context, Time now);
+[[nodiscard]] std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id,
+                                            const Uuid& membership_id, const Uuid& actor_id,
+                                            const Uuid& resource_id, const ClientContext& context,
+                                            Time now);
 
 // Whether any enabled policy of the actor's groups names the resource, whatever its conditions.
-[[nodiscard]] bool has_policy(const AccountState& state, const Uuid& actor_id, const Uuid& resource_id);
+[[nodiscard]] bool has_policy(const AccountState& state, const Uuid& actor_id,
+                              const Uuid& resource_id);
 
-// The properties that stand between the actor and the resource: of all its policies (by id), each once, in their order.
-[[nodiscard]] std::vector<std::string> violated_properties(const AccountState& state, const Uuid& actor_id, const Uuid& resource_id,
+// The properties that stand between the actor and the resource: of all its policies (by id), each
+// once, in their order.
+[[nodiscard]] std::vector<std::string> violated_properties(const AccountState& state,
+                                                           const Uuid& actor_id,
+                                                           const Uuid& resource_id,
                                                            const ClientContext& context, Time now);
 
 // The earlier of two ends, nothing being no end.

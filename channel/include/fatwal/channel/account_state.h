@@ -37,7 +37,8 @@ public:
         Empty,        // no snapshot yet
         Loading,      // between begin_snapshot() and end_snapshot()
         Live,         // answers; the only status in which channels compute
-        Quarantined,  // not understood: a new snapshot is to be taken; channels show what they last showed and grant nothing new
+        Quarantined,  // not understood: a new snapshot is to be taken; channels show what they last
+                      // showed and grant nothing new
     };
 
     AccountState() = default;
@@ -58,7 +59,8 @@ public:
     // In any order. Rows that cannot be understood are left out and told by end_snapshot(). One
     // that voids the snapshot quarantines the state, which then stays so through end_snapshot().
     void snapshot_row(RowChange row);
-    // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1). Then on_snapshot() of every channel.
+    // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1).
+    // Then on_snapshot() of every channel.
     Affected end_snapshot(std::uint64_t position);
 
     // A whole transaction, its changes in order. Not live, it does nothing. Then on_transaction()
@@ -79,33 +81,59 @@ public:
     void release(const Uuid& gateway_id, const Pair& pair);
 
     // The rows, null when there is none. Valid until the next change.
-    [[nodiscard]] const portal::Accounts* account() const { return account_ ? &*account_ : nullptr; }
+    [[nodiscard]] const portal::Accounts* account() const {
+        return account_ ? &*account_ : nullptr;
+    }
     [[nodiscard]] const portal::Actors* actor(const Uuid& id) const { return find(actors_, id); }
-    [[nodiscard]] const portal::AuthProviders* provider(const Uuid& id) const { return find(providers_, id); }
-    [[nodiscard]] const portal::AuthIdentities* identity(const Uuid& id) const { return find(identities_, id); }
+    [[nodiscard]] const portal::AuthProviders* provider(const Uuid& id) const {
+        return find(providers_, id);
+    }
+    [[nodiscard]] const portal::AuthIdentities* identity(const Uuid& id) const {
+        return find(identities_, id);
+    }
     [[nodiscard]] const portal::Sites* site(const Uuid& id) const { return find(sites_, id); }
     [[nodiscard]] const portal::Tokens* token(const Uuid& id) const { return find(tokens_, id); }
     [[nodiscard]] const portal::Clients* client(const Uuid& id) const { return find(clients_, id); }
-    [[nodiscard]] const portal::Gateways* gateway(const Uuid& id) const { return find(gateways_, id); }
-    [[nodiscard]] const portal::Resources* resource(const Uuid& id) const { return find(resources_, id); }
+    [[nodiscard]] const portal::Gateways* gateway(const Uuid& id) const {
+        return find(gateways_, id);
+    }
+    [[nodiscard]] const portal::Resources* resource(const Uuid& id) const {
+        return find(resources_, id);
+    }
     [[nodiscard]] const Policy* policy(const Uuid& id) const { return find(policies_, id); }
     [[nodiscard]] const portal::Flows* flow(const Uuid& id) const { return find(flows_, id); }
 
     // The membership of an actor in a group that exists; null: none.
     [[nodiscard]] const Uuid* membership(const Uuid& actor_id, const Uuid& group_id) const;
-    [[nodiscard]] const Ids& groups_of_actor(const Uuid& actor_id) const { return groups_of_actor_.of(actor_id); }
-    [[nodiscard]] const Ids& policies_of_group(const Uuid& group_id) const { return policies_of_group_.of(group_id); }
-    [[nodiscard]] const Ids& policies_of_resource(const Uuid& resource_id) const { return policies_of_resource_.of(resource_id); }
-    [[nodiscard]] const Ids& sites_of_resource(const Uuid& resource_id) const { return sites_of_resource_.of(resource_id); }
-    [[nodiscard]] const Ids& gateways_of_site(const Uuid& site_id) const { return gateways_of_site_.of(site_id); }
-    [[nodiscard]] const Ids& flows_of_client(const Uuid& client_id) const { return flows_of_client_.of(client_id); }
-    [[nodiscard]] const Ids& flows_of_gateway(const Uuid& gateway_id) const { return flows_of_gateway_.of(gateway_id); }
+    [[nodiscard]] const Ids& groups_of_actor(const Uuid& actor_id) const {
+        return groups_of_actor_.of(actor_id);
+    }
+    [[nodiscard]] const Ids& policies_of_group(const Uuid& group_id) const {
+        return policies_of_group_.of(group_id);
+    }
+    [[nodiscard]] const Ids& policies_of_resource(const Uuid& resource_id) const {
+        return policies_of_resource_.of(resource_id);
+    }
+    [[nodiscard]] const Ids& sites_of_resource(const Uuid& resource_id) const {
+        return sites_of_resource_.of(resource_id);
+    }
+    [[nodiscard]] const Ids& gateways_of_site(const Uuid& site_id) const {
+        return gateways_of_site_.of(site_id);
+    }
+    [[nodiscard]] const Ids& flows_of_client(const Uuid& client_id) const {
+        return flows_of_client_.of(client_id);
+    }
+    [[nodiscard]] const Ids& flows_of_gateway(const Uuid& gateway_id) const {
+        return flows_of_gateway_.of(gateway_id);
+    }
     [[nodiscard]] bool connected(const Uuid& resource_id, const Uuid& site_id) const {
         return sites_of_resource(resource_id).contains(site_id);
     }
 
-    // A resource as a client of the version is shown it; null when it is not. The same pointer until a change concerns it.
-    [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id, const Version& version) const;
+    // A resource as a client of the version is shown it; null when it is not. The same pointer
+    // until a change concerns it.
+    [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id,
+                                                              const Version& version) const;
 
 private:
     // What the changes of one transaction concern, before the channels of it are known.
@@ -127,7 +155,8 @@ private:
     using Table = std::unordered_map<Uuid, Row>;
     struct HashOfTwo {
         std::size_t operator()(const std::pair<Uuid, Uuid>& ids) const noexcept {
-            return std::hash<Uuid>()(ids.first) * 0x9E37'79B9'7F4A'7C15U ^ std::hash<Uuid>()(ids.second);
+            return std::hash<Uuid>()(ids.first) * 0x9E37'79B9'7F4A'7C15U ^
+                   std::hash<Uuid>()(ids.second);
         }
     };
     template <class Row>
@@ -139,7 +168,8 @@ private:
     void clear();
     void take(const RowChange& change, Touched& touched);
     void take_bad(const BadRow& bad, Touched& touched);
-    // A row is there with new content, or is gone. By their key and what is known of them, so that a change may come twice.
+    // A row is there with new content, or is gone. By their key and what is known of them, so that
+    // a change may come twice.
     template <class Row>
     void put(const Row& row, Touched& touched);
     template <class Row>
@@ -182,7 +212,8 @@ private:
     Table<Policy> policies_;
     Table<portal::Flows> flows_;
 
-    // (actor, group) -> membership. The largest of all, and asked with each policy that is looked at: flat, for one miss of the cache.
+    // (actor, group) -> membership. The largest of all, and asked with each policy that is looked
+    // at: flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
     // Both ways, as either can be asked from.
     Index groups_of_actor_;
@@ -201,8 +232,10 @@ private:
     std::unordered_map<Uuid, int> attached_clients_;
     std::unordered_map<Uuid, int> attached_gateways_;
     Index attached_by_token_;
-    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>> held_by_client_;    // client -> gateway, resource
-    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>> held_of_resource_;  // resource -> gateway, client
+    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>>
+        held_by_client_;  // client -> gateway, resource
+    std::unordered_map<Uuid, std::set<std::pair<Uuid, Uuid>>>
+        held_of_resource_;  // resource -> gateway, client
 
     // Rendered when first asked for, by what a device's version can express.
     mutable std::array<std::unordered_map<Uuid, std::shared_ptr<const ResourceView>>, 3> views_;

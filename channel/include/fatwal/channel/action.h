@@ -1,4 +1,5 @@
-// What a channel wants done. Whoever calls a channel carries out its actions in their order; allow and reject of one pair rely on it.
+// What a channel wants done. Whoever calls a channel carries out its actions in their order; allow
+// and reject of one pair rely on it.
 #pragma once
 
 #include <string>
@@ -34,7 +35,8 @@ struct Disconnect {
     std::string reason;
 };
 
-// To a session of the same account, maybe in another process. What cannot be delivered comes back by undeliverable().
+// To a session of the same account, maybe in another process. What cannot be delivered comes back
+// by undeliverable().
 struct Send {
     Address to;
     PeerMessage message;

@@ -17,8 +17,9 @@ struct ChannelContext {
     const Relays& relays;
     const Signer& signer;
     Random random;
-    ProcessId process = 0;                                                // this one
-    std::chrono::milliseconds answer_within = std::chrono::seconds(15);   // the gateway, to an authorization
+    ProcessId process = 0;  // this one
+    std::chrono::milliseconds answer_within =
+        std::chrono::seconds(15);  // the gateway, to an authorization
     std::chrono::milliseconds durable_within = std::chrono::seconds(15);  // the row of a flow
 };
 

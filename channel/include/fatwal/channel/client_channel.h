@@ -15,7 +15,8 @@
 
 namespace fatwal::channel {
 
-// What the connection says of itself. The process has checked the token's secret; the channel checks all else.
+// What the connection says of itself. The process has checked the token's secret; the channel
+// checks all else.
 struct ClientJoin {
     Uuid client_id;
     Uuid token_id;
@@ -26,7 +27,8 @@ struct ClientJoin {
     Generation generation = 0;
 };
 
-// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed() it takes nothing more; destroy it.
+// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed()
+// it takes nothing more; destroy it.
 class ClientChannel {
 public:
     ClientChannel(ChannelContext context, ClientJoin join);
@@ -34,7 +36,8 @@ public:
     ClientChannel(const ClientChannel&) = delete;
     ClientChannel& operator=(const ClientChannel&) = delete;
 
-    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from on_snapshot().
+    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from
+    // on_snapshot().
     [[nodiscard]] Actions start(Time now);
     // The state has ended a snapshot: init for whoever waits for it, the difference for the others.
     [[nodiscard]] Actions on_snapshot(Time now);
@@ -44,14 +47,16 @@ public:
     [[nodiscard]] Actions on_relays(Time now);
     // next_deadline() has come.
     [[nodiscard]] Actions on_time(Time now);
-    // A message from the device: create_flow, broadcast_ice_candidates, broadcast_invalidated_ice_candidates.
+    // A message from the device: create_flow, broadcast_ice_candidates,
+    // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
     // From a gateway's channel, for this session (Sessions::accepts).
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
     // A Send of this channel's could not be delivered: the session or its process is gone.
     [[nodiscard]] Actions undeliverable(const PeerMessage& message, Time now);
 
-    // When on_time() is to be called at the latest; nothing: never. Not before it is there any need to.
+    // When on_time() is to be called at the latest; nothing: never. Not before it is there any need
+    // to.
     [[nodiscard]] std::optional<Time> next_deadline() const;
 
     [[nodiscard]] bool closed() const { return phase_ == Phase::Closed; }
@@ -70,11 +75,13 @@ private:
     void push_init(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
     void create_flow(const Json& payload, Time now, Actions& out);
-    void authorize(const portal::Resources& resource, const OnlineGateway& gateway, const Grant& grant, Time now, Actions& out);
+    void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
+                   const Grant& grant, Time now, Actions& out);
     void broadcast(const Json& payload, bool invalidated, Actions& out);
     void fail_pending(const Uuid& resource_id, Actions& out);
     [[nodiscard]] ClientContext session() const;
-    const PairCredentials& credentials(const portal::Clients& client, const portal::Gateways& gateway);
+    const PairCredentials& credentials(const portal::Clients& client,
+                                       const portal::Gateways& gateway);
 
     ChannelContext context_;
     ClientJoin join_;

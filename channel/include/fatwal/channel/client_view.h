@@ -1,4 +1,5 @@
-// What a client is shown: a pure function of the account's state, and the difference of two of them as pushes.
+// What a client is shown: a pure function of the account's state, and the difference of two of them
+// as pushes.
 #pragma once
 
 #include <map>
@@ -13,16 +14,20 @@ namespace fatwal::channel {
 
 struct ClientView {
     std::map<Uuid, std::shared_ptr<const ResourceView>> resources;  // connectable now
-    Json interface;                                                 // {ipv4, ipv6, search_domain, upstream_dns}
-    std::optional<Time> next_change;                                // the first instant at which time alone can change the resources
+    Json interface;  // {ipv4, ipv6, search_domain, upstream_dns}
+    std::optional<Time>
+        next_change;  // the first instant at which time alone can change the resources
 
-    // Of a session that may be (client_refusal() gives nothing). `session`: where the client is connected from; what rows say is added.
-    [[nodiscard]] static ClientView of(const AccountState& state, const portal::Clients& client, const Version& version,
-                                       const ClientContext& session, Time now);
+    // Of a session that may be (client_refusal() gives nothing). `session`: where the client is
+    // connected from; what rows say is added.
+    [[nodiscard]] static ClientView of(const AccountState& state, const portal::Clients& client,
+                                       const Version& version, const ClientContext& session,
+                                       Time now);
 };
 
-// Appends the pushes that make `before` on the device into `after`: config_changed, then resource_deleted (also for resources whose set of
-// sites differs), then resource_created_or_updated. Not for another tunnel address: that takes an init.
+// Appends the pushes that make `before` on the device into `after`: config_changed, then
+// resource_deleted (also for resources whose set of sites differs), then
+// resource_created_or_updated. Not for another tunnel address: that takes an init.
 void push_difference(const ClientView& before, const ClientView& after, Actions& out);
 
 // {search_domain, upstream_dns} of an account's config; null and [] for what it does not say well.

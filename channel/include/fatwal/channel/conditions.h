@@ -1,4 +1,5 @@
-// The conditions of a policy: parsed once, when the row comes, evaluated for a client at an instant.
+// The conditions of a policy: parsed once, when the row comes, evaluated for a client at an
+// instant.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,8 @@ namespace fatwal::channel {
 
 class TimeWindows;
 
-// What conditions look at. What is unknown meets no condition that asks for it, but for provider_id is_not_in.
+// What conditions look at. What is unknown meets no condition that asks for it, but for provider_id
+// is_not_in.
 struct ClientContext {
     std::optional<IpAddress> remote_ip;
     std::optional<std::string> region;  // ISO 3166 code of the country, as the IP database gives it
@@ -26,23 +28,28 @@ class Conditions {
 public:
     struct Verdict {
         bool holds = false;
-        std::optional<Time> until;  // when it holds: the last instant of it; nothing: no row's change, no end
+        std::optional<Time>
+            until;  // when it holds: the last instant of it; nothing: no row's change, no end
     };
 
     // None: holds always.
     Conditions() = default;
 
-    // The column policies.conditions. Never fails: what cannot be understood (an unknown property or operator, a malformed value, a null)
-    // is a condition that nobody meets. Looks up time zones in the system's database.
+    // The column policies.conditions. Never fails: what cannot be understood (an unknown property
+    // or operator, a malformed value, a null) is a condition that nobody meets. Looks up time zones
+    // in the system's database.
     [[nodiscard]] static Conditions parse(const std::vector<std::optional<Json>>& conditions);
 
-    // Allocates nothing. Keeps the time windows of the last instant it was asked for, hence not for several threads at once.
+    // Allocates nothing. Keeps the time windows of the last instant it was asked for, hence not for
+    // several threads at once.
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const;
 
-    // The properties of the conditions that do not hold, each once, in the order of the conditions. Empty exactly when evaluate() holds.
+    // The properties of the conditions that do not hold, each once, in the order of the conditions.
+    // Empty exactly when evaluate() holds.
     [[nodiscard]] std::vector<std::string> violated(const ClientContext& client, Time now) const;
 
-    // The first instant after `now` at which evaluate() can differ though nothing but the time does; nothing: never.
+    // The first instant after `now` at which evaluate() can differ though nothing but the time
+    // does; nothing: never.
     [[nodiscard]] std::optional<Time> next_change(Time now) const;
 
 private:
@@ -68,7 +75,8 @@ private:
     };
 
     [[nodiscard]] static Condition parse_one(const std::optional<Json>& condition);
-    [[nodiscard]] static Verdict evaluate_one(const Condition& condition, const ClientContext& client, Time now);
+    [[nodiscard]] static Verdict evaluate_one(const Condition& condition,
+                                              const ClientContext& client, Time now);
 
     std::vector<Condition> conditions_;
 };

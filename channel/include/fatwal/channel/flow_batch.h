@@ -1,4 +1,5 @@
-// The rows of flows on their way into the database: gathered, written by COPY in batches (by the process), confirmed to their gateways.
+// The rows of flows on their way into the database: gathered, written by COPY in batches (by the
+// process), confirmed to their gateways.
 #pragma once
 
 #include <chrono>
@@ -11,15 +12,18 @@
 
 namespace fatwal::channel {
 
-// Of a process, over its accounts. While the database cannot be reached nothing that it holds grows without bound: rows beyond max_waiting
-// are lost, which their gateways are told, and deletions, which must not be lost, are kept once each. As beyond max_waiting of them no
-// row is taken, there are never more than that and one for each row that is there.
+// Of a process, over its accounts. While the database cannot be reached nothing that it holds grows
+// without bound: rows beyond max_waiting are lost, which their gateways are told, and deletions,
+// which must not be lost, are kept once each. As beyond max_waiting of them no row is taken, there
+// are never more than that and one for each row that is there.
 class FlowBatch {
 public:
     struct Options {
-        std::chrono::milliseconds after = std::chrono::seconds(1);  // the oldest row waits no longer
-        std::size_t max_rows = 10'000;                              // of a batch
-        std::size_t max_waiting = 200'000;                          // of rows, and of deletions: beyond either, new rows are lost at once
+        std::chrono::milliseconds after =
+            std::chrono::seconds(1);    // the oldest row waits no longer
+        std::size_t max_rows = 10'000;  // of a batch
+        std::size_t max_waiting =
+            200'000;  // of rows, and of deletions: beyond either, new rows are lost at once
     };
 
     // To a gateway of an account; the process looks up where its session is.
@@ -28,7 +32,8 @@ public:
         Uuid gateway_id;
         PeerMessage message;  // FlowsDurable or FlowsLost
     };
-    // One step of the writer. The rows first, then the deletions; all of it in one transaction or several.
+    // One step of the writer. The rows first, then the deletions; all of it in one transaction or
+    // several.
     struct Batch {
         std::uint64_t number = 0;
         std::vector<portal::Flows> rows;
@@ -40,24 +45,29 @@ public:
 
     // Notices only when too much waits: FlowsLost of this row.
     [[nodiscard]] std::vector<Notice> add(portal::Flows row, Time now);
-    // A row that has not left is dropped, of one that was lost nothing is left to do; else its deletion goes with the next batch.
+    // A row that has not left is dropped, of one that was lost nothing is left to do; else its
+    // deletion goes with the next batch.
     void remove(const Uuid& flow_id, Time now);
 
     // A batch, when one is due and none is under way.
     [[nodiscard]] std::optional<Batch> take(Time now);
-    // How the batch ended; `lost`: those of its rows that could not be written. The others are committed, by this try or an earlier one.
+    // How the batch ended; `lost`: those of its rows that could not be written. The others are
+    // committed, by this try or an earlier one.
     [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const std::vector<Uuid>& lost);
     // The database could not be reached: the batch goes again, ahead of what waits.
     void failed(std::uint64_t number, Time now);
 
     [[nodiscard]] std::optional<Time> next_deadline() const;
     [[nodiscard]] std::size_t waiting() const { return rows_.size() + under_way_.rows.size(); }
-    [[nodiscard]] std::size_t waiting_deletions() const { return deletions_.size() + under_way_.deletions.size(); }
+    [[nodiscard]] std::size_t waiting_deletions() const {
+        return deletions_.size() + under_way_.deletions.size();
+    }
 
 private:
     void wait_until(Time time);
     void lose(const Uuid& flow_id);
-    [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows, const Ids& lost);
+    [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows,
+                                                     const Ids& lost);
 
     Options options_;
     std::deque<portal::Flows> rows_;

@@ -26,7 +26,8 @@ struct GatewayJoin {
     Generation generation = 0;
 };
 
-// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed() it takes nothing more; destroy it.
+// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed()
+// it takes nothing more; destroy it.
 class GatewayChannel {
 public:
     GatewayChannel(ChannelContext context, GatewayJoin join);
@@ -34,15 +35,18 @@ public:
     GatewayChannel(const GatewayChannel&) = delete;
     GatewayChannel& operator=(const GatewayChannel&) = delete;
 
-    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from on_snapshot().
+    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from
+    // on_snapshot().
     [[nodiscard]] Actions start(Time now);
-    // The state has ended a snapshot: init for whoever waits for it; the others lose what is not justified any more.
+    // The state has ended a snapshot: init for whoever waits for it; the others lose what is not
+    // justified any more.
     [[nodiscard]] Actions on_snapshot(Time now);
     // The state has applied a transaction that has this gateway among its Affected::gateways.
     [[nodiscard]] Actions on_transaction(const GatewayImpact& impact, Time now);
     [[nodiscard]] Actions on_relays(Time now);
     [[nodiscard]] Actions on_time(Time now);
-    // A message from the device: flow_authorized, broadcast_ice_candidates, broadcast_invalidated_ice_candidates.
+    // A message from the device: flow_authorized, broadcast_ice_candidates,
+    // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
     // From a client's channel or the writer of flows, for this session.
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
@@ -64,8 +68,9 @@ private:
     };
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
-        std::optional<ClientContext> client;   // where the client is connected from; nothing: by its row
-        std::optional<Address> address;        // of the client's session, likewise
+        std::optional<ClientContext>
+            client;                      // where the client is connected from; nothing: by its row
+        std::optional<Address> address;  // of the client's session, likewise
     };
     using Pairs = std::map<Pair, Held>;
     // The resource as the device was given it, while any pair has it.
@@ -88,9 +93,11 @@ private:
     // Judges the flows of a pair; `deleted` are those whose rows are gone.
     void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
     // Another policy in place of `lost`, which did not do.
-    bool replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now, Actions& out);
+    bool replace(const Pair& pair, Held& held, const std::vector<Justification>& lost, Time now,
+                 Actions& out);
     void reject(Pairs::iterator pair, const Ids& deleted, Actions& out);
-    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id, const Flow& flow);
+    Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id,
+              const Flow& flow);
     void drop(Pairs::iterator pair);
     void remove_flow(Held& held, const Uuid& flow_id);
     void authorize(const Authorize& message, Time now, Actions& out);
@@ -100,7 +107,8 @@ private:
     [[nodiscard]] Json shown() const;
     [[nodiscard]] ClientContext context_of(const portal::Clients& client, const Held& held) const;
     [[nodiscard]] static Expiry expiry_of(const Held& held);
-    [[nodiscard]] std::optional<Grant> judge(const Pair& pair, const Held& held, const Justification& by, Time now) const;
+    [[nodiscard]] std::optional<Grant> judge(const Pair& pair, const Held& held,
+                                             const Justification& by, Time now) const;
 
     ChannelContext context_;
     GatewayJoin join_;
@@ -110,7 +118,8 @@ private:
     Pairs pairs_;
     std::unordered_map<Uuid, Pair> pair_of_flow_;
     std::unordered_map<Uuid, Shown> resources_;
-    std::set<std::pair<Time, Uuid>> due_;  // when to look at a flow: it is overdue or expired, unless that has changed
+    std::set<std::pair<Time, Uuid>>
+        due_;  // when to look at a flow: it is overdue or expired, unless that has changed
     RelaySelection relays_;
     Json shown_;  // of init: the account's slug and the own addresses
 };

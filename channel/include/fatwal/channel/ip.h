@@ -9,8 +9,8 @@
 
 namespace fatwal::channel {
 
-// IPv4 or IPv6. An IPv4 address that is written as IPv6 (::ffff:a.b.c.d) is the IPv4 address, so that a listener of both kinds makes no
-// way around a rule.
+// IPv4 or IPv6. An IPv4 address that is written as IPv6 (::ffff:a.b.c.d) is the IPv4 address, so
+// that a listener of both kinds makes no way around a rule.
 struct IpAddress {
     std::array<std::uint8_t, 16> bytes{};  // in network order; the first 4 of IPv4
     bool v6 = false;
@@ -24,7 +24,8 @@ struct Cidr {
     IpAddress base;  // without host bits
     std::uint8_t prefix = 0;
 
-    // "10.1.2.3/8" (host bits are dropped) or a bare address (/32, /128); nothing for any other text.
+    // "10.1.2.3/8" (host bits are dropped) or a bare address (/32, /128); nothing for any other
+    // text.
     [[nodiscard]] static std::optional<Cidr> parse(std::string_view text);
     // An IPv4 network never holds an IPv6 address, nor the other way round.
     [[nodiscard]] bool contains(const IpAddress& address) const;

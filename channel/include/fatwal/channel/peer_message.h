@@ -1,4 +1,5 @@
-// What the channels of one account tell each other, in one process or between two. Never over the account's stream.
+// What the channels of one account tell each other, in one process or between two. Never over the
+// account's stream.
 #pragma once
 
 #include <optional>
@@ -91,7 +92,8 @@ struct FlowsLost {
     friend bool operator==(const FlowsLost&, const FlowsLost&) = default;
 };
 
-using PeerMessage = std::variant<Authorize, FlowAuthorized, FlowRefused, IceCandidates, FlowsDurable, FlowsLost>;
+using PeerMessage =
+    std::variant<Authorize, FlowAuthorized, FlowRefused, IceCandidates, FlowsDurable, FlowsLost>;
 
 // For the way between processes. from_json gives nothing for what to_json has not made.
 [[nodiscard]] Json to_json(const PeerMessage& message);

@@ -13,7 +13,8 @@ namespace fatwal::channel {
 struct OnlineGateway {
     Uuid id;
     Generation generation = 0;
-    ProcessId process = 0;  // 0: seen online, but no process holds its channel yet: it is sent nothing
+    ProcessId process =
+        0;  // 0: seen online, but no process holds its channel yet: it is sent nothing
     Version version;
     std::optional<Location> location;
     std::optional<IpAddress> remote_ip;

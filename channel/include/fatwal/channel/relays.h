@@ -1,4 +1,5 @@
-// The relays that are online, and which of them a device is given. One for a process: relays belong to no account.
+// The relays that are online, and which of them a device is given. One for a process: relays belong
+// to no account.
 #pragma once
 
 #include <chrono>
@@ -28,9 +29,11 @@ public:
     static constexpr std::size_t kPerDevice = 2;
 
     // How long a relay may be away before its devices are told.
-    explicit Relays(std::chrono::milliseconds debounce = std::chrono::seconds(10)) : debounce_(debounce) {}
+    explicit Relays(std::chrono::milliseconds debounce = std::chrono::seconds(10))
+        : debounce_(debounce) {}
 
-    // True when the channels are to be told (on_relays of each): a relay is new, or is back with another secret, address or location.
+    // True when the channels are to be told (on_relays of each): a relay is new, or is back with
+    // another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
     void offline(const Uuid& id, Time now);
@@ -41,9 +44,10 @@ public:
     [[nodiscard]] const Relay* find(const Uuid& id) const;
     [[nodiscard]] std::size_t size() const { return relays_.size(); }
 
-    // At most kPerDevice: of the places nearest to the device one each (a relay without a location is the last), at random where the place
-    // or the device's location says nothing.
-    [[nodiscard]] std::vector<Relay> choose(const std::optional<Location>& device, const Random& random) const;
+    // At most kPerDevice: of the places nearest to the device one each (a relay without a location
+    // is the last), at random where the place or the device's location says nothing.
+    [[nodiscard]] std::vector<Relay> choose(const std::optional<Location>& device,
+                                            const Random& random) const;
 
 private:
     struct Entry {
@@ -54,17 +58,20 @@ private:
     std::map<Uuid, Entry> relays_;
 };
 
-// The `relays` of a payload: an entry for each address of each relay, with credentials for the TURN server (docs/channels.md).
+// The `relays` of a payload: an entry for each address of each relay, with credentials for the TURN
+// server (docs/channels.md).
 [[nodiscard]] Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time now);
 
 // The relays that one channel has told its device.
 class RelaySelection {
 public:
     // Chooses; the payload of init.
-    Json init(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device, Time now, const Random& random);
-    // The payload of relays_presence when the device must be told: one of its relays is gone or another, or it has too few and more are
-    // there.
-    std::optional<Json> update(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device, Time now,
+    Json init(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device,
+              Time now, const Random& random);
+    // The payload of relays_presence when the device must be told: one of its relays is gone or
+    // another, or it has too few and more are there.
+    std::optional<Json> update(const Relays& relays, const Uuid& device_id,
+                               const std::optional<Location>& device, Time now,
                                const Random& random);
 
 private:

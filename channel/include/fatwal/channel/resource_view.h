@@ -23,15 +23,19 @@ struct SiteName {
     std::string name;
 };
 
-// What a device of the version can be shown of a resource in these sites (sorted by id); nothing when it cannot express it, when there is
-// no site, or when the row makes no sense (an address that is none, filters that are none).
-[[nodiscard]] std::optional<ResourceView> render_for_client(const portal::Resources& resource, const std::vector<SiteName>& sites,
+// What a device of the version can be shown of a resource in these sites (sorted by id); nothing
+// when it cannot express it, when there is no site, or when the row makes no sense (an address that
+// is none, filters that are none).
+[[nodiscard]] std::optional<ResourceView> render_for_client(const portal::Resources& resource,
+                                                            const std::vector<SiteName>& sites,
                                                             bool double_star, bool internet);
 
 // As gateways are given it: {id, type, name, address, filters}, of the internet {id, type}.
-[[nodiscard]] std::optional<Json> render_for_gateway(const portal::Resources& resource, const Version& version);
+[[nodiscard]] std::optional<Json> render_for_gateway(const portal::Resources& resource,
+                                                     const Version& version);
 
-// The filters of a payload; nothing for what are none: then the resource is shown to nobody, as a filter left out would open more.
+// The filters of a payload; nothing for what are none: then the resource is shown to nobody, as a
+// filter left out would open more.
 [[nodiscard]] std::optional<Json> render_filters(const Json& filters);
 
 }  // namespace fatwal::channel

@@ -16,12 +16,14 @@ namespace fatwal::channel {
 // A row that is there but cannot be understood.
 struct BadRow {
     std::string table;
-    std::optional<Uuid> id;    // its key, as far as it can be read; of resource_connections the resource
+    std::optional<Uuid>
+        id;  // its key, as far as it can be read; of resource_connections the resource
     std::optional<Uuid> site;  // of resource_connections
     std::string reason;
 };
 
-// A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a snapshot; both: an update.
+// A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a
+// snapshot; both: an update.
 struct RowChange {
     portal::AnyRow before;  // std::monostate: none
     portal::AnyRow after;
@@ -39,7 +41,8 @@ struct RowChange {
 // resync record of a table of the domain or of all tables, and by a change of a table whose schema
 // says that its old rows are not whole: then a DELETE does not arrive, and what it revoked would
 // stay granted.
-[[nodiscard]] std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown = nullptr);
+[[nodiscard]] std::vector<RowChange> typed_changes(const client::Transaction& transaction,
+                                                   std::size_t* unknown = nullptr);
 
 // A row of a snapshot, voided if the rows that follow it in the stream would not be whole; nothing
 // for one of a table that the domain does not use.

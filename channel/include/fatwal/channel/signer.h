@@ -35,7 +35,8 @@ private:
 [[nodiscard]] std::string base64url(std::string_view bytes);  // RFC 4648, not padded
 [[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
 
-// All that is to be known of an authorization when its gateway answers, so that no process keeps a table of what is under way.
+// All that is to be known of an authorization when its gateway answers, so that no process keeps a
+// table of what is under way.
 struct FlowRef {
     Uuid account_id;
     Uuid flow_id;
@@ -51,14 +52,17 @@ struct FlowRef {
     friend bool operator==(const FlowRef&, const FlowRef&) = default;
 };
 
-// Of one client at one gateway, always the same for the same keys, so that a second flow does not break the first.
+// Of one client at one gateway, always the same for the same keys, so that a second flow does not
+// break the first.
 struct PairCredentials {
     std::string preshared_key;  // 32 bytes as base64
     IceCredentials client_ice;
     IceCredentials gateway_ice;
 
-    [[nodiscard]] static PairCredentials derive(const Signer& signer, const Uuid& client_id, std::string_view client_public_key,
-                                                const Uuid& gateway_id, std::string_view gateway_public_key);
+    [[nodiscard]] static PairCredentials derive(const Signer& signer, const Uuid& client_id,
+                                                std::string_view client_public_key,
+                                                const Uuid& gateway_id,
+                                                std::string_view gateway_public_key);
 };
 
 }  // namespace fatwal::channel

@@ -16,20 +16,23 @@ class time_zone;
 
 namespace fatwal::channel {
 
-// Each value is "D/ranges/Zone": D one of M T W R F S U; ranges "H[:M[:S]]-H[:M[:S]]" with commas between, or "true" for the whole day;
-// Zone an IANA name. Both ends are in the window, start <= end; a fraction of a second in the text is cut off. Windows that overlap or
-// touch are one; so are one to 23:59:59 and one from 00:00 of the next day. A boundary that a zone's clock skips is the first instant
-// after the gap, one that it shows twice the earlier.
+// Each value is "D/ranges/Zone": D one of M T W R F S U; ranges "H[:M[:S]]-H[:M[:S]]" with commas
+// between, or "true" for the whole day; Zone an IANA name. Both ends are in the window, start <=
+// end; a fraction of a second in the text is cut off. Windows that overlap or touch are one; so are
+// one to 23:59:59 and one from 00:00 of the next day. A boundary that a zone's clock skips is the
+// first instant after the gap, one that it shows twice the earlier.
 class TimeWindows {
 public:
     struct At {
         bool open = false;
-        std::optional<Time> until;        // when open: the last instant; nothing: always open
-        std::optional<Time> next_change;  // the first instant after at which `open` or `until` can differ
+        std::optional<Time> until;  // when open: the last instant; nothing: always open
+        std::optional<Time>
+            next_change;  // the first instant after at which `open` or `until` can differ
     };
 
     // Nothing when any value is malformed or names an unknown zone.
-    [[nodiscard]] static std::shared_ptr<const TimeWindows> parse(const std::vector<std::string>& values);
+    [[nodiscard]] static std::shared_ptr<const TimeWindows> parse(
+        const std::vector<std::string>& values);
 
     // Keeps the last answer for as long as it is one, hence not for several threads at once.
     [[nodiscard]] const At& at(Time now) const;

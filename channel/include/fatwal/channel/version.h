@@ -26,7 +26,8 @@ struct Version {
     friend bool operator==(const Version&, const Version&) = default;
 };
 
-// Whether a client and a gateway of these versions understand each other: the same major, minors at most 1 apart.
+// Whether a client and a gateway of these versions understand each other: the same major, minors at
+// most 1 apart.
 [[nodiscard]] bool compatible(const Version& a, const Version& b);
 
 // Devices before 1.2.0 know no `**` in a DNS name and read `*` as one label.
@@ -35,7 +36,8 @@ struct Version {
 // Devices before 1.3.0 do not know the internet as a resource.
 [[nodiscard]] bool knows_internet(const Version& version);
 
-// A DNS name as devices before 1.2.0 write it: a leading `**` becomes `*`, a leading `*` becomes `?`; nothing for any other wildcard.
+// A DNS name as devices before 1.2.0 write it: a leading `**` becomes `*`, a leading `*` becomes
+// `?`; nothing for any other wildcard.
 [[nodiscard]] std::optional<std::string> older_dns_address(std::string_view address);
 
 }  // namespace fatwal::channel

@@ -1,4 +1,5 @@
-// How far a worker has come in its account's stream: what it keeps to go on there, in another process or after a restart.
+// How far a worker has come in its account's stream: what it keeps to go on there, in another
+// process or after a restart.
 #pragma once
 
 #include <optional>
@@ -13,7 +14,8 @@ struct Cursor {
     wire::History history;
     wire::Lsn next = 0;  // every transaction that commits before is had
 
-    // After a snapshot, for as long as transactions may follow that it holds already: those that commit before `until` and that it sees.
+    // After a snapshot, for as long as transactions may follow that it holds already: those that
+    // commit before `until` and that it sees.
     struct Held {
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;
@@ -23,7 +25,8 @@ struct Cursor {
 
     // Whether this transaction is had.
     [[nodiscard]] bool has(std::uint32_t xid, wire::Lsn commit_lsn) const {
-        return commit_lsn < next || (held && commit_lsn < held->until && (xid == 0 || held->sees.sees(xid)));
+        return commit_lsn < next ||
+               (held && commit_lsn < held->until && (xid == 0 || held->sees.sees(xid)));
     }
 
     // One line of text, and back; nothing when it is none.

@@ -11,14 +11,15 @@
 
 namespace fatwal::client {
 
-// The subscription has joined the account's stream at a sidecar. What follows continues what came before.
+// The subscription has joined the account's stream at a sidecar. What follows continues what came
+// before.
 struct Joined {
     std::uint64_t epoch = 0;     // of the sidecar's stream
     std::uint64_t sequence = 0;  // of the last message before the join
 };
 
-// What is known of the account is to be replaced: its rows follow, then SnapshotEnd. When another one begins before that, the rows so far
-// are void.
+// What is known of the account is to be replaced: its rows follow, then SnapshotEnd. When another
+// one begins before that, the rows so far are void.
 struct SnapshotBegin {};
 
 // Some of the account's rows, of all published tables.
@@ -59,14 +60,15 @@ struct StreamError {
     std::string hint;
 };
 
-// The sidecar is gone or does not answer, or has refused (then `error` is its answer). The subscription tries again by itself, and goes on
-// where it stands.
+// The sidecar is gone or does not answer, or has refused (then `error` is its answer). The
+// subscription tries again by itself, and goes on where it stands.
 struct Lost {
     std::string reason;
     std::optional<wire::ControlError> error;
 };
 
-using Event = std::variant<Joined, SnapshotBegin, SnapshotRows, SnapshotEnd, Transaction, Resync, StreamError, Lost>;
+using Event = std::variant<Joined, SnapshotBegin, SnapshotRows, SnapshotEnd, Transaction, Resync,
+                           StreamError, Lost>;
 
 // For workers that would rather be called: each may be empty.
 struct Handlers {

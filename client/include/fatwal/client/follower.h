@@ -1,5 +1,6 @@
-// From the messages of the sockets to what the worker is told: finds gaps and has them replayed, takes snapshots, drops what is had, binds
-// schemas, keeps transactions whole. No I/O and no clock of its own: messages and times in, events and requests out.
+// From the messages of the sockets to what the worker is told: finds gaps and has them replayed,
+// takes snapshots, drops what is had, binds schemas, keeps transactions whole. No I/O and no clock
+// of its own: messages and times in, events and requests out.
 #pragma once
 
 #include <chrono>
@@ -18,11 +19,12 @@ namespace fatwal::client {
 
 struct FollowerOptions {
     wire::AccountKey account;
-    bool snapshots = true;                              // take one to begin with, and whenever changes cannot be replayed
-    std::size_t max_transaction_bytes = 268'435'456;    // of one transaction in memory
-    std::size_t max_ahead_bytes = 4'194'304;            // of messages that wait behind a gap
-    std::uint32_t credit = 1'048'576;                   // bytes of a reply
-    std::chrono::seconds resync_after{1800};            // a transaction that committed longer ago is not worth applying; 0: any is
+    bool snapshots = true;  // take one to begin with, and whenever changes cannot be replayed
+    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory
+    std::size_t max_ahead_bytes = 4'194'304;          // of messages that wait behind a gap
+    std::uint32_t credit = 1'048'576;                 // bytes of a reply
+    std::chrono::seconds resync_after{
+        1800};  // a transaction that committed longer ago is not worth applying; 0: any is
     std::chrono::milliseconds resync_interval{10'000};  // see SubscriptionOptions
 };
 
@@ -42,7 +44,8 @@ public:
     void heartbeat(const wire::PublicationHeader& header, WallTime now);
     void message(const wire::PublicationHeader& header, std::string bytes, WallTime now);
 
-    // The next request to be sent, if any: one at a time, until its answer comes to one of the functions below.
+    // The next request to be sent, if any: one at a time, until its answer comes to one of the
+    // functions below.
     std::optional<wire::ControlBody> take_request();
     void replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now);
     void snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages);
@@ -52,12 +55,15 @@ public:
     // No answer came: what was asked for is asked again.
     void ask_again();
 
-    // The next event, oldest first, and how far the worker has come with it; no cursor while a snapshot is not whole.
+    // The next event, oldest first, and how far the worker has come with it; no cursor while a
+    // snapshot is not whole.
     using Told = std::pair<Event, std::optional<Cursor>>;
     std::optional<Told> take();
     [[nodiscard]] bool has_events() const { return !events_.empty(); }
     // How far a worker has come that was told all events.
-    [[nodiscard]] const std::optional<Cursor>& cursor() const { return owed_ ? owed_->before : cursor_; }
+    [[nodiscard]] const std::optional<Cursor>& cursor() const {
+        return owed_ ? owed_->before : cursor_;
+    }
     [[nodiscard]] bool live() const { return state_ == State::Live; }
 
 private:
@@ -65,7 +71,8 @@ private:
         Detached,      // nothing comes
         Joining,       // the marker is to come
         Replaying,     // a replay brings what is missing; what comes meanwhile waits
-        Snapshotting,  // a snapshot brings the rows; what comes meanwhile is left to the replay after it
+        Snapshotting,  // a snapshot brings the rows; what comes meanwhile is left to the replay
+                       // after it
         Live,          // each message continues the one before
     };
 
@@ -91,7 +98,8 @@ private:
     wire::History history_;
     std::uint64_t sequence_ = 0;  // of the last message that continued the one before
     std::uint64_t head_ = 0;      // of the last message that the publisher is known to have sent
-    wire::Lsn position_ = 0;      // with sequence_ == head_, every transaction that commits before was sent
+    wire::Lsn position_ =
+        0;  // with sequence_ == head_, every transaction that commits before was sent
     std::optional<Cursor> cursor_;
 
     wire::Replay::From from_ = wire::Replay::From::Cursor;
@@ -122,9 +130,10 @@ private:
         std::optional<Cursor> before;
     };
     std::optional<Owed> owed_;
-    std::optional<WallTime> resynced_;  // when the last snapshot that a resync record asked for began, or ended
-    bool resyncing_ = false;            // that snapshot is being taken
-    WallTime now_;                      // of the last message or heartbeat
+    std::optional<WallTime>
+        resynced_;  // when the last snapshot that a resync record asked for began, or ended
+    bool resyncing_ = false;  // that snapshot is being taken
+    WallTime now_;            // of the last message or heartbeat
     std::deque<Told> events_;
 };
 

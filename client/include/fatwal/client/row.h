@@ -14,8 +14,9 @@
 
 namespace fatwal::client {
 
-// A column is named, or given by its index in schema().columns(); bind the index once for each schema in hot code. Each getter gives
-// nothing when the column does not exist, is of another type, null, unavailable or malformed; state() tells which.
+// A column is named, or given by its index in schema().columns(); bind the index once for each
+// schema in hot code. Each getter gives nothing when the column does not exist, is of another type,
+// null, unavailable or malformed; state() tells which.
 class Row {
 public:
     using State = wire::Cell::State;
@@ -23,9 +24,10 @@ public:
     // Either a column's name or its index.
     class Column {
     public:
-        Column(std::uint16_t index) : column_(index) {}                // NOLINT(google-explicit-constructor)
-        Column(std::string_view name) : column_(name) {}               // NOLINT(google-explicit-constructor)
-        Column(const char* name) : column_(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
+        Column(std::uint16_t index) : column_(index) {}   // NOLINT(google-explicit-constructor)
+        Column(std::string_view name) : column_(name) {}  // NOLINT(google-explicit-constructor)
+        Column(const char* name)
+            : column_(std::string_view(name)) {}  // NOLINT(google-explicit-constructor)
 
     private:
         friend class Row;
@@ -43,14 +45,17 @@ public:
     [[nodiscard]] wire::Cell cell(Column column) const;
     [[nodiscard]] bool is_null(Column column) const { return state(column) == State::Null; }
     // The server did not log the value. It is not null; nothing is known of it.
-    [[nodiscard]] bool is_unavailable(Column column) const { return state(column) == State::Unavailable; }
+    [[nodiscard]] bool is_unavailable(Column column) const {
+        return state(column) == State::Unavailable;
+    }
 
     [[nodiscard]] std::optional<bool> boolean(Column column) const;
     // int2, int4, int8, oid.
     [[nodiscard]] std::optional<std::int64_t> integer(Column column) const;
     // float4, float8.
     [[nodiscard]] std::optional<double> floating(Column column) const;
-    // text and its kin, json, the label of an enum, the text output of a type that has no form of its own.
+    // text and its kin, json, the label of an enum, the text output of a type that has no form of
+    // its own.
     [[nodiscard]] std::optional<std::string_view> text(Column column) const;
     // bytea.
     [[nodiscard]] std::optional<wire::Bytes> bytes(Column column) const;
@@ -58,8 +63,10 @@ public:
     // numeric in decimal digits; jsonb as JSON text.
     [[nodiscard]] std::optional<std::string> numeric(Column column) const;
     [[nodiscard]] std::optional<std::string> jsonb(Column column) const;
-    // timestamp and timestamptz; nothing for ±infinity, and from the year 294247 on, which microseconds since 1970 do not reach.
-    [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(Column column) const;
+    // timestamp and timestamptz; nothing for ±infinity, and from the year 294247 on, which
+    // microseconds since 1970 do not reach.
+    [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(
+        Column column) const;
 
     // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
     [[nodiscard]] std::optional<std::string> json(Column column) const;

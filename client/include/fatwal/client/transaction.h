@@ -20,12 +20,14 @@ struct Change {
     std::optional<Row> new_row;      // insert, update
     std::optional<Row> old_row;      // update, delete
     std::optional<wire::Message> message;
-    bool moved = false;                // the half of an update that moved the row between accounts
-    bool cascade = false;              // truncate
-    bool restart_identity = false;     // truncate
-    bool emitted = false;              // a message of fatwal.emit: its prefix is the topic, its content JSON
-    bool content_unavailable = false;  // a message whose content is too large for the stream: it is empty here
-    bool unrouted = false;             // to the operators: the table names an account, but this change does not say which
+    bool moved = false;             // the half of an update that moved the row between accounts
+    bool cascade = false;           // truncate
+    bool restart_identity = false;  // truncate
+    bool emitted = false;  // a message of fatwal.emit: its prefix is the topic, its content JSON
+    bool content_unavailable =
+        false;  // a message whose content is too large for the stream: it is empty here
+    bool unrouted =
+        false;  // to the operators: the table names an account, but this change does not say which
     // A row cannot be read or is not its schema's; new_row or old_row is missing.
     bool malformed = false;
 };

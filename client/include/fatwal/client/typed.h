@@ -1,5 +1,5 @@
-// Rows as structs: what the code that `fatwal codegen` writes is made of (docs/codegen.md). Needs no JSON library: JSON goes through a
-// parser that the generated code brings along.
+// Rows as structs: what the code that `fatwal codegen` writes is made of (docs/codegen.md). Needs
+// no JSON library: JSON goes through a parser that the generated code brings along.
 #pragma once
 
 #include <array>
@@ -35,14 +35,15 @@ struct Uuid {
     friend auto operator<=>(const Uuid&, const Uuid&) = default;
 };
 
-// infinity is Timestamp::max(), -infinity Timestamp::min(). A timestamp without zone is taken as UTC.
+// infinity is Timestamp::max(), -infinity Timestamp::min(). A timestamp without zone is taken as
+// UTC.
 using Timestamp = std::chrono::sys_time<std::chrono::microseconds>;
 
 // Why a row gave no struct.
 struct DecodeError {
     enum class Reason : std::uint8_t {
         None,
-        OtherTable,     // the row is of another table; of decode_any: of a table that it does not know
+        OtherTable,  // the row is of another table; of decode_any: of a table that it does not know
         MissingColumn,  // the table has it no more
         OtherType,      // the column has another type than when the code was generated
         Null,           // in a column that was NOT NULL when the code was generated
@@ -63,7 +64,8 @@ struct DecodeError {
 // For generated code; not to be called by hand.
 namespace typed {
 
-// A column as it was when the code was generated. Labels are those of the enum, or of the array's elements, in their sort order.
+// A column as it was when the code was generated. Labels are those of the enum, or of the array's
+// elements, in their sort order.
 struct ColumnSpec {
     std::string_view name;
     wire::TypeCode code;
@@ -81,11 +83,13 @@ struct TableSpec {
 struct Binding {
     struct Column {
         std::uint16_t index = 0;
-        wire::TypeCode code = wire::TypeCode::Other;  // as the row has it: int4 may have become int8
+        wire::TypeCode code =
+            wire::TypeCode::Other;  // as the row has it: int4 may have become int8
         wire::TypeCode element = wire::TypeCode::Other;
-        std::vector<std::pair<std::uint32_t, std::uint16_t>> enumerators;  // by the oid of the label; one that is not here is 0
+        std::vector<std::pair<std::uint32_t, std::uint16_t>>
+            enumerators;  // by the oid of the label; one that is not here is 0
     };
-    std::vector<Column> columns;                              // as in the TableSpec, up to the first that cannot be bound
+    std::vector<Column> columns;  // as in the TableSpec, up to the first that cannot be bound
     DecodeError::Reason unbound = DecodeError::Reason::None;  // why that cannot
 };
 [[nodiscard]] Binding bind(const Schema& schema, const TableSpec& table);
@@ -103,8 +107,9 @@ template <class Enum>
     return number == 0 || number > labels.size() ? std::string_view() : labels[number - 1];
 }
 
-// What was found for a version of a table, by its descriptor's name, which is made from its content: so a row costs a comparison. Not
-// thread-safe: generated code has one a thread. Bounded: all is forgotten when a table has had kMost versions.
+// What was found for a version of a table, by its descriptor's name, which is made from its
+// content: so a row costs a comparison. Not thread-safe: generated code has one a thread. Bounded:
+// all is forgotten when a table has had kMost versions.
 template <class T>
 class ByDescriptor {
 public:
@@ -137,16 +142,19 @@ private:
 // json and jsonb as JSON text.
 [[nodiscard]] bool json_text_of(const wire::Cell& cell, wire::TypeCode code, std::string& out);
 
-// Reads a row's columns one behind the other, in the order of the TableSpec. After the first that cannot be had it reads no more.
+// Reads a row's columns one behind the other, in the order of the TableSpec. After the first that
+// cannot be had it reads no more.
 class Reader {
 public:
     using Reason = DecodeError::Reason;
 
     // `error` may be null. All outlive the reader.
-    Reader(const Row& row, const TableSpec& table, ByDescriptor<Binding>& bindings, DecodeError* error)
+    Reader(const Row& row, const TableSpec& table, ByDescriptor<Binding>& bindings,
+           DecodeError* error)
         : row_(row),
           table_(table),
-          binding_(bindings.of(row.schema(), [&](const Schema& schema) { return bind(schema, table); })),
+          binding_(
+              bindings.of(row.schema(), [&](const Schema& schema) { return bind(schema, table); })),
           error_(error) {
         if (binding_.unbound == Reason::OtherTable) fail(Reason::OtherTable);
     }
@@ -155,7 +163,8 @@ public:
 
     template <class T>
     void operator()(T& out) {
-        read(out, [](const wire::Cell& cell, const Binding::Column& column, wire::TypeCode code, auto& value) {
+        read(out, [](const wire::Cell& cell, const Binding::Column& column, wire::TypeCode code,
+                     auto& value) {
             using Value = std::remove_reference_t<decltype(value)>;
             if constexpr (std::is_enum_v<Value>) {
                 value = static_cast<Value>(enumerator(column, cell));
@@ -168,7 +177,8 @@ public:
     // Of json and jsonb: `parse(std::string_view text, value)` gives whether it is JSON.
     template <class T, class Parse>
     void operator()(T& out, Parse parse) {
-        read(out, [parse](const wire::Cell& cell, const Binding::Column&, wire::TypeCode code, auto& value) {
+        read(out, [parse](const wire::Cell& cell, const Binding::Column&, wire::TypeCode code,
+                          auto& value) {
             std::string text;
             return json_text_of(cell, code, text) && parse(std::string_view(text), value);
         });
@@ -201,16 +211,19 @@ private:
             case wire::Cell::State::Malformed: return fail(Reason::Malformed);
             case wire::Cell::State::Value:
                 if constexpr (IsOptional<T>::value) {
-                    if (!read_present(cell, column, out.emplace(), read_value)) return fail(Reason::Malformed);
+                    if (!read_present(cell, column, out.emplace(), read_value))
+                        return fail(Reason::Malformed);
                 } else {
-                    if (!read_present(cell, column, out, read_value)) return fail(Reason::Malformed);
+                    if (!read_present(cell, column, out, read_value))
+                        return fail(Reason::Malformed);
                 }
         }
         ++next_;
     }
 
     template <class T, class ReadValue>
-    static bool read_present(const wire::Cell& cell, const Binding::Column& column, T& out, const ReadValue& read_value) {
+    static bool read_present(const wire::Cell& cell, const Binding::Column& column, T& out,
+                             const ReadValue& read_value) {
         if constexpr (IsArray<T>::value) {
             const auto array = wire::ArrayView::parse(cell.bytes);
             if (!array) return false;
@@ -219,7 +232,9 @@ private:
                 const wire::Cell element = array->element(i, column.element);
                 out.emplace_back();
                 if (element.state == wire::Cell::State::Null) continue;
-                if (!element.has_value() || !read_value(element, column, column.element, out.back().emplace())) return false;
+                if (!element.has_value() ||
+                    !read_value(element, column, column.element, out.back().emplace()))
+                    return false;
             }
             return true;
         } else {

@@ -10,7 +10,13 @@
 
 namespace fatwal::wire {
 
-enum class AccountKind : std::uint8_t { Operators = 0, Everyone = 1, Uuid = 2, Integer = 3, Text = 4 };
+enum class AccountKind : std::uint8_t {
+    Operators = 0,
+    Everyone = 1,
+    Uuid = 2,
+    Integer = 3,
+    Text = 4
+};
 
 inline constexpr std::size_t kMaxAccountBytes = 255;
 
@@ -19,7 +25,9 @@ struct AccountView {
     AccountKind kind = AccountKind::Operators;
     Bytes bytes;
 
-    friend bool operator==(AccountView a, AccountView b) noexcept { return a.kind == b.kind && as_text(a.bytes) == as_text(b.bytes); }
+    friend bool operator==(AccountView a, AccountView b) noexcept {
+        return a.kind == b.kind && as_text(a.bytes) == as_text(b.bytes);
+    }
 };
 
 // Whether `kind` is known and has this many bytes.
@@ -28,13 +36,13 @@ struct AccountView {
 // Room for the bytes of a key that is made from an integer or a text.
 using AccountBuffer = std::array<std::byte, 16>;
 
-// The key that a text spells: a uuid, an integer, or itself (then `bytes` are those of `text`; the rest lie in `buffer`).
-// `text` has at most kMaxAccountBytes bytes; the caller checks.
+// The key that a text spells: a uuid, an integer, or itself (then `bytes` are those of `text`; the
+// rest lie in `buffer`). `text` has at most kMaxAccountBytes bytes; the caller checks.
 [[nodiscard]] AccountView account_from_text(std::string_view text, AccountBuffer& buffer) noexcept;
 [[nodiscard]] AccountView account_from_integer(std::int64_t value, AccountBuffer& buffer) noexcept;
 
-// Writes the key as a person would type it; needs room for kMaxAccountBytes characters, gives the number written.
-// Operators and everyone are empty.
+// Writes the key as a person would type it; needs room for kMaxAccountBytes characters, gives the
+// number written. Operators and everyone are empty.
 std::size_t account_to_text(AccountView account, char* out) noexcept;
 
 }  // namespace fatwal::wire

@@ -11,11 +11,13 @@
 
 namespace fatwal::wire {
 
-static_assert(std::endian::native == std::endian::little, "the wire format and the server's stored forms are little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "the wire format and the server's stored forms are little-endian");
 
 using Bytes = std::span<const std::byte>;
 
-// Reads a trivially copyable T at `from`, which need not be aligned. The caller has checked the bounds.
+// Reads a trivially copyable T at `from`, which need not be aligned. The caller has checked the
+// bounds.
 template <class T>
 [[nodiscard]] inline T load(const std::byte* from) noexcept {
     static_assert(std::is_trivially_copyable_v<T>);
@@ -30,16 +32,20 @@ inline void store(std::byte* to, T value) noexcept {
     std::memcpy(to, &value, sizeof value);
 }
 
-[[nodiscard]] constexpr std::size_t align8(std::size_t length) noexcept { return (length + 7) & ~std::size_t{7}; }
+[[nodiscard]] constexpr std::size_t align8(std::size_t length) noexcept {
+    return (length + 7) & ~std::size_t{7};
+}
 
-[[nodiscard]] inline std::string_view as_text(Bytes bytes) noexcept { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+[[nodiscard]] inline std::string_view as_text(Bytes bytes) noexcept {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 [[nodiscard]] inline Bytes as_bytes(std::string_view text) noexcept {
     return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
-// Reads fields one behind the other. After the first read past the end every read gives zero and ok() is false, so a
-// parser may read a whole structure and ask once.
+// Reads fields one behind the other. After the first read past the end every read gives zero and
+// ok() is false, so a parser may read a whole structure and ask once.
 class Cursor {
 public:
     explicit Cursor(Bytes bytes) noexcept : bytes_(bytes) {}

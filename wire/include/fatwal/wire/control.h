@@ -1,4 +1,5 @@
-// The messages of the control protocol. See docs/control-protocol.md. Not for the extension: these own their strings.
+// The messages of the control protocol. See docs/control-protocol.md. Not for the extension: these
+// own their strings.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +45,8 @@ enum class ErrorCode : std::uint16_t {
     ShuttingDown = 7,
     Internal = 8,
     TooOld = 9,         // what the cursor asks for is no longer held: take a snapshot
-    AskByCursor = 10,   // what was asked for by sequence or as a continuation is no longer at hand, but may be by cursor
+    AskByCursor = 10,   // what was asked for by sequence or as a continuation is no longer at hand,
+                        // but may be by cursor
     SnapshotGone = 11,  // begin another
     SnapshotFailed = 12,
     NotAttached = 13,
@@ -62,7 +64,8 @@ struct Attach {
     AccountKey account;
     bool durable = false;
     std::string subscriber;
-    Lsn cursor = 0;   // of a durable subscriber that comes back: it has processed all that commits before; 0 nothing
+    Lsn cursor = 0;   // of a durable subscriber that comes back: it has processed all that commits
+                      // before; 0 nothing
     History history;  // of the cursor
 };
 struct Attached {
@@ -71,11 +74,13 @@ struct Attached {
     std::uint32_t heartbeat_ms = 0;
     History history;
     std::string endpoint;
-    std::string topic;  // before the header of all that is the account's on that socket; empty if the socket is the account's own
+    std::string topic;  // before the header of all that is the account's on that socket; empty if
+                        // the socket is the account's own
 };
 struct Detach {
     Nonce nonce{};
-    bool forget = false;  // a durable subscriber does not come back: what it has not acknowledged is kept no longer
+    bool forget = false;  // a durable subscriber does not come back: what it has not acknowledged
+                          // is kept no longer
 };
 struct Detached {};
 struct Describe {
@@ -96,8 +101,9 @@ struct Ping {};
 struct Pong {
     std::uint64_t epoch = 0;
 };
-// Asks for published messages again: all from `sequence` on; all of the transactions that commit at `cursor` or later; or what follows the
-// last reply to such a request. At most about `credit` bytes of them, one message at least.
+// Asks for published messages again: all from `sequence` on; all of the transactions that commit at
+// `cursor` or later; or what follows the last reply to such a request. At most about `credit` bytes
+// of them, one message at least.
 struct Replay {
     enum class From : std::uint8_t { Cursor = 0, Sequence = 1, Continue = 2 };
     Nonce nonce{};
@@ -111,9 +117,9 @@ struct Replay {
 // `messages` messages follow in parts of their own.
 struct Replayed {
     std::uint64_t epoch = 0;
-    std::uint64_t first_sequence =
-        0;             // of the first message, or of the next one if there is none; 0: without numbers, read again from the slot
-    bool end = false;  // what follows comes, or came, on the account's socket
+    std::uint64_t first_sequence = 0;  // of the first message, or of the next one if there is none;
+                                       // 0: without numbers, read again from the slot
+    bool end = false;                  // what follows comes, or came, on the account's socket
     std::uint16_t messages = 0;
 };
 // Asks for the account's rows: `snapshot` 0 begins, else goes on at `offset` of that snapshot.
@@ -129,7 +135,8 @@ struct SnapshotPart {
     std::uint64_t next_offset = 0;
     bool end = false;
     std::uint16_t messages = 0;
-    Lsn cursor = 0;  // the stream goes on here, without the transactions before `until` that the snapshot sees
+    Lsn cursor = 0;  // the stream goes on here, without the transactions before `until` that the
+                     // snapshot sees
     Lsn until = 0;
     TransactionSnapshot sees;
 };
@@ -145,8 +152,9 @@ struct ControlError {
     std::string hint;
 };
 
-using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply, Confirm, Confirmed, Ping,
-                                 Pong, Replay, Replayed, SnapshotRequest, SnapshotPart, Acknowledge, ControlError>;
+using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status,
+                                 StatusReply, Confirm, Confirmed, Ping, Pong, Replay, Replayed,
+                                 SnapshotRequest, SnapshotPart, Acknowledge, ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;
@@ -155,8 +163,8 @@ struct ControlMessage {
 
 [[nodiscard]] std::string encode(const ControlMessage& message);
 
-// What decode() found: a message; an error to answer with (its request id is 0 when the header was cut); or, with neither,
-// something of another protocol, to be dropped.
+// What decode() found: a message; an error to answer with (its request id is 0 when the header was
+// cut); or, with neither, something of another protocol, to be dropped.
 struct DecodedControl {
     std::optional<ControlMessage> message;
     std::optional<ControlMessage> error;

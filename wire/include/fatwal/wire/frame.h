@@ -13,8 +13,8 @@ namespace fatwal::wire {
 // The kind of a message from the plugin (`F`, `S`), or 0 when it is empty or of another version.
 [[nodiscard]] std::uint8_t message_kind(Bytes message) noexcept;
 
-// The length of the first message in `messages`, which one CopyData of the plugin holds one behind the other; 0 when it is
-// malformed or cut off. Source: "Messages" in docs/wire-format.md.
+// The length of the first message in `messages`, which one CopyData of the plugin holds one behind
+// the other; 0 when it is malformed or cut off. Source: "Messages" in docs/wire-format.md.
 [[nodiscard]] std::size_t message_length(Bytes messages) noexcept;
 
 // Takes the first message off `messages`. When its length is malformed it takes all that is left,
@@ -30,11 +30,19 @@ struct Message {
 // One change. Valid as long as the frame's bytes.
 class RecordView {
 public:
-    [[nodiscard]] std::uint32_t ordinal() const noexcept { return load<std::uint32_t>(bytes_.data() + 4); }
+    [[nodiscard]] std::uint32_t ordinal() const noexcept {
+        return load<std::uint32_t>(bytes_.data() + 4);
+    }
     // Index into the frame's relations; kNoRelation for a message, and for a resync of all tables.
-    [[nodiscard]] std::uint16_t relation() const noexcept { return load<std::uint16_t>(bytes_.data() + 8); }
-    [[nodiscard]] Op op() const noexcept { return static_cast<Op>(load<std::uint8_t>(bytes_.data() + 10)); }
-    [[nodiscard]] bool has(RecordFlag flag) const noexcept { return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0; }
+    [[nodiscard]] std::uint16_t relation() const noexcept {
+        return load<std::uint16_t>(bytes_.data() + 8);
+    }
+    [[nodiscard]] Op op() const noexcept {
+        return static_cast<Op>(load<std::uint8_t>(bytes_.data() + 10));
+    }
+    [[nodiscard]] bool has(RecordFlag flag) const noexcept {
+        return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0;
+    }
 
     // Nothing for an operation without it, and when the row is malformed.
     [[nodiscard]] std::optional<RowView> new_row() const noexcept;
@@ -49,29 +57,41 @@ private:
     Bytes bytes_;
 };
 
-// The changes of one transaction for one account, or a part of them. Valid as long as the bytes it was parsed from.
+// The changes of one transaction for one account, or a part of them. Valid as long as the bytes it
+// was parsed from.
 class FrameView {
 public:
-    // Checks the header, the account, the relations, and the operation and bounds of every record (not the rows in them).
-    // Nothing when `bytes` is not one whole frame of this version.
+    // Checks the header, the account, the relations, and the operation and bounds of every record
+    // (not the rows in them). Nothing when `bytes` is not one whole frame of this version.
     [[nodiscard]] static std::optional<FrameView> parse(Bytes bytes) noexcept;
     // The same without the walk over the records: enough for whoever only routes the frame.
     [[nodiscard]] static std::optional<FrameView> parse_header(Bytes bytes) noexcept;
 
-    [[nodiscard]] std::uint16_t flags() const noexcept { return load<std::uint16_t>(bytes_.data() + 2); }
+    [[nodiscard]] std::uint16_t flags() const noexcept {
+        return load<std::uint16_t>(bytes_.data() + 2);
+    }
     [[nodiscard]] bool has(FrameFlag flag) const noexcept { return (flags() & flag) != 0; }
-    [[nodiscard]] std::uint32_t xid() const noexcept { return load<std::uint32_t>(bytes_.data() + 4); }
+    [[nodiscard]] std::uint32_t xid() const noexcept {
+        return load<std::uint32_t>(bytes_.data() + 4);
+    }
     [[nodiscard]] Lsn commit_lsn() const noexcept { return load<Lsn>(bytes_.data() + 8); }
     [[nodiscard]] Lsn end_lsn() const noexcept { return load<Lsn>(bytes_.data() + 16); }
-    [[nodiscard]] Microseconds commit_time() const noexcept { return load<Microseconds>(bytes_.data() + 24); }
-    [[nodiscard]] std::uint32_t record_count() const noexcept { return load<std::uint32_t>(bytes_.data() + 36); }
+    [[nodiscard]] Microseconds commit_time() const noexcept {
+        return load<Microseconds>(bytes_.data() + 24);
+    }
+    [[nodiscard]] std::uint32_t record_count() const noexcept {
+        return load<std::uint32_t>(bytes_.data() + 36);
+    }
     [[nodiscard]] AccountView account() const noexcept;
 
-    [[nodiscard]] std::uint16_t relation_count() const noexcept { return load<std::uint16_t>(bytes_.data() + 44); }
+    [[nodiscard]] std::uint16_t relation_count() const noexcept {
+        return load<std::uint16_t>(bytes_.data() + 44);
+    }
     // `index` is below relation_count().
     [[nodiscard]] SchemaId relation(std::uint16_t index) const noexcept;
 
-    // Calls `visit(RecordView)` for each record in order, until it returns false. Only after parse().
+    // Calls `visit(RecordView)` for each record in order, until it returns false. Only after
+    // parse().
     template <class Visit>
     void for_each_record(Visit&& visit) const {
         std::size_t at = records_offset();
@@ -87,7 +107,9 @@ public:
 private:
     explicit FrameView(Bytes bytes) noexcept : bytes_(bytes) {}
     [[nodiscard]] std::size_t records_offset() const noexcept;
-    [[nodiscard]] std::uint32_t relations_offset() const noexcept { return load<std::uint32_t>(bytes_.data() + 40); }
+    [[nodiscard]] std::uint32_t relations_offset() const noexcept {
+        return load<std::uint32_t>(bytes_.data() + 40);
+    }
 
     Bytes bytes_;
 };

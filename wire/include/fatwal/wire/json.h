@@ -1,4 +1,5 @@
-// Renders changes as JSON text. Nothing is allocated here: text goes to a sink, so the extension and the client share it.
+// Renders changes as JSON text. Nothing is allocated here: text goes to a sink, so the extension
+// and the client share it.
 #pragma once
 
 #include <string_view>
@@ -28,7 +29,8 @@ enum class RenderError : std::uint8_t { None, Malformed };
 // Malformed when the bytes are not what the type says: text that is not UTF-8, a json that is none,
 // a label that the schema does not know. It does not depend on the process's locale. What was
 // rendered until then has reached the sink.
-[[nodiscard]] RenderError render_value(const Cell& cell, TypeCode code, TypeCode element, const EnumLabels& labels, const Sink& sink);
+[[nodiscard]] RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
+                                       const EnumLabels& labels, const Sink& sink);
 
 // Whether render_value() will print the cell: it was logged, and its bytes are what its column
 // says.
@@ -37,12 +39,16 @@ enum class RenderError : std::uint8_t { None, Malformed };
 // A row as a JSON object, column name → value. Columns that are unavailable or malformed are left
 // out, so one bad value costs its column only; can_render() tells which. Malformed when the row is
 // of another schema; then nothing has reached the sink.
-[[nodiscard]] RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink);
-[[nodiscard]] RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink);
+[[nodiscard]] RenderError render_row(const RowView& row, const SchemaView& schema,
+                                     const Sink& sink);
+[[nodiscard]] RenderError render_row(const OldRowView& row, const SchemaView& schema,
+                                     const Sink& sink);
 
 // A JSON array of the names of the columns that render_row() leaves out; empty array when none.
-[[nodiscard]] RenderError render_unavailable(const RowView& row, const SchemaView& schema, const Sink& sink);
-[[nodiscard]] RenderError render_unavailable(const OldRowView& row, const SchemaView& schema, const Sink& sink);
+[[nodiscard]] RenderError render_unavailable(const RowView& row, const SchemaView& schema,
+                                             const Sink& sink);
+[[nodiscard]] RenderError render_unavailable(const OldRowView& row, const SchemaView& schema,
+                                             const Sink& sink);
 
 // `text` as a JSON string with its quotes, on one line: control characters and line separators are
 // escaped, and a byte that is not UTF-8 becomes U+FFFD.

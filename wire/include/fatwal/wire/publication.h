@@ -1,4 +1,5 @@
-// The header that numbers what is published on an account's socket. See "Publication" in docs/wire-format.md.
+// The header that numbers what is published on an account's socket. See "Publication" in
+// docs/wire-format.md.
 #pragma once
 
 #include <array>

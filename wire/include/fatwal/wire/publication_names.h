@@ -70,7 +70,8 @@ private:
     // Gives the first `length` bytes behind the first `skipped` ones, and passes over `passed`
     // bytes in all. No substr(), here and below: it can throw, and the plugin must not need the C++
     // library.
-    [[nodiscard]] std::string_view pass(std::size_t skipped, std::size_t length, std::size_t passed) noexcept {
+    [[nodiscard]] std::string_view pass(std::size_t skipped, std::size_t length,
+                                        std::size_t passed) noexcept {
         const std::string_view name(rest_.data() + skipped, length);
         rest_.remove_prefix(passed);
         return name;
@@ -88,7 +89,8 @@ private:
         const std::size_t comma = rest_.find(',');
         const std::size_t length = comma == std::string_view::npos ? rest_.size() : comma;
         std::string_view name = pass(0, length, length);
-        if (name.find('"') != std::string_view::npos) return fail("A double quote stands in a name that does not begin with one.");
+        if (name.find('"') != std::string_view::npos)
+            return fail("A double quote stands in a name that does not begin with one.");
         const std::size_t last = name.find_last_not_of(kBlanks);
         name.remove_suffix(last == std::string_view::npos ? name.size() : name.size() - last - 1);
         return give(name);
@@ -96,7 +98,8 @@ private:
 
     std::optional<Name> quoted() noexcept {
         std::size_t end = rest_.find('"', 1);
-        while (end != std::string_view::npos && end + 1 < rest_.size() && rest_[end + 1] == '"') end = rest_.find('"', end + 2);
+        while (end != std::string_view::npos && end + 1 < rest_.size() && rest_[end + 1] == '"')
+            end = rest_.find('"', end + 2);
         if (end == std::string_view::npos) return fail("A double quote is not closed.");
         const std::string_view name = pass(1, end - 1, end + 1);
         skip_blanks();
@@ -110,10 +113,12 @@ private:
 };
 
 // What mends a text that is none.
-inline constexpr char kPublicationNamesHint[] = "Separate the names by commas; quote a name that holds a comma or a quote: app, \"a,b\".";
+inline constexpr char kPublicationNamesHint[] =
+    "Separate the names by commas; quote a name that holds a comma or a quote: app, \"a,b\".";
 
 // The names; nothing when the text is not a list of them, and `error` says why.
-[[nodiscard]] std::optional<std::vector<std::string>> split_publication_names(std::string_view list, std::string& error);
+[[nodiscard]] std::optional<std::vector<std::string>> split_publication_names(std::string_view list,
+                                                                              std::string& error);
 
 // The text of a Postgres array of text, to be a query's parameter.
 [[nodiscard]] std::string text_array(const std::vector<std::string>& elements);

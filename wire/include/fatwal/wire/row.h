@@ -24,25 +24,33 @@ struct Cell {
 // A row, or the delta of an old row. See "Row" in docs/wire-format.md.
 class RowView {
 public:
-    // A row at the start of `bytes`; nothing when its header, bitmaps or slots leave `bytes`. What follows the row is ignored.
+    // A row at the start of `bytes`; nothing when its header, bitmaps or slots leave `bytes`. What
+    // follows the row is ignored.
     [[nodiscard]] static std::optional<RowView> parse(Bytes bytes) noexcept;
 
     [[nodiscard]] std::uint16_t columns() const noexcept { return columns_; }
     [[nodiscard]] std::size_t length() const noexcept { return bytes_.size(); }
     [[nodiscard]] bool is_delta() const noexcept { return present_ != 0; }
 
-    // The cell of `column`, whose type is fixed or variable as is_fixed() of its code says. Malformed when the column or its
-    // bytes are outside the row. In a delta use OldRowView.
+    // The cell of `column`, whose type is fixed or variable as is_fixed() of its code says.
+    // Malformed when the column or its bytes are outside the row. In a delta use OldRowView.
     [[nodiscard]] Cell cell(std::uint16_t column, TypeCode code) const noexcept;
 
-    [[nodiscard]] bool is_null(std::uint16_t column) const noexcept { return bit(kRowHeaderBytes, column); }
-    [[nodiscard]] bool is_unavailable(std::uint16_t column) const noexcept { return unavailable_ != 0 && bit(unavailable_, column); }
+    [[nodiscard]] bool is_null(std::uint16_t column) const noexcept {
+        return bit(kRowHeaderBytes, column);
+    }
+    [[nodiscard]] bool is_unavailable(std::uint16_t column) const noexcept {
+        return unavailable_ != 0 && bit(unavailable_, column);
+    }
     // Whether a delta itself says something of the column.
-    [[nodiscard]] bool is_present(std::uint16_t column) const noexcept { return present_ == 0 || bit(present_, column); }
+    [[nodiscard]] bool is_present(std::uint16_t column) const noexcept {
+        return present_ == 0 || bit(present_, column);
+    }
 
 private:
     [[nodiscard]] bool bit(std::size_t bitmap, std::uint16_t column) const noexcept {
-        return (load<std::uint64_t>(bytes_.data() + bitmap + 8 * (column / 64U)) >> (column % 64U) & 1U) != 0;
+        return (load<std::uint64_t>(bytes_.data() + bitmap + 8 * (column / 64U)) >> (column % 64U) &
+                1U) != 0;
     }
     [[nodiscard]] std::size_t slot_index(std::uint16_t column) const noexcept;
 

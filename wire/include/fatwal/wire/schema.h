@@ -49,14 +49,21 @@ struct ColumnView {
 // Valid as long as the bytes it was parsed from.
 class SchemaView {
 public:
-    // Checks the whole message, its columns and its fingerprint. Nothing when `bytes` is not one schema of this version.
+    // Checks the whole message, its columns and its fingerprint. Nothing when `bytes` is not one
+    // schema of this version.
     [[nodiscard]] static std::optional<SchemaView> parse(Bytes bytes) noexcept;
 
-    [[nodiscard]] SchemaId id() const noexcept { return {load<std::uint32_t>(bytes_.data() + 4), load<std::uint32_t>(bytes_.data() + 8)}; }
-    [[nodiscard]] std::uint16_t columns() const noexcept { return load<std::uint16_t>(bytes_.data() + 2); }
+    [[nodiscard]] SchemaId id() const noexcept {
+        return {load<std::uint32_t>(bytes_.data() + 4), load<std::uint32_t>(bytes_.data() + 8)};
+    }
+    [[nodiscard]] std::uint16_t columns() const noexcept {
+        return load<std::uint16_t>(bytes_.data() + 2);
+    }
     [[nodiscard]] char replica_identity() const noexcept { return load<char>(bytes_.data() + 16); }
     // -1 when the table has none.
-    [[nodiscard]] std::int16_t account_column() const noexcept { return load<std::int16_t>(bytes_.data() + 18); }
+    [[nodiscard]] std::int16_t account_column() const noexcept {
+        return load<std::int16_t>(bytes_.data() + 18);
+    }
     [[nodiscard]] std::string_view schema() const noexcept;
     [[nodiscard]] std::string_view table() const noexcept;
 
@@ -77,7 +84,8 @@ private:
     Bytes bytes_;
 };
 
-// The fingerprint of a schema message: FNV-1a over its bytes from kFingerprintFrom, folded to 32 bits.
+// The fingerprint of a schema message: FNV-1a over its bytes from kFingerprintFrom, folded to 32
+// bits.
 inline constexpr std::size_t kFingerprintFrom = 16;
 [[nodiscard]] std::uint32_t fingerprint(Bytes bytes) noexcept;
 

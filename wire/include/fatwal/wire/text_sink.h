@@ -9,7 +9,9 @@ namespace fatwal::wire {
 
 // `text` outlives the sink.
 [[nodiscard]] inline Sink sink_to(std::string& text) {
-    return {&text, [](void* target, const char* part, std::size_t length) { static_cast<std::string*>(target)->append(part, length); }};
+    return {&text, [](void* target, const char* part, std::size_t length) {
+                static_cast<std::string*>(target)->append(part, length);
+            }};
 }
 
 [[nodiscard]] inline std::string lsn_text(Lsn lsn) {

@@ -10,18 +10,21 @@
 
 namespace fatwal::wire {
 
-// As Postgres's pg_snapshot: 64-bit ids of top-level transactions, with the epoch that a frame's xid lacks.
+// As Postgres's pg_snapshot: 64-bit ids of top-level transactions, with the epoch that a frame's
+// xid lacks.
 struct TransactionSnapshot {
     std::uint64_t xmin = 0;                  // all before it have ended
     std::uint64_t xmax = 0;                  // none from it on has
     std::vector<std::uint64_t> in_progress;  // between the two, rising
 
-    // Of a transaction that is known to commit: whether its changes are in what the snapshot shows. `xid` is taken for the nearest to xmax
-    // that ends so, so ask only about transactions less than 2^31 away.
+    // Of a transaction that is known to commit: whether its changes are in what the snapshot shows.
+    // `xid` is taken for the nearest to xmax that ends so, so ask only about transactions less than
+    // 2^31 away.
     [[nodiscard]] bool sees(std::uint32_t xid) const noexcept {
         const auto distance = static_cast<std::int32_t>(xid - static_cast<std::uint32_t>(xmax));
         if (distance >= 0) return false;
-        const std::uint64_t full = xmax + static_cast<std::uint64_t>(static_cast<std::int64_t>(distance));
+        const std::uint64_t full =
+            xmax + static_cast<std::uint64_t>(static_cast<std::int64_t>(distance));
         return full < xmin || !std::binary_search(in_progress.begin(), in_progress.end(), full);
     }
 

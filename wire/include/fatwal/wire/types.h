@@ -1,4 +1,5 @@
-// The words of the format: type codes, operations, flags, positions. docs/wire-format.md is their source.
+// The words of the format: type codes, operations, flags, positions. docs/wire-format.md is their
+// source.
 #pragma once
 
 #include <compare>
@@ -65,13 +66,20 @@ inline constexpr std::uint8_t kTypeCodes = 25;
     }
 }
 
-// Resync: rows of the relation (of any, without one) changed in a way that the stream cannot tell: whoever holds rows of
-// it takes a snapshot.
-enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncate = 'T', Message = 'M', Resync = 'R' };
+// Resync: rows of the relation (of any, without one) changed in a way that the stream cannot tell:
+// whoever holds rows of it takes a snapshot.
+enum class Op : std::uint8_t {
+    Insert = 'I',
+    Update = 'U',
+    Delete = 'D',
+    Truncate = 'T',
+    Message = 'M',
+    Resync = 'R'
+};
 
 [[nodiscard]] constexpr bool is_op(Op op) noexcept {
-    return op == Op::Insert || op == Op::Update || op == Op::Delete || op == Op::Truncate || op == Op::Message ||
-           op == Op::Resync;
+    return op == Op::Insert || op == Op::Update || op == Op::Delete || op == Op::Truncate ||
+           op == Op::Message || op == Op::Resync;
 }
 
 // `op` is one of them, as FrameView::parse has checked.
@@ -87,7 +95,12 @@ enum class Op : std::uint8_t { Insert = 'I', Update = 'U', Delete = 'D', Truncat
     return "unknown";
 }
 
-enum FrameFlag : std::uint16_t { kLastOfAccount = 1, kLastOfTransaction = 2, kNonTransactional = 4, kSnapshot = 8 };
+enum FrameFlag : std::uint16_t {
+    kLastOfAccount = 1,
+    kLastOfTransaction = 2,
+    kNonTransactional = 4,
+    kSnapshot = 8
+};
 enum RecordFlag : std::uint8_t {
     kMoved = 1,
     kCascade = 2,
