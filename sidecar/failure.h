@@ -9,7 +9,8 @@ struct Failure {
     std::string message;
     std::string detail;
     std::string hint;
-    bool fatal = true;  // trying again would find the same
+    bool fatal = true;       // trying again would find the same
+    std::string state = {};  // the SQLSTATE, if the server raised it
 
     [[nodiscard]] std::string text() const {
         std::string all = message;

@@ -29,9 +29,8 @@ int take_signals() {
     return signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+// Ends with a reason, whatever happens.
+int run(int argc, char** argv) {
     auto loaded = fatwal::load_settings(argc, argv);
     if (const auto* shown = std::get_if<fatwal::ShowAndExit>(&loaded)) return shown->status;
     if (const auto* failure = std::get_if<fatwal::Failure>(&loaded)) return fail(*failure);
@@ -43,14 +42,23 @@ int main(int argc, char** argv) {
     if (signals < 0) return fail({"cannot take signals", "signalfd failed.", {}});
     fatwal::RunDir run_dir;
     if (const auto failure = fatwal::RunDir::open(settings.run_dir, run_dir)) return fail(*failure);
+    fatwal::Daemon daemon(settings, run_dir);
+    if (const auto failure = daemon.run(signals)) return fail(*failure);
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
     try {
-        fatwal::Daemon daemon(settings, run_dir);
-        if (const auto failure = daemon.run(signals)) return fail(*failure);
+        return run(argc, argv);
+    } catch (const fatwal::Failure& failure) {
+        return fail(failure);
     } catch (const zmq::error_t& error) {
-        return fail(
-            {"a socket failed", error.what(), "Control endpoint " + settings.control + "."});
+        return fail({"a socket failed", error.what(), {}});
     } catch (const std::system_error& error) {
         return fail({"the system refused", error.what(), {}});
+    } catch (const std::exception& error) {
+        return fail({"fatwald failed", error.what(), {}});
     }
-    return 0;
 }

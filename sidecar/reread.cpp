@@ -53,6 +53,8 @@ void Reread::read_to_end() {
         read();
     } catch (Failure& caught) {
         failure = std::move(caught);
+    } catch (const std::exception& error) {
+        failure = Failure{"cannot read the log again", error.what(), {}};
     }
     const std::lock_guard lock(mutex_);
     state_ = {true, std::move(failure)};
@@ -71,15 +73,15 @@ void Reread::read() {
     for (const char* setting : kTextSettings) (void)run(server, what, setting);
     const std::string copy =
         (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
-    const Result copied =
-        run(server, what,
-            "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
-                quote_literal(settings_.slot) + ", " + quote_literal(copy) + ", true)");
+    const Result copied = run(
+        server, what,
+        "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
+            quote_literal(server, settings_.slot) + ", " + quote_literal(server, copy) + ", true)");
     // Postgres would begin where the slot stands, without a word. It is another fatwald's by now,
     // as this one will find out.
     if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t")
         throw Failure{what, "It is confirmed already.", {}, false};
-    const Result started(PQexec(server, start_replication(settings_, copy, from_).c_str()));
+    const Result started(PQexec(server, start_replication(server, settings_, copy, from_).c_str()));
     if (PQresultStatus(started.get()) != PGRES_COPY_BOTH)
         throw failure_of(what, server, started.get());
     if (PQsetnonblocking(server, 1) != 0) throw failure_of(what, server);

@@ -27,6 +27,14 @@ struct CheckArguments {
 };
 int check(const CheckArguments& arguments);
 
+struct DurableArguments {
+    std::string control;
+    std::string forget;  // the name of the subscriber to forget; empty: list them
+    std::string account;
+    bool operators = false;
+};
+int durable(const DurableArguments& arguments);
+
 struct CodegenArguments {
     std::string database;  // libpq connection string; read by psql
     std::string publication;

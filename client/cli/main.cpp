@@ -52,6 +52,25 @@ int main(int argc, char** argv) {
     check_command->add_option("--database", check.database, "libpq connection string; read by psql")
         ->envname("FATWAL_DATABASE");
 
+    fatwal::cli::DurableArguments durable;
+    CLI::App* durable_command =
+        app.add_subcommand("durable", "list and forget durable subscribers");
+    durable_command->require_subcommand(1);
+    durable_command
+        ->add_option("--control", durable.control, "endpoint of fatwald's control socket")
+        ->required()
+        ->envname("FATWAL_CONTROL");
+    durable_command->add_subcommand("list", "print them, one a line, as JSON")->fallthrough();
+    CLI::App* forget_command = durable_command->add_subcommand(
+        "forget", "keep nothing more for a subscriber, which does not come back");
+    forget_command->fallthrough();
+    forget_command->add_option("--name", durable.forget, "name of the subscriber")->required();
+    auto* durable_account =
+        forget_command->add_option("--account", durable.account, "key of its account");
+    forget_command
+        ->add_flag("--operators", durable.operators, "a subscriber to the operators' stream")
+        ->excludes(durable_account);
+
     fatwal::cli::CodegenArguments codegen;
     std::string language = "cpp";
     CLI::App* codegen_command =
@@ -78,6 +97,8 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
         if (tail_command->parsed() && !tail.operators && account->count() == 0)
             throw CLI::RequiredError("--account KEY, or --operators,");
+        if (forget_command->parsed() && !durable.operators && durable_account->count() == 0)
+            throw CLI::RequiredError("--account KEY, or --operators,");
         if (!tail.durable.empty() && tail.cursor_file.empty() && !tail.snapshot)
             throw CLI::ValidationError(
                 "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to "
@@ -87,6 +108,7 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : 2;
     }
     try {
+        if (durable_command->parsed()) return fatwal::cli::durable(durable);
         if (codegen_command->parsed()) return fatwal::cli::codegen(codegen);
         return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);
     } catch (const std::exception& error) {
