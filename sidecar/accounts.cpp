@@ -393,7 +393,7 @@ bool Accounts::hear(Publisher& publisher, Clock::time_point now) {
         if (!publisher.socket.recv(message, zmq::recv_flags::dontwait)) return false;
         const wire::Bytes bytes(static_cast<const std::byte*>(message.data()), message.size());
         // The end of a connection ends its subscriptions: that comes from no descriptor.
-        const int descriptor = message.get(ZMQ_SRCFD);
+        const int descriptor = descriptor_of(message);
         const std::uint64_t inode = inode_of(descriptor);
         inbound::read_from(descriptor);
         if (inode != 0 && !guard_.admit(descriptor, inode, useful(bytes), sessions_.size(), now)) {

@@ -92,7 +92,7 @@ std::optional<Request> Control::read(Time now) {
                 continue;
             continue;
         }
-        const int descriptor = request.get(ZMQ_SRCFD);
+        const int descriptor = descriptor_of(request);
         inbound::read_from(descriptor);
         wire::DecodedControl decoded =
             wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});

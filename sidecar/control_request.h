@@ -11,6 +11,12 @@
 
 namespace fatwal {
 
+// The descriptor of the connection that a message came from; -1 when it came from none, as the ends
+// of subscriptions that libzmq makes up when a connection is gone.
+[[nodiscard]] inline int descriptor_of(zmq::message_t& message) {
+    return zmq_msg_get(message.handle(), ZMQ_SRCFD);
+}
+
 // Whom a reply goes to. The identity is the one that libzmq gives the connection: no two have the
 // same while they live, and nobody else hears it, so it is what a subscriber's requests are
 // authorized by.
