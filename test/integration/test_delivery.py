@@ -260,7 +260,7 @@ class Delivery(unittest.TestCase):
         self.kill_when_kept(tail, self.house.events('one', 1))
         self.house.sql(*(f'INSERT INTO t SELECT g, 1, g FROM generate_series({n}, {n + 999}) g' for n in range(2000, 12000, 1000)))
         until(lambda: self.house.status()['given_up'] == '1', 'it to be given up')
-        self.assertRegex(house.read('fatwald.err'), r'durable subscriber d of account \d:1 is given up')
+        self.assertRegex(house.read('fatwald.err'), r'durable subscriber "d" of account "1" is dropped after retention')
         self.slot_is_at_end()
         self.assertEqual(house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
         self.durable('two', '--snapshot')
