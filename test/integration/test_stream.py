@@ -52,7 +52,7 @@ class Stream(unittest.TestCase):
                   ' ajb jsonb[], am mood[], po point)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
         account = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
         house.fatwald()
-        house.tail(account, 'cpp')
+        house.tail(account, 'cpp', '--numbers', 'exact')
         count = 305
         python = house.start([sys.executable, pathlib.Path(__file__).parent / 'subscriber.py', house.control, account, count], 'python')
         until(lambda: 'attached' in house.read('python.err') or python.poll() is not None, 'subscriber.py to join')
