@@ -276,8 +276,8 @@ std::optional<wire::ControlError> Accounts::acknowledge(const wire::Acknowledge&
             wire::ErrorCode::NotAttached, "this subscriber is not attached", {}, "Attach again."};
     const Session& session = found->second;
     if (session.durable.empty()) return std::nullopt;
-    // All that it can have processed: what it had when it came, and what was published since. Of a
-    // transaction that is published in part its own account's part may be whole.
+    // All that it can have processed: what it said when it attached, and what was published since.
+    // Of a transaction that is published in part its own account's part may be whole.
     const wire::Lsn newest = session.account->log.newest();
     const wire::Lsn most =
         std::max({session.processed, position_, newest == 0 ? newest : newest + 1});
@@ -388,6 +388,15 @@ bool Accounts::useful(wire::Bytes message) const {
 }
 
 bool Accounts::hear(Publisher& publisher, Clock::time_point now) {
+    try {
+        return hear_some(publisher, now);
+    } catch (const zmq::error_t& error) {
+        fail(publisher, error);
+        return false;
+    }
+}
+
+bool Accounts::hear_some(Publisher& publisher, Clock::time_point now) {
     zmq::message_t message;
     for (int left = kSubscriptionsPerTurn; left > 0; --left) {
         if (!publisher.socket.recv(message, zmq::recv_flags::dontwait)) return false;
@@ -424,15 +433,20 @@ void Accounts::heard_of(int descriptor, std::uint64_t inode, const Account& acco
     if (connection.inode != inode) connection = {inode, account.key.to_text(), 0, now};
 }
 
-// libzmq drops what a slow subscriber cannot take, and says nothing. An error is the socket's: its
-// subscribers are sent away, to attach again, and the other accounts are none the wiser.
+// An error is the socket's alone: its subscribers are sent away, to attach again, and other
+// accounts notice nothing.
+void Accounts::fail(Publisher& publisher, const zmq::error_t& error) {
+    publisher.broken = true;
+    spdlog::error("the socket {} failed: {}", publisher.endpoint, error.what());
+}
+
+// What a slow subscriber cannot take libzmq drops without an error.
 void Accounts::send(Publisher& publisher, zmq::message_t message, zmq::send_flags flags) {
     if (publisher.broken) return;
     try {
         (void)publisher.socket.send(std::move(message), flags | zmq::send_flags::dontwait);
     } catch (const zmq::error_t& error) {
-        publisher.broken = true;
-        spdlog::error("the socket {} failed: {}", publisher.endpoint, error.what());
+        fail(publisher, error);
     }
 }
 

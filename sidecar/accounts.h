@@ -187,6 +187,8 @@ private:
     void close_socket(Account& account);
     void touch(Publisher& publisher);
     bool hear(Publisher& publisher, Clock::time_point now);
+    bool hear_some(Publisher& publisher, Clock::time_point now);
+    static void fail(Publisher& publisher, const zmq::error_t& error);
     void heard_of(int descriptor, std::uint64_t inode, const Account& account,
                   Clock::time_point now);
     [[nodiscard]] bool useful(wire::Bytes message) const;

@@ -219,7 +219,9 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
 }
 
 Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {
-    spdlog::warn("a subscriber could not be served from the slot again: {}", failure.text());
+    const std::string line =
+        "a subscriber could not be served from the slot again: " + failure.text();
+    if (accounts_.log_budget.admits(line.size(), Clock::now())) spdlog::warn("{}", line);
     readers_.erase(nonce);
     if (const auto attachment = accounts_.find(nonce)) holds_.release(attachment->hold);
     return too_old(failure.message + ": " + failure.detail);

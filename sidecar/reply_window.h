@@ -2,7 +2,7 @@
 //
 // libzmq bounds the replies that wait for a peer by their number. A reply can hold 8 MiB, so a peer
 // that asks and never reads would make it keep gigabytes. The kernel tells what of a connection is
-// unread (SIOCOUTQ): when that is nothing, libzmq has handed over all that it had. So bytes are
+// unread (SIOCOUTQ): when that is nothing, libzmq has handed over all of its own. So bytes are
 // added up until a connection is seen empty: after it was seen full, or after a pause that the I/O
 // thread needs to hand over the first of them. While they pass the window, requests for more wait
 // here, as small as they came, and one that never reads waits for ever at no cost.

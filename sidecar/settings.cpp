@@ -143,7 +143,7 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
         ->check(CLI::Range(std::int64_t{0}, kMost));
     options
         .add("retention_bytes", settings.retention_bytes,
-             "WAL that a subscriber may hold before it is given up")
+             "WAL that a subscriber may hold before it is dropped")
         ->check(CLI::Range(std::int64_t{1}, kMost));
     options
         .add("retention_s", settings.retention_s,
