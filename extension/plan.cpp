@@ -176,6 +176,11 @@ std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation sh
         }
         route = mix(route, &action, sizeof action);
     }
+    // A column that was added with a default gives the rows that were there a value which no change
+    // brings.
+    for (int i = 0; i < RelationGetDescr(shown)->natts; ++i)
+        if (TupleDescAttr(RelationGetDescr(shown), i)->atthasmissing)
+            route = mix(route, &i, sizeof i);
     return route;
 }
 

@@ -23,6 +23,7 @@ struct Session {
     Rerouting rerouting;
     MemoryContext change_context;  // reset after each change
     std::uint32_t changes;         // of the transaction, also those that nobody gets
+    Oid rewritten;  // the last table of the transaction that was seen to be rewritten
 };
 
 Session* session_of(LogicalDecodingContext* ctx) {
@@ -33,7 +34,7 @@ void forget_session(void*) { set_invalidated_cache(nullptr); }
 
 void startup(LogicalDecodingContext* ctx, OutputPluginOptions* plugin_options, bool is_init) {
     plugin_options->output_type = OUTPUT_PLUGIN_BINARY_OUTPUT;
-    plugin_options->receive_rewrites = false;
+    plugin_options->receive_rewrites = true;
     ctx->streaming = false;
     ctx->twophase = false;
     require_utf8_database();  // also when the slot is made: it could never be read
@@ -74,6 +75,7 @@ void report_progress(LogicalDecodingContext* ctx, Session* session) {
 void begin(LogicalDecodingContext* ctx, ReorderBufferTXN* txn) {
     Session* session = session_of(ctx);
     session->changes = 0;
+    session->rewritten = InvalidOid;
     session->plans.sweep();
     session->transaction.begin(txn->xid, txn->final_lsn, txn->xact_time.commit_time);
     session->rerouting.begin(txn, session->plans);
@@ -210,11 +212,33 @@ void write_change(const Change& change, ReorderBufferChangeType kind,
         write_old(change, {}, wire::kUnrouted, old);
 }
 
+// An ALTER TABLE that computes values (ALTER TYPE ... USING, ADD ... DEFAULT random()) writes each
+// row into a new heap, and no subscriber has those rows: whoever holds rows of the table takes a
+// snapshot. VACUUM FULL and CLUSTER, which copy rows as they are, log none for decoding.
+void resync_rewritten(LogicalDecodingContext* ctx, Session* session, Oid table) {
+    if (session->rewritten == table) return;
+    session->rewritten = table;
+    Relation relation = RelationIdGetRelation(table);
+    if (!RelationIsValid(relation)) return;
+    Plan* plan = session->plans.find(relation);
+    if (plan->published.any()) {
+        describe_once(ctx, plan);
+        (void)session->transaction.resync(plan->schema, plan->account_type != AccountType::None);
+    }
+    RelationClose(relation);
+}
+
 void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation,
             ReorderBufferChange* change) {
     Session* session = session_of(ctx);
     report_progress(ctx, session);
     MemoryContext caller = MemoryContextSwitchTo(session->change_context);
+    if (OidIsValid(relation->rd_rel->relrewrite)) {
+        resync_rewritten(ctx, session, relation->rd_rel->relrewrite);
+        MemoryContextSwitchTo(caller);
+        MemoryContextReset(session->change_context);
+        return;
+    }
     Plan* plan = session->plans.find(relation);
     if (is_published(*plan, change->action)) {
         Values newer = deform(changed_tuple(change->data.tp.newtuple), RelationGetDescr(relation));
