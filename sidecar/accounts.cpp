@@ -58,14 +58,14 @@ Accounts::~Accounts() {
     ::close(epoll_);
 }
 
-void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+void Accounts::begin(std::uint64_t epoch, const Timelines& timelines, wire::Lsn position,
                      const std::vector<DurableSubscriber>& durable) {
     close_sockets();
     accounts_.clear();
     std::fill(dropped_.begin(), dropped_.end(), 0);
     newest_for_everyone_ = 0;
     epoch_ = epoch;
-    history_ = history;
+    timelines_ = timelines;
     begin_ = position_ = position;
     for (const DurableSubscriber& subscriber : durable)
         find_or_add(subscriber.account.view())
@@ -182,7 +182,8 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     if (request.durable) session.durable = request.subscriber;
     ++account.sessions;
     if (request.durable) {
-        const wire::Lsn processed = request.history == history_ ? request.cursor : 0;
+        const wire::Lsn processed =
+            timelines_.holds(request.history, request.cursor) ? request.cursor : 0;
         // Without a cursor it may have seen what a snapshot holds: what is not settled is kept
         // until it says so.
         account.durable.add(request.subscriber, std::max(processed, settled), false, now);
@@ -191,7 +192,7 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     return wire::Attached{epoch_,
                           account.log.sequence(),
                           static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
-                          history_,
+                          timelines_.now,
                           account.publisher->endpoint,
                           account.topic};
 }
@@ -200,6 +201,18 @@ void Accounts::forget(Sessions::iterator session) {
     holds_.release(hold_of_session(session->first));
     --session->second.account->sessions;
     sessions_.erase(session);
+}
+
+void Accounts::attached_by(const wire::Nonce& nonce, const std::string& identity) {
+    if (const auto session = sessions_.find(nonce); session != sessions_.end())
+        session->second.identity = identity;
+}
+
+std::vector<std::string> Accounts::identities() const {
+    std::set<std::string> each;
+    for (const auto& [nonce, session] : sessions_) each.insert(session.identity);
+    each.erase("");
+    return {each.begin(), each.end()};
 }
 
 void Accounts::detach(const wire::Detach& request) {
@@ -369,7 +382,6 @@ void Accounts::heartbeat() {
 
 void Accounts::tick(Clock::time_point now) {
     descriptors_.recount();
-    heartbeat();
     cut_those_stuck(now);
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const auto next = std::next(session);

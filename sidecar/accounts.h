@@ -50,7 +50,7 @@ public:
 
     // A new run of the stream begins at `position`: all sockets are closed, all logs are empty.
     // `durable` are the subscribers to wait for.
-    void begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+    void begin(std::uint64_t epoch, const Timelines& timelines, wire::Lsn position,
                const std::vector<DurableSubscriber>& durable);
     // Closes all sockets, as the stream is interrupted; the logs stay.
     void close_sockets();
@@ -65,6 +65,10 @@ public:
     std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request,
                                                             wire::Lsn settled,
                                                             Clock::time_point now);
+    // The identity of the control connection that an attachment came by.
+    void attached_by(const wire::Nonce& nonce, const std::string& identity);
+    // Each once, of all attachments.
+    [[nodiscard]] std::vector<std::string> identities() const;
     void detach(const wire::Detach& request);
     void acknowledge(const wire::Acknowledge& request);
     // Whether this subscriber is durable and not written down yet.
@@ -98,8 +102,7 @@ public:
 
     // Publishes the heartbeats: how far each account's stream is.
     void heartbeat();
-    // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that
-    // nobody listens to.
+    // Forgets subscribers whose time is over, and closes the sockets that nobody listens to.
     void tick(Clock::time_point now);
 
     Durables durables;
@@ -131,7 +134,8 @@ private:
     };
     struct Session {
         Account* account = nullptr;
-        std::string durable;  // its name, if it is
+        std::string durable;   // its name, if it is
+        std::string identity;  // of the control connection that it came by
         bool connected = false;
         Clock::time_point since;
     };
@@ -171,7 +175,7 @@ private:
     Descriptors& descriptors_;
     Holds& holds_;
     std::uint64_t epoch_ = 0;
-    wire::History history_;
+    Timelines timelines_;
     wire::Lsn position_ = 0;
     wire::Lsn begin_ = 0;
     wire::Lsn newest_for_everyone_ = 0;

@@ -21,6 +21,18 @@ Control::~Control() {
     RunDir::remove(endpoint_);
 }
 
+void Control::announce_end(const std::vector<std::string>& identities) {
+    // The socket closes soon, and must send this before.
+    constexpr int kLingerMs = 200;
+    socket_.set(zmq::sockopt::linger, kLingerMs);
+    for (const std::string& identity : identities)
+        send({identity, 0}, {wire::ControlError{wire::ErrorCode::ShuttingDown,
+                                                "fatwald shuts down",
+                                                {},
+                                                "Attach to another one, or wait for the next."},
+                             {}});
+}
+
 void Control::accept(bool wanted) {
     if (wanted == accepts_) return;
     accepts_ = wanted;
