@@ -230,6 +230,12 @@ void Accounts::acknowledge(const wire::Acknowledge& request) {
     session->second.account->durable.acknowledge(session->second.durable, request.cursor);
 }
 
+bool Accounts::holds_for(const DurableSubscriber& subscriber) const {
+    const auto account = accounts_.find(subscriber.account);
+    return account != accounts_.end() &&
+           account->second->durable.written_within(subscriber.name, subscriber.acknowledged);
+}
+
 bool Accounts::to_be_written(const wire::Attach& request) const {
     const auto account = accounts_.find(request.account);
     return request.durable && account != accounts_.end() &&

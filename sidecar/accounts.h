@@ -71,6 +71,9 @@ public:
     [[nodiscard]] std::vector<std::string> identities() const;
     void detach(const wire::Detach& request);
     void acknowledge(const wire::Acknowledge& request);
+    // Whether the log is held for it, as far back as the table says. If not, another fatwald has
+    // promised it.
+    [[nodiscard]] bool holds_for(const DurableSubscriber& subscriber) const;
     // Whether this subscriber is durable and not written down yet.
     [[nodiscard]] bool to_be_written(const wire::Attach& request) const;
 

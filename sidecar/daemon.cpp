@@ -161,10 +161,16 @@ std::optional<Failure> Daemon::connected() {
     // Whoever moved the slot on, or took the log away behind it, has made a gap that only new
     // snapshots can close; or it was another fatwald, and what it knows of the subscribers is in
     // the table.
+    // Another fatwald may have had the slot without moving it, and have promised to keep the log
+    // for subscribers of which only the table knows.
+    const bool promised_by_another = std::any_of(
+        streaming.subscribers.begin(), streaming.subscribers.end(),
+        [this](const DurableSubscriber& subscriber) { return !accounts_.holds_for(subscriber); });
     // On another timeline that has all that was published the stream goes on too, but the cursors
     // that are handed out name the new one: a new epoch.
-    if (epoch_ == 0 || streaming.slot_created || streaming.history != timelines_.now ||
-        streaming.begin > confirmed_ || streaming.server_end < position)
+    if (epoch_ == 0 || streaming.slot_created || promised_by_another ||
+        streaming.history != timelines_.now || streaming.begin > confirmed_ ||
+        streaming.server_end < position)
         begin_epoch(streaming);
     else
         ledger_.restart();
@@ -179,7 +185,12 @@ std::optional<Failure> Daemon::connected() {
 }
 
 void Daemon::begin_epoch(const Streaming& streaming) {
-    const bool moved_on = !streaming.subscribers.empty() && streaming.recorded < streaming.begin;
+    // Whoever acknowledged what lies before the slot lacks nothing of it.
+    const bool moved_on = streaming.recorded < streaming.begin &&
+                          std::any_of(streaming.subscribers.begin(), streaming.subscribers.end(),
+                                      [&](const DurableSubscriber& subscriber) {
+                                          return subscriber.acknowledged < streaming.begin;
+                                      });
     const bool same_history = streaming.timelines.holds(timelines_.now, ledger_.position());
     // Another fatwald had it meanwhile, and held the log for those that are waited for; or the
     // server was switched over, and has all of what we published.

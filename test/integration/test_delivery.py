@@ -252,6 +252,23 @@ class Delivery(unittest.TestCase):
         self.assertIn('another fatwald had the slot meanwhile', house.read('fatwald.err'))
         self.assertNotIn('resync', house.read('one.err').lower())
 
+    def test_what_another_promised_is_kept_also_where_it_did_not_move_the_slot(self):
+        house = self.house
+        first = house.fatwald()
+        first.send_signal(signal.SIGSTOP)
+        other = f'ipc://{house.folder}/other/control.sock'
+        second = house.fatwald('second', wait=False, **{'run-dir': house.folder / 'other', 'control': other})
+        until(lambda: 'Waits to take over' in house.read('second.err'), 'the second to wait')
+        house.sql(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{house.slot}'")
+        until(lambda: '[info] streaming slot' in house.read('second.err'), 'the second to take over')
+        tail = house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', other, '--account', '1', '--durable', 'd', '--snapshot'], 'one')
+        until(lambda: house.sql('SELECT count(*) FROM fatwal.subscriber') == '1', 'it to be written down')
+        house.stop(tail, signal.SIGKILL)
+        house.stop(second, signal.SIGKILL)
+        first.send_signal(signal.SIGCONT)
+        until(lambda: house.read('fatwald.err').count('[info] streaming slot') == 2, 'the first to stream again')
+        self.assertEqual(house.status()['durable_subscribers'], '1')
+
     def take_over(self, stop, seconds):
         """Stops the fatwald that streams; seconds until the subscriber has the next row by the other. Generous: bench/take-over measures."""
         house = self.house
