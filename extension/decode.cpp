@@ -205,13 +205,14 @@ void check_names(const wire::SchemaView& schema) {
     if (!good) refuse("schema");
 }
 
-// A row as JSON; its columns that cannot be read are named in `unavailable`, all of it when the row
-// is no row of the schema.
+// A row as JSON, its numbers as numbers: the server's json keeps all their digits. Its columns that
+// cannot be read are named in `unavailable`, all of it when the row is no row of the schema.
 template <class RowView>
 void set_row(Row& row, Output column, const char* which, const std::optional<RowView>& view,
              const wire::SchemaView& schema) {
     Json json;
-    if (!view || wire::render_row(*view, schema, sink_to(&json)) != wire::RenderError::None)
+    if (!view || wire::render_row(*view, schema, sink_to(&json), wire::Numbers::Json) !=
+                     wire::RenderError::None)
         return row.add_unavailable(which);
     row.set_json(column, which, json);
     schema.for_each_column([&](std::uint16_t index, const wire::ColumnView& described) {

@@ -215,7 +215,7 @@ CREATE FUNCTION fatwal.check(
     OUT mend        text
 ) RETURNS SETOF record
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
-    SELECT c.requirement, c.ok, c.found, CASE WHEN NOT c.ok THEN c.mend END FROM (
+    SELECT c.requirement, c.ok, c.found, CASE WHEN c.ok IS NOT TRUE THEN c.mend END FROM (
     SELECT 'wal_level is logical', s.setting = 'logical', s.setting,
            'ALTER SYSTEM SET wal_level = logical; then restart the server'
       FROM pg_settings s WHERE s.name = 'wal_level'
@@ -265,15 +265,19 @@ CREATE FUNCTION fatwal.check(
     SELECT * FROM fatwal.check_identities()
     UNION ALL
     SELECT * FROM (
-        SELECT format('%s names its account', c.oid::regclass), n.name IS NOT NULL,
-               coalesce('column ' || n.name, (SELECT format('column %s of type %s', a.attname, format_type(a.atttypid, a.atttypmod))
-                                                FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'account_id'), 'no column account_id'),
+        -- Whether a table without an account column is meant for the operators only its owner knows: null.
+        SELECT format('%s names its account', c.oid::regclass),
+               CASE WHEN n.name IS NOT NULL THEN true WHEN other.type IS NOT NULL THEN false END,
+               coalesce('column ' || n.name, other.type, 'no column account_id'),
+               CASE WHEN other.type IS NULL THEN 'if its rows belong to accounts: ' ELSE '' END ||
                format('SELECT fatwal.set_account_column(%L, ...); until then its changes go to the operators'' stream', c.oid::regclass)
           FROM (SELECT DISTINCT relid FROM pg_publication, LATERAL pg_get_publication_tables(pubname)) AS t
           JOIN pg_class c ON c.oid = t.relid
          CROSS JOIN LATERAL fatwal.account_column(c.oid) AS n (name)
+         CROSS JOIN LATERAL (SELECT (SELECT format('column %s of type %s', a.attname, format_type(a.atttypid, a.atttypmod))
+                                       FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'account_id')) AS other (type)
          WHERE c.relnamespace <> 'fatwal'::regnamespace
          ORDER BY 1) AS accounts
     ) AS c (requirement, ok, found, mend)
 $$;
-COMMENT ON FUNCTION fatwal.check() IS 'what the stream needs, whether it is there, and the statement that mends it';
+COMMENT ON FUNCTION fatwal.check() IS 'what the stream needs, whether it is there (null: only you can know), and the statement that mends it';

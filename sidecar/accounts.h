@@ -5,6 +5,7 @@
 
 #include <array>
 #include <chrono>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -18,15 +19,18 @@
 
 #include "account_map.h"
 #include "connection.h"
+#include "control_request.h"
 #include "descriptors.h"
 #include "durables.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/frame.h"
 #include "ledger.h"
+#include "log_text.h"
 #include "ring.h"
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
+#include "subscription_guard.h"
 
 namespace fatwal {
 
@@ -58,19 +62,36 @@ public:
     // Readable when a subscription came or went on some account's socket; then call signalled().
     [[nodiscard]] int fd() const { return epoll_; }
     void signalled();
-    // Takes the subscriptions of those accounts that were signalled or sent on.
-    void hear(Clock::time_point now);
+    // Reads the subscriptions of those accounts that were signalled or sent on: some of each, so
+    // that no peer keeps the others waiting. True when more may be there.
+    bool hear(Clock::time_point now);
 
-    // All before `settled` is confirmed to Postgres, or about to be.
+    // All before `settled` is confirmed to Postgres, or about to be; no position beyond `end` can
+    // be of this history. The session is the requester's: nobody else's requests count for it.
     std::variant<wire::Attached, wire::ControlError> attach(const wire::Attach& request,
-                                                            wire::Lsn settled,
+                                                            const Requester& requester,
+                                                            wire::Lsn settled, wire::Lsn end,
                                                             Clock::time_point now);
-    // The identity of the control connection that an attachment came by.
-    void attached_by(const wire::Nonce& nonce, const std::string& identity);
-    // Each once, of all attachments.
+    // Of the connections that have sessions.
     [[nodiscard]] std::vector<std::string> identities() const;
-    void detach(const wire::Detach& request);
-    void acknowledge(const wire::Acknowledge& request);
+    void detach(const wire::Detach& request, const std::string& identity);
+    // Why it is refused, if it is.
+    std::optional<wire::ControlError> acknowledge(const wire::Acknowledge& request,
+                                                  const std::string& identity);
+    // Takes out a durable subscriber: for good, or since its time is over. Gives whoever is
+    // attached by its name, who are attached no more.
+    std::vector<Requester> drop_durable(const HoldKey& key);
+    // The table refuses the row of this one. If it was new it is dropped, and those attached by its
+    // name are given as above.
+    std::vector<Requester> refused_durable(const DurableKey& key);
+    [[nodiscard]] wire::DurableList list_durables(const wire::ListDurables& request) const;
+
+    // Whether this connection has a session; of the operators' stream.
+    [[nodiscard]] bool attached_by(const std::string& identity) const {
+        return sessions_of_.contains(identity);
+    }
+    [[nodiscard]] bool operates(const std::string& identity) const;
+
     // Whether the log is held for it, as far back as the table says. If not, another fatwald has
     // promised it.
     [[nodiscard]] bool holds_for(const DurableSubscriber& subscriber) const;
@@ -80,7 +101,7 @@ public:
     struct Attachment {
         const wire::AccountKey* account = nullptr;
         AccountLog* log = nullptr;
-        std::string hold;  // the name of what this subscriber may hold while it catches up
+        SessionHold hold;  // what this subscriber may hold while it catches up
         const Durables::Group* durables = nullptr;  // none if it is not durable
         std::string durable;
 
@@ -90,7 +111,10 @@ public:
             return durables == nullptr ? cursor : durables->resume(durable, cursor, settled);
         }
     };
-    // Nothing when the nonce is not attached.
+    // Nothing when the nonce is not attached, or by another connection than this one.
+    [[nodiscard]] std::optional<Attachment> find(const wire::Nonce& nonce,
+                                                 const std::string& identity) const;
+    // Of whichever connection: for what an earlier request of its own has begun.
     [[nodiscard]] std::optional<Attachment> find(const wire::Nonce& nonce) const;
 
     // The log of this account holds every transaction that commits at this position or later.
@@ -108,6 +132,9 @@ public:
     // Forgets subscribers whose time is over, and closes the sockets that nobody listens to.
     void tick(Clock::time_point now);
 
+    // Lines about peers.
+    LogBudget log_budget;
+
     Durables durables;
 
     [[nodiscard]] std::size_t attached() const { return attached_; }
@@ -121,8 +148,9 @@ private:
     struct Publisher {
         zmq::socket_t socket;
         std::string endpoint;
-        bool touched =
-            false;  // used since hear(): libzmq may have swallowed the signal of a subscription
+        // Used since hear(): libzmq may have swallowed the signal of a subscription.
+        bool touched = false;
+        bool broken = false;  // libzmq refused to send: the subscribers are to come again
     };
     struct Account {
         Account(wire::AccountKey name, Ring& ring, wire::Lsn floor, Durables& all)
@@ -137,8 +165,9 @@ private:
     };
     struct Session {
         Account* account = nullptr;
-        std::string durable;   // its name, if it is
-        std::string identity;  // of the control connection that it came by
+        Requester requester;      // of the attach
+        std::string durable;      // its name, if it is
+        wire::Lsn processed = 0;  // as it said when it attached
         bool connected = false;
         Clock::time_point since;
     };
@@ -157,19 +186,25 @@ private:
         return HashOfAccount{}(key) % dropped_.size();
     }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
-    [[nodiscard]] std::shared_ptr<Publisher> make_publisher(const std::string& zap_domain);
+    [[nodiscard]] std::optional<wire::ControlError> refusal(const wire::Attach& request) const;
+    [[nodiscard]] std::shared_ptr<Publisher> make_publisher();
     void open_socket(Account& account);
     void close_socket(Account& account);
     void touch(Publisher& publisher);
-    void hear(Publisher& publisher, Clock::time_point now);
-    void heard_of(int descriptor, const Account& account, Clock::time_point now);
+    bool hear(Publisher& publisher, Clock::time_point now);
+    void heard_of(int descriptor, std::uint64_t inode, const Account& account,
+                  Clock::time_point now);
+    [[nodiscard]] bool useful(wire::Bytes message) const;
+    void send(Publisher& publisher, zmq::message_t message, zmq::send_flags flags);
     void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload,
                  const Schemas& schemas, Clock::time_point now);
     void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
     void send_marker(Account& account, const wire::Nonce& nonce);
     [[nodiscard]] zmq::message_t header(std::string_view before, wire::Topic topic,
                                         std::uint64_t sequence) const;
-    void forget(Sessions::iterator session);
+    Sessions::iterator forget(Sessions::iterator session);
+    std::vector<Requester> forget_those_of(const DurableKey& key);
+    void remember(const wire::Nonce& nonce);
     void cut_those_stuck(Clock::time_point now);
 
     zmq::context_t& context_;
@@ -192,7 +227,12 @@ private:
     Ring ring_;
     AccountMap<std::unique_ptr<Account>> accounts_;
     Sessions sessions_;
+    std::map<std::string, std::set<wire::Nonce>> sessions_of_;  // by the connection's identity
+    // Of sessions that ended, the newest: a nonce names one session only.
+    std::deque<wire::Nonce> ended_;
+    std::set<wire::Nonce> ended_nonces_;  // the same
     std::map<int, Connection> connections_;
+    SubscriptionGuard guard_;
     std::vector<Publisher*> touched_;
     std::uint64_t cuts_ = 0;
     std::uint64_t frames_ = 0;

@@ -92,8 +92,9 @@ void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings)
     const char* options = PQserverVersion(connection) >= 170000
                               ? " (SNAPSHOT 'nothing', FAILOVER true)"
                               : " NOEXPORT_SNAPSHOT";
-    const std::string create =
-        "CREATE_REPLICATION_SLOT " + quote_identifier(settings.slot) + " LOGICAL fatwal" + options;
+    const std::string create = "CREATE_REPLICATION_SLOT " +
+                               quote_identifier(connection, settings.slot) + " LOGICAL fatwal" +
+                               options;
     const std::string what = "cannot create slot \"" + settings.slot + "\"";
     if (PQsendQuery(connection, create.c_str()) == 0) throw failure_of(what, connection);
     for (;;) {
@@ -150,21 +151,30 @@ std::vector<Timelines::Ancestor> read_timelines(PGconn* connection, std::uint32_
     return Timelines::parse(value(file, 1));
 }
 
-std::vector<DurableSubscriber> read_subscribers(PGconn* connection, const Settings& settings) {
+// A row that fatwald cannot have written (another program, a restored table, an older fatwald) must
+// not stop the stream of all: it is skipped, with a line for the log that says how to remove it.
+void read_subscribers(PGconn* connection, const Settings& settings, Streaming& streaming) {
     const Result rows = run(connection, "cannot read the durable subscribers",
                             "SELECT account_kind, account, subscriber, acknowledged FROM "
                             "fatwal.subscriber WHERE slot = $1",
                             {settings.slot});
-    std::vector<DurableSubscriber> subscribers;
     for (int i = 0; i < PQntuples(rows.get()); ++i) {
-        DurableSubscriber subscriber;
-        if (std::string(PQgetvalue(rows.get(), i, 0)) != "0")
-            subscriber.account = wire::AccountKey::from_text(PQgetvalue(rows.get(), i, 1));
-        subscriber.name = PQgetvalue(rows.get(), i, 2);
-        subscriber.acknowledged = lsn_of(PQgetvalue(rows.get(), i, 3));
-        subscribers.push_back(std::move(subscriber));
+        const auto field = [&](int column) {
+            return std::string(PQgetvalue(rows.get(), i, column),
+                               static_cast<std::size_t>(PQgetlength(rows.get(), i, column)));
+        };
+        auto subscriber = durable_subscriber(field(0), field(1), field(2), field(3));
+        if (auto* read = std::get_if<DurableSubscriber>(&subscriber)) {
+            streaming.subscribers.push_back(std::move(*read));
+            continue;
+        }
+        const std::string remove = "DELETE FROM fatwal.subscriber WHERE slot = " +
+                                   quote_literal(connection, settings.slot) +
+                                   " AND account_kind = " + field(0) +
+                                   " AND account = " + quote_literal(connection, field(1)) +
+                                   " AND subscriber = " + quote_literal(connection, field(2)) + ";";
+        streaming.skipped.push_back(std::get<std::string>(subscriber) + "; hint: " + remove);
     }
-    return subscribers;
 }
 
 // What is known of the stream only when the slot is ours: nobody else can move it any more.
@@ -177,7 +187,7 @@ void read_position(PGconn* ordinary, const Settings& settings, Streaming& stream
         throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
     streaming.begin = lsn_of(value(slot, 0));
     streaming.server_end = lsn_of(value(slot, 1));
-    streaming.subscribers = read_subscribers(ordinary, settings);
+    read_subscribers(ordinary, settings, streaming);
     const Result recorded =
         run(ordinary, "cannot read the slot's record",
             "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
@@ -208,7 +218,7 @@ Streaming attempt(const Settings& settings, Notices& notices, bool streamed_befo
         streaming.slot_created = true;
     }
     (void)run(connection, "cannot start streaming slot \"" + settings.slot + "\"",
-              start_replication(settings, settings.slot, 0));
+              start_replication(connection, settings, settings.slot, 0));
     read_position(ordinary.get(), settings, streaming);
     return streaming;
 }
@@ -367,10 +377,12 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql,
     return last;
 }
 
-std::string start_replication(const Settings& settings, const std::string& slot, wire::Lsn from) {
-    return "START_REPLICATION SLOT " + quote_identifier(slot) + " LOGICAL " + wire::lsn_text(from) +
-           " (protocol_version '1', publication_names " + quote_literal(settings.publication) +
-           ", frame_bytes '" + std::to_string(settings.frame_bytes) + "', messages '" +
+std::string start_replication(PGconn* connection, const Settings& settings, const std::string& slot,
+                              wire::Lsn from) {
+    return "START_REPLICATION SLOT " + quote_identifier(connection, slot) + " LOGICAL " +
+           wire::lsn_text(from) + " (protocol_version '1', publication_names " +
+           quote_replication_literal(settings.publication) + ", frame_bytes '" +
+           std::to_string(settings.frame_bytes) + "', messages '" +
            (settings.messages ? "true" : "false") + "')";
 }
 
@@ -385,7 +397,7 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
     if (is_of_decoding(context)) found += "; " + context;
     for (char& c : found)
         if (c == '\n' || c == '\t') c = ' ';
-    Failure failure{what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state)};
+    Failure failure{what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state), state};
     failure.decoding = is_of_decoding(context);
     return failure;
 }
@@ -397,16 +409,53 @@ wire::Lsn lsn_of(const std::string& text) {
     return wire::Lsn{high} << 32U | low;
 }
 
-std::string quote_literal(const std::string& text) {
+namespace {
+
+std::string quoted(PGconn* connection, const std::string& text,
+                   char* (*quote)(PGconn*, const char*, std::size_t)) {
+    const std::unique_ptr<char, void (*)(void*)> made(quote(connection, text.data(), text.size()),
+                                                      PQfreemem);
+    if (!made) throw failure_of("a value cannot be written in SQL", connection);
+    return made.get();
+}
+
+}  // namespace
+
+std::string quote_literal(PGconn* connection, const std::string& text) {
+    return quoted(connection, text, PQescapeLiteral);
+}
+
+std::string quote_identifier(PGconn* connection, const std::string& text) {
+    return quoted(connection, text, PQescapeIdentifier);
+}
+
+std::string quote_replication_literal(const std::string& text) {
     std::string quoted = "'";
     for (const char c : text) quoted += c == '\'' ? std::string("''") : std::string(1, c);
     return quoted + "'";
 }
 
-std::string quote_identifier(const std::string& text) {
-    std::string quoted = "\"";
-    for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-    return quoted + "\"";
+std::variant<DurableSubscriber, std::string> durable_subscriber(const std::string& kind,
+                                                                const std::string& account,
+                                                                const std::string& name,
+                                                                const std::string& acknowledged) {
+    const auto skip = [&](const std::string& why) {
+        return "a row of fatwal.subscriber is skipped: " + why;
+    };
+    if (account.size() > wire::kMaxAccountBytes) return skip("its account is too long");
+    DurableSubscriber read;
+    if (kind != "0") read.account = wire::AccountKey::from_text(account);
+    // What is written is read back as the same key, so a row of another kind is not ours.
+    if (std::to_string(static_cast<int>(read.account.kind)) != kind ||
+        read.account.to_text() != account)
+        return skip("its account is not a key of its kind");
+    if (const auto refusal = wire::refusal_of_account(static_cast<std::uint8_t>(read.account.kind),
+                                                      read.account.view().bytes))
+        return skip(refusal->message);
+    if (const auto refusal = wire::refusal_of_name(name)) return skip(refusal->message);
+    read.name = name;
+    read.acknowledged = lsn_of(acknowledged);
+    return read;
 }
 
 Connector::Connector(const Settings& settings, Notices& notices)
@@ -430,6 +479,8 @@ void Connector::start(bool streamed_before) {
             outcome_ = attempt(settings_, notices_, streamed_before, stop_);
         } catch (Failure& failure) {
             outcome_ = std::move(failure);
+        } catch (const std::exception& error) {
+            outcome_ = Failure{"cannot connect to Postgres", error.what(), {}, false};
         }
         eventfd_write(event_, 1);
     });

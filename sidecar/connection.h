@@ -37,6 +37,12 @@ struct DurableSubscriber {
     wire::Lsn acknowledged = 0;
 };
 
+// What a row of that table says; or why it names no subscriber.
+std::variant<DurableSubscriber, std::string> durable_subscriber(const std::string& kind,
+                                                                const std::string& account,
+                                                                const std::string& name,
+                                                                const std::string& acknowledged);
+
 struct Streaming {
     Connection connection;                        // in COPY BOTH, not blocking
     std::chrono::milliseconds sender_timeout{0};  // wal_sender_timeout; 0: none
@@ -46,6 +52,7 @@ struct Streaming {
     wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
     bool slot_created = false;
     std::vector<DurableSubscriber> subscribers;  // of the slot
+    std::vector<std::string> skipped;            // rows of the table that name no subscriber: why
     wire::Lsn recorded = 0;  // how far it was written down as confirmed; 0: never
 };
 using Outcome = std::variant<Streaming, Failure>;
@@ -120,7 +127,8 @@ inline constexpr std::pair<const char*, const char*> kSessionSettings[] = {
     {"idle_in_transaction_session_timeout", "0"},
     {"idle_session_timeout", "0"}};
 // The command that streams `slot` from `from` on; 0: from its confirmed position.
-std::string start_replication(const Settings& settings, const std::string& slot, wire::Lsn from);
+std::string start_replication(PGconn* connection, const Settings& settings, const std::string& slot,
+                              wire::Lsn from);
 
 // The failure of a libpq call, with the server's own detail and hint. Fatal unless another attempt
 // may succeed.
@@ -129,8 +137,14 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
 // An LSN as the server writes it; 0 when it is none.
 wire::Lsn lsn_of(const std::string& text);
 
-// `text` as an SQL literal or identifier.
-std::string quote_literal(const std::string& text);
-std::string quote_identifier(const std::string& text);
+// `text` as an SQL literal or identifier of this connection: whether a backslash escapes in a
+// literal is a setting of the session (standard_conforming_strings), which libpq knows. For
+// statements that take no parameters: COPY, and all that goes through a walsender. Throws a Failure
+// when libpq refuses the text.
+std::string quote_literal(PGconn* connection, const std::string& text);
+std::string quote_identifier(PGconn* connection, const std::string& text);
+// `text` as a literal of a replication command. Their grammar is not SQL's: a backslash never
+// escapes, and E'...', which libpq writes for one, is a syntax error.
+std::string quote_replication_literal(const std::string& text);
 
 }  // namespace fatwal

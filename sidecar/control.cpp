@@ -1,24 +1,47 @@
 #include "control.h"
 
+#include <sys/stat.h>
+
 #include <spdlog/spdlog.h>
 
+#include "inbound.h"
 #include "run_dir.h"
 
 namespace fatwal {
+
+namespace {
+
+// 0 when there is no such file.
+std::uint64_t inode_of(const std::string& path) {
+    struct stat status {};
+    return lstat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+}  // namespace
 
 Control::Control(zmq::context_t& context, const std::string& endpoint)
     : endpoint_(endpoint),
       socket_(context, zmq::socket_type::router),
       fd_(socket_.get(zmq::sockopt::fd)) {
+    if (auto failure = lock_.take(path_of(endpoint) + ".lock",
+                                  {"another fatwald listens at the control endpoint", endpoint,
+                                   "Stop it, or give this one an endpoint of its own with "
+                                   "--control."}))
+        throw std::move(*failure);
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::router_mandatory, true);
     socket_.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
-    socket_.bind(endpoint);
+    try {
+        bind();
+    } catch (const zmq::error_t& error) {
+        throw Failure{"cannot listen at the control endpoint", endpoint + ": " + error.what(),
+                      "Make its folder, or choose another endpoint with --control."};
+    }
 }
 
 Control::~Control() {
     socket_.close();
-    RunDir::remove(endpoint_);
+    if (inode_of(path_of(endpoint_)) == inode_) RunDir::remove(endpoint_);
 }
 
 void Control::announce_end(const std::vector<std::string>& identities) {
@@ -33,22 +56,42 @@ void Control::announce_end(const std::vector<std::string>& identities) {
                              {}});
 }
 
-void Control::accept(bool wanted) {
-    if (wanted == accepts_) return;
-    accepts_ = wanted;
+void Control::bind() {
+    socket_.bind(endpoint_);
+    inode_ = inode_of(path_of(endpoint_));
+    displaced_ = false;
     unread_ = true;
-    if (wanted) {
-        socket_.bind(endpoint_);
-        spdlog::info("connections are accepted again");
-    } else {
+}
+
+void Control::tick(Time now) {
+    window_.tick(now);
+    const std::uint64_t found = inode_of(path_of(endpoint_));
+    if (found == inode_ || (found != 0 && displaced_)) return;
+    if (found != 0) {
+        displaced_ = true;
+        spdlog::error("another process has put its socket in the place of the control endpoint {}",
+                      endpoint_);
+        return;
+    }
+    try {
         socket_.unbind(socket_.get(zmq::sockopt::last_endpoint));
-        spdlog::error(
-            "file descriptors run out: no more connections are accepted until some are free. Raise "
-            "the limit (LimitNOFILE, ulimit -n)");
+        bind();
+        spdlog::warn("the socket of the control endpoint {} was removed: it is made again",
+                     endpoint_);
+    } catch (const zmq::error_t& error) {
+        // Its folder is away too, perhaps: whoever is attached stays so, and the next tick tries
+        // again.
+        spdlog::debug("cannot listen at {}: {}", endpoint_, error.what());
+        unread_ = true;
     }
 }
 
-std::optional<Request> Control::next() {
+std::optional<Request> Control::next(Time now) {
+    if (auto request = window_.next(now)) return request;
+    return read(now);
+}
+
+std::optional<Request> Control::read(Time now) {
     if (!unread_) return std::nullopt;
     zmq::message_t identity;
     zmq::message_t request;
@@ -61,11 +104,16 @@ std::optional<Request> Control::next() {
                 continue;
             continue;
         }
+        const int descriptor = descriptor_of(request);
+        inbound::read_from(descriptor);
         wire::DecodedControl decoded =
             wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
-        if (decoded.message)
-            return Request{{identity.to_string(), decoded.message->request_id},
-                           std::move(decoded.message->body)};
+        if (decoded.message) {
+            Request asked{{identity.to_string(), decoded.message->request_id},
+                          std::move(decoded.message->body)};
+            if (window_.keep(asked, descriptor, now)) continue;
+            return asked;
+        }
         if (decoded.error)
             send({identity.to_string(), decoded.error->request_id},
                  {std::move(decoded.error->body), {}});
@@ -81,6 +129,9 @@ void Control::send(const Requester& requester, Reply reply) {
                (part < reply.parts.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
     unread_ = true;
+    std::size_t bytes = head.size();
+    for (const zmq::message_t& part : reply.parts) bytes += part.size();
+    window_.sent(requester.identity, bytes, std::chrono::steady_clock::now());
     try {
         if (!socket_.send(zmq::buffer(requester.identity),
                           zmq::send_flags::sndmore | zmq::send_flags::dontwait))

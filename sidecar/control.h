@@ -1,36 +1,27 @@
 // The control socket: requests of subscribers in, replies out, at once or later.
+//
+// libzmq binds over a socket file that is there, and leaves its own behind. So a lock beside the
+// file says whose the endpoint is, and only the file that was bound here is removed at the end.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <zmq.hpp>
 
-#include "fatwal/wire/control.h"
+#include "control_request.h"
+#include "file_lock.h"
+#include "reply_window.h"
 
 namespace fatwal {
 
-// Whom a reply goes to.
-struct Requester {
-    std::string identity;
-    std::uint32_t request_id = 0;
-};
-
-struct Reply {
-    wire::ControlBody body;
-    std::vector<zmq::message_t> parts;  // messages of the plugin, behind it
-};
-
-struct Request {
-    Requester requester;
-    wire::ControlBody body;
-};
-
 class Control {
 public:
-    // Binds; throws zmq::error_t when that fails.
+    using Time = std::chrono::steady_clock::time_point;
+
+    // Locks and binds; throws a Failure when that fails.
     Control(zmq::context_t& context, const std::string& endpoint);
     ~Control();
     Control(const Control&) = delete;
@@ -38,13 +29,14 @@ public:
 
     [[nodiscard]] int fd() const { return fd_; }
 
-    // Stops to accept connections, or begins again; those that are there stay.
-    void accept(bool wanted);
-
     // fd() is readable.
     void signalled() { unread_ = true; }
     // The next request; nothing when there is none. What is malformed is answered here.
-    std::optional<Request> next();
+    std::optional<Request> next(Time now);
+    // Requests wait until their connections have read earlier replies: call next() soon again.
+    [[nodiscard]] bool waiting() const { return window_.waiting(); }
+    // At intervals: binds again when somebody has removed the socket file.
+    void tick(Time now);
     // A requester that has gone, or does not read its replies, loses them.
     void send(const Requester& requester, Reply reply);
     // Notifies these requesters that fatwald ends: their attachments are over. Nobody asked, so its
@@ -52,11 +44,17 @@ public:
     void announce_end(const std::vector<std::string>& identities);
 
 private:
+    void bind();
+    std::optional<Request> read(Time now);
+
     std::string endpoint_;
+    FileLock lock_;
     zmq::socket_t socket_;
     int fd_;
-    bool accepts_ = true;
-    bool unread_ = true;  // something may have come; to send may swallow the signal of it
+    ReplyWindow window_;
+    std::uint64_t inode_ = 0;  // of the socket file that was bound
+    bool displaced_ = false;   // another file is in its place
+    bool unread_ = true;       // something may have come; to send may swallow the signal of it
 };
 
 }  // namespace fatwal

@@ -12,6 +12,8 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
+#include "inbound.h"
+#include "log_text.h"
 
 namespace fatwal {
 
@@ -30,7 +32,11 @@ constexpr std::chrono::seconds kHealthInterval{10};
 // now.
 constexpr std::chrono::seconds kStreamGrace{5};
 constexpr std::chrono::milliseconds kLastLook{2000};
-constexpr char kSnapshotHold[] = "snapshot ";
+// Of the schemas in one DESCRIBED, unless the first alone has more.
+constexpr std::size_t kDescribedBytes = 1024 * 1024;
+// While requests wait for their connections to read: how often those are checked.
+constexpr std::chrono::milliseconds kWindowInterval{10};
+constexpr std::chrono::seconds kRefusedInterval{10};
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -60,7 +66,7 @@ Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {},
     return {wire::ControlError{code, std::move(message), std::move(detail), std::move(hint)}, {}};
 }
 
-std::string hold_of_snapshot(Snapshots::Id id) { return kSnapshotHold + std::to_string(id); }
+SnapshotHold hold_of_snapshot(Snapshots::Id id) { return {id}; }
 
 }  // namespace
 
@@ -111,7 +117,8 @@ std::optional<Failure> Daemon::run(int signals) {
         std::array<epoll_event, 16> events{};
         const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_,
                                      connect_at_.value_or(next_tick_),
-                                     accounts_.attached() > 0 ? next_heartbeat_ : next_tick_});
+                                     accounts_.attached() > 0 ? next_heartbeat_ : next_tick_,
+                                     control_.waiting() ? now + kWindowInterval : next_tick_});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
         const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                      more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
@@ -134,9 +141,8 @@ std::optional<Failure> Daemon::run(int signals) {
         }
         if (stream_)
             if (auto failure = read_stream()) return failure;
-        accounts_.hear(Clock::now());
+        if (accounts_.hear(Clock::now())) more_ = true;
         if (answer_requests()) more_ = true;
-        control_.accept(!descriptors_.scarce());
         tick(Clock::now());
     }
 }
@@ -174,6 +180,7 @@ std::optional<Failure> Daemon::connected() {
         begin_epoch(streaming);
     else
         ledger_.restart();
+    for (const std::string& row : streaming.skipped) spdlog::error("{}", one_line(row));
     stream_.emplace(std::move(streaming.connection));
     stream_fd_ = stream_->fd();
     watch(stream_fd_, EPOLLIN);
@@ -218,6 +225,7 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     replays_.clear();
     snapshots_.clear();
     waiting_snapshots_.clear();
+    part_offsets_.clear();
     waiting_attaches_.clear();
     storing_.clear();
     schemas_ = Schemas();
@@ -373,7 +381,7 @@ void Daemon::announce_end() {
 
 bool Daemon::answer_requests() {
     for (int i = 0; i < kRequestsPerTurn; ++i) {
-        auto request = control_.next();
+        auto request = control_.next(Clock::now());
         if (!request) return false;
         if (auto reply = answer(*request, Clock::now()))
             control_.send(request->requester, std::move(*reply));
@@ -386,16 +394,14 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
     if (const auto* asked = std::get_if<wire::Attach>(&body))
         return attach(*asked, request.requester, now);
     if (const auto* detach = std::get_if<wire::Detach>(&body)) {
-        accounts_.detach(*detach);
-        if (detach->forget) store_durables();
+        this->detach(*detach, request.requester);
         return Reply{wire::Detached{}, {}};
     }
-    if (const auto* describe = std::get_if<wire::Describe>(&body)) {
-        wire::Described described;
-        for (const wire::SchemaId id : describe->schemas)
-            if (const std::string* schema = schemas_.find(id)) described.schemas.push_back(*schema);
-        return Reply{std::move(described), {}};
-    }
+    if (const auto* asked = std::get_if<wire::Describe>(&body))
+        return describe(*asked, request.requester);
+    if (std::holds_alternative<wire::ListDurables>(body) ||
+        std::holds_alternative<wire::ForgetDurable>(body))
+        return durables(request);
     if (const auto* replay = std::get_if<wire::Replay>(&body))
         return replays_.answer(*replay, request.requester, standing(), now);
     if (const auto* asked = std::get_if<wire::SnapshotRequest>(&body)) {
@@ -403,7 +409,8 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
         return snapshot(copy, request.requester, now);
     }
     if (const auto* acknowledge = std::get_if<wire::Acknowledge>(&body)) {
-        accounts_.acknowledge(*acknowledge);
+        if (auto refused = accounts_.acknowledge(*acknowledge, request.requester.identity))
+            return Reply{std::move(*refused), {}};
         if (asked_) store_durables();
         return std::nullopt;
     }
@@ -424,25 +431,94 @@ std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester
     if (stalled_ || (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace)))
         return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
                       "Another fatwald may have it; else see the log of this one.");
-    auto answered = accounts_.attach(request, ledger_.settled(), now);
+    auto answered = accounts_.attach(request, requester, ledger_.settled(), standing().end, now);
     if (auto* error = std::get_if<wire::ControlError>(&answered)) {
-        spdlog::warn("attach of {} refused: {} {}", request.subscriber, error->message,
-                     error->detail);
+        warn_of_peer("attach of " + log_text(request.subscriber) + " refused: " + error->message +
+                     ' ' + error->detail);
         return Reply{std::move(*error), {}};
     }
     wire::Attached& attached = std::get<wire::Attached>(answered);
-    accounts_.attached_by(request.nonce, requester.identity);
     if (!accounts_.to_be_written(request)) return Reply{std::move(attached), {}};
     // A promise to wait for somebody outlives us: it is given when it is written down.
     store_durables();
-    waiting_attaches_.emplace(last_ticket_, WaitingAttach{requester, std::move(attached)});
+    waiting_attaches_.emplace(last_ticket_,
+                              WaitingAttach{requester, std::move(attached),
+                                            DurableKey{request.account, request.subscriber}});
     return std::nullopt;
+}
+
+// Takes the nonce out of all that knows it: it names nobody from now on.
+void Daemon::detach(const wire::Detach& request, const Requester& requester) {
+    if (!accounts_.find(request.nonce, requester.identity)) return;
+    accounts_.detach(request, requester.identity);
+    replays_.forget(request.nonce);
+    waiting_snapshots_.erase(request.nonce);
+    if (request.forget) store_durables();
+}
+
+// Each schema once, as many as fit into a reply: who lacks others asks again.
+std::optional<Reply> Daemon::describe(const wire::Describe& request,
+                                      const Requester& requester) const {
+    if (!accounts_.attached_by(requester.identity))
+        return refuse(wire::ErrorCode::NotAttached, "nobody is attached by this connection", {},
+                      "Attach first.");
+    wire::Described described;
+    std::set<wire::SchemaId> answered;
+    std::size_t bytes = 0;
+    for (const wire::SchemaId id : request.schemas) {
+        const std::string* schema = schemas_.find(id);
+        if (schema == nullptr || !answered.insert(id).second) continue;
+        if (bytes > 0 && bytes + schema->size() > kDescribedBytes) break;
+        bytes += schema->size();
+        described.schemas.push_back(*schema);
+    }
+    return Reply{std::move(described), {}};
+}
+
+// Whoever reads the operators' stream may list and forget those of all accounts.
+std::optional<Reply> Daemon::durables(const Request& request) {
+    if (!accounts_.operates(request.requester.identity))
+        return refuse(wire::ErrorCode::NotAttached,
+                      "this connection is not attached to the operators' stream", {},
+                      "Attach to the operators (account kind 0) first.");
+    if (const auto* list = std::get_if<wire::ListDurables>(&request.body))
+        return Reply{accounts_.list_durables(*list), {}};
+    const auto& forget = std::get<wire::ForgetDurable>(request.body);
+    const DurableKey key{forget.account, forget.name};
+    if (!accounts_.durables.contains(key))
+        return refuse(wire::ErrorCode::BadName, "there is no durable subscriber of this name", {},
+                      "fatwal durable list shows them.");
+    notify_dropped(accounts_.drop_durable(key));
+    store_durables();
+    return Reply{wire::Forgotten{}, {}};
+}
+
+void Daemon::notify_dropped(const std::vector<Requester>& attached) {
+    for (const Requester& requester : attached)
+        control_.send(requester,
+                      refuse(wire::ErrorCode::Dropped,
+                             "the durable subscriber was forgotten: nothing is kept for it", {},
+                             "Attach again; what is no longer held is replaced by a snapshot."));
+}
+
+void Daemon::warn_of_peer(const std::string& line) {
+    if (accounts_.log_budget.admits(line.size(), Clock::now())) spdlog::warn("{}", line);
 }
 
 std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requester& requester,
                                       Clock::time_point now) {
-    const auto attachment = accounts_.find(request.nonce);
+    const auto attachment = accounts_.find(request.nonce, requester.identity);
     if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
+    // Numbers are easily guessed: of another account's there is nothing to be known.
+    if (request.snapshot != 0 && snapshots_.account(request.snapshot) != *attachment->account)
+        return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
+    if (request.offset != 0) {
+        const auto offsets = part_offsets_.find(request.snapshot);
+        if (offsets == part_offsets_.end() || !offsets->second.contains(request.offset))
+            return refuse(wire::ErrorCode::BadPosition, "no part of the snapshot begins here",
+                          "Offset " + std::to_string(request.offset) + ".",
+                          "Begin with 0, and go on with the next offset of each reply.");
+    }
     if (request.snapshot == 0)
         request.snapshot = snapshots_.find_or_begin(
             *attachment->account, std::min(attachment->log->floor(), ledger_.settled()), now);
@@ -474,6 +550,7 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
         head.cursor = head.until = 0;
     }
     head.next_offset = part->next_offset;
+    part_offsets_[request.snapshot].insert(part->next_offset);
     head.end = part->end;
     head.messages = static_cast<std::uint16_t>(part->messages.size());
     return Reply{std::move(head), std::move(part->messages)};
@@ -551,11 +628,29 @@ void Daemon::look_at(const SlotHealth& health) {
 }
 
 void Daemon::look_at(const Stored& stored) {
-    if (auto changes = storing_.extract(stored.ticket))
+    std::map<DurableKey, const Failure*> refused;
+    for (const auto& [row, failure] : stored.refused) {
+        refused.emplace(DurableKey{row.account, row.name}, &failure);
+        warn_of_peer("durable subscriber " + log_text(row.name) + " of account " +
+                     log_text(row.account.to_text()) + ": " + one_line(failure.text()));
+    }
+    if (auto changes = storing_.extract(stored.ticket)) {
+        std::erase_if(changes.mapped().written, [&](const DurableSubscriber& row) {
+            return refused.contains({row.account, row.name});
+        });
         accounts_.durables.stored(changes.mapped(), Clock::now());
+    }
     const auto [first, last] = waiting_attaches_.equal_range(stored.ticket);
-    for (auto waiting = first; waiting != last; ++waiting)
-        control_.send(waiting->second.requester, {std::move(waiting->second.attached), {}});
+    for (auto waiting = first; waiting != last; ++waiting) {
+        const auto why = refused.find(waiting->second.durable);
+        control_.send(waiting->second.requester,
+                      why == refused.end() ? Reply{std::move(waiting->second.attached), {}}
+                                           : refuse(wire::ErrorCode::Internal,
+                                                    "the database refuses the durable subscriber",
+                                                    why->second->detail, why->second->hint));
+    }
+    // Those who wait for their attach have their answer, and its error means the same to others.
+    for (const auto& [key, failure] : refused) notify_dropped(accounts_.refused_durable(key));
     waiting_attaches_.erase(first, last);
     if (asked_) confirm();
 }
@@ -596,17 +691,19 @@ void Daemon::store_durables() {
 
 void Daemon::give_up_those_beyond_retention(Clock::time_point now) {
     const auto since = now - std::chrono::seconds(settings_.retention_s);
-    for (const std::string& hold : ledger_.holds.beyond(
+    for (const HoldKey& hold : ledger_.holds.beyond(
              static_cast<std::uint64_t>(settings_.retention_bytes), ledger_.position(), since)) {
         const wire::Lsn from = ledger_.holds.of(hold);
-        const bool durable = accounts_.durables.give_up(hold);
+        const auto attached = accounts_.drop_durable(hold);
         ledger_.holds.release(hold);
-        if (!durable) continue;
+        const auto* durable = std::get_if<DurableKey>(&hold);
+        if (durable == nullptr) continue;
         ++given_up_;
-        spdlog::warn(
-            "{} is given up: it holds the log from {}, beyond the retention; it will be told to "
-            "take a snapshot",
-            hold, wire::lsn_text(from));
+        warn_of_peer("durable subscriber " + log_text(durable->name) + " of account " +
+                     log_text(durable->account.to_text()) +
+                     " is dropped after retention: it holds WAL from " + wire::lsn_text(from) +
+                     "; it will take a snapshot");
+        notify_dropped(attached);
     }
 }
 
@@ -642,6 +739,8 @@ wire::StatusReply Daemon::status() const {
              {"rereads", std::to_string(replays_.rereads())},
              {"snapshot_queries", std::to_string(snapshots_.queries())},
              {"cut_subscribers", std::to_string(accounts_.cuts())},
+             {"cut_connections", std::to_string(inbound::cut())},
+             {"refused_connections", std::to_string(inbound::refused())},
              {"reconnects", std::to_string(reconnects_)},
              {"descriptors_used", std::to_string(descriptors_.used())},
              {"descriptors_limit", std::to_string(descriptors_.limit())},
@@ -686,7 +785,21 @@ void Daemon::tick(Clock::time_point now) {
     next_tick_ = now + kTick;
     accounts_.tick(now);
     replays_.tick();
-    for (const Snapshots::Id id : snapshots_.tick(now)) ledger_.holds.release(hold_of_snapshot(id));
+    for (const Snapshots::Id id : snapshots_.tick(now)) {
+        ledger_.holds.release(hold_of_snapshot(id));
+        part_offsets_.erase(id);
+    }
+    control_.tick(now);
+    if (const auto lines = accounts_.log_budget.take_left_out(now))
+        spdlog::warn("{} more lines about subscribers were left out", *lines);
+    if (inbound::refused() > refused_connections_ && now - refused_said_ >= kRefusedInterval) {
+        spdlog::error(
+            "file descriptors run out: {} connections were closed as they came. Raise the limit "
+            "(LimitNOFILE, ulimit -n)",
+            inbound::refused() - refused_connections_);
+        refused_connections_ = inbound::refused();
+        refused_said_ = now;
+    }
     give_up_those_beyond_retention(now);
     if (!stream_) {
         if (accounts_.subscribers() > 0 && now - lost_at_ >= kStreamGrace) {

@@ -5,6 +5,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include <zmq.hpp>
 
@@ -27,7 +30,7 @@ namespace fatwal {
 
 class Daemon {
 public:
-    // Binds the control socket; throws zmq::error_t when that fails.
+    // Binds the control socket; throws a Failure when that fails.
     Daemon(const Settings& settings, const RunDir& run_dir);
     ~Daemon();
     Daemon(const Daemon&) = delete;
@@ -63,6 +66,12 @@ private:
                                 Clock::time_point now);
     std::optional<Reply> snapshot(wire::SnapshotRequest& request, const Requester& requester,
                                   Clock::time_point now);
+    std::optional<Reply> describe(const wire::Describe& request, const Requester& requester) const;
+    std::optional<Reply> durables(const Request& request);
+    void detach(const wire::Detach& request, const Requester& requester);
+    // Their durable subscriber was dropped: they are to attach again.
+    void notify_dropped(const std::vector<Requester>& attached);
+    void warn_of_peer(const std::string& line);
     void look_at_snapshots(Clock::time_point now);
     void look_at_replays(Clock::time_point now);
     wire::StatusReply status() const;
@@ -118,9 +127,12 @@ private:
         wire::SnapshotRequest request;
     };
     std::map<wire::Nonce, WaitingSnapshot> waiting_snapshots_;
+    // Where the parts of each snapshot begin that were sent: no message need begin elsewhere.
+    std::map<Snapshots::Id, std::set<std::uint64_t>> part_offsets_;
     struct WaitingAttach {
         Requester requester;
         wire::Attached attached;
+        DurableKey durable;
     };
     std::multimap<std::uint64_t, WaitingAttach>
         waiting_attaches_;                                // by the ticket of their writing down
@@ -134,6 +146,8 @@ private:
     std::int64_t retained_bytes_ = 0;
     std::uint64_t reconnects_ = 0;
     std::uint64_t given_up_ = 0;
+    std::uint64_t refused_connections_ = 0;  // as last logged
+    Clock::time_point refused_said_;
 };
 
 }  // namespace fatwal

@@ -1,5 +1,6 @@
-// The file descriptors of the process. libzmq aborts the process when it runs out of them in bind
-// or accept, so they are counted and an attach is refused before.
+// The file descriptors of the process. libzmq ends the process when it runs out of them in accept:
+// connections beyond a bound are closed as they come (inbound.h). An attach opens more of them than
+// its connection, so they are counted, and it is refused with its reason while there is head-room.
 #pragma once
 
 #include <chrono>
@@ -9,7 +10,8 @@ namespace fatwal {
 
 class Descriptors {
 public:
-    // Raises the soft limit to the hard one.
+    // Raises the soft limit to the hard one, and bounds what libzmq accepts: connections leave half
+    // of the head-room.
     Descriptors();
 
     // Counts those that are open; what was counted within the last 10 ms stands.
@@ -19,8 +21,6 @@ public:
     [[nodiscard]] bool has_room_for(std::size_t count) const {
         return used_ + count + head_room() <= limit_;
     }
-    // Half of the head-room is gone: no connection may be accepted any more.
-    [[nodiscard]] bool scarce() const { return used_ + head_room() / 2 > limit_; }
     [[nodiscard]] std::size_t used() const { return used_; }
     [[nodiscard]] std::size_t limit() const { return limit_; }
 
@@ -32,6 +32,7 @@ private:
     std::size_t limit_;
     std::size_t used_ = 0;
     std::chrono::steady_clock::time_point counted_;
+    std::chrono::steady_clock::time_point listed_;
 };
 
 }  // namespace fatwal

@@ -4,19 +4,6 @@
 
 namespace fatwal {
 
-namespace {
-
-std::string hold_name(const wire::AccountKey& account, const std::string& name) {
-    return "durable subscriber " + name + " of account " +
-           std::to_string(static_cast<int>(account.kind)) + ':' + account.to_text();
-}
-
-}  // namespace
-
-std::string Durables::Group::hold_of(const std::string& name) const {
-    return hold_name(account_, name);
-}
-
 Durables::Group::~Group() {
     while (!by_name_.empty()) drop(std::string(by_name_.begin()->first));
 }
@@ -38,20 +25,20 @@ void Durables::Group::add(const std::string& name, wire::Lsn from, bool written,
         // it acknowledged.
         if (written || from >= at->second.stored) return;
         at->second.acknowledged = at->second.stored = from;
-        all_.unwritten_.insert(hold_of(name));
+        all_.unwritten_.insert(key_of(name));
         return hold(name, at->second, now);
     }
-    all_.by_hold_.insert_or_assign(hold_of(name), Place{this, name});
-    if (!written) all_.unwritten_.insert(hold_of(name));
+    all_.groups_.insert_or_assign(key_of(name), this);
+    if (!written) all_.unwritten_.insert(key_of(name));
     hold(name, at->second, now);
 }
 
 void Durables::Group::hold(const std::string& name, Subscriber& subscriber, Time now) {
     subscriber.holding = newest_ >= subscriber.stored;
     if (subscriber.holding)
-        all_.holds_.hold(hold_of(name), subscriber.stored, now);
+        all_.holds_.hold(key_of(name), subscriber.stored, now);
     else
-        all_.holds_.release(hold_of(name));
+        all_.holds_.release(key_of(name));
 }
 
 void Durables::Group::published(wire::Lsn commit_lsn, Time now) {
@@ -65,15 +52,15 @@ void Durables::Group::acknowledge(const std::string& name, wire::Lsn cursor) {
     if (found == by_name_.end() || cursor <= found->second.acknowledged) return;
     found->second.acknowledged = cursor;
     // Where nothing of the account lies in between there is nothing to be written down.
-    if (found->second.holding) all_.unwritten_.insert(hold_of(name));
+    if (found->second.holding) all_.unwritten_.insert(key_of(name));
 }
 
 void Durables::Group::drop(const std::string& name) {
-    const std::string hold = hold_of(name);
-    all_.holds_.release(hold);
-    all_.by_hold_.erase(hold);
-    all_.unwritten_.erase(hold);
-    by_name_.erase(name);
+    const DurableKey key = key_of(name);
+    all_.holds_.release(key);
+    all_.groups_.erase(key);
+    all_.unwritten_.erase(key);
+    by_name_.erase(key.name);
 }
 
 void Durables::Group::leave(const std::string& name) {
@@ -92,10 +79,9 @@ wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor,
 
 Durables::Changes Durables::take_changes() {
     Changes changes;
-    for (const std::string& hold : unwritten_) {
-        const auto& [group, name] = by_hold_.at(hold);
-        changes.written.push_back({group->account_, name, group->by_name_.at(name).acknowledged});
-    }
+    for (const DurableKey& key : unwritten_)
+        changes.written.push_back(
+            {key.account, key.name, groups_.at(key)->by_name_.at(key.name).acknowledged});
     unwritten_.clear();
     changes.removed = std::exchange(removed_, {});
     return changes;
@@ -103,39 +89,57 @@ Durables::Changes Durables::take_changes() {
 
 void Durables::stored(const Changes& changes, Time now) {
     for (const DurableSubscriber& row : changes.written) {
-        const auto found = by_hold_.find(hold_name(row.account, row.name));
-        if (found == by_hold_.end()) continue;
-        auto& subscriber = found->second.group->by_name_.at(row.name);
+        const auto found = groups_.find({row.account, row.name});
+        if (found == groups_.end()) continue;
+        auto& subscriber = found->second->by_name_.at(row.name);
         subscriber.written = true;
         subscriber.stored = std::max(subscriber.stored, row.acknowledged);
-        found->second.group->hold(row.name, subscriber, now);
+        found->second->hold(row.name, subscriber, now);
     }
 }
 
 void Durables::not_stored(Changes changes) {
     for (const DurableSubscriber& row : changes.written)
-        if (const std::string hold = hold_name(row.account, row.name); by_hold_.contains(hold))
-            unwritten_.insert(hold);
+        if (DurableKey key{row.account, row.name}; groups_.contains(key))
+            unwritten_.insert(std::move(key));
     for (DurableSubscriber& row : changes.removed)
-        if (!by_hold_.contains(hold_name(row.account, row.name)))
-            removed_.push_back(std::move(row));
+        if (!groups_.contains({row.account, row.name})) removed_.push_back(std::move(row));
 }
 
 void Durables::count_unwritten(Time now) {
-    for (auto& [hold, place] : by_hold_) {
-        auto& subscriber = place.group->by_name_.at(place.name);
+    for (auto& [key, group] : groups_) {
+        auto& subscriber = group->by_name_.at(key.name);
         if (subscriber.acknowledged == subscriber.stored) continue;
         subscriber.stored = subscriber.acknowledged;
-        place.group->hold(place.name, subscriber, now);
+        group->hold(key.name, subscriber, now);
     }
 }
 
-bool Durables::give_up(const std::string& hold) {
-    const auto found = by_hold_.find(hold);
-    if (found == by_hold_.end()) return false;
-    const auto [group, name] = found->second;
-    group->leave(name);
+bool Durables::refused(const DurableKey& key) {
+    const auto found = groups_.find(key);
+    if (found == groups_.end() || found->second->by_name_.at(key.name).written) return false;
+    found->second->drop(key.name);
     return true;
+}
+
+bool Durables::forget(const HoldKey& key) {
+    const auto* durable = std::get_if<DurableKey>(&key);
+    if (durable == nullptr) return false;
+    const auto found = groups_.find(*durable);
+    if (found == groups_.end()) return false;
+    found->second->leave(std::string(durable->name));
+    return true;
+}
+
+std::vector<wire::DurableEntry> Durables::list(const DurableKey& after, std::size_t most) const {
+    std::vector<wire::DurableEntry> entries;
+    for (auto at = groups_.upper_bound(after); at != groups_.end() && entries.size() < most; ++at) {
+        const auto& [key, group] = *at;
+        const Group::Subscriber& subscriber = group->by_name_.at(key.name);
+        entries.push_back({key.account, key.name, subscriber.acknowledged, subscriber.stored, false,
+                           subscriber.holding});
+    }
+    return entries;
 }
 
 }  // namespace fatwal

@@ -31,6 +31,7 @@ public:
         Group& operator=(const Group&) = delete;
 
         [[nodiscard]] bool empty() const { return by_name_.empty(); }
+        [[nodiscard]] std::size_t size() const { return by_name_.size(); }
         [[nodiscard]] bool contains(const std::string& name) const {
             return by_name_.contains(name);
         }
@@ -59,7 +60,7 @@ public:
             bool written = false;
             bool holding = false;
         };
-        [[nodiscard]] std::string hold_of(const std::string& name) const;
+        [[nodiscard]] DurableKey key_of(const std::string& name) const { return {account_, name}; }
         void hold(const std::string& name, Subscriber& subscriber, Time now);
         void drop(const std::string& name);
 
@@ -71,7 +72,8 @@ public:
 
     explicit Durables(Holds& holds) : holds_(holds) {}
 
-    [[nodiscard]] std::size_t size() const { return by_hold_.size(); }
+    [[nodiscard]] std::size_t size() const { return groups_.size(); }
+    [[nodiscard]] bool contains(const DurableKey& key) const { return groups_.contains(key); }
 
     // What is to be written down since the last call, and who is to be taken out.
     struct Changes {
@@ -86,17 +88,23 @@ public:
     // The server goes down and takes no writing any more: what was acknowledged counts at once.
     void count_unwritten(Time now);
 
-    // Gives up the one that has this name in the holds; false when there is none.
-    bool give_up(const std::string& hold);
+    // The database refuses the row of this one and takes others. A subscriber that it never took
+    // is dropped, as nothing can be promised to it; true then. One that it took before keeps the
+    // position that is stored, and the next acknowledgement tries again.
+    bool refused(const DurableKey& key);
+
+    // Takes out the one that has this key; false when there is none.
+    bool forget(const HoldKey& key);
+
+    // At most `most` of those behind `after`, in the order of their keys. `attached` is the
+    // caller's to fill in.
+    [[nodiscard]] std::vector<wire::DurableEntry> list(const DurableKey& after,
+                                                       std::size_t most) const;
 
 private:
-    struct Place {
-        Group* group;
-        std::string name;
-    };
     Holds& holds_;
-    std::map<std::string, Place> by_hold_;
-    std::set<std::string> unwritten_;  // of by_hold_
+    std::map<DurableKey, Group*> groups_;  // whose each is
+    std::set<DurableKey> unwritten_;       // of groups_
     std::vector<DurableSubscriber> removed_;
 };
 

@@ -9,7 +9,8 @@ struct Failure {
     std::string message;
     std::string detail;
     std::string hint;
-    bool fatal = true;  // trying again would find the same, until somebody mends it
+    bool fatal = true;       // trying again would find the same, until somebody mends it
+    std::string state = {};  // the SQLSTATE, if the server raised it
     // The slot cannot be streamed any more: on_lost_slot says what follows, also once it has
     // streamed.
     bool slot_lost = false;

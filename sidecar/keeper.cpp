@@ -20,43 +20,89 @@ constexpr std::chrono::seconds kStatementDeadline{13};
 // At the end, for what is still to be written.
 constexpr std::chrono::seconds kFarewell{2};
 
-std::string key_of(const Settings& settings, const DurableSubscriber& subscriber) {
-    return quote_literal(settings.slot) + ", " +
-           std::to_string(static_cast<int>(subscriber.account.kind)) + ", " +
-           quote_literal(subscriber.account.to_text()) + ", " + quote_literal(subscriber.name);
+// Postgres refuses the values of a statement, not the statement: data exceptions, violated
+// constraints (also of triggers), an index row that is too long. Any other error would meet each
+// row alike.
+bool refuses_values(const Failure& failure) {
+    return failure.state.starts_with("22") || failure.state.starts_with("23") ||
+           failure.state.starts_with("54") || failure.state == "P0001";
 }
 
-// Several rows in one statement: a walsender's connection knows no prepared ones.
-template <class Row>
-std::string list_of(const std::vector<DurableSubscriber>& subscribers, std::size_t from,
-                    Row&& row) {
-    std::string list;
-    for (std::size_t i = from; i < std::min(subscribers.size(), from + kRowsPerStatement); ++i)
-        list += (list.empty() ? "(" : ", (") + row(subscribers[i]) + ")";
-    return list;
-}
+// Writes rows of fatwal.subscriber. A walsender's connection takes no parameters, so values are
+// literals, several rows in one statement.
+class RowWriter {
+public:
+    RowWriter(PGconn* connection, const Settings& settings)
+        : connection_(connection), slot_(quote_literal(connection, settings.slot)) {}
 
-void write_rows(PGconn* connection, const Settings& settings,
-                const std::vector<DurableSubscriber>& written,
-                const std::vector<DurableSubscriber>& removed) {
-    for (std::size_t from = 0; from < written.size(); from += kRowsPerStatement)
-        (void)run(connection, "cannot write fatwal.subscriber",
+    void insert(const DurableSubscriber* rows, std::size_t count) const {
+        const auto row = [this](const DurableSubscriber& subscriber) {
+            return key_of(subscriber) + ", '" + wire::lsn_text(subscriber.acknowledged) + "'";
+        };
+        (void)run(connection_, "cannot write fatwal.subscriber",
                   "INSERT INTO fatwal.subscriber AS s (slot, account_kind, account, subscriber, "
                   "acknowledged) VALUES " +
-                      list_of(written, from,
-                              [&](const DurableSubscriber& row) {
-                                  return key_of(settings, row) + ", '" +
-                                         wire::lsn_text(row.acknowledged) + "'";
-                              }) +
+                      list_of(rows, count, row) +
                       " ON CONFLICT (slot, account_kind, account, subscriber) DO UPDATE "
                       "SET acknowledged = excluded.acknowledged, updated_at = now()");
-    for (std::size_t from = 0; from < removed.size(); from += kRowsPerStatement)
+    }
+    void remove(const DurableSubscriber* rows, std::size_t count) const {
+        const auto row = [this](const DurableSubscriber& subscriber) { return key_of(subscriber); };
         (void)run(
-            connection, "cannot write fatwal.subscriber",
+            connection_, "cannot write fatwal.subscriber",
             "DELETE FROM fatwal.subscriber WHERE (slot, account_kind, account, subscriber) IN (" +
-                list_of(removed, from,
-                        [&](const DurableSubscriber& row) { return key_of(settings, row); }) +
-                ")");
+                list_of(rows, count, row) + ")");
+    }
+
+private:
+    std::string key_of(const DurableSubscriber& subscriber) const {
+        return slot_ + ", " + std::to_string(static_cast<int>(subscriber.account.kind)) + ", " +
+               quote_literal(connection_, subscriber.account.to_text()) + ", " +
+               quote_literal(connection_, subscriber.name);
+    }
+    template <class Row>
+    static std::string list_of(const DurableSubscriber* rows, std::size_t count, Row&& row) {
+        std::string list;
+        for (std::size_t i = 0; i < count; ++i)
+            list += (list.empty() ? "(" : ", (") + row(rows[i]) + ")";
+        return list;
+    }
+
+    PGconn* connection_;
+    std::string slot_;
+};
+
+// Gives the rows that are refused.
+std::vector<Stored::Refused> write_rows(PGconn* connection, const Settings& settings,
+                                        const std::vector<DurableSubscriber>& written,
+                                        const std::vector<DurableSubscriber>& removed) {
+    const RowWriter writer(connection, settings);
+    std::vector<Stored::Refused> refused;
+    // A batch as a whole; if its values are refused, each row by itself.
+    const auto write = [&](const std::vector<DurableSubscriber>& rows, auto&& batch) {
+        for (std::size_t from = 0; from < rows.size(); from += kRowsPerStatement) {
+            const std::size_t count = std::min(rows.size() - from, kRowsPerStatement);
+            try {
+                batch(rows.data() + from, count);
+                continue;
+            } catch (const Failure& failure) {
+                if (!refuses_values(failure)) throw;
+            }
+            for (std::size_t i = from; i < from + count; ++i) {
+                try {
+                    batch(rows.data() + i, std::size_t{1});
+                } catch (Failure& failure) {
+                    if (!refuses_values(failure)) throw;
+                    refused.push_back({rows[i], std::move(failure)});
+                }
+            }
+        }
+    };
+    write(written,
+          [&](const DurableSubscriber* rows, std::size_t count) { writer.insert(rows, count); });
+    write(removed,
+          [&](const DurableSubscriber* rows, std::size_t count) { writer.remove(rows, count); });
+    return refused;
 }
 
 std::optional<std::int64_t> number(PGresult* result, int column) {
@@ -150,6 +196,9 @@ Kept Keeper::perform(const Job& job) {
             if (hangs) connection_.reset();
             // A deadline has passed: another one is for the next job.
             if (hangs || PQstatus(connection_.get()) == CONNECTION_OK) return failed;
+        } catch (const std::exception& error) {
+            failed.failure = {"housekeeping failed", error.what(), {}, false};
+            return failed;
         }
         // The connection was lost since the last job: once more on a new one.
     }
@@ -176,7 +225,7 @@ void Keeper::look_at_slot() {
                       "SELECT wal_status, safe_wal_size, "
                       "pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint "
                       "FROM pg_replication_slots WHERE slot_name = " +
-                          quote_literal(settings_.slot));
+                          quote_literal(connection, settings_.slot));
               if (PQntuples(result.get()) == 0) return SlotHealth{};
               return SlotHealth{SlotHealth::Slot{PQgetvalue(result.get(), 0, 0),
                                                  number(result.get(), 1),
@@ -187,10 +236,9 @@ void Keeper::look_at_slot() {
 void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed,
                    std::uint64_t ticket) {
     post({ticket,
-          [this, written = std::move(written),
+          [this, ticket, written = std::move(written),
            removed = std::move(removed)](PGconn* connection) -> std::optional<Kept> {
-              write_rows(connection, settings_, written, removed);
-              return std::nullopt;
+              return Stored{ticket, write_rows(connection, settings_, written, removed)};
           }});
 }
 
@@ -198,7 +246,8 @@ void Keeper::record(wire::Lsn confirmed) {
     post({0, [this, confirmed](PGconn* connection) -> std::optional<Kept> {
               (void)run(connection, "cannot write fatwal.slot",
                         "INSERT INTO fatwal.slot AS s (slot, confirmed) VALUES (" +
-                            quote_literal(settings_.slot) + ", '" + wire::lsn_text(confirmed) +
+                            quote_literal(connection, settings_.slot) + ", '" +
+                            wire::lsn_text(confirmed) +
                             "') ON CONFLICT (slot) DO UPDATE SET confirmed = greatest(s.confirmed, "
                             "excluded.confirmed), updated_at = now()");
               return Recorded{confirmed};

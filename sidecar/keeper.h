@@ -39,6 +39,12 @@ struct SlotHealth {
 };
 struct Stored {
     std::uint64_t ticket = 0;  // as given
+    // The rows that the table refuses by themselves, and why. All others are stored.
+    struct Refused {
+        DurableSubscriber row;
+        Failure failure;
+    };
+    std::vector<Refused> refused = {};
 };
 struct Recorded {
     wire::Lsn confirmed = 0;  // as given
@@ -60,7 +66,8 @@ public:
     void look_what_is_seen();
     void look_at_slot();
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
-    // asks for a Stored.
+    // asks for a Stored. A row that the table refuses costs the others nothing: the batch that it
+    // fails is written again row by row.
     void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed,
                std::uint64_t ticket);
     // Writes down how far the slot is about to be confirmed.

@@ -35,8 +35,8 @@ wire::Lsn Visibility::oldest_unseen_by(const wire::TransactionSnapshot& snapshot
     return oldest;
 }
 
-void Holds::hold(const std::string& name, wire::Lsn from, Time now) {
-    const auto [at, is_new] = holds_.try_emplace(name, Hold{from, now});
+void Holds::hold(const HoldKey& key, wire::Lsn from, Time now) {
+    const auto [at, is_new] = holds_.try_emplace(key, Hold{from, now});
     if (is_new || at->second.from == from) return;
     at->second = {from, now};
 }
@@ -47,17 +47,17 @@ wire::Lsn Holds::oldest() const {
     return oldest;
 }
 
-wire::Lsn Holds::of(const std::string& name) const {
-    const auto found = holds_.find(name);
+wire::Lsn Holds::of(const HoldKey& key) const {
+    const auto found = holds_.find(key);
     return found == holds_.end() ? kNoLsn : found->second.from;
 }
 
-std::vector<std::string> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time since) const {
-    std::vector<std::string> names;
-    for (const auto& [name, hold] : holds_)
+std::vector<HoldKey> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time since) const {
+    std::vector<HoldKey> keys;
+    for (const auto& [key, hold] : holds_)
         if (hold.since < since || (position > hold.from && position - hold.from > bytes))
-            names.push_back(name);
-    return names;
+            keys.push_back(key);
+    return keys;
 }
 
 void Ledger::begin(wire::Lsn position) {

@@ -8,9 +8,12 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "fatwal/wire/control.h"
 #include "fatwal/wire/frame.h"
+#include "fatwal/wire/publication.h"
 #include "fatwal/wire/transaction_snapshot.h"
 
 namespace fatwal {
@@ -56,23 +59,40 @@ private:
     std::deque<Seen> seen_;           // that a snapshot which is not known yet may not see
 };
 
-// Who needs the log from which position on: durable subscribers and snapshots, by a name that the
-// caller chooses.
+// Who keeps WAL: a subscriber that catches up, a snapshot, or a durable subscriber. Keys are
+// values: text that is joined from parts can be the same for different parts, and names are chosen
+// by peers.
+struct SessionHold {
+    wire::Nonce nonce{};
+    friend auto operator<=>(const SessionHold&, const SessionHold&) = default;
+};
+struct SnapshotHold {
+    std::uint64_t id = 0;
+    friend auto operator<=>(const SnapshotHold&, const SnapshotHold&) = default;
+};
+struct DurableKey {
+    wire::AccountKey account;
+    std::string name;
+    friend auto operator<=>(const DurableKey&, const DurableKey&) = default;
+};
+using HoldKey = std::variant<SessionHold, SnapshotHold, DurableKey>;
+
+// The WAL holds: who needs the log from which position on.
 class Holds {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
     // Moves the hold, or makes it. `now` counts for its age if it is made or moved.
-    void hold(const std::string& name, wire::Lsn from, Time now);
-    void release(const std::string& name) { holds_.erase(name); }
+    void hold(const HoldKey& key, wire::Lsn from, Time now);
+    void release(const HoldKey& key) { holds_.erase(key); }
     void clear() { holds_.clear(); }
 
     // kNoLsn when nothing is held.
     [[nodiscard]] wire::Lsn oldest() const;
-    [[nodiscard]] wire::Lsn of(const std::string& name) const;
+    [[nodiscard]] wire::Lsn of(const HoldKey& key) const;
     // Those that are older than `since` or hold more than `bytes` before `position`.
-    [[nodiscard]] std::vector<std::string> beyond(std::uint64_t bytes, wire::Lsn position,
-                                                  Time since) const;
+    [[nodiscard]] std::vector<HoldKey> beyond(std::uint64_t bytes, wire::Lsn position,
+                                              Time since) const;
     [[nodiscard]] std::size_t size() const { return holds_.size(); }
 
 private:
@@ -80,7 +100,7 @@ private:
         wire::Lsn from;
         Time since;
     };
-    std::map<std::string, Hold> holds_;
+    std::map<HoldKey, Hold> holds_;
 };
 
 class Ledger {

@@ -160,12 +160,14 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
                                ? "."
                                : ": " + value(waiting) + " durable subscribers wait for it."),
                       "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " +
-                          quote_literal(settings.slot) + "; then start fatwald again." +
+                          quote_literal(connection, settings.slot) + "; then start fatwald again." +
                           kResyncHint,
-                      true, true};
+                      true,
+                      {},
+                      true};
     }
     const std::string drop =
-        "SELECT pg_drop_replication_slot(" + quote_literal(settings.slot) + ");";
+        "SELECT pg_drop_replication_slot(" + quote_literal(connection, settings.slot) + ");";
     if (value(slot) != "fatwal")
         throw Failure{
             name + " is not of the output plugin fatwal",
@@ -179,12 +181,15 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
         (void)query(connection, "SELECT pg_drop_replication_slot($1)", {settings.slot});
         return false;
     }
-    throw Failure{
-        name + " is lost: the server removed WAL that it needed",
-        "Changes since its last confirmed position cannot be streamed any more.",
-        drop + " DELETE FROM fatwal.subscriber WHERE slot = " + quote_literal(settings.slot) +
-            "; then start fatwald again. Raise max_slot_wal_keep_size to keep more." + kResyncHint,
-        true, true};
+    throw Failure{name + " is lost: the server removed WAL that it needed",
+                  "Changes since its last confirmed position cannot be streamed any more.",
+                  drop + " DELETE FROM fatwal.subscriber WHERE slot = " +
+                      quote_literal(connection, settings.slot) +
+                      "; then start fatwald again. Raise max_slot_wal_keep_size to keep more." +
+                      kResyncHint,
+                  true,
+                  {},
+                  true};
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ Reply Replays::by_cursor(const Accounts::Attachment& attachment, wire::Lsn curso
 
 std::optional<Reply> Replays::answer(const wire::Replay& request, const Requester& requester,
                                      const Standing& standing, Clock::time_point now) {
-    const auto attachment = accounts_.find(request.nonce);
+    const auto attachment = accounts_.find(request.nonce, requester.identity);
     if (!attachment || request.epoch != standing.epoch)
         return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     AccountLog& log = *attachment->log;
@@ -165,7 +165,9 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
 std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
                                      const Standing& standing, Clock::time_point now) {
     const auto attachment = accounts_.find(nonce);
-    if (!attachment) return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
+    // A job reads the logs of the accounts that it began with.
+    if (!attachment || !reader.job->accounts.contains(*attachment->account))
+        return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     if (reader.between_transactions && reader.cursor >= attachment->log->floor()) {
         const wire::Lsn cursor = reader.cursor;
         readers_.erase(nonce);

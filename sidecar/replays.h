@@ -42,6 +42,8 @@ public:
     std::vector<std::pair<Requester, Reply>> progress(const Standing& standing,
                                                       Clock::time_point now);
 
+    // Forgets what this subscriber has begun.
+    void forget(const wire::Nonce& nonce) { readers_.erase(nonce); }
     // Forgets those whose subscribers have gone.
     void tick();
     void clear();

@@ -57,6 +57,8 @@ void Reread::read_to_end() {
         read();
     } catch (Failure& caught) {
         failure = std::move(caught);
+    } catch (const std::exception& error) {
+        failure = Failure{"cannot read the log again", error.what(), {}};
     }
     const std::lock_guard lock(mutex_);
     state_ = {true, std::move(failure)};
@@ -70,15 +72,15 @@ void Reread::read() {
     PGconn* server = connection.get();
     const std::string copy =
         (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
-    const Result copied =
-        run(server, what,
-            "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
-                quote_literal(settings_.slot) + ", " + quote_literal(copy) + ", true)");
+    const Result copied = run(
+        server, what,
+        "SELECT lsn <= '" + wire::lsn_text(from_) + "' FROM pg_copy_logical_replication_slot(" +
+            quote_literal(server, settings_.slot) + ", " + quote_literal(server, copy) + ", true)");
     // Postgres would begin where the slot stands, without a word. It is another fatwald's by now,
     // as this one will find out.
     if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t")
         throw Failure{what, "It is confirmed already.", {}, false};
-    (void)run(server, what, start_replication(settings_, copy, from_));
+    (void)run(server, what, start_replication(server, settings_, copy, from_));
     Stream stream(std::move(connection));
     auto next_status = std::chrono::steady_clock::now();
     auto heard = next_status;

@@ -3,8 +3,12 @@
 #include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 
+#include <sys/un.h>
+
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <string_view>
 #include <utility>
 
 #include "fatwal/wire/publication_names.h"
@@ -71,6 +75,23 @@ private:
     std::map<std::string, CLI::Option*> options_;
 };
 
+// Whoever can connect to the control socket has every account's rows. File permissions decide who
+// can, so it has to be a file: not a network's address, and not an abstract name, which has none.
+std::optional<Failure> refusal_of_control(const std::string& control) {
+    constexpr std::string_view kScheme = "ipc://";
+    const std::string path = control.starts_with(kScheme) ? control.substr(kScheme.size()) : "";
+    if (path.empty() || path[0] == '@' || path[0] == '*')
+        return Failure{"the control endpoint is not a socket file", control,
+                       "Whoever can connect to it can read every account, and only a file's "
+                       "permissions say who can. Give --control ipc:///FOLDER/NAME.sock."};
+    if (path.size() >= sizeof(sockaddr_un::sun_path))
+        return Failure{"the control endpoint's path is too long", control,
+                       "Choose one of at most " +
+                           std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
+                           " bytes with --control."};
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv) {
@@ -128,6 +149,12 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
         .add("retention_s", settings.retention_s,
              "seconds for which a subscriber may hold WAL without progress")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{31'536'000}));
+    options.add("max_durables", settings.max_durables, "durable subscribers, in all")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{10'000'000}));
+    options
+        .add("max_account_durables", settings.max_account_durables,
+             "durable subscribers of one account")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{10'000'000}));
     options
         .add("snapshot_concurrency", settings.snapshot_concurrency,
              "snapshots read from the database at a time")
@@ -176,7 +203,14 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
     if (settings.send_high_water_mark == 0)
         settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
-    if (settings.spool_dir.empty()) settings.spool_dir = std::filesystem::temp_directory_path();
+    if (auto failure = refusal_of_control(settings.control)) return std::move(*failure);
+    if (settings.spool_dir.empty()) {
+        std::error_code missing;
+        settings.spool_dir = std::filesystem::temp_directory_path(missing);
+        if (missing)
+            return Failure{"there is no folder for temporary files", missing.message(),
+                           "Make the folder that TMPDIR names, or choose one with --spool-dir."};
+    }
     return settings;
 }
 

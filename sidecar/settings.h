@@ -33,6 +33,8 @@ struct Settings {
     std::int64_t replay_account_bytes = 16'777'216;  // the same for one account
     std::int64_t retention_bytes = 10'737'418'240;   // of WAL that a subscriber may hold
     std::int64_t retention_s = 86'400;               // for which it may do so without progress
+    std::int64_t max_durables = 100'000;             // durable subscribers, in all
+    std::int64_t max_account_durables = 1000;        // the same for one account
     int snapshot_concurrency = 4;                    // snapshots read from the database at a time
     int snapshot_reuse_ms = 5000;       // for which a snapshot serves others of its account
     int reread_concurrency = 2;         // subscribers at a time that are served from the slot again

@@ -10,6 +10,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "log_text.h"
 #include "patience.h"
 
 namespace fatwal {
@@ -120,6 +121,8 @@ private:
             read();
         } catch (Failure& caught) {
             failure = std::move(caught);
+        } catch (const std::exception& error) {
+            failure = Failure{"cannot take a snapshot", error.what(), {}};
         }
         const std::lock_guard lock(mutex_);
         view_.failure = std::move(failure);
@@ -156,10 +159,11 @@ private:
     void copy(PGconn* server) {
         const std::string account = account_.kind == wire::AccountKind::Operators
                                         ? "NULL"
-                                        : quote_literal(account_.to_text());
+                                        : quote_literal(server, account_.to_text());
         (void)run(server, "cannot read a snapshot",
                   "COPY (SELECT fatwal.snapshot(" + account + ", " +
-                      quote_literal(settings_.publication) + ")) TO STDOUT (FORMAT binary)");
+                      quote_literal(server, settings_.publication) +
+                      ")) TO STDOUT (FORMAT binary)");
         CopyRows rows;
         std::uint64_t signalled = 0;
         for (;;) {
@@ -327,8 +331,8 @@ void Snapshots::take_again(Id id, Time now) {
 // keep them, and offsets into it mean nothing in another one: it is gone for them, and they find a
 // new one, with the tries that are left.
 void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
-    spdlog::info("the snapshot of account {} is taken again: {}", snapshot.account.to_text(),
-                 why.text());
+    spdlog::info("the snapshot of account {} is taken again: {}",
+                 log_text(snapshot.account.to_text()), why.text());
     if (!snapshot.sent) {
         ++snapshot.tries;
         snapshot.job.reset();

@@ -82,8 +82,7 @@ constexpr typed::ColumnSpec kActorGroupMembershipsColumns[] = {
     {"group_id", TypeCode::Uuid},
 };
 // clang-format on
-constexpr typed::TableSpec kActorGroupMembershipsTable{ActorGroupMemberships::kSchema,
-                                                       ActorGroupMemberships::kTable,
+constexpr typed::TableSpec kActorGroupMembershipsTable{ActorGroupMemberships::kSchema, ActorGroupMemberships::kTable,
                                                        kActorGroupMembershipsColumns};
 
 // clang-format off
@@ -94,8 +93,7 @@ constexpr typed::ColumnSpec kActorGroupsColumns[] = {
     {"type", TypeCode::Enum, TypeCode::Other, kGroupTypeLabels},
 };
 // clang-format on
-constexpr typed::TableSpec kActorGroupsTable{ActorGroups::kSchema, ActorGroups::kTable,
-                                             kActorGroupsColumns};
+constexpr typed::TableSpec kActorGroupsTable{ActorGroups::kSchema, ActorGroups::kTable, kActorGroupsColumns};
 
 // clang-format off
 constexpr typed::ColumnSpec kActorsColumns[] = {
@@ -117,8 +115,7 @@ constexpr typed::ColumnSpec kAuthIdentitiesColumns[] = {
     {"email", TypeCode::Text},
 };
 // clang-format on
-constexpr typed::TableSpec kAuthIdentitiesTable{AuthIdentities::kSchema, AuthIdentities::kTable,
-                                                kAuthIdentitiesColumns};
+constexpr typed::TableSpec kAuthIdentitiesTable{AuthIdentities::kSchema, AuthIdentities::kTable, kAuthIdentitiesColumns};
 
 // clang-format off
 constexpr typed::ColumnSpec kAuthProvidersColumns[] = {
@@ -128,8 +125,7 @@ constexpr typed::ColumnSpec kAuthProvidersColumns[] = {
     {"disabled_at", TypeCode::TimestampTz},
 };
 // clang-format on
-constexpr typed::TableSpec kAuthProvidersTable{AuthProviders::kSchema, AuthProviders::kTable,
-                                               kAuthProvidersColumns};
+constexpr typed::TableSpec kAuthProvidersTable{AuthProviders::kSchema, AuthProviders::kTable, kAuthProvidersColumns};
 
 // clang-format off
 constexpr typed::ColumnSpec kClientsColumns[] = {
@@ -215,8 +211,7 @@ constexpr typed::ColumnSpec kResourceConnectionsColumns[] = {
     {"site_id", TypeCode::Uuid},
 };
 // clang-format on
-constexpr typed::TableSpec kResourceConnectionsTable{ResourceConnections::kSchema,
-                                                     ResourceConnections::kTable,
+constexpr typed::TableSpec kResourceConnectionsTable{ResourceConnections::kSchema, ResourceConnections::kTable,
                                                      kResourceConnectionsColumns};
 
 // clang-format off
@@ -231,8 +226,7 @@ constexpr typed::ColumnSpec kResourcesColumns[] = {
     {"filters", TypeCode::Jsonb},
 };
 // clang-format on
-constexpr typed::TableSpec kResourcesTable{Resources::kSchema, Resources::kTable,
-                                           kResourcesColumns};
+constexpr typed::TableSpec kResourcesTable{Resources::kSchema, Resources::kTable, kResourcesColumns};
 
 // clang-format off
 constexpr typed::ColumnSpec kSitesColumns[] = {

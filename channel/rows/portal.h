@@ -90,8 +90,7 @@ struct Accounts {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Accounts> decode(const fatwal::client::Row& row,
-                                                        fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Accounts> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Accounts&) const = default;
 };
 
@@ -120,8 +119,7 @@ struct ActorGroups {
     GroupType type = GroupType::Unknown;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<ActorGroups> decode(const fatwal::client::Row& row,
-                                                           fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<ActorGroups> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const ActorGroups&) const = default;
 };
 
@@ -136,8 +134,7 @@ struct Actors {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Actors> decode(const fatwal::client::Row& row,
-                                                      fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Actors> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Actors&) const = default;
 };
 
@@ -152,8 +149,7 @@ struct AuthIdentities {
     std::optional<std::string> email;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<AuthIdentities> decode(const fatwal::client::Row& row,
-                                                              fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<AuthIdentities> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const AuthIdentities&) const = default;
 };
 
@@ -167,8 +163,7 @@ struct AuthProviders {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<AuthProviders> decode(const fatwal::client::Row& row,
-                                                             fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<AuthProviders> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const AuthProviders&) const = default;
 };
 
@@ -196,8 +191,7 @@ struct Clients {
     std::optional<double> last_seen_remote_ip_location_lon;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Clients> decode(const fatwal::client::Row& row,
-                                                       fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Clients> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Clients&) const = default;
 };
 
@@ -219,8 +213,7 @@ struct Flows {
     Timestamp created_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Flows> decode(const fatwal::client::Row& row,
-                                                     fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Flows> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Flows&) const = default;
 };
 
@@ -246,8 +239,7 @@ struct Gateways {
     std::optional<double> last_seen_remote_ip_location_lon;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Gateways> decode(const fatwal::client::Row& row,
-                                                        fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Gateways> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Gateways&) const = default;
 };
 
@@ -264,8 +256,7 @@ struct Policies {
     std::optional<Timestamp> disabled_at;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Policies> decode(const fatwal::client::Row& row,
-                                                        fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Policies> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Policies&) const = default;
 };
 
@@ -297,8 +288,7 @@ struct Resources {
     nlohmann::json filters;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Resources> decode(const fatwal::client::Row& row,
-                                                         fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Resources> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Resources&) const = default;
 };
 
@@ -312,8 +302,7 @@ struct Sites {
     Manager managed_by = Manager::Unknown;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Sites> decode(const fatwal::client::Row& row,
-                                                     fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Sites> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Sites&) const = default;
 };
 
@@ -334,14 +323,12 @@ struct Tokens {
     std::optional<std::string> last_seen_user_agent;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
-    [[nodiscard]] static std::optional<Tokens> decode(const fatwal::client::Row& row,
-                                                      fatwal::client::DecodeError* error = nullptr);
+    [[nodiscard]] static std::optional<Tokens> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
     bool operator==(const Tokens&) const = default;
 };
 
-using AnyRow = std::variant<std::monostate, Accounts, ActorGroupMemberships, ActorGroups, Actors,
-                            AuthIdentities, AuthProviders, Clients, Flows, Gateways, Policies,
-                            ResourceConnections, Resources, Sites, Tokens>;
+using AnyRow = std::variant<std::monostate, Accounts, ActorGroupMemberships, ActorGroups, Actors, AuthIdentities, AuthProviders, Clients,
+                            Flows, Gateways, Policies, ResourceConnections, Resources, Sites, Tokens>;
 
 // The row as the struct of its table; std::monostate when it has none or cannot be decoded.
 [[nodiscard]] AnyRow decode_any(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);

@@ -1,23 +1,45 @@
-#include <sys/wait.h>
-#include <unistd.h>
+#include <nlohmann/json.hpp>
+#include <zmq.hpp>
 
 #include <cstdio>
-
-#include <zmq.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "fatwal/wire/control.h"
+#include "psql.h"
 
 namespace fatwal::cli {
 
 namespace {
 
-constexpr int kTimeoutMs = 2000;
-constexpr char kQuery[] =
-    "SELECT requirement, CASE WHEN ok THEN 'ok' ELSE 'NOT OK' END AS state, found, mend FROM "
-    "fatwal.check()";
+using Json = nlohmann::ordered_json;
 
-int check_sidecar(const std::string& control) {
+constexpr int kTimeoutMs = 2000;
+constexpr int kNotChecked = 1;
+constexpr int kNotMet = 3;
+
+// The rows of fatwal.check() as a JSON array. Without the extension there is no such function: then
+// one row says so, as the function would.
+constexpr char kScript[] = R"(SELECT to_regproc('fatwal.check') IS NOT NULL AS installed \gset
+\if :installed
+SELECT coalesce(json_agg(c), '[]') FROM fatwal.check() AS c;
+\else
+SELECT json_build_array(json_build_object('requirement', 'the extension fatwal is installed', 'ok', false,
+    'found', 'not in database ' || current_database(), 'mend', 'CREATE EXTENSION fatwal;'));
+\endif
+)";
+
+// What was checked, in both forms; nothing when it could not be, and stderr has said why.
+struct Checked {
+    Json json;
+    std::string text;
+    bool met = true;
+};
+
+std::optional<Checked> check_sidecar(const std::string& control) {
     zmq::context_t context;
     zmq::socket_t socket(context, zmq::socket_type::dealer);
     socket.set(zmq::sockopt::linger, 0);
@@ -29,7 +51,7 @@ int check_sidecar(const std::string& control) {
     if (!socket.recv(reply)) {
         std::fprintf(stderr, "fatwald does not answer at %s. Is it running, with this --control?\n",
                      control.c_str());
-        return 1;
+        return std::nullopt;
     }
     const auto decoded =
         wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
@@ -37,27 +59,46 @@ int check_sidecar(const std::string& control) {
         decoded.message ? std::get_if<wire::StatusReply>(&decoded.message->body) : nullptr;
     if (status == nullptr) {
         std::fprintf(stderr, "fatwald's answer is not understood: it may be of another version\n");
-        return 1;
+        return std::nullopt;
     }
-    std::puts("fatwald");
-    for (const auto& [name, value] : status->values)
-        std::printf("  %-18s %s\n", name.c_str(), value.c_str());
-    std::fflush(stdout);
-    return 0;
+    Checked checked;
+    checked.text = "fatwald\n";
+    for (const auto& [name, value] : status->values) {
+        checked.json[name] = value;
+        checked.text += "  " + name + std::string(name.size() < 18 ? 18 - name.size() : 0, ' ') +
+                        ' ' + value + '\n';
+        if (name == "state") checked.met = value == "streaming";
+    }
+    return checked;
 }
 
-// By psql, which every client installation has: the command line does not link libpq.
-int check_database(const std::string& database) {
-    const pid_t child = fork();
-    if (child == 0) {
-        execlp("psql", "psql", "-X", "-d", database.c_str(), "-c", kQuery,
-               static_cast<char*>(nullptr));
-        std::fprintf(stderr, "psql is not to be found; run this in the database: %s;\n", kQuery);
-        _exit(1);
+// A requirement whose `ok` is null is a note: only the person knows whether it is meant so.
+const char* state_of(const Json& row) {
+    if (!row.at("ok").is_boolean()) return "note";
+    return row.at("ok").get<bool>() ? "ok" : "NOT OK";
+}
+
+std::string text_of(const Json& row, const char* column) {
+    const Json& value = row.at(column);
+    return value.is_string() ? value.get<std::string>() : "";
+}
+
+std::optional<Checked> check_database(const std::string& database) {
+    const auto output = run_psql(database, {}, kScript);
+    if (!output) {
+        std::fprintf(stderr, "the database could not be checked\n");
+        return std::nullopt;
     }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) < 0) return 1;
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
+    Checked checked{Json::parse(*output), "database\n", true};
+    for (const Json& row : checked.json) {
+        const std::string state = state_of(row);
+        const std::string mend = text_of(row, "mend");
+        if (state == "NOT OK") checked.met = false;
+        checked.text += "  " + state + std::string(7 - state.size(), ' ') +
+                        text_of(row, "requirement") + ": " + text_of(row, "found") + '\n';
+        if (!mend.empty()) checked.text += "           " + mend + '\n';
+    }
+    return checked;
 }
 
 }  // namespace
@@ -68,9 +109,24 @@ int check(const CheckArguments& arguments) {
                      "nothing to check: give --control ENDPOINT, --database CONNINFO or both\n");
         return 2;
     }
-    const int sidecar = arguments.control.empty() ? 0 : check_sidecar(arguments.control);
-    const int database = arguments.database.empty() ? 0 : check_database(arguments.database);
-    return sidecar != 0 || database != 0 ? 1 : 0;
+    Json all;
+    int status = 0;
+    const auto add = [&](const char* name, const std::optional<Checked>& checked) {
+        all[name] = checked ? checked->json : Json();
+        if (!checked)
+            status = kNotChecked;
+        else if (!checked->met && status == 0)
+            status = kNotMet;
+        if (checked && arguments.format == "text") std::fputs(checked->text.c_str(), stdout);
+        std::fflush(stdout);  // psql writes its errors to stderr by itself
+    };
+    if (!arguments.control.empty()) add("fatwald", check_sidecar(arguments.control));
+    if (!arguments.database.empty()) add("database", check_database(arguments.database));
+    all["ok"] = status == 0;
+    if (arguments.format == "json") std::puts(all.dump().c_str());
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+    std::perror("fatwal: standard output cannot be written");
+    return kNotChecked;
 }
 
 }  // namespace fatwal::cli

@@ -1,5 +1,6 @@
 // The commands of the command line. Each gives the exit status: 0 as asked, 1 failed, 2 bad
-// arguments, 3 changes were or may have been missed.
+// arguments, 3 done, but not all is as it should be: changes were or may have been missed (tail), a
+// requirement is not met (check).
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,9 @@ struct TailArguments {
     std::string cursor_file;  // where to go on, and where to write how far it came
     std::uint64_t count = 0;  // 0: until stopped
     std::string format = "json";
+    std::string numbers = "exact";
+    std::uint64_t max_transaction_bytes = 268'435'456;
+    int resync_interval_ms = 10'000;
     std::string ready_file;
 };
 int tail(const TailArguments& arguments);
@@ -24,6 +28,7 @@ int tail(const TailArguments& arguments);
 struct CheckArguments {
     std::string control;
     std::string database;
+    std::string format = "text";
 };
 int check(const CheckArguments& arguments);
 
@@ -33,6 +38,14 @@ struct SlotSkipArguments {
     bool yes = false;  // without it nothing is done
 };
 int slot_skip(const SlotSkipArguments& arguments);
+
+struct DurableArguments {
+    std::string control;
+    std::string forget;  // the name of the subscriber to forget; empty: list them
+    std::string account;
+    bool operators = false;
+};
+int durable(const DurableArguments& arguments);
 
 struct CodegenArguments {
     std::string database;  // libpq connection string; read by psql

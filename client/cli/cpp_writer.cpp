@@ -13,7 +13,7 @@ namespace {
 
 using wire::TypeCode;
 
-constexpr std::size_t kLineLength = 100;
+constexpr std::size_t kLineLength = 140;
 
 constexpr std::array kCodeNames = std::to_array<std::string_view>(
     {"Other",    "Bool", "Int2", "Int4",    "Int8", "Float4", "Float8", "Numeric",   "Text",

@@ -52,32 +52,42 @@ std::string word(std::string_view name) {
 std::string table_word(const client::Schema& schema) {
     return word(schema.schema()) + '.' + word(schema.table());
 }
-std::string account_word(const std::string& account) {
-    return account.empty() ? "-" : word(account);
+// "-" for the operators; an account whose key is the empty text is "".
+std::string account_word(const LineStyle& style) {
+    return style.account ? word(*style.account) : "-";
 }
 
 // A row in the text format: its JSON, and the columns that are not in it.
-std::string row_text(const client::Row& row) {
+std::string row_text(const client::Row& row, const LineStyle& style) {
     const std::string unavailable = row.unavailable_json();
-    return row.json().value_or("?") + (unavailable == "[]" ? "" : " without " + unavailable);
+    return row.json(style.numbers).value_or("?") +
+           (unavailable == "[]" ? "" : " without " + unavailable);
 }
 
-void append_row(std::string& line, const char* name, const std::optional<client::Row>& row) {
+void append_row(std::string& line, const char* name, const std::optional<client::Row>& row,
+                const LineStyle& style) {
     if (!row) return;
-    line += std::string(",\"") + name + "\":" + row->json().value_or("null");
+    line += std::string(",\"") + name + "\":" + row->json(style.numbers).value_or("null");
     const std::string unavailable = row->unavailable_json();
     if (unavailable != "[]") line += std::string(",\"") + name + "_unavailable\":" + unavailable;
 }
 
-}  // namespace
+// {"op":…, with the table if there is one, and the account.
+std::string head(const char* op, const client::Schema* schema, const LineStyle& style) {
+    std::string line = std::string("{\"op\":\"") + op + '"';
+    if (schema != nullptr)
+        line += ",\"schema\":" + quoted(schema->schema()) + ",\"table\":" + quoted(schema->table());
+    return line + ",\"account\":" + (style.account ? quoted(*style.account) : "null");
+}
 
-std::string json_line(const Transaction& transaction, const Change& change,
-                      const std::string& account, bool last) {
-    std::string line = std::string("{\"op\":\"") + wire::op_name(change.op) + '"';
-    if (change.schema != nullptr)
-        line += ",\"schema\":" + quoted(change.schema->schema()) +
-                ",\"table\":" + quoted(change.schema->table());
-    line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
+// What is no change has no position.
+std::string text_head(const char* op, const LineStyle& style) {
+    return "- - " + account_word(style) + ' ' + op;
+}
+
+std::string json_line(const Transaction& transaction, const Change& change, bool last,
+                      const LineStyle& style) {
+    std::string line = head(wire::op_name(change.op), change.schema, style);
     line += ",\"xid\":" + std::to_string(transaction.xid) + ",\"commit_lsn\":\"" +
             wire::lsn_text(transaction.commit_lsn) + '"';
     line += ",\"ordinal\":" + std::to_string(change.position.ordinal);
@@ -100,28 +110,17 @@ std::string json_line(const Transaction& transaction, const Change& change,
             line += std::string(change.emitted ? ",\"payload\":" : ",\"content\":") +
                     content_json(change);
     }
-    append_row(line, "new", change.new_row);
-    append_row(line, "old", change.old_row);
+    append_row(line, "new", change.new_row, style);
+    append_row(line, "old", change.old_row, style);
     if (change.malformed) line += ",\"malformed\":true";
     return line + '}';
 }
 
-std::string row_line(const client::Row& row, const std::string& account, bool as_text) {
-    if (as_text)
-        return "- - " + account_word(account) + " row " + table_word(row.schema()) + ' ' +
-               row_text(row);
-    std::string line = "{\"op\":\"row\",\"schema\":" + quoted(row.schema().schema()) +
-                       ",\"table\":" + quoted(row.schema().table());
-    line += ",\"account\":" + (account.empty() ? "null" : quoted(account));
-    append_row(line, "new", row);
-    return line + '}';
-}
-
-std::string text_line(const Transaction& transaction, const Change& change,
-                      const std::string& account, bool last) {
+std::string text_line(const Transaction& transaction, const Change& change, bool last,
+                      const LineStyle& style) {
     std::string line =
         wire::lsn_text(transaction.commit_lsn) + ' ' + std::to_string(change.position.ordinal);
-    line += ' ' + account_word(account) + ' ' + wire::op_name(change.op);
+    line += ' ' + account_word(style) + ' ' + wire::op_name(change.op);
     if (change.schema != nullptr) line += ' ' + table_word(*change.schema);
     if (change.message) {
         line += ' ' + quoted(change.message->prefix) + ' ';
@@ -131,20 +130,53 @@ std::string text_line(const Transaction& transaction, const Change& change,
     if (change.op == wire::Op::Update && change.new_row && change.old_row) {
         const auto columns = static_cast<std::uint16_t>(change.schema->columns().size());
         for (std::uint16_t i = 0; i < columns; ++i) {
-            const auto before = change.old_row->json(i);
-            const auto after = change.new_row->json(i);
+            const auto before = change.old_row->json(i, style.numbers);
+            const auto after = change.new_row->json(i, style.numbers);
             if (before == after) continue;
             line += ' ' + word(change.schema->columns()[i].name) + '=' + before.value_or("?") +
                     "→" + after.value_or("?");
         }
-        line += "  in " + row_text(*change.new_row);
+        line += "  in " + row_text(*change.new_row, style);
     } else if (change.new_row) {
-        line += ' ' + row_text(*change.new_row);
+        line += ' ' + row_text(*change.new_row, style);
     } else if (change.old_row) {
-        line += ' ' + row_text(*change.old_row);
+        line += ' ' + row_text(*change.old_row, style);
     }
     if (change.malformed) line += " malformed";
     return last ? line + " ." : line;
+}
+
+}  // namespace
+
+std::string change_line(const Transaction& transaction, const Change& change, bool last,
+                        const LineStyle& style) {
+    return (style.text ? text_line : json_line)(transaction, change, last, style);
+}
+
+std::string snapshot_line(bool begin, const LineStyle& style) {
+    const char* op = begin ? "snapshot_begin" : "snapshot_end";
+    return style.text ? text_head(op, style) : head(op, nullptr, style) + '}';
+}
+
+std::string row_line(const client::Row& row, const LineStyle& style) {
+    if (style.text)
+        return text_head("row", style) + ' ' + table_word(row.schema()) + ' ' +
+               row_text(row, style);
+    std::string line = head("row", &row.schema(), style);
+    append_row(line, "new", row, style);
+    return line + '}';
+}
+
+std::string resync_line(const std::string& reason, const LineStyle& style) {
+    if (style.text) return text_head("resync", style) + ' ' + quoted(reason);
+    return head("resync", nullptr, style) + ",\"reason\":" + quoted(reason) + '}';
+}
+
+std::string error_line(const client::StreamError& error, const LineStyle& style) {
+    if (style.text)
+        return text_head("error", style) + ' ' + quoted(error.message) + ' ' + quoted(error.hint);
+    return head("error", nullptr, style) + ",\"message\":" + quoted(error.message) +
+           ",\"hint\":" + quoted(error.hint) + '}';
 }
 
 }  // namespace fatwal::cli

@@ -1,19 +1,26 @@
-// An event as one line, JSON or text.
+// An event as one line, JSON or text: docs/tail-json.md.
 #pragma once
 
+#include <optional>
 #include <string>
 
-#include "fatwal/client/transaction.h"
+#include "fatwal/client/events.h"
 
 namespace fatwal::cli {
 
-// `account` is what the person asked for; `last` says that no change of the account follows in the
-// transaction.
-std::string json_line(const client::Transaction& transaction, const client::Change& change,
-                      const std::string& account, bool last);
-// A row of a snapshot.
-std::string row_line(const client::Row& row, const std::string& account, bool as_text);
-std::string text_line(const client::Transaction& transaction, const client::Change& change,
-                      const std::string& account, bool last);
+struct LineStyle {
+    std::optional<std::string> account;  // as the person asked for it; nothing: the operators
+    bool text = false;                   // else JSON
+    wire::Numbers numbers = wire::Numbers::Strings;
+};
+
+// `last` says that no change of the account follows in the transaction.
+std::string change_line(const client::Transaction& transaction, const client::Change& change,
+                        bool last, const LineStyle& style);
+// The begin or the end of a snapshot, and a row of it.
+std::string snapshot_line(bool begin, const LineStyle& style);
+std::string row_line(const client::Row& row, const LineStyle& style);
+std::string resync_line(const std::string& reason, const LineStyle& style);
+std::string error_line(const client::StreamError& error, const LineStyle& style);
 
 }  // namespace fatwal::cli

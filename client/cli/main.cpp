@@ -30,23 +30,46 @@ int main(int argc, char** argv) {
         ->excludes(account);
     tail_command->add_flag(
         "--snapshot", tail.snapshot,
-        "begin with the account's rows, and print them anew when changes cannot be had");
+        "begin with the account's rows, and print them again when changes cannot be replayed");
     tail_command->add_option("--durable", tail.durable,
                              "name under which fatwald keeps what was not printed yet; with "
                              "--cursor-file or --snapshot");
     tail_command->add_option("--cursor-file", tail.cursor_file,
-                             "go on where this file says, and keep it up to date");
-    tail_command->add_option("--count", tail.count, "leave after that many events")
+                             "resume where this file says, and keep it up to date");
+    tail_command
+        ->add_option("--count", tail.count,
+                     "leave after that many changes and rows. A transaction that this cuts is not "
+                     "acknowledged: the next run prints it again as a whole")
         ->check(CLI::PositiveNumber);
     tail_command->add_option("--format", tail.format, "json or text")
         ->check(CLI::IsMember({"json", "text"}))
+        ->capture_default_str();
+    tail_command
+        ->add_option("--numbers", tail.numbers,
+                     "exact: int8 and numeric as strings, which every reader of JSON keeps exact; "
+                     "json: as JSON numbers, for a reader that keeps all their digits")
+        ->check(CLI::IsMember({"exact", "json"}))
+        ->capture_default_str();
+    tail_command
+        ->add_option("--max-transaction-bytes", tail.max_transaction_bytes,
+                     "the largest transaction that is held in memory, such as 4GB; of a larger "
+                     "one the output says that it is missing, and --snapshot prints the rows again")
+        ->transform(CLI::AsSizeValue(false))
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    tail_command
+        ->add_option("--resync-interval-ms", tail.resync_interval_ms,
+                     "the least time between two snapshots that resync records ask for")
+        ->check(CLI::Range(0, 3'600'000))
         ->capture_default_str();
     tail_command->add_option("--ready-file", tail.ready_file,
                              "made when the subscription has joined");
 
     fatwal::cli::CheckArguments check;
-    CLI::App* check_command =
-        app.add_subcommand("check", "tell what the sidecar and the database need");
+    CLI::App* check_command = app.add_subcommand(
+        "check",
+        "say whether fatwald streams and the database has what the stream needs; "
+        "exit status 0 yes, 3 no, 1 it could not be checked");
     check_command->add_option("--control", check.control, "endpoint of fatwald's control socket")
         ->envname("FATWAL_CONTROL");
     check_command->add_option("--database", check.database, "libpq connection string; read by psql")
@@ -66,6 +89,29 @@ int main(int argc, char** argv) {
         ->envname("FATWAL_SLOT")
         ->capture_default_str();
     skip_command->add_flag("--yes", skip.yes, "do it; without it the cost is only printed");
+
+    check_command->add_option("--format", check.format, "text or json")
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
+
+    fatwal::cli::DurableArguments durable;
+    CLI::App* durable_command =
+        app.add_subcommand("durable", "list and forget durable subscribers");
+    durable_command->require_subcommand(1);
+    durable_command
+        ->add_option("--control", durable.control, "endpoint of fatwald's control socket")
+        ->required()
+        ->envname("FATWAL_CONTROL");
+    durable_command->add_subcommand("list", "print them, one a line, as JSON")->fallthrough();
+    CLI::App* forget_command = durable_command->add_subcommand(
+        "forget", "keep nothing more for a subscriber, which does not come back");
+    forget_command->fallthrough();
+    forget_command->add_option("--name", durable.forget, "name of the subscriber")->required();
+    auto* durable_account =
+        forget_command->add_option("--account", durable.account, "key of its account");
+    forget_command
+        ->add_flag("--operators", durable.operators, "a subscriber to the operators' stream")
+        ->excludes(durable_account);
 
     fatwal::cli::CodegenArguments codegen;
     std::string language = "cpp";
@@ -93,9 +139,11 @@ int main(int argc, char** argv) {
         app.parse(argc, argv);
         if (tail_command->parsed() && !tail.operators && account->count() == 0)
             throw CLI::RequiredError("--account KEY, or --operators,");
+        if (forget_command->parsed() && !durable.operators && durable_account->count() == 0)
+            throw CLI::RequiredError("--account KEY, or --operators,");
         if (!tail.durable.empty() && tail.cursor_file.empty() && !tail.snapshot)
             throw CLI::ValidationError(
-                "--durable needs --cursor-file FILE, to go on where it stood, or --snapshot, to "
+                "--durable needs --cursor-file FILE, to resume where it stood, or --snapshot, to "
                 "begin with the rows: "
                 "what is kept for it would be passed over");
     } catch (const CLI::ParseError& error) {
@@ -103,6 +151,7 @@ int main(int argc, char** argv) {
     }
     try {
         if (skip_command->parsed()) return fatwal::cli::slot_skip(skip);
+        if (durable_command->parsed()) return fatwal::cli::durable(durable);
         if (codegen_command->parsed()) return fatwal::cli::codegen(codegen);
         return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);
     } catch (const std::exception& error) {

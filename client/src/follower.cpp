@@ -382,20 +382,28 @@ void Follower::add(Frame frame, WallTime now) {
     const bool last = view.has(wire::kLastOfAccount);
     if (!had && view.record_count() > 0) {
         current_bytes_ += view.bytes().size();
-        if (current_bytes_ > options_.max_transaction_bytes) {
-            resync_reason_ = "transaction " + std::to_string(current_->xid) +
-                             " is larger than max_transaction_bytes, " +
-                             std::to_string(options_.max_transaction_bytes);
-            // Not again: what is told is told of all of it.
-            position_ = std::max(position_, view.commit_lsn() + 1);
-            return;
-        }
-        current_->frames_.push_back(std::move(frame));
+        if (current_bytes_ <= options_.max_transaction_bytes)
+            current_->frames_.push_back(std::move(frame));
+        else
+            current_->frames_.clear();
     }
     if (last) finish_transaction(now);
 }
 
+// A transaction that is too large is read to its end before it is replaced: only then has the
+// sidecar published past it, so only then can the stream resume behind it.
 void Follower::finish_transaction(WallTime now) {
+    if (current_bytes_ > options_.max_transaction_bytes) {
+        std::string reason = "transaction " + std::to_string(current_->xid) +
+                             " is larger than max_transaction_bytes, " +
+                             std::to_string(options_.max_transaction_bytes);
+        if (options_.snapshots) {
+            resync_reason_ = std::move(reason);
+            current_.reset();
+            return;
+        }
+        tell(Resync{std::move(reason)});
+    }
     std::optional<std::string> asks;
     for (const Frame& frame : current_->frames_)
         if (!asks) asks = resync_reason(frame);

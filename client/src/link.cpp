@@ -93,7 +93,7 @@ void Link::ack(const Cursor& processed) {
 std::optional<Clock::time_point> Link::send_ack(Clock::time_point now) {
     if (to_ack_ <= acked_ || state_ != State::Live) return std::nullopt;
     if (now < ack_at_) return ack_at_;
-    sockets_.tell(*control_, wire::Acknowledge{nonce_, to_ack_});
+    sockets_.tell(*control_, wire::Acknowledge{nonce_, to_ack_}, attached_);
     acked_ = to_ack_;
     acks_waiting_ = 0;
     ack_at_ = now + kAckInterval;
@@ -202,7 +202,7 @@ void Link::leave() {
 }
 
 void Link::forget_requests() {
-    for (std::uint32_t* request : {&attaching_, &asked_, &described_})
+    for (std::uint32_t* request : {&attaching_, &attached_, &asked_, &described_})
         sockets_.forget(std::exchange(*request, 0));
 }
 
@@ -239,11 +239,15 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
         return answered(request, pong != nullptr && pong->epoch != 0, Clock::now());
     }
     const bool attaches = request == attaching_;
+    const bool of_attachment = request == attached_ && attached_ != 0;
     if (attaches) attaching_ = 0;
     if (request == asked_) asked_ = 0;
     if (request == described_) described_ = 0;
     if (const auto* attached = std::get_if<wire::Attached>(&body)) {
-        if (attaches) join(*attached);
+        if (!attaches) return;
+        attached_ = request;
+        sockets_.listen(attached_, *this);
+        join(*attached);
     } else if (const auto* described = std::get_if<wire::Described>(&body)) {
         follower_.described(described->schemas, wall_now());
     } else if (const auto* replayed = std::get_if<wire::Replayed>(&body)) {
@@ -251,7 +255,7 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
     } else if (const auto* part = std::get_if<wire::SnapshotPart>(&body)) {
         follower_.snapshot_part(*part, std::move(parts));
     } else if (const auto* error = std::get_if<wire::ControlError>(&body)) {
-        if (attaches || !follower_.refused(*error))
+        if (attaches || of_attachment || !follower_.refused(*error))
             return lose("the sidecar refused: " + error->message, *error);
     }
     this->request(Clock::now());
@@ -289,7 +293,8 @@ void Link::expire(Clock::time_point now) {
     if (state_ != State::Asking) close_questions();
     // Only what is not there when all is read did not come: it may be we who are late.
     if (asked_ + described_ != 0 && now >= answer_by_ && sockets_.has_read(*control_, answer_by_)) {
-        forget_requests();
+        for (std::uint32_t* asked : {&asked_, &described_})
+            sockets_.forget(std::exchange(*asked, 0));
         follower_.ask_again();
         request(now);
     }

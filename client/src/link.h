@@ -94,8 +94,10 @@ private:
     wire::Nonce nonce_{};
     Clock::time_point attached_at_;  // when the last attach was sent
     std::uint32_t attaching_ = 0;    // the request to attach that is under way; 0 none
-    std::uint32_t asked_ = 0;        // the one for a replay or a part of a snapshot
-    std::uint32_t described_ = 0;    // the one for schemas
+    // That of the attach that is answered: errors about the whole attachment have its id. 0 none.
+    std::uint32_t attached_ = 0;
+    std::uint32_t asked_ = 0;      // the one for a replay or a part of a snapshot
+    std::uint32_t described_ = 0;  // the one for schemas
     Clock::time_point answer_by_;
     wire::History history_;  // of the last sidecar that we were attached to
     wire::Lsn to_ack_ = 0;

@@ -120,20 +120,20 @@ std::optional<std::chrono::sys_time<std::chrono::microseconds>> Row::time(Column
         std::chrono::microseconds(microseconds + kEpoch));
 }
 
-std::optional<std::string> Row::json(Column column) const {
+std::optional<std::string> Row::json(Column column, wire::Numbers numbers) const {
     const Found found = find(column);
     if (found.column == nullptr || found.cell.state == State::Unavailable) return std::nullopt;
     return rendered([&](const wire::Sink& sink) {
         return wire::render_value(found.cell, found.column->code, found.column->element,
-                                  found.column->labels, sink);
+                                  found.column->labels, sink, numbers);
     });
 }
 
-std::optional<std::string> Row::json() const {
+std::optional<std::string> Row::json(wire::Numbers numbers) const {
     return std::visit(
         [&](const auto& row) {
             return rendered([&](const wire::Sink& sink) {
-                return wire::render_row(row, schema_->view(), sink);
+                return wire::render_row(row, schema_->view(), sink, numbers);
             });
         },
         row_);

@@ -191,7 +191,9 @@ std::uint32_t Sockets::ask(Control& control, Link& link, wire::ControlBody body)
     return request_;
 }
 
-void Sockets::tell(Control& control, wire::ControlBody body) { send(control, 0, std::move(body)); }
+void Sockets::tell(Control& control, wire::ControlBody body, std::uint32_t request) {
+    send(control, request, std::move(body));
+}
 
 Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std::string& topic,
                              const wire::Nonce& nonce, int high_water_mark) {

@@ -67,8 +67,10 @@ public:
     // id.
     std::uint32_t ask(Control& control, Link& link, wire::ControlBody body);
     void forget(std::uint32_t request) { asked_.erase(request); }
-    // Sends what has no reply of interest.
-    void tell(Control& control, wire::ControlBody body);
+    // Sends what has no reply. `request`: the id that an error about it has; 0: of no interest.
+    void tell(Control& control, wire::ControlBody body, std::uint32_t request = 0);
+    // Replies that have this id go to the link again: for what the sidecar sends unasked.
+    void listen(std::uint32_t request, Link& link) { asked_[request] = &link; }
 
     // Subscribes to the link's topic and to the marker of its nonce, in this order; connects if
     // that endpoint is not connected.

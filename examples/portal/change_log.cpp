@@ -145,7 +145,7 @@ private:
     }
 
     static std::string json(const std::optional<client::Row>& row) {
-        return row ? row->json().value_or("null") : "null";
+        return row ? row->json(wire::Numbers::Json).value_or("null") : "null";
     }
 
     Database& database_;

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get('FATWAL_BUILD', ROOT / 'build' / 'release'))
 DEADLINE_SECONDS = 60
+# What `fatwal tail` prints of the stream itself: no change and no row of a table.
+ABOUT_THE_STREAM = re.compile(r'{"op":"(snapshot_begin|snapshot_end|error)",|{"op":"resync",.*"reason":|- - \S+ (snapshot_begin|snapshot_end|resync|error)\b')
 
 
 def until(condition, what):
@@ -88,22 +91,23 @@ class House:
         return dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
 
     def tail(self, account, name, *options):
-        """`fatwal tail` of an account, joined when this returns."""
+        """`fatwal tail` of an account, joined when this returns. Python's int and float are numbers enough for the tests."""
         ready = self.folder / f'{name}.ready'
         who = ['--operators'] if account is None else ['--account', account]
-        process = self.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.control, *who, '--ready-file', ready, *options], name)
+        numbers = () if '--numbers' in options else ('--numbers', 'json')
+        process = self.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.control, *who, '--ready-file', ready, *numbers, *options], name)
         until(ready.exists, f'{name} to join')
         return process
 
-    def lines(self, name, count):
-        """The first `count` lines of a subscriber, when they have come."""
+    def lines(self, name, count, all=False):
+        """A subscriber's lines when `count` have come: those of changes and rows, or all."""
         def come():
-            lines = self.read(f'{name}.out').splitlines()
+            lines = [line for line in self.read(f'{name}.out').splitlines() if all or not ABOUT_THE_STREAM.match(line)]
             return lines if len(lines) >= count else None
         return until(come, f'{count} lines of {name}')
 
-    def events(self, name, count):
-        return [json.loads(line) for line in self.lines(name, count)]
+    def events(self, name, count, all=False):
+        return [json.loads(line) for line in self.lines(name, count, all)]
 
     def stop(self, process, number=signal.SIGTERM):
         process.send_signal(number)

@@ -164,8 +164,10 @@ def render(code, element, labels, slot, data):
     unsigned, = struct.unpack('<Q', slot)
     if code == 1:
         return 'true' if unsigned else 'false'
-    if code in (2, 3, 4, 22):
-        return str(signed) if abs(signed) < 2**53 else quote(str(signed))
+    if code in (2, 3, 22):
+        return str(signed)
+    if code == 4:
+        return quote(str(signed))
     if code in (5, 6):
         value, = struct.unpack('<f', slot[:4]) if code == 5 else struct.unpack('<d', slot)
         if value != value or abs(value) == float('inf'):
@@ -173,9 +175,7 @@ def render(code, element, labels, slot, data):
         return next(text for text in (f'{value:.{p}g}' for p in ((6, 7, 8, 9) if code == 5 else (15, 16, 17)))
                     if (struct.unpack('<f', struct.pack('<f', float(text)))[0] if code == 5 else float(text)) == value)
     if code == 7:
-        text = numeric(data)
-        digits = text.lstrip('-').replace('.', '') if '.' not in text or not text.lstrip('-').startswith('0.') else text.split('.')[1]
-        return text if text[-1].isdigit() and len(digits) <= 15 else quote(text)
+        return quote(numeric(data))
     if code in (0, 8):
         return quote(data.decode())
     if code == 9:

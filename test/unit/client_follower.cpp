@@ -420,6 +420,24 @@ TEST_F(SnapshotTest, ATransactionBeyondTheBoundIsReplacedByASnapshot) {
     EXPECT_TRUE(std::holds_alternative<wire::SnapshotRequest>(*follower.take_request()));
 }
 
+// The sidecar's position is before the transaction until it has published all of it: to ask for
+// what follows any earlier is to ask for what is not there yet.
+TEST_F(FollowerTest, WithoutSnapshotsTheStreamResumesBehindATransactionBeyondTheBound) {
+    FollowerOptions small = options(false);
+    small.max_transaction_bytes = 300;
+    Follower follower(small, {});
+    join(follower, 0);
+    follower.message({Topic::Event, kEpoch, 1, 50}, schema(), kNow);
+    for (std::uint64_t sequence = 2; sequence < 6; ++sequence)
+        follower.message({Topic::Event, kEpoch, sequence, 50}, frame(100, {1, 2}, sequence == 5),
+                         kNow);
+    follower.message({Topic::Event, kEpoch, 6, 101}, frame(200, {3}), kNow);
+    EXPECT_EQ(drain(follower), "resync 200:3");
+    EXPECT_FALSE(follower.take_request()) << "nothing is missing";
+    ASSERT_TRUE(follower.cursor());
+    EXPECT_EQ(follower.cursor()->next, 201U);
+}
+
 TEST_F(FollowerTest, WithoutSnapshotsAResyncRecordIsDeliveredBehindItsResync) {
     message(12, resync_frame(100));
     EXPECT_EQ(drain(follower_), "resync 100:resync");

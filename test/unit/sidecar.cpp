@@ -255,12 +255,12 @@ TEST(Ledger, SettlesWhatIsSeenAndNotHeld) {
     ledger.visibility.seen(snapshot("700:705:700"), 0);
     EXPECT_EQ(ledger.settle(), 100U);
     ledger.visibility.seen(snapshot("701:705:"), 0);
-    ledger.holds.hold("a", 300, {});
-    ledger.holds.hold("b", 200, {});
+    ledger.holds.hold(SnapshotHold{1}, 300, {});
+    ledger.holds.hold(SnapshotHold{2}, 200, {});
     EXPECT_EQ(ledger.settle(), 200U);
-    ledger.holds.release("b");
+    ledger.holds.release(SnapshotHold{2});
     EXPECT_EQ(ledger.settle(), 300U);
-    ledger.holds.hold("b", 60, {});
+    ledger.holds.hold(SnapshotHold{2}, 60, {});
     EXPECT_EQ(ledger.settle(), 300U) << "it never goes back";
     ledger.holds.clear();
     EXPECT_EQ(ledger.settle(), 500U);
@@ -282,15 +282,15 @@ TEST(Visibility, ASnapshotThatIsOlderThanWhatWasSeenIsStillServed) {
 TEST(Holds, ThoseBeyondTheRetentionAreTold) {
     Holds holds;
     const Holds::Time start{};
-    holds.hold("old", 900, start);
-    holds.hold("far", 100, start + std::chrono::seconds(50));
-    holds.hold("fine", 900, start + std::chrono::seconds(50));
+    holds.hold(SnapshotHold{3}, 900, start);
+    holds.hold(SnapshotHold{4}, 100, start + std::chrono::seconds(50));
+    holds.hold(SnapshotHold{5}, 900, start + std::chrono::seconds(50));
     EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)),
-              (std::vector<std::string>{"far", "old"}));
+              (std::vector<HoldKey>{SnapshotHold{3}, SnapshotHold{4}}));
     // Progress makes it young again.
-    holds.hold("old", 950, start + std::chrono::seconds(60));
+    holds.hold(SnapshotHold{3}, 950, start + std::chrono::seconds(60));
     EXPECT_EQ(holds.beyond(500, 1000, start + std::chrono::seconds(10)),
-              std::vector<std::string>{"far"});
+              std::vector<HoldKey>{SnapshotHold{4}});
 }
 
 zmq::message_t payload(std::size_t bytes) { return zmq::message_t(bytes); }

@@ -46,6 +46,47 @@ TEST_F(DurablesTest, WritesNothingWhenNothingOfTheAccountCame) {
     EXPECT_TRUE(durables.take_changes().empty());
 }
 
+TEST_F(DurablesTest, NamesAndAccountsThatJoinToTheSameTextAreTwo) {
+    Durables::Group one{durables, wire::AccountKey::from_text("acme")};
+    Durables::Group other{durables, wire::AccountKey::from_text("b of account 4:acme")};
+    one.add("a of account 4:b", 100, false, Time{});
+    other.add("a", 200, false, Time{});
+    EXPECT_EQ(durables.size(), 2U);
+    store();
+    other.leave("a");
+    one.published(150, Time{});
+    one.acknowledge("a of account 4:b", 151);
+    const auto changes = durables.take_changes();
+    ASSERT_EQ(changes.written.size(), 1U);
+    EXPECT_EQ(changes.written[0].acknowledged, 151U);
+}
+
+TEST_F(DurablesTest, OneThatTheDatabaseRefusesIsDroppedUnlessItTookItBefore) {
+    group.add("new", 100, false, Time{});
+    group.add("old", 100, true, Time{});
+    group.published(150, Time{});
+    group.acknowledge("old", 151);
+    (void)durables.take_changes();
+    EXPECT_TRUE(durables.refused({wire::AccountKey::from_text("7"), "new"}));
+    EXPECT_FALSE(durables.refused({wire::AccountKey::from_text("7"), "old"}));
+    EXPECT_FALSE(group.contains("new"));
+    EXPECT_EQ(holds.oldest(), 100U) << "WAL is kept from the position that is stored";
+    EXPECT_TRUE(durables.take_changes().empty());
+}
+
+TEST_F(DurablesTest, AreListedInParts) {
+    Durables::Group other{durables, wire::AccountKey::from_text("8")};
+    group.add("a", 100, true, Time{});
+    group.add("b", 100, true, Time{});
+    other.add("a", 100, true, Time{});
+    auto part = durables.list({}, 2);
+    ASSERT_EQ(part.size(), 2U);
+    EXPECT_EQ(part[1].name, "b");
+    part = durables.list({part[1].account, part[1].name}, 2);
+    ASSERT_EQ(part.size(), 1U);
+    EXPECT_EQ(part[0].account, wire::AccountKey::from_text("8"));
+}
+
 TEST_F(DurablesTest, ANewOneIsWrittenDownAndHeldFor) {
     group.add("w", 100, false, Time{});
     EXPECT_FALSE(group.written("w"));
@@ -80,7 +121,7 @@ TEST_F(DurablesTest, OneThatIsGivenUpIsTakenOut) {
     group.published(150, Time{});
     const auto beyond = holds.beyond(10, 1000, Time{});
     ASSERT_EQ(beyond.size(), 1U);
-    EXPECT_TRUE(durables.give_up(beyond[0]));
+    EXPECT_TRUE(durables.forget(beyond[0]));
     EXPECT_EQ(holds.oldest(), kNoLsn);
     const auto changes = durables.take_changes();
     EXPECT_TRUE(changes.written.empty());

@@ -28,6 +28,12 @@ std::vector<ControlMessage> one_of_each() {
         {15, SnapshotRequest{nonce, 4, 1000, 65536}},
         {16, SnapshotPart{4, 2000, true, 9, 0x1234, 0x2345, {10, 20, {12, 14}}}},
         {17, Acknowledge{nonce, 0x1234}},
+        {19, ListDurables{AccountKey::from_text("7"), "w"}},
+        {20, DurableList{{{AccountKey::from_text("acme"), "w", 0x20, 0x10, true, true},
+                          {{}, "v", 1, 1, false, true}},
+                         true}},
+        {21, ForgetDurable{AccountKey::from_text("7"), "w"}},
+        {22, Forgotten{}},
         {18, ControlError{ErrorCode::BadAccount, "m", "d", "h"}},
     };
 }
@@ -76,15 +82,56 @@ TEST(Control, AnotherProtocolIsDropped) {
     EXPECT_FALSE(decoded.error);
 }
 
-TEST(Control, NamesAndAccountsAreBounded) {
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, {}, false, "", 0, {}}}))).error);
-    EXPECT_TRUE(
-        decode_control(as_bytes(encode({1, Attach{{}, {}, false, std::string(64, 'x'), 0, {}}})))
-            .error);
-    AccountKey wrong;
-    wrong.kind = AccountKind::Uuid;
-    wrong.bytes = "short";
-    EXPECT_TRUE(decode_control(as_bytes(encode({1, Attach{{}, wrong, false, "w", 0, {}}}))).error);
+// The code of the error that answers an ATTACH of this account and name; nothing when it passes.
+std::optional<ErrorCode> refused(AccountKind kind, std::string key, std::string name) {
+    AccountKey account;
+    account.kind = kind;
+    account.bytes = std::move(key);
+    const auto decoded =
+        decode_control(as_bytes(encode({1, Attach{{}, account, true, std::move(name), 0, {}}})));
+    if (!decoded.error) return std::nullopt;
+    EXPECT_EQ(decoded.error->request_id, 1U);
+    return std::get<ControlError>(decoded.error->body).code;
+}
+
+TEST(Control, ANameThatCannotBeStoredOrPrintedIsRefused) {
+    const auto name = [](std::string text) {
+        return refused(AccountKind::Operators, {}, std::move(text));
+    };
+    EXPECT_EQ(name("wörker 1"), std::nullopt);
+    EXPECT_EQ(name(std::string(63, 'x')), std::nullopt);
+    for (const std::string& bad :
+         {std::string(), std::string(64, 'x'), std::string("\xff\xfe"), std::string("a\0b", 3),
+          std::string("a\nb"), std::string("\x1b[31m"), std::string("a\u2028b"),
+          std::string("\xc2\x85"), std::string("cut \xe2\x82")})
+        EXPECT_EQ(name(bad), ErrorCode::BadName) << bad;
+}
+
+TEST(Control, AnAccountThatNothingIsPublishedToIsRefused) {
+    const auto account = [](AccountKind kind, std::string key) {
+        return refused(kind, std::move(key), "w");
+    };
+    EXPECT_EQ(account(AccountKind::Text, "acme"), std::nullopt);
+    EXPECT_EQ(account(AccountKind::Text, ""), std::nullopt);
+    EXPECT_EQ(account(AccountKind::Text, std::string(255, 'x')), std::nullopt);
+    EXPECT_EQ(account(AccountKind::Integer, std::string(8, '\1')), std::nullopt);
+    for (const std::string& bad :
+         {std::string("42"), std::string("-7"), std::string("00000000-0000-0000-0000-000000000000"),
+          std::string("\xff"), std::string("a\0", 2), std::string("a\nb")})
+        EXPECT_EQ(account(AccountKind::Text, bad), ErrorCode::BadAccount) << bad;
+    EXPECT_EQ(account(AccountKind::Uuid, "short"), ErrorCode::BadAccount);
+    EXPECT_EQ(account(AccountKind::Integer, "1"), ErrorCode::BadAccount);
+    EXPECT_EQ(account(AccountKind::Operators, "1"), ErrorCode::BadAccount);
+    EXPECT_EQ(account(static_cast<AccountKind>(9), ""), ErrorCode::BadAccount);
+}
+
+TEST(Control, MoreSchemasThanAFrameNamesAreMalformed) {
+    std::string bytes = encode({1, Describe{std::vector<SchemaId>(kMaxDescribe, {1, 2})}});
+    EXPECT_TRUE(decode_control(as_bytes(bytes)).message);
+    const auto count = static_cast<std::uint16_t>(kMaxDescribe + 1);
+    bytes.replace(kControlHeaderBytes, 2, reinterpret_cast<const char*>(&count), 2);
+    bytes.append(8, '\0');
+    EXPECT_TRUE(decode_control(as_bytes(bytes)).error);
 }
 
 TEST(Publication, HeaderAndMarkerComeBack) {

@@ -35,6 +35,16 @@ std::string variable(TypeCode code, const std::string& bytes, TypeCode element =
     return error == wire::RenderError::None ? out : "malformed";
 }
 
+// The same value with int8 and numeric as JSON numbers.
+std::string as_number(TypeCode code, std::uint64_t slot, const std::string& bytes,
+                      TypeCode element = TypeCode::Other) {
+    std::string out;
+    EXPECT_EQ(wire::render_value({wire::Cell::State::Value, slot, wire::as_bytes(bytes)}, code,
+                                 element, {}, wire::sink_to(out), wire::Numbers::Json),
+              wire::RenderError::None);
+    return out;
+}
+
 std::string numeric(std::uint16_t header, std::initializer_list<int> digits) {
     std::string bytes;
     test::put(bytes, header);
@@ -44,8 +54,8 @@ std::string numeric(std::uint16_t header, std::initializer_list<int> digits) {
 
 std::uint64_t bits(std::int64_t value) { return static_cast<std::uint64_t>(value); }
 
-TEST(Json, IntegersBeyondADoubleAreStrings) {
-    EXPECT_EQ(fixed(TypeCode::Int8, bits(9007199254740991)), "9007199254740991");
+TEST(Json, AnInt8IsAStringWhateverItsValue) {
+    EXPECT_EQ(fixed(TypeCode::Int8, 1), "\"1\"");
     EXPECT_EQ(fixed(TypeCode::Int8, bits(9007199254740992)), "\"9007199254740992\"");
     EXPECT_EQ(fixed(TypeCode::Int8, bits(std::numeric_limits<std::int64_t>::min())),
               "\"-9223372036854775808\"");
@@ -146,8 +156,8 @@ TEST_P(Locale, JsonIsTheSameInAll) {
     EXPECT_EQ(float8(1234567.5), "1234567.5");
     EXPECT_EQ(fixed(TypeCode::Float4, std::bit_cast<std::uint32_t>(0.1F)), "0.1");
     EXPECT_EQ(fixed(TypeCode::Float4, std::bit_cast<std::uint32_t>(16777216.0F)), "16777216");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 2 << 7, {12, 5000})), "12.50");
-    EXPECT_EQ(fixed(TypeCode::Int8, 1'234'567), "1234567");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 2 << 7, {12, 5000})), "\"12.50\"");
+    EXPECT_EQ(fixed(TypeCode::Int8, 1'234'567), "\"1234567\"");
 }
 
 // A comma, and a sign of two bytes (U+066B).
@@ -155,20 +165,32 @@ INSTANTIATE_TEST_SUITE_P(Decimal, Locale, testing::Values("de_DE", "ps_AF"));
 
 TEST(Json, NumericsPrintAsPostgresPrintsThem) {
     // Short headers: 0x8000, sign 0x2000, scale << 7, weight in the low 7 bits.
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000, {})), "0");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 3 << 7, {})), "0.000");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 2 << 7, {12, 5000})), "12.50");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0xA000 | 1, {1, 2})), "-10002");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 8 << 7 | 0x7E, {12})), "0.00000012");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000, {})), "\"0\"");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 3 << 7, {})), "\"0.000\"");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 2 << 7, {12, 5000})), "\"12.50\"");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0xA000 | 1, {1, 2})), "\"-10002\"");
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 8 << 7 | 0x7E, {12})), "\"0.00000012\"");
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 3, {1234, 5678, 9012, 3456})),
               "\"1234567890123456\"");
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0xC000, {})), "\"NaN\"");
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0xF000, {})), "\"-Infinity\"");
-    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x4002, {0, 7, 2500})), "-7.25");  // long header
+    EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x4002, {0, 7, 2500})),
+              "\"-7.25\"");  // long header
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000, {10000})), "malformed");
     EXPECT_EQ(variable(TypeCode::Numeric, numeric(0x8000 | 1, {0, 2})), "malformed")
         << "00002 is no number of JSON";
     EXPECT_EQ(variable(TypeCode::Numeric, "x"), "malformed");
+}
+
+TEST(Json, NumbersAreNumbersForAReaderThatKeepsThem) {
+    EXPECT_EQ(as_number(TypeCode::Int8, bits(std::numeric_limits<std::int64_t>::min()), {}),
+              "-9223372036854775808");
+    EXPECT_EQ(as_number(TypeCode::Numeric, 0, numeric(0x8000 | 3, {1234, 5678, 9012, 3456})),
+              "1234567890123456");
+    EXPECT_EQ(as_number(TypeCode::Numeric, 0, numeric(0xC000, {})), "\"NaN\"");
+    EXPECT_EQ(as_number(TypeCode::Array, 0,
+                        test::array_value({2}, {Value::fixed(1), Value::null()}), TypeCode::Int8),
+              "[1,null]");
 }
 
 TEST(Json, TimesAreIso8601) {

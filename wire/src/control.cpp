@@ -5,6 +5,8 @@
 #include <string>
 #include <type_traits>
 
+#include "fatwal/wire/text.h"
+
 namespace fatwal::wire {
 
 namespace {
@@ -27,12 +29,18 @@ enum class Type : std::uint8_t {
     SnapshotRequest = 15,
     SnapshotPart = 16,
     Acknowledge = 17,
+    ListDurables = 18,
+    DurableList = 19,
+    ForgetDurable = 20,
+    Forgotten = 21,
     Error = 255,
 };
 
 constexpr std::uint16_t kDurable = 1;
 constexpr std::uint16_t kForget = 1;
 constexpr std::uint8_t kEnd = 1;
+constexpr std::uint8_t kAttached = 1;
+constexpr std::uint8_t kHolds = 2;
 constexpr std::size_t kMaxStr = 0xFFFF;
 
 class Writer {
@@ -59,21 +67,21 @@ struct Encoder {
 
     static Type type_of(const ControlBody& body) {
         static constexpr Type types[] = {
-            Type::Attach,       Type::Attached,    Type::Detach,
-            Type::Detached,     Type::Describe,    Type::Described,
-            Type::Status,       Type::StatusReply, Type::Confirm,
-            Type::Confirmed,    Type::Ping,        Type::Pong,
-            Type::Replay,       Type::Replayed,    Type::SnapshotRequest,
-            Type::SnapshotPart, Type::Acknowledge, Type::Error};
+            Type::Attach,       Type::Attached,      Type::Detach,
+            Type::Detached,     Type::Describe,      Type::Described,
+            Type::Status,       Type::StatusReply,   Type::Confirm,
+            Type::Confirmed,    Type::Ping,          Type::Pong,
+            Type::Replay,       Type::Replayed,      Type::SnapshotRequest,
+            Type::SnapshotPart, Type::Acknowledge,   Type::ListDurables,
+            Type::DurableList,  Type::ForgetDurable, Type::Forgotten,
+            Type::Error};
         static_assert(std::size(types) == std::variant_size_v<ControlBody>);
         return types[body.index()];
     }
 
     void operator()(const Attach& body) const {
         out.put_bytes(body.nonce);
-        out.put(static_cast<std::uint8_t>(body.account.kind));
-        out.put(static_cast<std::uint8_t>(body.account.bytes.size()));
-        out.put_bytes(body.account.view().bytes);
+        put_account(body.account);
         out.put(body.durable ? kDurable : std::uint16_t{0});
         out.put_text(body.subscriber);
         out.put(body.cursor);
@@ -157,6 +165,27 @@ struct Encoder {
         out.put_bytes(body.nonce);
         out.put(body.cursor);
     }
+    void operator()(const ListDurables& body) const {
+        put_account(body.account);
+        out.put_text(body.after);
+    }
+    void operator()(const DurableList& body) const {
+        out.put(body.end ? kEnd : std::uint8_t{0});
+        out.put(static_cast<std::uint16_t>(body.durables.size()));
+        for (const DurableEntry& entry : body.durables) {
+            put_account(entry.account);
+            out.put_text(entry.name);
+            out.put(entry.acknowledged);
+            out.put(entry.stored);
+            out.put(static_cast<std::uint8_t>((entry.attached ? kAttached : 0) |
+                                              (entry.holds ? kHolds : 0)));
+        }
+    }
+    void operator()(const ForgetDurable& body) const {
+        put_account(body.account);
+        out.put_text(body.name);
+    }
+    void operator()(const Forgotten&) const {}
     void operator()(const ControlError& body) const {
         out.put(static_cast<std::uint16_t>(body.code));
         out.put_text(body.message);
@@ -165,6 +194,11 @@ struct Encoder {
     }
 
 private:
+    void put_account(const AccountKey& account) const {
+        out.put(static_cast<std::uint8_t>(account.kind));
+        out.put(static_cast<std::uint8_t>(account.bytes.size()));
+        out.put_bytes(account.view().bytes);
+    }
     void put_history(const History& history) const {
         out.put(history.system_identifier);
         out.put(history.timeline);
@@ -183,21 +217,44 @@ Nonce read_nonce(Cursor& cursor) {
     return nonce;
 }
 
-// Nothing when the type is not known. What is malformed shows in the cursor, or in `valid`.
-std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
+// What is wrong with a body beyond its end: it is malformed, or one of its values is refused.
+struct Fault {
+    bool malformed = false;
+    std::optional<ControlError> refusal;
+
+    void add(std::optional<ControlError> found) {
+        if (!refusal) refusal = std::move(found);
+    }
+};
+
+// The account is empty when it is refused: nothing may be done with its bytes.
+AccountKey read_account(Cursor& cursor, Fault& fault) {
+    const auto kind = cursor.read<std::uint8_t>();
+    const Bytes bytes = cursor.take(cursor.read<std::uint8_t>());
+    if (!cursor.ok()) return {};
+    auto refusal = refusal_of_account(kind, bytes);
+    if (!refusal) return AccountKey({static_cast<AccountKind>(kind), bytes});
+    fault.add(std::move(refusal));
+    return {};
+}
+
+std::string read_name(Cursor& cursor, Fault& fault) {
+    std::string name(cursor.text());
+    if (cursor.ok()) fault.add(refusal_of_name(name));
+    return name;
+}
+
+// Nothing when the type is not known. What is wrong shows in the cursor, or in `fault`.
+std::optional<ControlBody> read_body(Type type, Cursor& cursor, Fault& fault) {
     switch (type) {
         case Type::Attach: {
             Attach body;
             body.nonce = read_nonce(cursor);
-            const auto kind = cursor.read<std::uint8_t>();
-            const Bytes account = cursor.take(cursor.read<std::uint8_t>());
+            body.account = read_account(cursor, fault);
             body.durable = (cursor.read<std::uint16_t>() & kDurable) != 0;
-            body.subscriber = cursor.text();
+            body.subscriber = read_name(cursor, fault);
             body.cursor = cursor.read<Lsn>();
             body.history = read_history(cursor);
-            valid = is_valid_account(kind, account.size()) && !body.subscriber.empty() &&
-                    body.subscriber.size() <= kMaxSubscriberNameBytes;
-            if (valid) body.account = AccountKey({static_cast<AccountKind>(kind), account});
             return body;
         }
         case Type::Attached: {
@@ -219,9 +276,9 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
         case Type::Detached: return Detached{};
         case Type::Describe: {
             const std::size_t count = cursor.read<std::uint16_t>();
-            valid = count <= kMaxDescribe && count * 8 == cursor.left();
+            fault.malformed = count > kMaxDescribe || count * 8 != cursor.left();
             Describe body;
-            for (std::size_t i = 0; valid && i < count; ++i) {
+            for (std::size_t i = 0; !fault.malformed && i < count; ++i) {
                 const auto relation = cursor.read<std::uint32_t>();
                 body.schemas.push_back({relation, cursor.read<std::uint32_t>()});
             }
@@ -258,7 +315,7 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.cursor = cursor.read<Lsn>();
             body.history = read_history(cursor);
             body.credit = cursor.read<std::uint32_t>();
-            valid = from <= static_cast<std::uint8_t>(Replay::From::Continue);
+            fault.malformed = from > static_cast<std::uint8_t>(Replay::From::Continue);
             return body;
         }
         case Type::Replayed: {
@@ -288,8 +345,8 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.sees.xmin = cursor.read<std::uint64_t>();
             body.sees.xmax = cursor.read<std::uint64_t>();
             const std::size_t count = cursor.read<std::uint32_t>();
-            valid = count * sizeof(std::uint64_t) == cursor.left();
-            for (std::size_t i = 0; valid && i < count; ++i)
+            fault.malformed = count * sizeof(std::uint64_t) != cursor.left();
+            for (std::size_t i = 0; !fault.malformed && i < count; ++i)
                 body.sees.in_progress.push_back(cursor.read<std::uint64_t>());
             return body;
         }
@@ -299,6 +356,36 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, bool& valid) {
             body.cursor = cursor.read<Lsn>();
             return body;
         }
+        case Type::ListDurables: {
+            ListDurables body;
+            body.account = read_account(cursor, fault);
+            body.after = cursor.text();
+            return body;
+        }
+        case Type::DurableList: {
+            DurableList body;
+            body.end = (cursor.read<std::uint8_t>() & kEnd) != 0;
+            const std::size_t count = cursor.read<std::uint16_t>();
+            for (std::size_t i = 0; i < count && cursor.ok(); ++i) {
+                DurableEntry entry;
+                entry.account = read_account(cursor, fault);
+                entry.name = cursor.text();
+                entry.acknowledged = cursor.read<Lsn>();
+                entry.stored = cursor.read<Lsn>();
+                const auto flags = cursor.read<std::uint8_t>();
+                entry.attached = (flags & kAttached) != 0;
+                entry.holds = (flags & kHolds) != 0;
+                body.durables.push_back(std::move(entry));
+            }
+            return body;
+        }
+        case Type::ForgetDurable: {
+            ForgetDurable body;
+            body.account = read_account(cursor, fault);
+            body.name = read_name(cursor, fault);
+            return body;
+        }
+        case Type::Forgotten: return Forgotten{};
         case Type::Error: {
             ControlError body;
             body.code = static_cast<ErrorCode>(cursor.read<std::uint16_t>());
@@ -320,6 +407,44 @@ DecodedControl refuse(std::uint32_t request_id, ErrorCode code, std::string mess
 }
 
 }  // namespace
+
+std::optional<ControlError> refusal_of_account(std::uint8_t kind, Bytes bytes) {
+    const auto bad = [](std::string message, std::string detail, std::string hint) {
+        return ControlError{ErrorCode::BadAccount, std::move(message), std::move(detail),
+                            std::move(hint)};
+    };
+    if (kind > static_cast<std::uint8_t>(AccountKind::Text))
+        return bad("unknown kind of account", "Kind " + std::to_string(kind) + ".",
+                   "Kinds are 0 operators, 2 uuid, 3 integer, 4 text.");
+    if (!is_valid_account(kind, bytes.size()))
+        return bad(
+            "an account's key has the wrong length",
+            "Kind " + std::to_string(kind) + " with " + std::to_string(bytes.size()) + " bytes.",
+            "Operators have none, a uuid 16, an integer 8, a text at most 255.");
+    if (static_cast<AccountKind>(kind) != AccountKind::Text) return std::nullopt;
+    if (!is_one_line(as_text(bytes)))
+        return bad("an account's key is not text on one line",
+                   "It is not UTF-8, or holds a control character or line separator.", {});
+    AccountBuffer buffer;
+    const AccountView canonical = account_from_text(as_text(bytes), buffer);
+    if (canonical.kind != AccountKind::Text)
+        return bad("an account's key is of another kind",
+                   "The text spells a key of kind " +
+                       std::to_string(static_cast<int>(canonical.kind)) + ".",
+                   "Send a uuid as kind 2 and an integer as kind 3.");
+    return std::nullopt;
+}
+
+std::optional<ControlError> refusal_of_name(std::string_view name) {
+    if (!name.empty() && name.size() <= kMaxSubscriberNameBytes && is_one_line(name))
+        return std::nullopt;
+    return ControlError{
+        ErrorCode::BadName, "a subscriber's name is not one",
+        name.empty() || name.size() > kMaxSubscriberNameBytes
+            ? "It has " + std::to_string(name.size()) + " bytes."
+            : "It is not UTF-8, or holds a control character or line separator.",
+        "Choose 1 to " + std::to_string(kMaxSubscriberNameBytes) + " bytes of text on one line."};
+}
 
 AccountKey AccountKey::from_text(std::string_view text) {
     if (text.size() > kMaxAccountBytes)
@@ -358,15 +483,19 @@ DecodedControl decode_control(Bytes bytes) {
         return refuse(request_id, ErrorCode::Version,
                       "protocol version " + std::to_string(version) + " is not supported",
                       "This is version " + std::to_string(kVersion) + ".");
-    bool valid = true;
-    auto body = read_body(static_cast<Type>(type), cursor, valid);
+    Fault fault;
+    auto body = read_body(static_cast<Type>(type), cursor, fault);
     if (!body)
         return refuse(request_id, ErrorCode::UnknownType,
                       "unknown message type " + std::to_string(type), {});
-    if (!cursor.ok() || !valid || cursor.left() != 0)
+    if (!cursor.ok() || fault.malformed || cursor.left() != 0)
         return refuse(request_id, ErrorCode::Malformed,
                       "malformed message of type " + std::to_string(type), {});
     DecodedControl decoded;
+    if (fault.refusal) {
+        decoded.error = ControlMessage{request_id, std::move(*fault.refusal)};
+        return decoded;
+    }
     decoded.message = ControlMessage{request_id, std::move(*body)};
     return decoded;
 }

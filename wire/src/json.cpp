@@ -12,27 +12,26 @@ namespace fatwal::wire {
 
 namespace {
 
-constexpr std::int64_t kMaxExactInteger = (std::int64_t{1} << 53) - 1;
-constexpr int kMaxExactDecimals = 15;
-
 void render_integer(std::int64_t value, const Sink& sink) {
     char text[24];
     const auto [end, error] = std::to_chars(text, text + sizeof text, value);
     (void)error;
-    const bool exact = value >= -kMaxExactInteger && value <= kMaxExactInteger;
-    if (!exact) sink('"');
     sink({text, static_cast<std::size_t>(end - text)});
-    if (!exact) sink('"');
 }
 
-RenderError render_numeric_json(Bytes stored, const Sink& sink) {
+void render_int8(std::int64_t value, Numbers numbers, const Sink& sink) {
+    if (numbers == Numbers::Strings) sink('"');
+    render_integer(value, sink);
+    if (numbers == Numbers::Strings) sink('"');
+}
+
+RenderError render_numeric_json(Bytes stored, Numbers numbers, const Sink& sink) {
     const auto numeric = read_numeric(stored);
     if (!numeric) return RenderError::Malformed;
-    const bool exact =
-        numeric->special.empty() && significant_decimals(*numeric) <= kMaxExactDecimals;
-    if (!exact) sink('"');
+    const bool quoted = numbers == Numbers::Strings || !numeric->special.empty();
+    if (quoted) sink('"');
     const RenderError error = render(*numeric, sink);
-    if (!exact) sink('"');
+    if (quoted) sink('"');
     return error;
 }
 
@@ -149,8 +148,8 @@ void render_macaddr(std::uint64_t slot, const Sink& sink) {
     sink('"');
 }
 
-RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels,
-                         const Sink& sink) {
+RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels, const Sink& sink,
+                         Numbers numbers) {
     const auto array = ArrayView::parse(value);
     if (!array || element == TypeCode::Array) return RenderError::Malformed;
     if (array->dimensions() == 0) return sink("[]"), RenderError::None;
@@ -163,8 +162,8 @@ RenderError render_array(Bytes value, TypeCode element, const EnumLabels& labels
         if (i != 0) sink(',');
         for (std::uint32_t d = 0; d < array->dimensions(); ++d)
             if (i % stride[d] == 0) sink('[');
-        const RenderError error =
-            render_value(array->element(i, element), element, TypeCode::Other, labels, sink);
+        const RenderError error = render_value(array->element(i, element), element, TypeCode::Other,
+                                               labels, sink, numbers);
         if (error != RenderError::None) return error;
         for (std::uint32_t d = 0; d < array->dimensions(); ++d)
             if ((i + 1) % stride[d] == 0) sink(']');
@@ -183,7 +182,8 @@ RenderError render_quoted(RenderError (*render)(Bytes, const Sink&), Bytes value
 // One bad value costs its column only: render_row() leaves out exactly what render_unavailable()
 // names.
 template <class Row>
-RenderError render_any_row(const Row& row, const SchemaView& schema, const Sink& sink) {
+RenderError render_any_row(const Row& row, const SchemaView& schema, const Sink& sink,
+                           Numbers numbers) {
     if (row.columns() != schema.columns()) return RenderError::Malformed;
     bool first = true;
     sink('{');
@@ -194,7 +194,7 @@ RenderError render_any_row(const Row& row, const SchemaView& schema, const Sink&
         first = false;
         render_string(column.name, sink);
         sink(':');
-        (void)render_value(cell, column.code, column.element, column.labels, sink);
+        (void)render_value(cell, column.code, column.element, column.labels, sink, numbers);
     });
     sink('}');
     return RenderError::None;
@@ -308,7 +308,7 @@ void render_lsn(Lsn lsn, const Sink& sink) {
 }
 
 RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
-                         const EnumLabels& labels, const Sink& sink) {
+                         const EnumLabels& labels, const Sink& sink, Numbers numbers) {
     if (cell.state == Cell::State::Null) return sink("null"), RenderError::None;
     if (!cell.has_value()) return RenderError::Malformed;
     const auto integer = static_cast<std::int64_t>(cell.slot);
@@ -316,14 +316,14 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
         case TypeCode::Bool: return sink(cell.slot != 0 ? "true" : "false"), RenderError::None;
         case TypeCode::Int2:
         case TypeCode::Int4:
-        case TypeCode::Int8:
         case TypeCode::Oid: return render_integer(integer, sink), RenderError::None;
+        case TypeCode::Int8: return render_int8(integer, numbers, sink), RenderError::None;
         case TypeCode::Float4:
             return render_float(std::bit_cast<float>(static_cast<std::uint32_t>(cell.slot)), sink),
                    RenderError::None;
         case TypeCode::Float8:
             return render_float(std::bit_cast<double>(cell.slot), sink), RenderError::None;
-        case TypeCode::Numeric: return render_numeric_json(cell.bytes, sink);
+        case TypeCode::Numeric: return render_numeric_json(cell.bytes, numbers, sink);
         case TypeCode::Text:
         case TypeCode::Other: return render_text(as_text(cell.bytes), sink);
         case TypeCode::Bytea:
@@ -355,16 +355,18 @@ RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
                 return RenderError::Malformed;  // the schema does not know it
             return render_text(label, sink);
         }
-        case TypeCode::Array: return render_array(cell.bytes, element, labels, sink);
+        case TypeCode::Array: return render_array(cell.bytes, element, labels, sink, numbers);
     }
     return RenderError::Malformed;
 }
 
-RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink) {
-    return render_any_row(row, schema, sink);
+RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink,
+                       Numbers numbers) {
+    return render_any_row(row, schema, sink, numbers);
 }
-RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink) {
-    return render_any_row(row, schema, sink);
+RenderError render_row(const OldRowView& row, const SchemaView& schema, const Sink& sink,
+                       Numbers numbers) {
+    return render_any_row(row, schema, sink, numbers);
 }
 RenderError render_unavailable(const RowView& row, const SchemaView& schema, const Sink& sink) {
     return render_any_unavailable(row, schema, sink);

@@ -53,18 +53,6 @@ std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept {
     return numeric;
 }
 
-int significant_decimals(const StoredNumeric& numeric) noexcept {
-    char decimals[kDecimalsPerDigit];
-    int first = 0;
-    if (numeric.weight >= 0) {
-        if (!four_decimals(numeric, 0, decimals)) return 0;
-        int leading = 0;
-        while (leading < kDecimalsPerDigit - 1 && decimals[leading] == '0') ++leading;
-        first = (numeric.weight + 1) * kDecimalsPerDigit - leading;
-    }
-    return first + numeric.scale;
-}
-
 RenderError render(const StoredNumeric& numeric, const Sink& sink) {
     if (!numeric.special.empty()) {
         sink(numeric.special);

@@ -17,9 +17,6 @@ struct StoredNumeric {
 
 [[nodiscard]] std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept;
 
-// How many decimal digits it prints, without leading zeros before the point.
-[[nodiscard]] int significant_decimals(const StoredNumeric& numeric) noexcept;
-
 [[nodiscard]] RenderError render(const StoredNumeric& numeric, const Sink& sink);
 
 }  // namespace fatwal::wire

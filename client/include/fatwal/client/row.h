@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "fatwal/client/schema.h"
+#include "fatwal/wire/json.h"
 #include "fatwal/wire/row.h"
 
 namespace fatwal::client {
@@ -68,12 +69,15 @@ public:
     [[nodiscard]] std::optional<std::chrono::sys_time<std::chrono::microseconds>> time(
         Column column) const;
 
-    // Any value as JSON, as `fatwal tail` prints it; nothing when unavailable or malformed.
-    [[nodiscard]] std::optional<std::string> json(Column column) const;
+    // Any value as JSON, as `fatwal tail` prints it (docs/tail-json.md): int8 and numeric as
+    // strings, or as `numbers` says. Nothing when unavailable or malformed.
+    [[nodiscard]] std::optional<std::string> json(
+        Column column, wire::Numbers numbers = wire::Numbers::Strings) const;
     // The whole row as a JSON object without the columns that unavailable_json() names. One
     // malformed value costs its column only. Nothing when the row is of another schema, which no
     // row of a Transaction is.
-    [[nodiscard]] std::optional<std::string> json() const;
+    [[nodiscard]] std::optional<std::string> json(
+        wire::Numbers numbers = wire::Numbers::Strings) const;
     // The names of the columns that are not in json(), as a JSON array: they are unavailable or
     // malformed.
     [[nodiscard]] std::string unavailable_json() const;

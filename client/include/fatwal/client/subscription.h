@@ -46,8 +46,11 @@ struct SubscriptionOptions {
     std::chrono::milliseconds resync_interval{10'000};
 
     int receive_high_water_mark = 5000;  // messages queued before the sidecar's own queue fills
-    std::size_t max_transaction_bytes =
-        268'435'456;  // of one transaction in memory; a larger one is replaced by a snapshot
+    // Of one transaction, which is held in memory until its end. A larger one is read to its end
+    // and replaced: by a snapshot, or without snapshots by a Resync alone, and the stream resumes
+    // behind it. Raise it where transactions are larger and memory is there: loading 1 GB of rows
+    // of one account in one transaction takes about that much here.
+    std::size_t max_transaction_bytes = 268'435'456;
     std::size_t max_ahead_bytes = 4'194'304;  // of messages that wait behind a gap
     std::uint32_t credit =
         1'048'576;  // bytes of a replay or a snapshot that are asked for at a time

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,9 +18,10 @@
 namespace fatwal::wire {
 
 inline constexpr std::size_t kControlHeaderBytes = 8;
-inline constexpr std::size_t kMaxControlBytes = 64 * 1024;
+inline constexpr std::size_t kMaxControlBytes = 8 * 1024;  // of a request
 inline constexpr std::size_t kMaxSubscriberNameBytes = 63;
-inline constexpr std::size_t kMaxDescribe = 4096;
+// Of one DESCRIBE: more than the relations that one frame can name.
+inline constexpr std::size_t kMaxDescribe = 256;
 
 // A key that owns its bytes: what maps are keyed by.
 struct AccountKey {
@@ -49,7 +51,11 @@ enum class ErrorCode : std::uint16_t {
                         // but may be by cursor
     SnapshotGone = 11,  // begin another
     SnapshotFailed = 12,
-    NotAttached = 13,
+    NotAttached = 13,      // or not by this connection: attach again
+    BadName = 14,          // of a durable or other subscriber
+    TooManyDurables = 15,  // forget some
+    BadPosition = 16,      // an offset that was never given, a cursor beyond what was sent
+    Dropped = 17,          // a durable subscriber's changes are no longer kept: attach again
 };
 
 // Which history of which cluster a position belongs to: positions of another mean nothing.
@@ -145,6 +151,30 @@ struct Acknowledge {
     Nonce nonce{};
     Lsn cursor = 0;
 };
+// Asks for the durable subscribers behind `after`, in the order of their accounts and names; an
+// empty name begins.
+struct ListDurables {
+    AccountKey account;
+    std::string after;
+};
+struct DurableEntry {
+    AccountKey account;
+    std::string name;
+    Lsn acknowledged = 0;
+    Lsn stored = 0;         // of that, what is stored in the database
+    bool attached = false;  // a subscriber of this name is attached
+    bool holds = false;     // WAL is kept for it
+};
+struct DurableList {
+    std::vector<DurableEntry> durables;
+    bool end = false;  // there are no more behind them
+};
+// A durable subscriber does not come back, and need not be attached.
+struct ForgetDurable {
+    AccountKey account;
+    std::string name;
+};
+struct Forgotten {};
 struct ControlError {
     ErrorCode code = ErrorCode::Internal;
     std::string message;
@@ -152,9 +182,10 @@ struct ControlError {
     std::string hint;
 };
 
-using ControlBody = std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status,
-                                 StatusReply, Confirm, Confirmed, Ping, Pong, Replay, Replayed,
-                                 SnapshotRequest, SnapshotPart, Acknowledge, ControlError>;
+using ControlBody =
+    std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply,
+                 Confirm, Confirmed, Ping, Pong, Replay, Replayed, SnapshotRequest, SnapshotPart,
+                 Acknowledge, ListDurables, DurableList, ForgetDurable, Forgotten, ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;
@@ -162,6 +193,13 @@ struct ControlMessage {
 };
 
 [[nodiscard]] std::string encode(const ControlMessage& message);
+
+// Why no subscriber can have this account or name, with the error code that says what is wrong;
+// nothing when it can. Both travel into the database, into log lines and into other programs, so
+// they are UTF-8 on one line; and an account has one key (docs/wire-format.md), as nothing is ever
+// published to another spelling of it.
+[[nodiscard]] std::optional<ControlError> refusal_of_account(std::uint8_t kind, Bytes bytes);
+[[nodiscard]] std::optional<ControlError> refusal_of_name(std::string_view name);
 
 // What decode() found: a message; an error to answer with (its request id is 0 when the header was
 // cut); or, with neither, something of another protocol, to be dropped.

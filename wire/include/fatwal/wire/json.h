@@ -20,17 +20,26 @@ struct Sink {
 
 enum class RenderError : std::uint8_t { None, Malformed };
 
+// How int8 and numeric are rendered. Most readers of JSON keep numbers in a double, which holds not
+// all of them, so strings are the default. Either way a column has one form, whatever its value: a
+// reader that worked with the values of today works with those of tomorrow.
+enum class Numbers : std::uint8_t {
+    Strings,  // "9007199254740993", "12.50": exact in any reader
+    Json,     // 9007199254740993, 12.50: for readers that keep all digits, as Postgres's json does
+};
+
 // One value:
-//   numbers as JSON numbers where a double holds them exactly (int8 within ±(2^53 - 1), numeric of
-//   at most 15 significant digits), else as strings; NaN and infinities as strings; timestamps,
-//   dates, times ISO 8601 (timestamptz with Z); interval an ISO 8601 duration; bytea "\x…"
-//   hexadecimal; json and jsonb as JSON; arrays as nested JSON arrays; enum its label; inet, cidr,
-//   macaddr as Postgres prints them; any other type its text.
+//   int2, int4, oid, float4, float8 as JSON numbers; int8 and numeric as `numbers` says; NaN and
+//   infinities, which no JSON number can be, as strings; timestamps, dates, times ISO 8601
+//   (timestamptz with Z); interval an ISO 8601 duration; bytea "\x…" hexadecimal; json and jsonb as
+//   JSON, with the numbers as they are stored; arrays as nested JSON arrays; enum its label; inet,
+//   cidr, macaddr as Postgres prints them; any other type its text.
 // Malformed when the bytes are not what the type says: text that is not UTF-8, a json that is none,
 // a label that the schema does not know. It does not depend on the process's locale. What was
 // rendered until then has reached the sink.
 [[nodiscard]] RenderError render_value(const Cell& cell, TypeCode code, TypeCode element,
-                                       const EnumLabels& labels, const Sink& sink);
+                                       const EnumLabels& labels, const Sink& sink,
+                                       Numbers numbers = Numbers::Strings);
 
 // Whether render_value() will print the cell: it was logged, and its bytes are what its column
 // says.
@@ -39,10 +48,10 @@ enum class RenderError : std::uint8_t { None, Malformed };
 // A row as a JSON object, column name → value. Columns that are unavailable or malformed are left
 // out, so one bad value costs its column only; can_render() tells which. Malformed when the row is
 // of another schema; then nothing has reached the sink.
-[[nodiscard]] RenderError render_row(const RowView& row, const SchemaView& schema,
-                                     const Sink& sink);
+[[nodiscard]] RenderError render_row(const RowView& row, const SchemaView& schema, const Sink& sink,
+                                     Numbers numbers = Numbers::Strings);
 [[nodiscard]] RenderError render_row(const OldRowView& row, const SchemaView& schema,
-                                     const Sink& sink);
+                                     const Sink& sink, Numbers numbers = Numbers::Strings);
 
 // A JSON array of the names of the columns that render_row() leaves out; empty array when none.
 [[nodiscard]] RenderError render_unavailable(const RowView& row, const SchemaView& schema,

@@ -1,0 +1,38 @@
+// A request on the control socket, and the reply to it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <zmq.hpp>
+
+#include "fatwal/wire/control.h"
+
+namespace fatwal {
+
+// The descriptor of the connection that a message came from; -1 when it came from none, as the ends
+// of subscriptions that libzmq makes up when a connection is gone.
+[[nodiscard]] inline int descriptor_of(zmq::message_t& message) {
+    return zmq_msg_get(message.handle(), ZMQ_SRCFD);
+}
+
+// Whom a reply goes to. The identity is the one that libzmq gives the connection: no two have the
+// same while they live, and nobody else hears it, so it is what a subscriber's requests are
+// authorized by.
+struct Requester {
+    std::string identity;
+    std::uint32_t request_id = 0;
+};
+
+struct Reply {
+    wire::ControlBody body;
+    std::vector<zmq::message_t> parts;  // messages of the plugin, behind it
+};
+
+struct Request {
+    Requester requester;
+    wire::ControlBody body;
+};
+
+}  // namespace fatwal

@@ -1,0 +1,96 @@
+#include "reply_window.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#include <iterator>
+#include <utility>
+#include <variant>
+
+namespace fatwal {
+
+namespace {
+
+std::uint64_t inode_of(int descriptor) {
+    struct stat status {};
+    return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_ino : 0;
+}
+
+// Whether the reply may be large.
+bool asks_for_much(const wire::ControlBody& body) {
+    return std::holds_alternative<wire::SnapshotRequest>(body) ||
+           std::holds_alternative<wire::Replay>(body) ||
+           std::holds_alternative<wire::Describe>(body) ||
+           std::holds_alternative<wire::ListDurables>(body);
+}
+
+}  // namespace
+
+ReplyWindow::Seen ReplyWindow::look(Peer& peer, Time now) {
+    int unread = 0;
+    if (inode_of(peer.descriptor) != peer.inode || ioctl(peer.descriptor, SIOCOUTQ, &unread) != 0)
+        return Seen::Gone;
+    peer.full = peer.full || unread > 0;
+    if (unread > 0 || (!peer.full && now - peer.sent < kHandedOver)) return Seen::Full;
+    peer.unread = 0;
+    return Seen::Empty;
+}
+
+bool ReplyWindow::keep(Request& request, int descriptor, Time now) {
+    if (!asks_for_much(request.body)) return false;
+    Peer& peer = peers_[request.requester.identity];
+    if (peer.descriptor != descriptor) {
+        peer.descriptor = descriptor;
+        peer.inode = inode_of(descriptor);
+    }
+    if (peer.requests.empty()) {
+        if (peer.unread <= kBytes || look(peer, now) != Seen::Full) return false;
+    }
+    if (peer.requests.size() < kWaiting) {
+        peer.requests.push_back(std::move(request));
+        ++waiting_;
+    }
+    return true;
+}
+
+void ReplyWindow::sent(const std::string& identity, std::size_t bytes, Time now) {
+    // Who asked for nothing large is bounded by libzmq.
+    const auto peer = peers_.find(identity);
+    if (peer == peers_.end()) return;
+    peer->second.unread += bytes;
+    peer->second.sent = now;
+    peer->second.full = false;
+}
+
+std::optional<Request> ReplyWindow::next(Time now) {
+    if (waiting_ == 0) return std::nullopt;
+    for (auto at = peers_.begin(); at != peers_.end();) {
+        const auto peer = at++;
+        if (peer->second.requests.empty()) continue;
+        if (look(peer->second, now) == Seen::Gone) {
+            forget(peer);
+            continue;
+        }
+        if (peer->second.unread > kBytes) continue;
+        Request request = std::move(peer->second.requests.front());
+        peer->second.requests.pop_front();
+        --waiting_;
+        return request;
+    }
+    return std::nullopt;
+}
+
+void ReplyWindow::tick(Time now) {
+    for (auto at = peers_.begin(); at != peers_.end();) {
+        const auto peer = at++;
+        if (peer->second.requests.empty() && look(peer->second, now) != Seen::Full) forget(peer);
+    }
+}
+
+void ReplyWindow::forget(std::map<std::string, Peer>::iterator peer) {
+    waiting_ -= peer->second.requests.size();
+    peers_.erase(peer);
+}
+
+}  // namespace fatwal
