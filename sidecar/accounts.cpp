@@ -77,14 +77,14 @@ Accounts::~Accounts() {
     ::close(epoll_);
 }
 
-void Accounts::begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+void Accounts::begin(std::uint64_t epoch, const Timelines& timelines, wire::Lsn position,
                      const std::vector<DurableSubscriber>& durable) {
     close_sockets();
     accounts_.clear();
     std::fill(dropped_.begin(), dropped_.end(), 0);
     newest_for_everyone_ = 0;
     epoch_ = epoch;
-    history_ = history;
+    timelines_ = timelines;
     begin_ = position_ = position;
     for (const DurableSubscriber& subscriber : durable)
         find_or_add(subscriber.account.view())
@@ -223,7 +223,8 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     session.since = now;
     sessions_of_[requester.identity].insert(request.nonce);
     // A cursor beyond the end of the log is of another history, as one that says so.
-    if (request.history == history_ && request.cursor <= end) session.processed = request.cursor;
+    if (timelines_.holds(request.history, request.cursor) && request.cursor <= end)
+        session.processed = request.cursor;
     if (request.durable) session.durable = request.subscriber;
     ++account.sessions;
     if (request.durable) {
@@ -235,7 +236,7 @@ std::variant<wire::Attached, wire::ControlError> Accounts::attach(const wire::At
     return wire::Attached{epoch_,
                           account.log.sequence(),
                           static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
-                          history_,
+                          timelines_.now,
                           account.publisher->endpoint,
                           account.topic};
 }
@@ -249,6 +250,12 @@ Accounts::Sessions::iterator Accounts::forget(Sessions::iterator session) {
     if (owned->second.empty()) sessions_of_.erase(owned);
     remember(session->first);
     return sessions_.erase(session);
+}
+
+std::vector<std::string> Accounts::identities() const {
+    std::vector<std::string> each;
+    for (const auto& [identity, nonces] : sessions_of_) each.push_back(identity);
+    return each;
 }
 
 void Accounts::remember(const wire::Nonce& nonce) {
@@ -330,6 +337,12 @@ bool Accounts::operates(const std::string& identity) const {
     return std::any_of(owned->second.begin(), owned->second.end(), [&](const wire::Nonce& nonce) {
         return sessions_.at(nonce).account->key.kind == wire::AccountKind::Operators;
     });
+}
+
+bool Accounts::holds_for(const DurableSubscriber& subscriber) const {
+    const auto account = accounts_.find(subscriber.account);
+    return account != accounts_.end() &&
+           account->second->durable.written_within(subscriber.name, subscriber.acknowledged);
 }
 
 bool Accounts::to_be_written(const wire::Attach& request) const {
@@ -543,7 +556,6 @@ void Accounts::heartbeat() {
 
 void Accounts::tick(Clock::time_point now) {
     descriptors_.recount();
-    heartbeat();
     cut_those_stuck(now);
     guard_.tick(now);
     for (auto session = sessions_.begin(); session != sessions_.end();) {

@@ -54,7 +54,7 @@ public:
 
     // A new run of the stream begins at `position`: all sockets are closed, all logs are empty.
     // `durable` are the subscribers to wait for.
-    void begin(std::uint64_t epoch, const wire::History& history, wire::Lsn position,
+    void begin(std::uint64_t epoch, const Timelines& timelines, wire::Lsn position,
                const std::vector<DurableSubscriber>& durable);
     // Closes all sockets, as the stream is interrupted; the logs stay.
     void close_sockets();
@@ -72,6 +72,8 @@ public:
                                                             const Requester& requester,
                                                             wire::Lsn settled, wire::Lsn end,
                                                             Clock::time_point now);
+    // Of the connections that have sessions.
+    [[nodiscard]] std::vector<std::string> identities() const;
     void detach(const wire::Detach& request, const std::string& identity);
     // Why it is refused, if it is.
     std::optional<wire::ControlError> acknowledge(const wire::Acknowledge& request,
@@ -89,6 +91,10 @@ public:
         return sessions_of_.contains(identity);
     }
     [[nodiscard]] bool operates(const std::string& identity) const;
+
+    // Whether the log is held for it, as far back as the table says. If not, another fatwald has
+    // promised it.
+    [[nodiscard]] bool holds_for(const DurableSubscriber& subscriber) const;
     // Whether this subscriber is durable and not written down yet.
     [[nodiscard]] bool to_be_written(const wire::Attach& request) const;
 
@@ -123,8 +129,7 @@ public:
 
     // Publishes the heartbeats: how far each account's stream is.
     void heartbeat();
-    // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that
-    // nobody listens to.
+    // Forgets subscribers whose time is over, and closes the sockets that nobody listens to.
     void tick(Clock::time_point now);
 
     // Lines about peers.
@@ -210,7 +215,7 @@ private:
     Descriptors& descriptors_;
     Holds& holds_;
     std::uint64_t epoch_ = 0;
-    wire::History history_;
+    Timelines timelines_;
     wire::Lsn position_ = 0;
     wire::Lsn begin_ = 0;
     wire::Lsn newest_for_everyone_ = 0;

@@ -4,28 +4,50 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <new>
 #include <system_error>
 
+#include <spdlog/spdlog.h>
+
 #include "fatwal/wire/text_sink.h"
+#include "patience.h"
 #include "preflight.h"
+#include "sqlstate.h"
+#include "targets.h"
 
 namespace fatwal {
 
 namespace {
 
-constexpr std::chrono::seconds kConnectTimeout{10};
 constexpr char kStartingOrStopping[] = "57P03";
+// A check of the server, and what begins the stream.
+constexpr std::chrono::seconds kStatementDeadline{30};
+// For the server to hear of a cancel.
+constexpr std::chrono::milliseconds kCancelDeadline{500};
+// Between two looks at who keeps a slot from being made, or has it.
+constexpr std::chrono::seconds kReportInterval{5};
+constexpr std::chrono::milliseconds kSlotPoll{200};
+// The server notices by then that nobody is there any more, and so do we. They yield to what the
+// connection string says.
+constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults = {
+    {{"fallback_application_name", "fatwald"},
+     {"keepalives", "1"},
+     {"keepalives_idle", "10"},
+     {"keepalives_interval", "5"},
+     {"keepalives_count", "3"},
+     {"tcp_user_timeout", "25000"}}};
+constexpr char kPoolerHint[] =
+    "This looks like a connection pooler (pgbouncer, …): it cannot pass a replication slot on. "
+    "Give "
+    "fatwald the address of Postgres itself.";
 
-// Whether the server's error tells of a state that passes: it starts, stops, is full, or the slot
-// is in another's use or was made by it.
-bool passes(const std::string& state) {
-    return state.empty() || state.starts_with("08") || state.starts_with("57P") ||
-           state == "53300" || state == "55006" || state == "42710";
+// The server's context of an error that the output plugin raised, or what it called.
+bool is_of_decoding(const std::string& context) {
+    return context.find("output plugin \"") != std::string::npos;
 }
 
 std::string field(PGresult* result, int code) {
@@ -48,15 +70,24 @@ Failure with_slot_hint(Failure failure, PGresult* result) {
 
 std::string value(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
 
-Connection open(const Settings& settings, ConnectAs as, int stop, const char* what) {
-    Connection connection = connect(settings, as, stop);
-    if (PQstatus(connection.get()) == CONNECTION_OK) return connection;
-    Failure failure = failure_of(what, connection.get());
-    failure.fatal = false;
-    throw failure;
+// Who has what the walsender waits for, in words; empty when it waits for nobody.
+std::string whom_it_waits_for(PGconn* ordinary, int walsender) {
+    const Result pids = run(ordinary, "cannot read whom the slot waits for",
+                            "SELECT string_agg(pid::text, ', ' ORDER BY pid) FILTER (WHERE pid <> "
+                            "0), bool_or(pid = 0), (SELECT string_agg(quote_literal(gid), ', ') "
+                            "FROM pg_prepared_xacts WHERE database = current_database()) FROM "
+                            "unnest(pg_blocking_pids($1::int)) AS pid",
+                            {std::to_string(walsender)});
+    std::string text = value(pids, 0);
+    if (!text.empty()) text = "transactions of pids " + text;
+    if (value(pids, 1) == "t")
+        text += (text.empty() ? "" : " and ") + ("prepared transactions " + value(pids, 2));
+    return text;
 }
 
-void create_slot(PGconn* connection, const Settings& settings) {
+// A slot begins where every transaction of then has ended, however long that takes, so this has no
+// deadline: it says whom it waits for. Whoever stops fatwald ends it.
+void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings) {
     // A slot that follows a failover, where the server has such.
     const char* options = PQserverVersion(connection) >= 170000
                               ? " (SNAPSHOT 'nothing', FAILOVER true)"
@@ -64,11 +95,60 @@ void create_slot(PGconn* connection, const Settings& settings) {
     const std::string create = "CREATE_REPLICATION_SLOT " +
                                quote_identifier(connection, settings.slot) + " LOGICAL fatwal" +
                                options;
-    const Result result(PQexec(connection, create.c_str()));
-    if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
-        throw with_slot_hint(
-            failure_of("cannot create slot \"" + settings.slot + "\"", connection, result.get()),
-            result.get());
+    const std::string what = "cannot create slot \"" + settings.slot + "\"";
+    if (PQsendQuery(connection, create.c_str()) == 0) throw failure_of(what, connection);
+    for (;;) {
+        const auto next_report = std::chrono::steady_clock::now() + kReportInterval;
+        const Answer answer = next_result(connection, next_report);
+        if (answer.waited == Waited::Stopped) {
+            // The server would go on waiting for the others, with nobody to make it for.
+            cancel(connection, kCancelDeadline);
+            throw Failure{what, "fatwald was stopped.", {}, false};
+        }
+        if (answer.waited == Waited::TimedOut) {
+            const std::string whom = whom_it_waits_for(ordinary, PQbackendPID(connection));
+            if (!whom.empty())
+                spdlog::warn(
+                    "slot {} is being made: it waits for {}, which began before it. End them, or "
+                    "wait",
+                    settings.slot, whom);
+            continue;
+        }
+        const Result result(answer.result);
+        if (!result) return;
+        if (PQresultStatus(result.get()) != PGRES_TUPLES_OK)
+            throw with_slot_hint(failure_of(what, connection, result.get()), result.get());
+    }
+}
+
+// Waits while another fatwald streams the slot. It asks on a connection that is open already, so it
+// has the slot a moment after the other has left it; a new attempt would cost several connections
+// each time.
+void wait_for_slot(PGconn* ordinary, const Settings& settings) {
+    bool said = false;
+    for (;;) {
+        const Result slot =
+            run(ordinary, "cannot read who has the slot",
+                "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1 AND active",
+                {settings.slot});
+        if (PQntuples(slot.get()) == 0) return;
+        if (!std::exchange(said, true))
+            spdlog::info(
+                "slot {} is active for PID {}: another fatwald streams it. Waits to take over",
+                settings.slot, value(slot, 0));
+        if (wait_for(-1, 0, std::chrono::steady_clock::now() + kSlotPoll) == Waited::Stopped)
+            throw Failure{"waits for the slot no longer", "fatwald was stopped.", {}, false};
+    }
+}
+
+// The server's other timelines, and how far the positions of each hold on this one. The file has a
+// line for each ancestor: its number, where it was left, why.
+std::vector<Timelines::Ancestor> read_timelines(PGconn* connection, std::uint32_t timeline) {
+    // The first has no ancestors, and no file.
+    if (timeline <= 1) return {};
+    const Result file = run(connection, "cannot read the timeline's history",
+                            "TIMELINE_HISTORY " + std::to_string(timeline));
+    return Timelines::parse(value(file, 1));
 }
 
 // A row that fatwald cannot have written (another program, a restored table, an older fatwald) must
@@ -115,13 +195,15 @@ void read_position(PGconn* ordinary, const Settings& settings, Streaming& stream
 }
 
 Streaming attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
+    const Patience patience(stop, kStatementDeadline);
     const Connection ordinary =
-        open(settings, ConnectAs::Ordinary, stop, "cannot connect to Postgres");
+        connect(settings, ConnectAs::Ordinary, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);
     Streaming streaming;
     streaming.sender_timeout = server.sender_timeout;
+    if (server.slot_exists) wait_for_slot(ordinary.get(), settings);
     streaming.connection =
-        open(settings, ConnectAs::Replication, stop, "cannot open a replication connection");
+        connect(settings, ConnectAs::Replication, "cannot open a replication connection");
     PGconn* connection = streaming.connection.get();
     notices.attach(connection);
     const Result system = run(connection, "cannot identify the server", "IDENTIFY_SYSTEM");
@@ -129,65 +211,125 @@ Streaming attempt(const Settings& settings, Notices& notices, bool streamed_befo
         std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
     streaming.history.timeline =
         static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
-    // Types that travel as text are written the same whatever the role's settings are.
-    for (const char* setting : kTextSettings)
-        (void)run(connection, "cannot prepare the replication connection", setting);
+    streaming.timelines = {streaming.history,
+                           read_timelines(connection, streaming.history.timeline)};
     if (!server.slot_exists) {
-        create_slot(connection, settings);
+        create_slot(connection, ordinary.get(), settings);
         streaming.slot_created = true;
     }
-    const std::string start = start_replication(connection, settings, settings.slot, 0);
-    const Result result(PQexec(connection, start.c_str()));
-    if (PQresultStatus(result.get()) != PGRES_COPY_BOTH)
-        throw failure_of("cannot start streaming slot \"" + settings.slot + "\"", connection,
-                         result.get());
-    if (PQsetnonblocking(connection, 1) != 0)
-        throw failure_of("cannot set the connection to non-blocking", connection);
+    (void)run(connection, "cannot start streaming slot \"" + settings.slot + "\"",
+              start_replication(connection, settings, settings.slot, 0));
     read_position(ordinary.get(), settings, streaming);
     return streaming;
 }
 
 }  // namespace
 
-Connection connect(const Settings& settings, ConnectAs as, int stop) {
-    const bool replication = as == ConnectAs::Replication;
-    // Names and keys are UTF-8, whatever the role's or the environment's setting is.
-    const std::array<const char*, 5> keywords = {"fallback_application_name", "dbname",
-                                                 "client_encoding",
-                                                 replication ? "replication" : nullptr, nullptr};
-    const std::array<const char*, 5> values = {"fatwald", settings.database.c_str(), "UTF8",
-                                               "database", nullptr};
-    Connection connection(PQconnectStartParams(keywords.data(), values.data(), 1));
-    if (!connection) throw std::bad_alloc();
+namespace {
+
+// One server's answer to an attempt to connect: the connection is open, or its error says why not,
+// or `why` does.
+struct Attempted {
+    Connection connection;
+    std::string why;
+    bool stopped = false;
+};
+
+Attempted connect_to(const Targets& targets, const Target& target, bool replication) {
+    std::vector<const char*> keywords;
+    std::vector<const char*> values;
+    const auto add = [&](const char* keyword, const char* value) {
+        keywords.push_back(keyword);
+        values.push_back(value);
+    };
+    // The last one of a name counts, and an empty one is none.
+    for (const auto& [keyword, value] : kDefaults) add(keyword, value);
+    for (const auto& [keyword, value] : targets.parameters) add(keyword.c_str(), value.c_str());
+    add("host", target.host.c_str());
+    add("hostaddr", target.hostaddr.c_str());
+    add("port", target.port.c_str());
+    add("replication", replication ? "database" : "");
+    add(nullptr, nullptr);
+    Attempted attempted{Connection(PQconnectStartParams(keywords.data(), values.data(), 0)), {}};
+    PGconn* connection = attempted.connection.get();
+    if (connection == nullptr) throw std::bad_alloc();
     // libpq would print them, whole and with their line breaks. What matters of them comes by the
     // stream's connection (Notices).
     PQsetNoticeReceiver(
-        connection.get(), [](void*, const PGresult*) {}, nullptr);
+        connection, [](void*, const PGresult*) {}, nullptr);
     // The SQLSTATE of a refusal is to be had in no other way.
-    PQsetErrorVerbosity(connection.get(), PQERRORS_VERBOSE);
-    const auto deadline = std::chrono::steady_clock::now() + kConnectTimeout;
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
+    const auto deadline = std::chrono::steady_clock::now() + targets.timeout;
     short events = POLLOUT;
-    while (PQstatus(connection.get()) != CONNECTION_BAD) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-                              deadline - std::chrono::steady_clock::now())
-                              .count();
-        std::array<pollfd, 2> wait = {pollfd{PQsocket(connection.get()), events, 0},
-                                      pollfd{stop, POLLIN, 0}};
-        if (left <= 0 || poll(wait.data(), wait.size(), static_cast<int>(left)) < 0 ||
-            wait[1].revents != 0)
-            break;
-        if (wait[0].revents == 0) continue;
-        const PostgresPollingStatusType status = PQconnectPoll(connection.get());
+    while (PQstatus(connection) != CONNECTION_BAD) {
+        const Waited waited = wait_for(PQsocket(connection), events, deadline);
+        attempted.stopped = waited == Waited::Stopped;
+        if (waited == Waited::TimedOut)
+            attempted.why =
+                "it gave no answer for " +
+                std::to_string(
+                    std::chrono::duration_cast<std::chrono::seconds>(targets.timeout).count()) +
+                " s";
+        if (waited != Waited::Ready) break;
+        const PostgresPollingStatusType status = PQconnectPoll(connection);
         if (status == PGRES_POLLING_OK || status == PGRES_POLLING_FAILED) break;
         events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
     }
-    PQsetErrorVerbosity(connection.get(), PQERRORS_DEFAULT);
-    return connection;
+    PQsetErrorVerbosity(connection, PQERRORS_DEFAULT);
+    if (attempted.why.empty() && PQstatus(connection) != CONNECTION_OK)
+        attempted.why = trimmed(PQerrorMessage(connection));
+    return attempted;
 }
 
-bool refused_for_now(PGconn* connection) {
-    return std::strstr(PQerrorMessage(connection), kStartingOrStopping) != nullptr;
+// In one statement: a set_config() for each.
+void set_session(PGconn* connection, const std::string& what) {
+    std::string statement;
+    for (const auto& [name, value] : kSessionSettings)
+        statement += (statement.empty() ? "SELECT " : ", ") +
+                     ("pg_catalog.set_config('" + std::string(name) + "', '" + value + "', false)");
+    if (PQserverVersion(connection) >= 170000)
+        statement += ", pg_catalog.set_config('transaction_timeout', '0', false)";
+    (void)run(connection, what, statement);
 }
+
+bool comes_from_a_pooler(const std::string& error) {
+    return error.find("startup parameter") != std::string::npos ||
+           error.find("pgbouncer") != std::string::npos;
+}
+
+}  // namespace
+
+Connection connect(const Settings& settings, ConnectAs as, const std::string& what) {
+    const Targets targets = targets_of(settings.database);
+    ConnectFailure failure;
+    failure.message = what;
+    bool any_passes = false;
+    for (const Target& named : targets.each) {
+        for (const Target& target : addresses_of(named)) {
+            Attempted attempted = connect_to(targets, target, as == ConnectAs::Replication);
+            PGconn* connection = attempted.connection.get();
+            if (attempted.why.empty() && PQstatus(connection) == CONNECTION_OK) {
+                if (!failure.detail.empty())
+                    spdlog::warn("{}: {}; connected to {}", what, failure.detail, target.text());
+                if (PQsetnonblocking(connection, 1) != 0) throw failure_of(what, connection);
+                set_session(connection, what);
+                return std::move(attempted.connection);
+            }
+            if (attempted.stopped) throw ConnectFailure{{what, "fatwald was stopped.", {}, false}};
+            if (!failure.detail.empty()) failure.detail += "; ";
+            failure.detail += target.text() + ": " + one_line(attempted.why);
+            if (comes_from_a_pooler(attempted.why)) failure.hint = kPoolerHint;
+            any_passes = any_passes || connecting_passes(attempted.why);
+            failure.refused_for_now = failure.refused_for_now ||
+                                      attempted.why.find(kStartingOrStopping) != std::string::npos;
+        }
+    }
+    // One server that may come back is worth another attempt, whatever the others say.
+    failure.fatal = !any_passes;
+    throw failure;
+}
+
+bool still_runs(PGconn* connection) { return PQtransactionStatus(connection) == PQTRANS_ACTIVE; }
 
 Result run(PGconn* connection, const std::string& what, const std::string& sql,
            const std::vector<std::string>& parameters) {
@@ -195,14 +337,44 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql,
     values.reserve(parameters.size());
     for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
     // Replication connections have the simple protocol only.
-    Result result(parameters.empty()
-                      ? PQexec(connection, sql.c_str())
-                      : PQexecParams(connection, sql.c_str(), static_cast<int>(values.size()),
-                                     nullptr, values.data(), nullptr, nullptr, 0));
-    const ExecStatusType status = PQresultStatus(result.get());
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_COPY_OUT)
-        throw failure_of(what, connection, result.get());
-    return result;
+    const int sent =
+        parameters.empty()
+            ? PQsendQuery(connection, sql.c_str())
+            : PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr,
+                                values.data(), nullptr, nullptr, 0);
+    if (sent == 0) throw failure_of(what, connection);
+    const auto deadline = std::chrono::steady_clock::now() + Patience::deadline();
+    Result last;
+    for (;;) {
+        const Answer answer = next_result(connection, deadline);
+        if (answer.waited != Waited::Ready) {
+            cancel(connection, kCancelDeadline);
+            const auto seconds =
+                std::chrono::duration_cast<std::chrono::seconds>(Patience::deadline()).count();
+            throw Failure{what,
+                          answer.waited == Waited::Stopped
+                              ? "fatwald was stopped."
+                              : "The server gave no answer for " + std::to_string(seconds) + " s.",
+                          {},
+                          false};
+        }
+        if (answer.result == nullptr) break;
+        last.reset(answer.result);
+        const ExecStatusType status = PQresultStatus(last.get());
+        // The rest of a COPY is its reader's.
+        if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) return last;
+        if (status == PGRES_FATAL_ERROR) {
+            // What is left of the statement's results is its end, which has come already or shows
+            // that the connection is lost.
+            Failure failure = failure_of(what, connection, last.get());
+            while (Result(next_result(connection, deadline).result)) continue;
+            throw failure;
+        }
+    }
+    const ExecStatusType status = PQresultStatus(last.get());
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+        throw failure_of(what, connection, last.get());
+    return last;
 }
 
 std::string start_replication(PGconn* connection, const Settings& settings, const std::string& slot,
@@ -220,9 +392,14 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
     if (found.empty()) found = trimmed(PQerrorMessage(connection));
     const std::string detail = field(result, PG_DIAG_MESSAGE_DETAIL);
     if (!detail.empty()) found += " (" + detail + ")";
+    // It names the position in the log.
+    const std::string context = field(result, PG_DIAG_CONTEXT);
+    if (is_of_decoding(context)) found += "; " + context;
     for (char& c : found)
         if (c == '\n' || c == '\t') c = ' ';
-    return {what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state), state};
+    Failure failure{what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state), state};
+    failure.decoding = is_of_decoding(context);
+    return failure;
 }
 
 wire::Lsn lsn_of(const std::string& text) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "fatwal/wire/control.h"
 #include "notices.h"
 #include "settings.h"
+#include "timelines.h"
 
 namespace fatwal {
 
@@ -45,6 +47,7 @@ struct Streaming {
     Connection connection;                        // in COPY BOTH, not blocking
     std::chrono::milliseconds sender_timeout{0};  // wal_sender_timeout; 0: none
     wire::History history;
+    Timelines timelines;       // that lead to it
     wire::Lsn begin = 0;       // the slot's confirmed position, where the stream begins
     wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
     bool slot_created = false;
@@ -56,17 +59,24 @@ using Outcome = std::variant<Streaming, Failure>;
 
 enum class ConnectAs : std::uint8_t { Ordinary, Replication };
 
-// Opens a connection; gives up after 10 s, or as soon as `stop` (an eventfd, or -1) is readable.
-// Ask PQstatus whether it is open; its error message begins with the SQLSTATE when the server
-// refused.
-Connection connect(const Settings& settings, ConnectAs as, int stop);
-// Whether the server refused the connection because it starts or shuts down.
-bool refused_for_now(PGconn* connection);
+// Why no connection could be opened.
+struct ConnectFailure : Failure {
+    bool refused_for_now = false;  // the server starts or shuts down
+};
+
+// Opens a connection, not blocking, with its session's settings (kSessionSettings); throws the
+// ConnectFailure that `what` begins. Tries each server of the connection string for its
+// connect_timeout, and stops as soon as the thread is to stop (Patience).
+Connection connect(const Settings& settings, ConnectAs as, const std::string& what);
 
 // Runs one command or query, with its parameters as text if there are any; throws the Failure that
-// `what` begins.
+// `what` begins. Waits as the thread's Patience says: a statement that is not answered by then is
+// canceled, and still_runs() is true of its connection.
 Result run(PGconn* connection, const std::string& what, const std::string& sql,
            const std::vector<std::string>& parameters = {});
+
+// Whether a statement was left running: the connection is of no more use.
+bool still_runs(PGconn* connection);
 
 class Connector {
 public:
@@ -94,9 +104,28 @@ private:
     std::thread thread_;
 };
 
-// What makes the text output of types the same whatever the role's settings are.
-inline constexpr const char* kTextSettings[] = {
-    "SET datestyle = 'ISO, MDY'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3"};
+// What each connection sets, by name and value, whatever a role or a database sets. The first group
+// makes the text of values the same on each connection: snapshots and the stream must agree, today
+// and after an ALTER ROLE. The second lets our own statements work. A statement's timeout is its
+// thread's own.
+inline constexpr std::pair<const char*, const char*> kSessionSettings[] = {
+    {"client_encoding", "UTF8"},
+    {"DateStyle", "ISO, MDY"},
+    {"IntervalStyle", "postgres"},
+    {"TimeZone", "UTC"},
+    {"bytea_output", "hex"},
+    {"extra_float_digits", "3"},
+    {"lc_monetary", "C"},
+    {"search_path", "pg_catalog"},
+    {"quote_all_identifiers", "off"},
+    {"standard_conforming_strings", "on"},
+    {"default_transaction_read_only", "off"},
+    {"default_transaction_isolation", "read committed"},
+    {"default_transaction_deferrable", "off"},
+    {"statement_timeout", "0"},
+    {"lock_timeout", "0"},
+    {"idle_in_transaction_session_timeout", "0"},
+    {"idle_session_timeout", "0"}};
 // The command that streams `slot` from `from` on; 0: from its confirmed position.
 std::string start_replication(PGconn* connection, const Settings& settings, const std::string& slot,
                               wire::Lsn from);

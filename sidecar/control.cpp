@@ -44,6 +44,18 @@ Control::~Control() {
     if (inode_of(path_of(endpoint_)) == inode_) RunDir::remove(endpoint_);
 }
 
+void Control::announce_end(const std::vector<std::string>& identities) {
+    // The socket closes soon, and must send this before.
+    constexpr int kLingerMs = 200;
+    socket_.set(zmq::sockopt::linger, kLingerMs);
+    for (const std::string& identity : identities)
+        send({identity, 0}, {wire::ControlError{wire::ErrorCode::ShuttingDown,
+                                                "fatwald shuts down",
+                                                {},
+                                                "Attach to another one, or wait for the next."},
+                             {}});
+}
+
 void Control::bind() {
     socket_.bind(endpoint_);
     inode_ = inode_of(path_of(endpoint_));

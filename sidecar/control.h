@@ -39,6 +39,9 @@ public:
     void tick(Time now);
     // A requester that has gone, or does not read its replies, loses them.
     void send(const Requester& requester, Reply reply);
+    // Notifies these requesters that fatwald ends: their attachments are over. Nobody asked, so its
+    // request id is 0.
+    void announce_end(const std::vector<std::string>& identities);
 
 private:
     void bind();

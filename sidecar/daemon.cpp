@@ -84,6 +84,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       lost_at_(started_),
       next_tick_(started_ + kTick),
+      next_heartbeat_(started_),
       next_confirm_(started_),
       next_health_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
@@ -116,6 +117,7 @@ std::optional<Failure> Daemon::run(int signals) {
         std::array<epoll_event, 16> events{};
         const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_,
                                      connect_at_.value_or(next_tick_),
+                                     accounts_.attached() > 0 ? next_heartbeat_ : next_tick_,
                                      control_.waiting() ? now + kWindowInterval : next_tick_});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
         const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
@@ -128,6 +130,7 @@ std::optional<Failure> Daemon::run(int signals) {
                 end_stream();
                 return std::nullopt;
             }
+            if (stream_ && fd == stream_fd_) silence_.heard(Clock::now());
             if (fd == control_.fd()) control_.signalled();
             if (fd == accounts_.fd()) accounts_.signalled();
             if (fd == connector_.fd() && connecting_)
@@ -148,21 +151,32 @@ std::optional<Failure> Daemon::connected() {
     connecting_ = false;
     Outcome outcome = connector_.take();
     if (auto* failure = std::get_if<Failure>(&outcome)) {
-        if (failure->fatal) return std::move(*failure);
+        // Once it has streamed, whoever changed the server mends it too, and no subscriber is to
+        // wait until somebody starts this process again. A lost slot is another matter:
+        // on_lost_slot has said what to do.
+        if (failure->fatal && (epoch_ == 0 || failure->slot_lost)) return std::move(*failure);
         lost(*failure);
         return std::nullopt;
     }
     Streaming& streaming = std::get<Streaming>(outcome);
-    backoff_.reset();
-    sender_timeout_ = streaming.sender_timeout;
+    silence_.begin(Clock::now(), streaming.sender_timeout);
+    stalled_ = false;
     server_end_ = streaming.server_end;
     server_goes_down_.reset();
     const wire::Lsn position = ledger_.position();
     // Whoever moved the slot on, or took the log away behind it, has made a gap that only new
     // snapshots can close; or it was another fatwald, and what it knows of the subscribers is in
     // the table.
-    if (epoch_ == 0 || streaming.slot_created || streaming.history != history_ ||
-        streaming.begin > confirmed_ || streaming.server_end < position)
+    // Another fatwald may have had the slot without moving it, and have promised to keep the log
+    // for subscribers of which only the table knows.
+    const bool promised_by_another = std::any_of(
+        streaming.subscribers.begin(), streaming.subscribers.end(),
+        [this](const DurableSubscriber& subscriber) { return !accounts_.holds_for(subscriber); });
+    // On another timeline that has all that was published the stream goes on too, but the cursors
+    // that are handed out name the new one: a new epoch.
+    if (epoch_ == 0 || streaming.slot_created || promised_by_another ||
+        streaming.history != timelines_.now || streaming.begin > confirmed_ ||
+        streaming.server_end < position)
         begin_epoch(streaming);
     else
         ledger_.restart();
@@ -178,17 +192,28 @@ std::optional<Failure> Daemon::connected() {
 }
 
 void Daemon::begin_epoch(const Streaming& streaming) {
-    const bool moved_on = !streaming.subscribers.empty() && streaming.recorded < streaming.begin;
-    // Another fatwald had it meanwhile, and held the log for those that are waited for.
-    const bool taken_over =
-        epoch_ != 0 && !streaming.slot_created && streaming.recorded >= streaming.begin &&
-        streaming.history == history_ && streaming.server_end >= ledger_.position();
-    const bool broken =
-        epoch_ != 0 && (streaming.history != history_ || streaming.begin > ledger_.position() ||
-                        streaming.server_end < ledger_.position());
+    // Whoever acknowledged what lies before the slot lacks nothing of it.
+    const bool moved_on = streaming.recorded < streaming.begin &&
+                          std::any_of(streaming.subscribers.begin(), streaming.subscribers.end(),
+                                      [&](const DurableSubscriber& subscriber) {
+                                          return subscriber.acknowledged < streaming.begin;
+                                      });
+    const bool same_history = streaming.timelines.holds(timelines_.now, ledger_.position());
+    // Another fatwald had it meanwhile, and held the log for those that are waited for; or the
+    // server was switched over, and has all of what we published.
+    const bool taken_over = epoch_ != 0 && !streaming.slot_created &&
+                            streaming.recorded >= streaming.begin && same_history &&
+                            streaming.server_end >= ledger_.position();
+    const bool switched = epoch_ != 0 && streaming.history != timelines_.now && same_history;
+    const bool broken = epoch_ != 0 && (!same_history || streaming.begin > ledger_.position() ||
+                                        streaming.server_end < ledger_.position());
     const bool gap = !taken_over && (broken || streaming.slot_created || moved_on);
     if (streaming.slot_created) spdlog::info("slot {} was made", settings_.slot);
-    if (taken_over) spdlog::info("another fatwald had the slot meanwhile");
+    if (switched)
+        spdlog::info("the server is on timeline {} now: cursors of timeline {} hold",
+                     streaming.history.timeline, timelines_.now.timeline);
+    else if (taken_over)
+        spdlog::info("another fatwald had the slot meanwhile");
     if (gap && !(epoch_ == 0 && streaming.slot_created))
         spdlog::error(
             "the slot does not go on where we stood ({}), it begins at {}: every subscriber behind "
@@ -196,7 +221,7 @@ void Daemon::begin_epoch(const Streaming& streaming) {
             wire::lsn_text(epoch_ != 0 ? ledger_.position() : streaming.recorded),
             wire::lsn_text(streaming.begin));
     epoch_ = std::max(epoch_ + 1, microseconds_since_unix_epoch());
-    history_ = streaming.history;
+    timelines_ = streaming.timelines;
     replays_.clear();
     snapshots_.clear();
     waiting_snapshots_.clear();
@@ -212,7 +237,7 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     // Behind a gap nobody has what lies before it.
     for (DurableSubscriber& subscriber : subscribers)
         if (gap) subscriber.acknowledged = std::max(subscriber.acknowledged, streaming.begin);
-    accounts_.begin(epoch_, history_, streaming.begin, subscribers);
+    accounts_.begin(epoch_, timelines_, streaming.begin, subscribers);
 }
 
 void Daemon::lost(const Failure& failure) {
@@ -221,6 +246,9 @@ void Daemon::lost(const Failure& failure) {
     if (stream_) {
         epoll_ctl(epoll_, EPOLL_CTL_DEL, stream_fd_, nullptr);
         stream_.reset();
+        stalled_ = false;
+        // What cannot be decoded fails again at once: with a pause that grows.
+        if (!failure.decoding) backoff_.reset();
         lost_at_ = Clock::now();
         ++reconnects_;
     }
@@ -236,7 +264,8 @@ std::optional<Failure> Daemon::read_stream() {
         auto [message, state] = stream_->next();
         if (state == Stream::State::Ended) {
             Failure failure = stream_->failure();
-            if (failure.fatal) return failure;
+            // Nothing here is final: where a change cannot be decoded the error says the way out,
+            // and the slot is free meanwhile for whoever goes it.
             lost(failure);
             return std::nullopt;
         }
@@ -294,7 +323,7 @@ void Daemon::confirm() {
     const wire::Lsn settled = ledger_.settle();
     // Those that have all shall know it before: their cursors are not to fall behind what Postgres
     // still holds.
-    if (settled > confirmed_) accounts_.heartbeat();
+    if (settled > confirmed_ && !stalled_) accounts_.heartbeat();
     // While subscribers are waited for it is written down first: a slot beyond that was moved on by
     // somebody else.
     if (accounts_.durables.size() > 0 && settled > recorded_ && recording_ == 0 &&
@@ -310,18 +339,19 @@ void Daemon::send_confirmation() {
     const bool to_be_recorded = accounts_.durables.size() > 0 && !server_goes_down_;
     const wire::Lsn settled = ledger_.settle();
     confirmed_ = std::max(confirmed_, to_be_recorded ? std::min(settled, recorded_) : settled);
-    if (!stream_->confirm(ledger_.received(), confirmed_)) {
+    silence_.asked(Clock::now());
+    if (!stream_->confirm(ledger_.received(), confirmed_, Stream::Reply::Wanted)) {
         lost(stream_->failure());
         return;
     }
-    auto interval = std::chrono::milliseconds(settings_.confirm_interval_ms);
-    if (sender_timeout_.count() > 0) interval = std::min(interval, sender_timeout_ / 2);
+    const auto interval =
+        std::min(std::chrono::milliseconds(settings_.confirm_interval_ms), silence_.interval());
     next_confirm_ = Clock::now() + interval;
 }
 
 void Daemon::end_stream() {
     store_durables();
-    if (!stream_) return;
+    if (!stream_) return announce_end();
     const auto deadline = Clock::now() + std::chrono::milliseconds(settings_.shutdown_drain_ms);
     const auto until = std::min(deadline, Clock::now() + kLastLook);
     const auto await = [&](auto&& done) {
@@ -336,9 +366,17 @@ void Daemon::end_stream() {
     await([this] { return ledger_.visibility.all_seen() && storing_.empty() && recording_ == 0; });
     confirm();
     await([this] { return recording_ == 0; });
+    announce_end();
     if (!stream_) return;
     stream_->finish(deadline);
     spdlog::info("confirmed {}", wire::lsn_text(confirmed_));
+}
+
+// The heartbeats come first: whoever has all then knows it, and its cursor does not fall behind
+// what the slot holds for the next fatwald.
+void Daemon::announce_end() {
+    if (streams()) accounts_.heartbeat();
+    control_.announce_end(accounts_.identities());
 }
 
 bool Daemon::answer_requests() {
@@ -383,13 +421,14 @@ std::optional<Reply> Daemon::answer(const Request& request, Clock::time_point no
         confirm();
         return Reply{wire::Confirmed{confirmed_}, {}};
     }
-    if (std::holds_alternative<wire::Ping>(body)) return Reply{wire::Pong{epoch_}, {}};
+    if (std::holds_alternative<wire::Ping>(body))
+        return Reply{wire::Pong{streams() ? epoch_ : 0}, {}};
     return refuse(wire::ErrorCode::UnknownType, "this is a reply, not a request");
 }
 
 std::optional<Reply> Daemon::attach(const wire::Attach& request, const Requester& requester,
                                     Clock::time_point now) {
-    if (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace))
+    if (stalled_ || (!stream_ && (epoch_ == 0 || now - lost_at_ >= kStreamGrace)))
         return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
                       "Another fatwald may have it; else see the log of this one.");
     auto answered = accounts_.attach(request, requester, ledger_.settled(), standing().end, now);
@@ -543,7 +582,7 @@ void Daemon::look_at_replays(Clock::time_point now) {
 }
 
 Replays::Standing Daemon::standing() const {
-    return {epoch_, history_, ledger_.settled(), ledger_.position(),
+    return {epoch_, timelines_, ledger_.settled(), ledger_.position(),
             std::max(server_end_, ledger_.position())};
 }
 
@@ -672,7 +711,9 @@ wire::StatusReply Daemon::status() const {
     const auto uptime =
         std::chrono::duration_cast<std::chrono::seconds>(Clock::now() - started_).count();
     return {{{"version", FATWAL_VERSION},
-             {"state", stream_ ? "streaming" : "connecting"},
+             {"state", stalled_  ? "stalled"
+                       : stream_ ? "streaming"
+                                 : "connecting"},
              {"slot", settings_.slot},
              {"publication", settings_.publication},
              {"epoch", std::to_string(epoch_)},
@@ -710,12 +751,38 @@ void Daemon::log_notices(Clock::time_point now) {
     for (const std::string& line : notices_.lines(now)) spdlog::warn("Postgres: {}", line);
 }
 
+void Daemon::check_silence(Clock::time_point now) {
+    if (!stream_) return;
+    const Silence::State state = silence_.state(now);
+    if (state == Silence::State::Lost) {
+        lost({"the stream is lost",
+              "The server has sent nothing for its wal_sender_timeout, although it was asked.",
+              {},
+              false});
+        return;
+    }
+    const bool stalled = state == Silence::State::Stalled;
+    if (stalled == std::exchange(stalled_, stalled)) return;
+    if (stalled)
+        spdlog::warn(
+            "the stream is stalled: the server does not answer. Subscribers get no heartbeats "
+            "until "
+            "it does");
+    else
+        spdlog::info("the server answers again");
+}
+
 void Daemon::tick(Clock::time_point now) {
     if (stream_ && now >= next_confirm_) confirm();
+    if (now >= next_heartbeat_) {
+        next_heartbeat_ = now + std::chrono::milliseconds(settings_.heartbeat_interval_ms);
+        // A heartbeat says that nothing is missing, which a silent stream does not know.
+        if (!stalled_) accounts_.heartbeat();
+    }
     if (now < next_tick_) return;
     log_notices(now);
-    next_tick_ = now + std::min<Clock::duration>(
-                           kTick, std::chrono::milliseconds(settings_.heartbeat_interval_ms));
+    check_silence(now);
+    next_tick_ = now + kTick;
     accounts_.tick(now);
     replays_.tick();
     for (const Snapshots::Id id : snapshots_.tick(now)) {

@@ -21,6 +21,7 @@
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
+#include "silence.h"
 #include "snapshots.h"
 #include "stream.h"
 #include "tally.h"
@@ -35,7 +36,7 @@ public:
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
 
-    // Runs until `signals` (a signalfd) tells to stop, or something fails for good. Gives the
+    // Runs until `signals` (StopSignals::fd()) is readable, or something fails for good. Gives the
     // failure, if it was one.
     std::optional<Failure> run(int signals);
 
@@ -54,6 +55,9 @@ private:
     void confirm();
     void send_confirmation();
     void end_stream();
+    void announce_end();
+    [[nodiscard]] bool streams() const { return stream_ && !stalled_; }
+    void check_silence(Clock::time_point now);
 
     // Control. Nothing: the reply comes later, or never.
     bool answer_requests();
@@ -101,8 +105,9 @@ private:
     Tally tally_;
     std::optional<Stream> stream_;
     int stream_fd_ = -1;
-    std::chrono::milliseconds sender_timeout_{0};
-    wire::History history_;
+    Timelines timelines_;
+    Silence silence_;
+    bool stalled_ = false;  // the stream is there, but silent for too long
     wire::Lsn server_end_ = 0;
     int epoll_;
     bool connecting_ = false;
@@ -110,6 +115,7 @@ private:
     std::optional<Clock::time_point> connect_at_;
     Clock::time_point lost_at_;
     Clock::time_point next_tick_;
+    Clock::time_point next_heartbeat_;
     Clock::time_point next_confirm_;
     Clock::time_point next_health_;
     wire::Lsn confirmed_ = 0;

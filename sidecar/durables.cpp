@@ -13,6 +13,11 @@ bool Durables::Group::written(const std::string& name) const {
     return found != by_name_.end() && found->second.written;
 }
 
+bool Durables::Group::written_within(const std::string& name, wire::Lsn acknowledged) const {
+    const auto found = by_name_.find(name);
+    return found != by_name_.end() && found->second.written && found->second.stored <= acknowledged;
+}
+
 void Durables::Group::add(const std::string& name, wire::Lsn from, bool written, Time now) {
     const auto [at, added] = by_name_.try_emplace(name, Subscriber{from, from, written, false});
     if (!added) {

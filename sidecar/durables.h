@@ -37,6 +37,8 @@ public:
         }
         // Whether the table knows it.
         [[nodiscard]] bool written(const std::string& name) const;
+        // Whether it is written down, no further than `acknowledged`.
+        [[nodiscard]] bool written_within(const std::string& name, wire::Lsn acknowledged) const;
         // It has processed all before `from`, and no more, and Postgres has the log from there on.
         // `written`: by the table.
         void add(const std::string& name, wire::Lsn from, bool written, Time now);

@@ -9,8 +9,12 @@ struct Failure {
     std::string message;
     std::string detail;
     std::string hint;
-    bool fatal = true;       // trying again would find the same
+    bool fatal = true;       // trying again would find the same, until somebody mends it
     std::string state = {};  // the SQLSTATE, if the server raised it
+    // The slot cannot be streamed any more: on_lost_slot says what follows, also once it has
+    // streamed.
+    bool slot_lost = false;
+    bool decoding = false;  // the output plugin could not decode a change
 
     [[nodiscard]] std::string text() const {
         std::string all = message;

@@ -7,12 +7,18 @@
 #include <system_error>
 
 #include "fatwal/wire/text_sink.h"
+#include "patience.h"
 
 namespace fatwal {
 
 namespace {
 
 constexpr std::size_t kRowsPerStatement = 500;
+// The server's own limit for a statement, and ours, which must leave it the time to answer.
+constexpr char kStatementTimeout[] = "SET statement_timeout = '10s'";
+constexpr std::chrono::seconds kStatementDeadline{13};
+// At the end, for what is still to be written.
+constexpr std::chrono::seconds kFarewell{2};
 
 // Postgres refuses the values of a statement, not the statement: data exceptions, violated
 // constraints (also of triggers), an index row that is too long. Any other error would meet each
@@ -119,8 +125,13 @@ Keeper::~Keeper() {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
     }
-    eventfd_write(stop_, 1);
     wake_.notify_one();
+    {
+        std::unique_lock lock(mutex_);
+        idle_.wait_for(lock, kFarewell, [this] { return ended_; });
+        jobs_.clear();
+    }
+    eventfd_write(stop_, 1);
     thread_.join();
     close(event_);
     close(stop_);
@@ -135,13 +146,18 @@ void Keeper::post(Job job) {
 }
 
 void Keeper::loop() {
+    const Patience patience(stop_, kStatementDeadline);
     for (;;) {
         Job job;
         {
             std::unique_lock lock(mutex_);
             wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
             // What is to be stored still is.
-            if (jobs_.empty()) return;
+            if (jobs_.empty()) {
+                ended_ = true;
+                idle_.notify_one();
+                return;
+            }
             job = std::move(jobs_.front());
             jobs_.pop_front();
         }
@@ -159,22 +175,27 @@ Kept Keeper::perform(const Job& job) {
     for (int attempt = 0; attempt < 2; ++attempt) {
         try {
             if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) {
-                connection_ = connect(settings_, ConnectAs::Replication, stop_);
-                if (PQstatus(connection_.get()) != CONNECTION_OK) {
-                    failed.failure =
-                        failure_of("cannot open the housekeeping connection", connection_.get());
-                    failed.failure.fatal = false;
-                    failed.server_goes_down = refused_for_now(connection_.get());
-                    return failed;
-                }
+                connection_ = connect(settings_, ConnectAs::Replication,
+                                      "cannot open the housekeeping connection");
+                (void)run(connection_.get(), "cannot prepare the housekeeping connection",
+                          kStatementTimeout);
                 // A standby that is away must not keep the subscribers from being written down.
                 (void)run(connection_.get(), "cannot prepare the housekeeping connection",
                           "SET synchronous_commit = local");
             }
             return job.work(connection_.get()).value_or(Stored{job.ticket});
+        } catch (ConnectFailure& failure) {
+            failed.server_goes_down = failure.refused_for_now;
+            failed.failure = std::move(failure);
+            failed.failure.fatal = false;
+            connection_.reset();
+            return failed;
         } catch (Failure& failure) {
             failed.failure = std::move(failure);
-            if (PQstatus(connection_.get()) == CONNECTION_OK) return failed;
+            const bool hangs = connection_ && still_runs(connection_.get());
+            if (hangs) connection_.reset();
+            // A deadline has passed: another one is for the next job.
+            if (hangs || PQstatus(connection_.get()) == CONNECTION_OK) return failed;
         } catch (const std::exception& error) {
             failed.failure = {"housekeeping failed", error.what(), {}, false};
             return failed;

@@ -1,6 +1,11 @@
 // Housekeeping in the database beside the stream, in a thread of its own: what snapshots see now,
 // the slot's health, the table of durable subscribers. Its connection is a walsender's, as a server
 // that shuts down does not wait for those.
+//
+// Durability waits for this connection, so nothing on it may hang. The server ends a statement that
+// takes too long (a lock on our tables); a little later we do, which is for a server that is
+// silent. Either way the job fails, with a reason in the log, and the next one gets a new
+// connection.
 #pragma once
 
 #include <condition_variable>
@@ -89,7 +94,9 @@ private:
     std::deque<Job> jobs_;
     std::deque<Kept> done_;
     bool stopping_ = false;
-    Connection connection_;  // the thread's
+    bool ended_ = false;            // the thread has done all that was posted
+    std::condition_variable idle_;  // ended_ is set
+    Connection connection_;         // the thread's
     std::thread thread_;
 };
 

@@ -25,6 +25,19 @@ void check_version(PGconn* connection) {
                   "fatwal needs Postgres 15 or later."};
 }
 
+// Also a server that was a primary until now, in a switch-over: it may become one again.
+void check_primary(PGconn* connection) {
+    if (value(query(connection, "SELECT pg_is_in_recovery()")) != "t") return;
+    const char* host = PQhost(connection);
+    throw Failure{
+        "the server is a standby",
+        "It is " + std::string(host == nullptr ? "" : host) + ":" + PQport(connection) +
+            ", and takes no acknowledgements.",
+        "Give the address of the primary, or of all servers: host=a,b; fatwald then takes "
+        "the primary.",
+        false};
+}
+
 void check_wal_level(PGconn* connection) {
     const std::string level = value(query(connection, "SELECT current_setting('wal_level')"));
     if (level == "logical") return;
@@ -148,7 +161,10 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
                                : ": " + value(waiting) + " durable subscribers wait for it."),
                       "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " +
                           quote_literal(connection, settings.slot) + "; then start fatwald again." +
-                          kResyncHint};
+                          kResyncHint,
+                      true,
+                      {},
+                      true};
     }
     const std::string drop =
         "SELECT pg_drop_replication_slot(" + quote_literal(connection, settings.slot) + ");";
@@ -170,7 +186,10 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
                   drop + " DELETE FROM fatwal.subscriber WHERE slot = " +
                       quote_literal(connection, settings.slot) +
                       "; then start fatwald again. Raise max_slot_wal_keep_size to keep more." +
-                      kResyncHint};
+                      kResyncHint,
+                  true,
+                  {},
+                  true};
 }
 
 }  // namespace
@@ -178,6 +197,7 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
 Server preflight(PGconn* connection, const Settings& settings, bool streamed_before) {
     Server server;
     check_version(connection);
+    check_primary(connection);
     check_wal_level(connection);
     check_plugin_allowed(connection);
     check_database(connection);

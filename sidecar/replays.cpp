@@ -99,10 +99,10 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
         return reply;
     }
     readers_.erase(request.nonce);
-    if (request.history != standing.history)
+    if (!standing.timelines.holds(request.history, request.cursor))
         return too_old(
             "It is of another history of the database: another cluster, or one that was restored "
-            "or failed over.");
+            "or failed over behind this position.");
     if (request.cursor > standing.end)
         return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " +
                        wire::lsn_text(standing.end) + ": the database was restored.");

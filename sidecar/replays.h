@@ -26,7 +26,7 @@ public:
     // What the stream knows of itself at the moment.
     struct Standing {
         std::uint64_t epoch = 0;
-        wire::History history;
+        Timelines timelines;
         wire::Lsn settled = 0;    // Postgres holds the log from here on; it may be told any moment
                                   // that the rest is not needed
         wire::Lsn published = 0;  // every transaction that commits before is published

@@ -11,6 +11,7 @@
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/schema.h"
 #include "fatwal/wire/text_sink.h"
+#include "patience.h"
 #include "stream.h"
 
 namespace fatwal {
@@ -19,6 +20,9 @@ namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 64 * 1024;
 constexpr std::chrono::seconds kStatusInterval{5};
+// A server that sends nothing for so long, although it was asked, is taken for lost.
+constexpr std::chrono::seconds kSilence{90};
+constexpr std::chrono::seconds kStatementDeadline{60};
 
 }  // namespace
 
@@ -62,15 +66,10 @@ void Reread::read_to_end() {
 }
 
 void Reread::read() {
-    Connection connection = connect(settings_, ConnectAs::Replication, stop_);
-    PGconn* server = connection.get();
+    const Patience patience(stop_, kStatementDeadline);
     const std::string what = "cannot read the log again";
-    if (PQstatus(server) != CONNECTION_OK) {
-        Failure failure = failure_of(what, server);
-        failure.fatal = false;
-        throw failure;
-    }
-    for (const char* setting : kTextSettings) (void)run(server, what, setting);
+    Connection connection = connect(settings_, ConnectAs::Replication, what);
+    PGconn* server = connection.get();
     const std::string copy =
         (settings_.slot + "_reread").substr(0, 40) + "_" + std::to_string(PQbackendPID(server));
     const Result copied = run(
@@ -81,17 +80,16 @@ void Reread::read() {
     // as this one will find out.
     if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t")
         throw Failure{what, "It is confirmed already.", {}, false};
-    const Result started(PQexec(server, start_replication(server, settings_, copy, from_).c_str()));
-    if (PQresultStatus(started.get()) != PGRES_COPY_BOTH)
-        throw failure_of(what, server, started.get());
-    if (PQsetnonblocking(server, 1) != 0) throw failure_of(what, server);
+    (void)run(server, what, start_replication(server, settings_, copy, from_));
     Stream stream(std::move(connection));
     auto next_status = std::chrono::steady_clock::now();
+    auto heard = next_status;
     std::uint64_t signalled = 0;
     while (done_ < until_) {
         const auto now = std::chrono::steady_clock::now();
         if (now >= next_status) {
-            if (!stream.confirm(done_, done_)) throw stream.failure();
+            // A server that is alive answers, however long it decodes before it finds something.
+            if (!stream.confirm(done_, done_, Stream::Reply::Wanted)) throw stream.failure();
             next_status = now + kStatusInterval;
         }
         if (written_ - signalled >= kBytesBetweenSignals) {
@@ -109,6 +107,9 @@ void Reread::read() {
             std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
             (void)poll(wait.data(), wait.size(),
                        static_cast<int>(std::chrono::milliseconds(kStatusInterval).count()));
+            if (wait[0].revents != 0) heard = std::chrono::steady_clock::now();
+            if (std::chrono::steady_clock::now() - heard > kSilence)
+                throw Failure{what, "The server went silent.", {}, false};
             if (wait[1].revents != 0) throw Failure{what, "It is stopped.", {}, false};
             if (!stream.read_socket()) throw stream.failure();
         }

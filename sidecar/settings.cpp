@@ -123,7 +123,7 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     options
         .add("heartbeat_interval_ms", settings.heartbeat_interval_ms,
              "between heartbeats on an account's socket")
-        ->check(CLI::Range(100, 60'000));
+        ->check(CLI::Range(100, 10'000));
     options
         .add("confirm_interval_ms", settings.confirm_interval_ms,
              "most time between confirmations to Postgres")

@@ -5,13 +5,13 @@
 #include <unistd.h>
 
 #include <bit>
-#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
 #include <spdlog/spdlog.h>
 
 #include "log_text.h"
+#include "patience.h"
 
 namespace fatwal {
 
@@ -19,6 +19,11 @@ namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kFailureKept{5};
+// For each statement, and for each row of a snapshot. A row may wait for a lock on its table, or
+// for a scan that finds none of the account.
+constexpr std::chrono::minutes kStatementDeadline{10};
+// The loop waits for a job that ends, so it is short.
+constexpr std::chrono::milliseconds kCancelDeadline{200};
 // fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
 // empty in it. Another snapshot sees its rows.
 constexpr char kSerializationFailure[] = "40001";
@@ -83,7 +88,6 @@ public:
     }
     ~Job() {
         eventfd_write(stop_, 1);
-        cancel();
         thread_.join();
         close(stop_);
     }
@@ -123,24 +127,16 @@ private:
         const std::lock_guard lock(mutex_);
         view_.failure = std::move(failure);
         view_.ended = true;
-        cancel_.reset();
         eventfd_write(event_, 1);
     }
 
     void read() {
-        const Connection connection = connect(settings_, ConnectAs::Ordinary, stop_);
+        const Patience patience(stop_, kStatementDeadline);
+        const Connection connection =
+            connect(settings_, ConnectAs::Ordinary, "cannot connect for a snapshot");
         PGconn* server = connection.get();
-        if (PQstatus(server) != CONNECTION_OK)
-            throw failure_of("cannot connect for a snapshot", server);
-        {
-            const std::lock_guard lock(mutex_);
-            cancel_.reset(PQgetCancel(server));
-        }
-        for (const char* setting : kTextSettings)
-            (void)run(server, "cannot prepare a snapshot", setting);
         // Rows that the role may not see are an error, not missing.
         (void)run(server, "cannot prepare a snapshot", "SET row_security = off");
-        (void)run(server, "cannot prepare a snapshot", "SET statement_timeout = 0");
         (void)run(server, "cannot begin a snapshot",
                   "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
         // The position is read after the snapshot was taken, as the query itself runs in it.
@@ -170,18 +166,28 @@ private:
                       ")) TO STDOUT (FORMAT binary)");
         CopyRows rows;
         std::uint64_t signalled = 0;
-        char* raw = nullptr;
-        int length = 0;
-        while ((length = PQgetCopyData(server, &raw, 0)) > 0) {
-            const std::unique_ptr<char, void (*)(void*)> data(raw, PQfreemem);
-            const auto message = rows.row({raw, static_cast<std::size_t>(length)});
+        for (;;) {
+            const CopyRow row = next_copy_row(server);
+            const std::unique_ptr<char, void (*)(void*)> data(row.data, PQfreemem);
+            if (row.waited != Waited::Ready) {
+                cancel(server, kCancelDeadline);
+                throw Failure{"cannot read a snapshot",
+                              row.waited == Waited::Stopped
+                                  ? "It is stopped."
+                                  : "The server sent nothing for too long.",
+                              {},
+                              false};
+            }
+            if (row.length < 0) break;
+            const auto message = rows.row({row.data, static_cast<std::size_t>(row.length)});
             if (!message) continue;
             spool_.append(wire::as_bytes(*message));
             if (spool_.size() - signalled < kBytesBetweenSignals) continue;
             signalled = spool_.size();
             eventfd_write(event_, 1);
         }
-        const Result result(PQgetResult(server));
+        const auto deadline = std::chrono::steady_clock::now() + kStatementDeadline;
+        const Result result(next_result(server, deadline).result);
         if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
             Failure failure = failure_of("cannot read a snapshot", server, result.get());
             const char* state =
@@ -195,19 +201,8 @@ private:
                 failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
             throw failure;
         }
-        while (Result(PQgetResult(server))) continue;
+        while (Result(next_result(server, deadline).result)) continue;
     }
-
-    void cancel() {
-        const std::lock_guard lock(mutex_);
-        if (!cancel_) return;
-        char error[256];
-        PQcancel(cancel_.get(), error, sizeof error);
-    }
-
-    struct FreeCancel {
-        void operator()(PGcancel* cancel) const { PQfreeCancel(cancel); }
-    };
 
     const Settings& settings_;
     wire::AccountKey account_;
@@ -216,7 +211,6 @@ private:
     Spool spool_;
     std::mutex mutex_;
     View view_;
-    std::unique_ptr<PGcancel, FreeCancel> cancel_;
     std::thread thread_;
 };
 

@@ -63,14 +63,14 @@ Stream::Next Stream::next() {
     }
 }
 
-bool Stream::confirm(wire::Lsn received, wire::Lsn settled) {
+bool Stream::confirm(wire::Lsn received, wire::Lsn settled, Reply reply) {
     std::array<char, 1 + 8 + 8 + 8 + 8 + 1> message{};
     message[0] = 'r';
     char* at = to_network(message.data() + 1, std::uint64_t{received});
     at = to_network(at, std::uint64_t{settled});
     at = to_network(at, std::uint64_t{settled});
     at = to_network(at, now_since_postgres_epoch());
-    *at = 0;
+    *at = reply == Reply::Wanted ? 1 : 0;
     PGconn* connection = connection_.get();
     if (PQputCopyData(connection, message.data(), static_cast<int>(message.size())) != 1)
         return false;
@@ -97,10 +97,16 @@ void Stream::finish(std::chrono::steady_clock::time_point deadline) {
 
 Failure Stream::failure() {
     PGconn* connection = connection_.get();
-    const Result result(PQgetResult(connection));
+    // The stream has ended, or the connection is lost: the result is there, or never comes.
+    const Result result(PQisBusy(connection) == 0 ? PQgetResult(connection) : nullptr);
     Failure failure = failure_of("the stream has ended", connection, result.get());
     if (failure.detail.empty()) failure.detail = "The server closed it.";
     if (PQstatus(connection) != CONNECTION_OK) failure.fatal = false;
+    if (failure.decoding && failure.hint.empty())
+        failure.hint =
+            "No account receives anything until it can be decoded. If nothing can mend that: "
+            "fatwal "
+            "slot skip, which says what it costs.";
     return failure;
 }
 

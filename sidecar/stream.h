@@ -71,8 +71,10 @@ public:
     };
     Next next();
 
-    // Tells the server what is received and what is settled. False when the connection is lost.
-    bool confirm(wire::Lsn received, wire::Lsn settled);
+    enum class Reply { NotWanted, Wanted };
+    // Notifies the server of what is received and what is confirmable; it may be asked for a
+    // keepalive in reply, which shows that it is alive. False when the connection is lost.
+    bool confirm(wire::Lsn received, wire::Lsn settled, Reply reply = Reply::NotWanted);
     // Whether bytes wait for the socket to take them; then call flush() when it is writable.
     bool flush() { return PQflush(connection_.get()) == 0; }
 

@@ -1,15 +1,56 @@
 #include "connection.h"
 
+#include <poll.h>
+
 #include <array>
+#include <chrono>
+#include <tuple>
+#include <utility>
 
 namespace fatwal::worker {
 
+namespace {
+
+// A server that is gone is noticed within half a minute, although it says nothing.
+constexpr std::array<std::pair<const char*, const char*>, 7> kDefaults = {
+    {{"fallback_application_name", "fatwal-channel"},
+     {"connect_timeout", "5"},
+     {"keepalives", "1"},
+     {"keepalives_idle", "10"},
+     {"keepalives_interval", "5"},
+     {"keepalives_count", "3"},
+     {"tcp_user_timeout", "25000"}}};
+
+// Longer than the server's own timeout for a statement, below: this is for a server that is silent.
+constexpr std::chrono::seconds kDeadline{65};
+
+// Whatever a role or a database sets: values are read and written in one form, rows can be written,
+// and a statement that waits for a lock fails while it can still be tried again.
+constexpr char kSession[] =
+    "SELECT set_config('client_encoding', 'UTF8', false), set_config('DateStyle', 'ISO, MDY', "
+    "false), set_config('IntervalStyle', 'postgres', false), set_config('TimeZone', 'UTC', false), "
+    "set_config('bytea_output', 'hex', false), set_config('extra_float_digits', '3', false), "
+    "set_config('standard_conforming_strings', 'on', false), "
+    "set_config('default_transaction_read_only', 'off', false), "
+    "set_config('default_transaction_isolation', 'read committed', false), "
+    "set_config('default_transaction_deferrable', 'off', false), "
+    "set_config('statement_timeout', '60s', false), set_config('lock_timeout', '0', false), "
+    "set_config('idle_in_transaction_session_timeout', '0', false), "
+    "set_config('idle_session_timeout', '0', false)";
+
+}  // namespace
+
 Connection::Connection(const std::string& database) {
-    const std::array<const char*, 4> names = {"dbname", "fallback_application_name",
-                                              "connect_timeout", nullptr};
-    const std::array<const char*, 4> values = {database.c_str(), "fatwal-channel", "5", nullptr};
+    // What stands before dbname yields to what the connection string says.
+    constexpr std::size_t kCount = kDefaults.size();
+    std::array<const char*, kCount + 2> names{};
+    std::array<const char*, kCount + 2> values{};
+    for (std::size_t i = 0; i < kCount; ++i) std::tie(names[i], values[i]) = kDefaults[i];
+    names[kCount] = "dbname";
+    values[kCount] = database.c_str();
     connection_.reset(PQconnectdbParams(names.data(), values.data(), 1));
     if (!open()) throw SqlError("08001", PQerrorMessage(connection_.get()));
+    run(kSession);
 }
 
 Connection::Result Connection::run(const std::string& sql, const Parameters& parameters) {
@@ -17,17 +58,43 @@ Connection::Result Connection::run(const std::string& sql, const Parameters& par
     values.reserve(parameters.size());
     for (const auto& parameter : parameters)
         values.push_back(parameter ? parameter->c_str() : nullptr);
-    return checked(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()),
-                                nullptr, values.data(), nullptr, nullptr, 0));
+    if (PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                          values.data(), nullptr, nullptr, 0) == 0)
+        throw SqlError("08006", PQerrorMessage(connection_.get()));
+    Result last;
+    // COPY … FROM STDIN has no further result before its lines.
+    for (PGresult* raw = next_result(); raw != nullptr; raw = next_result()) {
+        last = Result(raw);
+        if (PQresultStatus(raw) == PGRES_COPY_IN) break;
+    }
+    return checked(last.release());
 }
 
 void Connection::copy(const std::string& lines) {
     if (PQputCopyData(connection_.get(), lines.data(), static_cast<int>(lines.size())) != 1 ||
         PQputCopyEnd(connection_.get(), nullptr) != 1)
         throw SqlError("08006", PQerrorMessage(connection_.get()));
-    checked(PQgetResult(connection_.get()));
-    while (Result rest{PQgetResult(connection_.get())}) {
+    Result copied(next_result());
+    while (Result(next_result())) continue;
+    checked(copied.release());
+}
+
+PGresult* Connection::next_result() {
+    PGconn* connection = connection_.get();
+    const auto until = std::chrono::steady_clock::now() + kDeadline;
+    while (PQisBusy(connection) != 0) {
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())
+                .count();
+        if (left <= 0) {
+            // What comes later could not be told from the answer to the next statement.
+            connection_.reset();
+            throw SqlError("08006", "the database gave no answer in time");
+        }
+        pollfd wait = {PQsocket(connection), POLLIN, 0};
+        if (poll(&wait, 1, static_cast<int>(left)) > 0 && PQconsumeInput(connection) == 0) break;
     }
+    return PQgetResult(connection);
 }
 
 Connection::Result Connection::checked(PGresult* raw) {

@@ -19,7 +19,7 @@ struct SqlError : std::runtime_error {
     bool of_the_rows;  // another attempt would find the same
 };
 
-// Blocks. Every method throws SqlError.
+// Blocks, for about a minute at most. Every method throws SqlError.
 class Connection {
 public:
     struct ClearResult {
@@ -40,6 +40,8 @@ private:
         void operator()(PGconn* connection) const { PQfinish(connection); }
     };
     Result checked(PGresult* raw);
+    // As PQgetResult, but not for ever.
+    PGresult* next_result();
 
     std::unique_ptr<PGconn, CloseConnection> connection_;
 };

@@ -32,6 +32,13 @@ struct CheckArguments {
 };
 int check(const CheckArguments& arguments);
 
+struct SlotSkipArguments {
+    std::string database;  // libpq connection string; read by psql
+    std::string slot = "fatwal";
+    bool yes = false;  // without it nothing is done
+};
+int slot_skip(const SlotSkipArguments& arguments);
+
 struct DurableArguments {
     std::string control;
     std::string forget;  // the name of the subscriber to forget; empty: list them

@@ -75,6 +75,21 @@ int main(int argc, char** argv) {
     check_command->add_option("--database", check.database, "libpq connection string; read by psql")
         ->envname("FATWAL_DATABASE");
 
+    fatwal::cli::SlotSkipArguments skip;
+    CLI::App* slot_command = app.add_subcommand("slot", "look after fatwald's replication slot");
+    slot_command->require_subcommand(1);
+    CLI::App* skip_command = slot_command->add_subcommand(
+        "skip",
+        "move the slot to the end of the log, past a change that cannot be decoded; every "
+        "subscriber then takes a new snapshot");
+    skip_command->add_option("--database", skip.database, "libpq connection string; read by psql")
+        ->required()
+        ->envname("FATWAL_DATABASE");
+    skip_command->add_option("--slot", skip.slot, "fatwald's slot")
+        ->envname("FATWAL_SLOT")
+        ->capture_default_str();
+    skip_command->add_flag("--yes", skip.yes, "do it; without it the cost is only printed");
+
     check_command->add_option("--format", check.format, "text or json")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
@@ -135,6 +150,7 @@ int main(int argc, char** argv) {
         return app.exit(error) == 0 ? 0 : 2;
     }
     try {
+        if (skip_command->parsed()) return fatwal::cli::slot_skip(skip);
         if (durable_command->parsed()) return fatwal::cli::durable(durable);
         if (codegen_command->parsed()) return fatwal::cli::codegen(codegen);
         return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);

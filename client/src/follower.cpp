@@ -203,6 +203,9 @@ void Follower::replayed(const wire::Replayed& head, std::vector<std::string> mes
                         WallTime now) {
     if (state_ != State::Replaying || !asked_ || head.epoch != epoch_) return;
     asked_ = false;
+    // The sidecar has found that the cursor holds on its timeline, so it is one of that now: it may
+    // go beyond the point up to which it held on its own.
+    if (cursor_) cursor_->history = history_;
     if (head.first_sequence == 0) {
         from_ = wire::Replay::From::Continue;
         for (std::string& bytes : messages) {

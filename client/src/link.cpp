@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <utility>
 
 namespace fatwal::client {
 
@@ -18,6 +19,13 @@ constexpr milliseconds kAckInterval{200};
 constexpr int kAcksBetween = 64;
 constexpr milliseconds kLeastRetry{100};
 constexpr milliseconds kMostRetry{5000};
+// With several endpoints, for so long after a loss: another fatwald takes over within a moment.
+constexpr milliseconds kSoon{5000};
+constexpr milliseconds kMostRetrySoon{200};
+// What a sidecar may announce; an earlier one announced more than it kept.
+constexpr milliseconds kLeastHeartbeat{100};
+constexpr milliseconds kMostHeartbeat{10'000};
+constexpr milliseconds kLastHeartbeat{50};
 constexpr milliseconds kFarewell{100};  // for what was sent last
 constexpr int kSharedBy =
     20;  // as many accounts' queues are allowed for on a socket that accounts share
@@ -47,15 +55,16 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
       retry_(kLeastRetry) {
     if (options_.control.empty())
         throw std::invalid_argument("a subscription needs the endpoint of a control socket");
-    attach(Clock::now());
+    begin(Clock::now());
     sockets_.add(*this);
 }
 
 Link::~Link() {
     detach(false);
     forget_requests();
+    close_questions();
     leave();
-    sockets_.close_control(*control_, kFarewell);
+    if (control_ != nullptr) sockets_.close_control(*control_, kFarewell);
     sockets_.remove(*this);
 }
 
@@ -101,6 +110,55 @@ Clock::time_point Link::wake_at() const {
     return asked_ + described_ != 0 ? std::min(deadline_, answer_by_) : deadline_;
 }
 
+void Link::begin(Clock::time_point now) {
+    close_questions();
+    if (options_.control.size() == 1) return attach(now);
+    if (control_ != nullptr)
+        sockets_.close_control(*std::exchange(control_, nullptr), milliseconds(0));
+    for (std::size_t i = 0; i < options_.control.size(); ++i) {
+        Sockets::Control& control = sockets_.open_control(options_.control[i], attached_at_);
+        questions_.push_back({&control, sockets_.ask(control, *this, wire::Ping{}), i});
+    }
+    attached_at_ = now;
+    state_ = State::Asking;
+    deadline_ = now + options_.request_timeout;
+}
+
+void Link::answered(std::uint32_t request, bool streams, Clock::time_point now) {
+    bool any_open = false;
+    std::optional<std::size_t> chosen;
+    for (Question& question : questions_) {
+        if (question.request == request) {
+            question.request = 0;
+            if (streams) chosen = question.endpoint;
+        }
+        any_open = any_open || question.request != 0;
+    }
+    if (chosen) {
+        for (Question& question : questions_) sockets_.forget(std::exchange(question.request, 0));
+        endpoint_ = *chosen;
+        return attach(now);
+    }
+    if (!any_open) return wait_for_retry(now);
+    // Who does not answer at all keeps it waiting no longer than it waits to ask again.
+    deadline_ = std::min(deadline_, now + kMostRetrySoon);
+}
+
+void Link::close_questions() {
+    for (const Question& question : questions_) {
+        sockets_.forget(question.request);
+        sockets_.close_control(*question.control, milliseconds(0));
+    }
+    questions_.clear();
+}
+
+void Link::wait_for_retry(Clock::time_point now) {
+    state_ = State::Waiting;
+    const bool soon = options_.control.size() > 1 && now - lost_at_ < kSoon;
+    deadline_ = now + (soon ? std::min(retry_, kMostRetrySoon) : retry_);
+    retry_ = std::min(retry_ * 2, soon ? kMostRetrySoon : kMostRetry);
+}
+
 void Link::attach(Clock::time_point now) {
     // Alone on it there is a new one for each attempt: what waits in the old one is for a sidecar
     // that may be no more.
@@ -128,7 +186,7 @@ void Link::attach(Clock::time_point now) {
 }
 
 void Link::join(const wire::Attached& attached) {
-    heartbeat_ = milliseconds(attached.heartbeat_ms);
+    heartbeat_ = std::clamp(milliseconds(attached.heartbeat_ms), kLeastHeartbeat, kMostHeartbeat);
     if (attached.history != history_) to_ack_ = 0;
     history_ = attached.history;
     follower_.attached(nonce_, attached.epoch, attached.history);
@@ -151,12 +209,15 @@ void Link::forget_requests() {
 void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
     leave();
     forget_requests();
+    ends_.reset();
     follower_.detached();
-    state_ = State::Waiting;
-    deadline_ = Clock::now() + retry_;
+    const auto now = Clock::now();
+    const bool was_live = std::exchange(state_, State::Waiting) == State::Live;
+    if (was_live) lost_at_ = now;
+    wait_for_retry(now);
+    // Another one may stream already.
+    if (was_live && options_.control.size() > 1) deadline_ = now;
     acked_ = 0;  // what was under way may not have come
-    endpoint_ = (endpoint_ + 1) % options_.control.size();
-    if (endpoint_ == 0) retry_ = std::min(retry_ * 2, kMostRetry);
     // Behind what came before it.
     while (auto told = follower_.take()) events_.push_back(std::move(*told));
     events_.emplace_back(Lost{std::move(reason), std::move(error)}, follower_.cursor());
@@ -173,6 +234,10 @@ void Link::request(Clock::time_point now) {
 
 void Link::reply(std::uint32_t request, const wire::ControlBody& body,
                  std::vector<std::string> parts) {
+    if (state_ == State::Asking) {
+        const auto* pong = std::get_if<wire::Pong>(&body);
+        return answered(request, pong != nullptr && pong->epoch != 0, Clock::now());
+    }
     const bool attaches = request == attaching_;
     const bool of_attachment = request == attached_ && attached_ != 0;
     if (attaches) attaching_ = 0;
@@ -200,7 +265,7 @@ void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
                      Clock::time_point now) {
     // What comes before the marker may have others missing before it.
     if (state_ != State::Live) return;
-    deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     if (header.topic == wire::Topic::Heartbeat)
         follower_.heartbeat(header, wall_now());
     else
@@ -210,14 +275,22 @@ void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
 
 void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) {
     follower_.marker(header, wall_now());
-    deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     state_ = State::Live;
     retry_ = kLeastRetry;
     if (to_ack_ > acked_) sockets_.to_acknowledge(*this);
     request(now);
 }
 
+void Link::ends(const Sockets::Control& control, const wire::ControlError& error) {
+    if (control_ != &control || state_ == State::Waiting || state_ == State::Asking) return;
+    // The last heartbeat comes on another socket: with it the cursor is not behind what is kept.
+    ends_ = error;
+    deadline_ = Clock::now() + kLastHeartbeat;
+}
+
 void Link::expire(Clock::time_point now) {
+    if (state_ != State::Asking) close_questions();
     // Only what is not there when all is read did not come: it may be we who are late.
     if (asked_ + described_ != 0 && now >= answer_by_ && sockets_.has_read(*control_, answer_by_)) {
         for (std::uint32_t* asked : {&asked_, &described_})
@@ -226,8 +299,19 @@ void Link::expire(Clock::time_point now) {
         request(now);
     }
     if (now < deadline_) return;
+    if (ends_) {
+        if (data_ != nullptr && !sockets_.has_read(*data_, deadline_)) return;
+        const wire::ControlError error = *std::exchange(ends_, std::nullopt);
+        return lose("the sidecar ends: " + error.message, error);
+    }
     switch (state_) {
-        case State::Waiting: return attach(now);
+        case State::Waiting: return begin(now);
+        case State::Asking:
+            // A slow answer of before is read first.
+            for (const Question& question : questions_)
+                if (!sockets_.has_read(*question.control, deadline_)) return;
+            close_questions();
+            return wait_for_retry(now);
         case State::Attaching:
             if (sockets_.has_read(*control_, deadline_))
                 lose("no answer from the control endpoint " + options_.control[endpoint_]);

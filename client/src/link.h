@@ -1,5 +1,10 @@
 // One subscription's part of the protocol with the sidecar: where its join stands, what it has
 // asked for, when it gives up waiting.
+//
+// With several control endpoints one fatwald streams and the others wait to take over, and which
+// one changes. So it asks all of them at once who streams (PING), and attaches to the first that
+// does. A fatwald that ends in order says so (error 7, unasked); it then asks at once. One that
+// dies shows by its heartbeats.
 #pragma once
 
 #include <chrono>
@@ -37,6 +42,8 @@ public:
                std::vector<std::string> parts);
     void published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now);
     void marker(const wire::PublicationHeader& header, Clock::time_point now);
+    // The fatwald behind this control socket ends.
+    void ends(const Sockets::Control& control, const wire::ControlError& error);
     // What was waited for until now did not come.
     void expire(Clock::time_point now);
     // When it has to be called the next time, at the latest.
@@ -46,9 +53,14 @@ public:
     bool queued = false;  // by Sockets, among those that have events
 
 private:
-    enum class State : std::uint8_t { Attaching, Joining, Live, Waiting };
+    enum class State : std::uint8_t { Asking, Attaching, Joining, Live, Waiting };
 
+    // Asks who streams, where there are several; attaches.
+    void begin(Clock::time_point now);
+    void answered(std::uint32_t request, bool streams, Clock::time_point now);
+    void close_questions();
     void attach(Clock::time_point now);
+    void wait_for_retry(Clock::time_point now);
     void join(const wire::Attached& attached);
     void leave();
     void lose(std::string reason, std::optional<wire::ControlError> error = {});
@@ -65,6 +77,16 @@ private:
     Sockets::Data* data_ = nullptr;
     std::string topic_;
     std::size_t endpoint_ = 0;  // of options_.control
+    struct Question {
+        Sockets::Control* control = nullptr;
+        std::uint32_t request = 0;  // 0: answered
+        std::size_t endpoint = 0;
+    };
+    // An answer comes while its socket is read, so the sockets stay open until the next expire().
+    std::vector<Question> questions_;
+    Clock::time_point lost_at_;
+    // The fatwald that it is attached to ends: it leaves at the deadline.
+    std::optional<wire::ControlError> ends_;
     State state_ = State::Attaching;
     Clock::time_point deadline_;  // of the state
     std::chrono::milliseconds heartbeat_{1000};

@@ -251,6 +251,16 @@ void Sockets::read(Control& control) {
             parts.emplace_back(wire::as_text(bytes_of(message)));
         const auto asked =
             decoded.message ? asked_.find(decoded.message->request_id) : asked_.end();
+        const auto* error =
+            decoded.message ? std::get_if<wire::ControlError>(&decoded.message->body) : nullptr;
+        if (error != nullptr && decoded.message->request_id == 0 &&
+            error->code == wire::ErrorCode::ShuttingDown) {
+            // Nobody asked: it is for all that are attached there.
+            for (Link* link : links_) {
+                link->ends(control, *error);
+                after(*link);
+            }
+        }
         if (asked != asked_.end()) {
             Link& link = *asked->second;
             asked_.erase(asked);

@@ -249,6 +249,21 @@ TEST_F(FollowerTest, WhatIsReadAgainFromTheSlotHasNoNumbersAndEndsInTheLog) {
     EXPECT_TRUE(follower_.live());
 }
 
+TEST_F(FollowerTest, ACursorThatHoldsOnAnotherTimelineIsOneOfThat) {
+    const wire::History promoted{kHistory.system_identifier, kHistory.timeline + 1};
+    follower_.detached();
+    follower_.attached({}, kEpoch + 1, promoted);
+    follower_.marker({Topic::Marker, kEpoch + 1, 4, 900}, kNow);
+    const auto request = follower_.take_request();
+    ASSERT_TRUE(request);
+    EXPECT_EQ(std::get<wire::Replay>(*request).history, kHistory) << "the sidecar judges it";
+    ASSERT_TRUE(follower_.cursor());
+    EXPECT_EQ(follower_.cursor()->history, kHistory);
+    follower_.replayed({kEpoch + 1, 5, true, 0}, {}, kNow);
+    ASSERT_TRUE(follower_.cursor());
+    EXPECT_EQ(follower_.cursor()->history, promoted);
+}
+
 TEST_F(FollowerTest, ALostContinuationIsAskedForByCursor) {
     follower_.detached();
     follower_.attached({}, kEpoch, kHistory);
