@@ -27,6 +27,7 @@
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
+#include "stuck_peers.h"
 
 namespace fatwal {
 
@@ -34,10 +35,6 @@ using Clock = std::chrono::steady_clock;
 
 class Accounts {
 public:
-    // A connection on which nothing moves for so long, although something waits to be read, is cut:
-    // what waits costs us memory. The subscriber connects again by itself when it reads again, and
-    // has replayed what it missed.
-    static constexpr std::chrono::seconds kStuck{4};
     // A subscriber whose connection is gone, or never came, has this long to come (again) before it
     // must attach anew.
     static constexpr std::chrono::seconds kSessionGrace{10};
@@ -96,6 +93,9 @@ public:
     // Every transaction that commits before `position` is published.
     void advance(wire::Lsn position) { position_ = position; }
 
+    // Postgres's clock now, in seconds: what the headers say.
+    void set_time(std::uint32_t seconds) { time_ = seconds; }
+
     // Publishes the heartbeats: how far each account's stream is.
     void heartbeat();
     // Publishes the heartbeats, forgets subscribers whose time is over, and closes the sockets that
@@ -107,7 +107,13 @@ public:
     [[nodiscard]] std::size_t attached() const { return attached_; }
     [[nodiscard]] std::size_t subscribers() const { return sessions_.size(); }
     [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
-    [[nodiscard]] std::uint64_t cuts() const { return cuts_; }
+    [[nodiscard]] std::uint64_t cuts() const { return stuck_peers_.cuts(); }
+    // Checks those subscribers again that may be stuck, and when it has to be called at the
+    // latest.
+    void look_at_suspects(Clock::time_point now) { stuck_peers_.look(now); }
+    [[nodiscard]] std::optional<Clock::time_point> next_look() const {
+        return stuck_peers_.next_look();
+    }
     [[nodiscard]] std::uint64_t frames() const { return frames_; }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
@@ -115,6 +121,7 @@ private:
     struct Publisher {
         zmq::socket_t socket;
         std::string endpoint;
+        std::string who;  // for the log
         bool touched =
             false;  // used since hear(): libzmq may have swallowed the signal of a subscription
     };
@@ -135,14 +142,6 @@ private:
         bool connected = false;
         Clock::time_point since;
     };
-    // A subscriber's, as far as libzmq tells: by descriptor and inode, as the number may be
-    // another's by now.
-    struct Connection {
-        std::uint64_t inode = 0;
-        std::string account;  // the first that was joined on it
-        int unread = 0;       // bytes in the kernel's queue
-        Clock::time_point moved;
-    };
     using Sessions = std::map<wire::Nonce, Session>;
 
     Account& find_or_add(wire::AccountView key);
@@ -150,12 +149,12 @@ private:
         return HashOfAccount{}(key) % dropped_.size();
     }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
-    [[nodiscard]] std::shared_ptr<Publisher> make_publisher(const std::string& zap_domain);
+    [[nodiscard]] std::shared_ptr<Publisher> make_publisher(const std::string& zap_domain,
+                                                            std::string who);
     void open_socket(Account& account);
     void close_socket(Account& account);
     void touch(Publisher& publisher);
     void hear(Publisher& publisher, Clock::time_point now);
-    void heard_of(int descriptor, const Account& account, Clock::time_point now);
     void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload,
                  const Schemas& schemas, Clock::time_point now);
     void send_numbered(Account& account, zmq::message_t payload, wire::Lsn commit_lsn);
@@ -163,7 +162,6 @@ private:
     [[nodiscard]] zmq::message_t header(std::string_view before, wire::Topic topic,
                                         std::uint64_t sequence) const;
     void forget(Sessions::iterator session);
-    void cut_those_stuck(Clock::time_point now);
 
     zmq::context_t& context_;
     const Settings& settings_;
@@ -173,6 +171,7 @@ private:
     std::uint64_t epoch_ = 0;
     wire::History history_;
     wire::Lsn position_ = 0;
+    std::uint32_t time_ = 0;
     wire::Lsn begin_ = 0;
     wire::Lsn newest_for_everyone_ = 0;
     // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of
@@ -185,9 +184,8 @@ private:
     Ring ring_;
     AccountMap<std::unique_ptr<Account>> accounts_;
     Sessions sessions_;
-    std::map<int, Connection> connections_;
+    StuckPeers stuck_peers_;
     std::vector<Publisher*> touched_;
-    std::uint64_t cuts_ = 0;
     std::uint64_t frames_ = 0;
     std::uint64_t bytes_ = 0;
 };
