@@ -1,11 +1,10 @@
 #include "accounts.h"
 
-#include <linux/sockios.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
+#include <unistd.h>
+
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -115,8 +114,9 @@ wire::Lsn Accounts::floor_of(wire::AccountView account) const {
     return found == accounts_.end() ? floor_of_new(account) : found->second->log.floor();
 }
 
-std::shared_ptr<Accounts::Publisher> Accounts::make_publisher() {
+std::shared_ptr<Accounts::Publisher> Accounts::make_publisher(std::string who) {
     auto publisher = std::make_shared<Publisher>();
+    publisher->who = std::move(who);
     publisher->socket = zmq::socket_t(context_, zmq::socket_type::xpub);
     zmq::socket_t& socket = publisher->socket;
     socket.set(zmq::sockopt::linger, 0);
@@ -145,10 +145,10 @@ void Accounts::open_socket(Account& account) {
     ++opened_;
     if (settings_.shared()) {
         account.publisher = shared_.lock();
-        if (!account.publisher) shared_ = account.publisher = make_publisher();
+        if (!account.publisher) shared_ = account.publisher = make_publisher("(shared socket)");
         account.topic = topic_of(opened_);
     } else {
-        account.publisher = make_publisher();
+        account.publisher = make_publisher(account.key.to_text());
     }
     ++attached_;
 }
@@ -424,6 +424,9 @@ bool Accounts::hear_some(Publisher& publisher, Clock::time_point now) {
             continue;
         }
         if (bytes.empty()) continue;
+        // Also one that never joins costs what it does not read. Only what came from a peer has a
+        // descriptor: libzmq itself takes the subscriptions of one that has gone back.
+        if (bytes[0] == std::byte{1}) stuck_peers_.heard_of(descriptor, publisher.who, now);
         const auto nonce = wire::decode_marker_topic(bytes.subspan(1));
         if (!nonce) continue;
         const auto session = sessions_.find(*nonce);
@@ -433,17 +436,9 @@ bool Accounts::hear_some(Publisher& publisher, Clock::time_point now) {
         session->second.connected = subscribed;
         session->second.since = now;
         if (!subscribed) continue;
-        heard_of(descriptor, inode, *session->second.account, now);
         send_marker(*session->second.account, *nonce);
     }
     return true;
-}
-
-void Accounts::heard_of(int descriptor, std::uint64_t inode, const Account& account,
-                        Clock::time_point now) {
-    if (inode == 0) return;
-    Connection& connection = connections_[descriptor];
-    if (connection.inode != inode) connection = {inode, account.key.to_text(), 0, now};
 }
 
 // An error is the socket's alone: its subscribers are sent away, to attach again, and other
@@ -465,7 +460,8 @@ void Accounts::send(Publisher& publisher, zmq::message_t message, zmq::send_flag
 
 zmq::message_t Accounts::header(std::string_view before, wire::Topic topic,
                                 std::uint64_t sequence) const {
-    const auto bytes = wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_});
+    const auto bytes =
+        wire::encode(wire::PublicationHeader{topic, epoch_, sequence, position_, time_});
     zmq::message_t message(before.size() + bytes.size());
     const auto out = std::copy(before.begin(), before.end(), message.data<char>());
     std::memcpy(out, bytes.data(), bytes.size());
@@ -520,30 +516,6 @@ void Accounts::publish(const wire::FrameView& frame, zmq::message_t payload, con
     }
 }
 
-void Accounts::cut_those_stuck(Clock::time_point now) {
-    const auto stays = [&](int descriptor, Connection& connection) {
-        int unread = 0;
-        if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return false;
-        if (unread == 0 || unread != connection.unread) {
-            connection.unread = unread;
-            connection.moved = now;
-            return true;
-        }
-        if (now - connection.moved < kStuck) return true;
-        struct stat status {};
-        if (fstat(descriptor, &status) == 0 && status.st_ino == connection.inode) {
-            shutdown(descriptor, SHUT_RDWR);
-            ++cuts_;
-            const std::string line = "a subscriber of account " + log_text(connection.account) +
-                                     " does not read: cut off until it does";
-            if (log_budget.admits(line.size(), now)) spdlog::info("{}", line);
-        }
-        return false;
-    };
-    for (auto at = connections_.begin(); at != connections_.end();)
-        at = stays(at->first, at->second) ? std::next(at) : connections_.erase(at);
-}
-
 void Accounts::heartbeat() {
     for (auto& [key, account] : accounts_) {
         if (!account->publisher) continue;
@@ -556,7 +528,7 @@ void Accounts::heartbeat() {
 
 void Accounts::tick(Clock::time_point now) {
     descriptors_.recount();
-    cut_those_stuck(now);
+    stuck_peers_.tick(now);
     guard_.tick(now);
     for (auto session = sessions_.begin(); session != sessions_.end();) {
         const bool over =

@@ -30,6 +30,7 @@
 #include "run_dir.h"
 #include "schemas.h"
 #include "settings.h"
+#include "stuck_peers.h"
 #include "subscription_guard.h"
 
 namespace fatwal {
@@ -38,10 +39,6 @@ using Clock = std::chrono::steady_clock;
 
 class Accounts {
 public:
-    // A connection on which nothing moves for so long, although something waits to be read, is cut:
-    // what waits costs us memory. The subscriber connects again by itself when it reads again, and
-    // has replayed what it missed.
-    static constexpr std::chrono::seconds kStuck{4};
     // A subscriber whose connection is gone, or never came, has this long to come (again) before it
     // must attach anew.
     static constexpr std::chrono::seconds kSessionGrace{10};
@@ -127,6 +124,9 @@ public:
     // Every transaction that commits before `position` is published.
     void advance(wire::Lsn position) { position_ = position; }
 
+    // Postgres's clock now, in seconds: what the headers say.
+    void set_time(std::uint32_t seconds) { time_ = seconds; }
+
     // Publishes the heartbeats: how far each account's stream is.
     void heartbeat();
     // Forgets subscribers whose time is over, and closes the sockets that nobody listens to.
@@ -140,7 +140,13 @@ public:
     [[nodiscard]] std::size_t attached() const { return attached_; }
     [[nodiscard]] std::size_t subscribers() const { return sessions_.size(); }
     [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
-    [[nodiscard]] std::uint64_t cuts() const { return cuts_; }
+    [[nodiscard]] std::uint64_t cuts() const { return cuts_ + stuck_peers_.cuts(); }
+    // Checks those subscribers again that may be stuck, and when it has to be called at the
+    // latest.
+    void look_at_suspects(Clock::time_point now) { stuck_peers_.look(now); }
+    [[nodiscard]] std::optional<Clock::time_point> next_look() const {
+        return stuck_peers_.next_look();
+    }
     [[nodiscard]] std::uint64_t frames() const { return frames_; }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
@@ -148,6 +154,7 @@ private:
     struct Publisher {
         zmq::socket_t socket;
         std::string endpoint;
+        std::string who;  // for the log
         // Used since hear(): libzmq may have swallowed the signal of a subscription.
         bool touched = false;
         bool broken = false;  // libzmq refused to send: the subscribers are to come again
@@ -171,14 +178,6 @@ private:
         bool connected = false;
         Clock::time_point since;
     };
-    // A subscriber's, as far as libzmq tells: by descriptor and inode, as the number may be
-    // another's by now.
-    struct Connection {
-        std::uint64_t inode = 0;
-        std::string account;  // the first that was joined on it
-        int unread = 0;       // bytes in the kernel's queue
-        Clock::time_point moved;
-    };
     using Sessions = std::map<wire::Nonce, Session>;
 
     Account& find_or_add(wire::AccountView key);
@@ -187,15 +186,13 @@ private:
     }
     [[nodiscard]] wire::Lsn floor_of_new(wire::AccountView key) const;
     [[nodiscard]] std::optional<wire::ControlError> refusal(const wire::Attach& request) const;
-    [[nodiscard]] std::shared_ptr<Publisher> make_publisher();
+    [[nodiscard]] std::shared_ptr<Publisher> make_publisher(std::string who);
     void open_socket(Account& account);
     void close_socket(Account& account);
     void touch(Publisher& publisher);
     bool hear(Publisher& publisher, Clock::time_point now);
     bool hear_some(Publisher& publisher, Clock::time_point now);
     static void fail(Publisher& publisher, const zmq::error_t& error);
-    void heard_of(int descriptor, std::uint64_t inode, const Account& account,
-                  Clock::time_point now);
     [[nodiscard]] bool useful(wire::Bytes message) const;
     void send(Publisher& publisher, zmq::message_t message, zmq::send_flags flags);
     void publish(Account& account, const wire::FrameView& frame, zmq::message_t payload,
@@ -207,7 +204,6 @@ private:
     Sessions::iterator forget(Sessions::iterator session);
     std::vector<Requester> forget_those_of(const DurableKey& key);
     void remember(const wire::Nonce& nonce);
-    void cut_those_stuck(Clock::time_point now);
 
     zmq::context_t& context_;
     const Settings& settings_;
@@ -217,6 +213,7 @@ private:
     std::uint64_t epoch_ = 0;
     Timelines timelines_;
     wire::Lsn position_ = 0;
+    std::uint32_t time_ = 0;
     wire::Lsn begin_ = 0;
     wire::Lsn newest_for_everyone_ = 0;
     // Of accounts whose logs were forgotten when they were empty, by hash: the greatest floor of
@@ -233,10 +230,10 @@ private:
     // Of sessions that ended, the newest: a nonce names one session only.
     std::deque<wire::Nonce> ended_;
     std::set<wire::Nonce> ended_nonces_;  // the same
-    std::map<int, Connection> connections_;
+    StuckPeers stuck_peers_;
+    std::uint64_t cuts_ = 0;  // for the subscriptions that they sent
     SubscriptionGuard guard_;
     std::vector<Publisher*> touched_;
-    std::uint64_t cuts_ = 0;
     std::uint64_t frames_ = 0;
     std::uint64_t bytes_ = 0;
 };

@@ -76,8 +76,9 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       context_(make_context(descriptors_)),
       accounts_(context_, settings, run_dir, descriptors_, ledger_.holds),
       control_(context_, settings.control),
-      replays_(settings, accounts_, ledger_.holds),
-      snapshots_(settings),
+      spools_(static_cast<std::uint64_t>(settings.spool_bytes)),
+      replays_(settings, accounts_, ledger_.holds, spools_),
+      snapshots_(settings, spools_),
       connector_(settings, notices_),
       keeper_(settings),
       backoff_(std::random_device{}()),
@@ -118,7 +119,8 @@ std::optional<Failure> Daemon::run(int signals) {
         const auto until = std::min({next_tick_, stream_ ? next_confirm_ : next_tick_,
                                      connect_at_.value_or(next_tick_),
                                      accounts_.attached() > 0 ? next_heartbeat_ : next_tick_,
-                                     control_.waiting() ? now + kWindowInterval : next_tick_});
+                                     control_.waiting() ? now + kWindowInterval : next_tick_,
+                                     accounts_.next_look().value_or(next_tick_)});
         const auto timeout = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
         const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()),
                                      more_ ? 0 : static_cast<int>(std::max<long>(timeout, 0)));
@@ -141,7 +143,10 @@ std::optional<Failure> Daemon::run(int signals) {
         }
         if (stream_)
             if (auto failure = read_stream()) return failure;
+        if (stream_ && stream_->sent() != 0) server_clock_.heard(stream_->sent(), Clock::now());
+        accounts_.set_time(server_clock_.seconds(Clock::now()));
         if (accounts_.hear(Clock::now())) more_ = true;
+        accounts_.look_at_suspects(Clock::now());
         if (answer_requests()) more_ = true;
         tick(Clock::now());
     }
@@ -229,6 +234,7 @@ void Daemon::begin_epoch(const Streaming& streaming) {
     waiting_attaches_.clear();
     storing_.clear();
     schemas_ = Schemas();
+    resync_ = 0;
     ledger_.begin(streaming.begin);
     confirmed_ = streaming.begin;
     recorded_ = streaming.recorded;
@@ -291,7 +297,9 @@ std::optional<Failure> Daemon::take(Received received) {
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
         accounts_.publish(*frame, std::move(shared), schemas_, Clock::now());
+        const std::uint64_t resyncs = tally_.resyncs;
         tally_.add(*frame);
+        if (tally_.resyncs != resyncs) resync_ = frame->commit_lsn();
         ledger_.published(*frame);
         accounts_.advance(ledger_.position());
         return std::nullopt;
@@ -452,7 +460,7 @@ void Daemon::detach(const wire::Detach& request, const Requester& requester) {
     if (!accounts_.find(request.nonce, requester.identity)) return;
     accounts_.detach(request, requester.identity);
     replays_.forget(request.nonce);
-    waiting_snapshots_.erase(request.nonce);
+    waiting_snapshots_.forget(request.nonce);
     if (request.forget) store_durables();
 }
 
@@ -521,7 +529,8 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
     }
     if (request.snapshot == 0)
         request.snapshot = snapshots_.find_or_begin(
-            *attachment->account, std::min(attachment->log->floor(), ledger_.settled()), now);
+            *attachment->account,
+            {replayable_from(attachment->account->view()), resync_, ledger_.position()}, now);
     switch (snapshots_.state(request.snapshot, request.offset)) {
         case Snapshots::State::Unknown:
             return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
@@ -531,13 +540,13 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
                           failure.hint);
         }
         case Snapshots::State::Waiting:
-            waiting_snapshots_[request.nonce] = {requester, request};
+            waiting_snapshots_.add(request.snapshot, {requester, request});
             return std::nullopt;
         case Snapshots::State::Readable: break;
     }
     constexpr std::uint32_t kLeastCredit = 64 * 1024;
     constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
-    auto part = snapshots_.read(request.snapshot, request.offset,
+    auto part = snapshots_.read(request.snapshot, request.nonce, request.offset,
                                 std::clamp(request.credit, kLeastCredit, kMostCredit), now);
     if (!part)
         return refuse(wire::ErrorCode::SnapshotGone, "the snapshot cannot be read at this offset");
@@ -557,12 +566,12 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
 }
 
 void Daemon::look_at_snapshots(Clock::time_point now) {
-    for (const Snapshots::Taken& taken : snapshots_.progress()) {
+    const auto progress = snapshots_.progress();
+    for (const Snapshots::Taken& taken : progress.taken) {
         // Nothing that commits before this is missing in it.
         const wire::Lsn cursor =
             std::min(ledger_.position(), ledger_.visibility.oldest_unseen_by(taken.sees));
-        if (cursor < ledger_.settled() &&
-            cursor < accounts_.floor_of(snapshots_.account(taken.id).view())) {
+        if (cursor < replayable_from(snapshots_.account(taken.id).view())) {
             snapshots_.take_again(taken.id, now);
             continue;
         }
@@ -570,10 +579,10 @@ void Daemon::look_at_snapshots(Clock::time_point now) {
         snapshots_.set_cursor(taken.id, cursor);
     }
     ledger_.visibility.known_before(snapshots_.oldest_unknown());
-    auto waiting = std::exchange(waiting_snapshots_, {});
-    for (auto& [nonce, asked] : waiting)
-        if (auto reply = snapshot(asked.request, asked.requester, now))
-            control_.send(asked.requester, std::move(*reply));
+    for (const Snapshots::Id id : progress.changed)
+        for (auto& asked : waiting_snapshots_.take(id))
+            if (auto reply = snapshot(asked.request, asked.requester, now))
+                control_.send(asked.requester, std::move(*reply));
 }
 
 void Daemon::look_at_replays(Clock::time_point now) {
@@ -584,6 +593,11 @@ void Daemon::look_at_replays(Clock::time_point now) {
 Replays::Standing Daemon::standing() const {
     return {epoch_, timelines_, ledger_.settled(), ledger_.position(),
             std::max(server_end_, ledger_.position())};
+}
+
+wire::Lsn Daemon::replayable_from(wire::AccountView account) const {
+    const wire::Lsn in_memory = accounts_.floor_of(account);
+    return settings_.reread_concurrency == 0 ? in_memory : std::min(in_memory, ledger_.settled());
 }
 
 void Daemon::look_at_keeper() {
@@ -738,6 +752,11 @@ wire::StatusReply Daemon::status() const {
              {"replayed_messages", std::to_string(replays_.replayed())},
              {"rereads", std::to_string(replays_.rereads())},
              {"snapshot_queries", std::to_string(snapshots_.queries())},
+             {"snapshots", std::to_string(snapshots_.size())},
+             {"snapshots_waiting", std::to_string(snapshots_.waiting())},
+             {"snapshot_failures", std::to_string(snapshots_.failures())},
+             {"snapshot_failure", snapshots_.last_failure()},
+             {"spool_bytes", std::to_string(spools_.used())},
              {"cut_subscribers", std::to_string(accounts_.cuts())},
              {"cut_connections", std::to_string(inbound::cut())},
              {"refused_connections", std::to_string(inbound::refused())},
@@ -749,6 +768,8 @@ wire::StatusReply Daemon::status() const {
 
 void Daemon::log_notices(Clock::time_point now) {
     for (const std::string& line : notices_.lines(now)) spdlog::warn("Postgres: {}", line);
+    for (const std::string& line : snapshots_.log_lines(now))
+        spdlog::error("a snapshot has failed: {}", line);
 }
 
 void Daemon::check_silence(Clock::time_point now) {
@@ -784,8 +805,11 @@ void Daemon::tick(Clock::time_point now) {
     check_silence(now);
     next_tick_ = now + kTick;
     accounts_.tick(now);
-    replays_.tick();
-    for (const Snapshots::Id id : snapshots_.tick(now)) {
+    replays_.tick(now);
+    const auto attached = [&](const wire::Nonce& nonce) {
+        return accounts_.find(nonce).has_value();
+    };
+    for (const Snapshots::Id id : snapshots_.tick(now, attached)) {
         ledger_.holds.release(hold_of_snapshot(id));
         part_offsets_.erase(id);
     }

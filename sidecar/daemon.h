@@ -20,8 +20,10 @@
 #include "replays.h"
 #include "run_dir.h"
 #include "schemas.h"
+#include "server_clock.h"
 #include "settings.h"
 #include "silence.h"
+#include "snapshot_waiters.h"
 #include "snapshots.h"
 #include "stream.h"
 #include "tally.h"
@@ -86,6 +88,8 @@ private:
     void log_notices(Clock::time_point now);
     void tick(Clock::time_point now);
     [[nodiscard]] Replays::Standing standing() const;
+    // Every transaction of this account that commits here or later can be replayed.
+    [[nodiscard]] wire::Lsn replayable_from(wire::AccountView account) const;
 
     const Settings& settings_;
     std::uint64_t epoch_ = 0;
@@ -95,6 +99,7 @@ private:
     Ledger ledger_;
     Accounts accounts_;
     Control control_;
+    SpoolBudget spools_;
     Replays replays_;
     Snapshots snapshots_;
     Notices notices_;
@@ -103,6 +108,8 @@ private:
     Backoff backoff_;
     Schemas schemas_;
     Tally tally_;
+    ServerClock server_clock_;
+    wire::Lsn resync_ = 0;  // where the newest transaction with a resync record commits
     std::optional<Stream> stream_;
     int stream_fd_ = -1;
     Timelines timelines_;
@@ -122,11 +129,7 @@ private:
     wire::Lsn recorded_ = 0;   // is written down as confirmed, or about to be
     wire::Lsn recording_ = 0;  // is being written down; 0: nothing
 
-    struct WaitingSnapshot {
-        Requester requester;
-        wire::SnapshotRequest request;
-    };
-    std::map<wire::Nonce, WaitingSnapshot> waiting_snapshots_;
+    SnapshotWaiters waiting_snapshots_;
     // Where the parts of each snapshot begin that were sent: no message need begin elsewhere.
     std::map<Snapshots::Id, std::set<std::uint64_t>> part_offsets_;
     struct WaitingAttach {

@@ -19,6 +19,7 @@ constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 constexpr std::size_t kMostMessages = 4096;
 constexpr std::size_t kMostAccounts = 64;  // of a reading: a file each
 constexpr std::chrono::milliseconds kRetry{500};
+constexpr std::chrono::seconds kIdleReader{60};
 
 Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}) {
     return {wire::ControlError{code, std::move(message), std::move(detail), {}}, {}};
@@ -26,10 +27,11 @@ Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {})
 
 }  // namespace
 
-Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds)
+Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds, SpoolBudget& budget)
     : settings_(settings),
       accounts_(accounts),
       holds_(holds),
+      budget_(budget),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
@@ -94,6 +96,7 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
         const auto reader = readers_.find(request.nonce);
         if (reader == readers_.end())
             return refuse(wire::ErrorCode::AskByCursor, "nothing was begun");
+        reader->second.asked = now;
         auto reply = reread(request.nonce, reader->second, credit, standing, now);
         if (!reply) reader->second.waiting = std::pair(requester, credit);
         return reply;
@@ -113,6 +116,7 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
                        wire::lsn_text(log.floor()) + ".");
     holds_.hold(attachment->hold, cursor, now);
     Reader& reader = readers_[request.nonce];
+    reader.asked = now;
     reader.cursor = cursor;
     reader.job = find_or_add(*attachment->account, cursor, now);
     reader.waiting = std::pair(requester, credit);
@@ -154,7 +158,7 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
                 job->from = std::min(job->from, reader.cursor);
         if (job->from == kNoLsn) continue;
         job->reread = std::make_unique<Reread>(settings_, job->accounts, job->from,
-                                               standing.published, event_);
+                                               standing.published, event_, budget_);
         ++rereads_;
         ++running;
     }
@@ -253,8 +257,13 @@ std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& stand
     return replies;
 }
 
-void Replays::tick() {
-    std::erase_if(readers_, [&](const auto& entry) { return !accounts_.find(entry.first); });
+void Replays::tick(Clock::time_point now) {
+    const bool full = budget_.nearly_full();
+    std::erase_if(readers_, [&](const auto& entry) {
+        const Reader& reader = entry.second;
+        return !accounts_.find(entry.first) ||
+               (full && !reader.waiting && now - reader.asked >= kIdleReader);
+    });
     // Somebody's turn may have come.
     if (!readers_.empty() || !jobs_.empty()) eventfd_write(event_, 1);
 }

@@ -18,7 +18,7 @@ namespace fatwal {
 
 class Replays {
 public:
-    Replays(const Settings& settings, Accounts& accounts, Holds& holds);
+    Replays(const Settings& settings, Accounts& accounts, Holds& holds, SpoolBudget& budget);
     ~Replays();
     Replays(const Replays&) = delete;
     Replays& operator=(const Replays&) = delete;
@@ -44,8 +44,9 @@ public:
 
     // Forgets what this subscriber has begun.
     void forget(const wire::Nonce& nonce) { readers_.erase(nonce); }
-    // Forgets those whose subscribers have gone.
-    void tick();
+    // Forgets those whose subscribers have gone, and, when the spools are nearly full, those who
+    // have not come for long: they ask by their cursor again.
+    void tick(Clock::time_point now);
     void clear();
 
     [[nodiscard]] std::uint64_t replayed() const { return replayed_; }
@@ -66,6 +67,7 @@ private:
         std::uint64_t offset = 0;  // in what is read again
         wire::Lsn cursor = 0;      // it has all that commits before
         bool between_transactions = true;
+        Clock::time_point asked;  // when it asked last
         std::optional<std::pair<Requester, std::uint32_t>>
             waiting;  // who waits for a reply, and its credit
     };
@@ -86,6 +88,7 @@ private:
     const Settings& settings_;
     Accounts& accounts_;
     Holds& holds_;
+    SpoolBudget& budget_;
     int event_;
     Readers readers_;
     std::list<std::shared_ptr<Job>> jobs_;  // that somebody reads

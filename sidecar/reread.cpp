@@ -27,7 +27,7 @@ constexpr std::chrono::seconds kStatementDeadline{60};
 }  // namespace
 
 Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
-               wire::Lsn until, int event)
+               wire::Lsn until, int event, SpoolBudget& budget)
     : settings_(settings),
       from_(from),
       until_(until),
@@ -36,7 +36,7 @@ Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accou
       done_(from) {
     if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     for (const wire::AccountKey& account : accounts)
-        spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir));
+        spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir, budget));
     thread_ = std::thread([this] { read_to_end(); });
 }
 

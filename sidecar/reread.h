@@ -24,7 +24,7 @@ class Reread {
 public:
     // `event` is an eventfd that is written when there is more, or all.
     Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
-           wire::Lsn until, int event);
+           wire::Lsn until, int event, SpoolBudget& budget);
     ~Reread();
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;

@@ -171,6 +171,11 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
         "spool_dir", settings.spool_dir,
         "folder where snapshots wait for their readers; default the system's for temporary files");
     options
+        .add("spool_bytes", settings.spool_bytes,
+             "bytes of snapshots and replays that wait there, in all; beyond it they wait, or are "
+             "refused with the reason")
+        ->check(CLI::Range(std::int64_t{1'048'576}, kMost));
+    options
         .add("on_lost_slot", settings.on_lost_slot,
              "what to do when the slot is lost or missing: stop, or resync every subscriber")
         ->check(CLI::IsMember({"stop", "resync"}));

@@ -36,10 +36,11 @@ struct Settings {
     std::int64_t max_durables = 100'000;             // durable subscribers, in all
     std::int64_t max_account_durables = 1000;        // the same for one account
     int snapshot_concurrency = 4;                    // snapshots read from the database at a time
-    int snapshot_reuse_ms = 5000;       // for which a snapshot serves others of its account
-    int reread_concurrency = 2;         // subscribers at a time that are served from the slot again
-    std::string spool_dir;              // default: the system's folder for temporary files
-    std::string on_lost_slot = "stop";  // or "resync"
+    int snapshot_reuse_ms = 5000;  // for which a snapshot serves others of its account
+    int reread_concurrency = 2;    // subscribers at a time that are served from the slot again
+    std::string spool_dir;         // default: the system's folder for temporary files
+    std::int64_t spool_bytes = 10'737'418'240;  // that wait there, in all
+    std::string on_lost_slot = "stop";          // or "resync"
 
     [[nodiscard]] bool shared() const { return layout == "shared"; }
 };

@@ -1,10 +1,11 @@
 #include "snapshots.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 
@@ -18,18 +19,21 @@ namespace fatwal {
 namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
-constexpr std::chrono::seconds kFailureKept{5};
-// For each statement, and for each row of a snapshot. A row may wait for a lock on its table, or
-// for a scan that finds none of the account.
-constexpr std::chrono::minutes kStatementDeadline{10};
-// The loop waits for a job that ends, so it is short.
-constexpr std::chrono::milliseconds kCancelDeadline{200};
+constexpr std::chrono::seconds kLeastKept{5};
+// How long a failure stands: doubled by each that follows, until one succeeds.
+constexpr std::chrono::milliseconds kFirstStanding{1000};
+constexpr std::chrono::milliseconds kMostStanding{30'000};
+// A reader that has not come for so long loses its snapshot to those that wait for room.
+constexpr std::chrono::seconds kIdleReader{60};
+constexpr std::chrono::milliseconds kMostPause{5000};
+constexpr char kWhat[] = "cannot read a snapshot";
 // fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
 // empty in it. Another snapshot sees its rows.
 constexpr char kSerializationFailure[] = "40001";
 // Tries after the first, with a pause before each that doubles, 3 s in all. A try waits for the
 // lock of a rewrite that is under way, so only rewrites that end one after the other use the tries
-// up; then the subscriber gets the error, and asks again by itself.
+// up; then the subscriber gets the error, and asks again by itself. A session that is lost (the
+// server restarts, somebody ends its backends) is tried again in the same way.
 constexpr int kTries = 5;
 constexpr std::chrono::milliseconds kFirstPause{100};
 
@@ -72,33 +76,22 @@ private:
 
 }  // namespace
 
-// What the thread and the loop share.
-class Snapshots::Job {
+// A reading of the account's rows. The sessions and the loop share it: it runs on a session's
+// thread, the loop checks it by view() and reads its spool.
+class Snapshots::Job : public SnapshotSessions::Task {
 public:
-    // Begins after `pause`.
-    Job(const Settings& settings, wire::AccountKey account, int event,
-        std::chrono::milliseconds pause)
+    // `event` is an eventfd that is written when there is more, or all.
+    Job(const Settings& settings, wire::AccountKey account, int event, SpoolBudget& budget)
         : settings_(settings),
           account_(std::move(account)),
           event_(event),
-          stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-          spool_(settings.spool_dir) {
-        if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-        thread_ = std::thread([this, pause] { run_to_end(pause); });
-    }
-    ~Job() {
-        eventfd_write(stop_, 1);
-        thread_.join();
-        close(stop_);
-    }
-    Job(const Job&) = delete;
-    Job& operator=(const Job&) = delete;
+          spool_(settings.spool_dir, budget) {}
 
     struct View {
         bool taken = false;
         bool ended = false;
         std::optional<Failure> failure;
-        bool outdated = false;  // another try may have what this one lacks
+        bool again = false;  // another try may have what this one lacks
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;
     };
@@ -106,118 +99,120 @@ public:
         const std::lock_guard lock(mutex_);
         return view_;
     }
-    [[nodiscard]] bool ended() {
+    [[nodiscard]] bool begun() override {
         const std::lock_guard lock(mutex_);
-        return view_.ended;
+        return view_.taken;
     }
     [[nodiscard]] const Spool& spool() const { return spool_; }
 
-private:
-    void run_to_end(std::chrono::milliseconds pause) {
-        std::optional<Failure> failure;
-        pollfd wait = {stop_, POLLIN, 0};
-        if (pause.count() > 0) (void)poll(&wait, 1, static_cast<int>(pause.count()));
-        try {
-            read();
-        } catch (Failure& caught) {
-            failure = std::move(caught);
-        } catch (const std::exception& error) {
-            failure = Failure{"cannot take a snapshot", error.what(), {}};
+    // One query for all of it, so that a small account costs one round trip. The position is read
+    // after the snapshot was taken, as the SELECT itself runs in it.
+    void read(PGconn* session) override {
+        const std::string account = account_.kind == wire::AccountKind::Operators
+                                        ? "NULL"
+                                        : quote_literal(session, account_.to_text());
+        const std::string query =
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();"
+            "COPY (SELECT fatwal.snapshot(" +
+            account + ", " + quote_literal(session, settings_.publication) +
+            ")) TO STDOUT (FORMAT binary);"
+            "COMMIT";
+        if (PQsendQuery(session, query.c_str()) != 1) {
+            Failure failure = failure_of(kWhat, session);
+            failure.fatal = false;
+            throw failure;
         }
+        while (const Result result = next_result(session)) {
+            switch (PQresultStatus(result.get())) {
+                case PGRES_COMMAND_OK: break;
+                case PGRES_TUPLES_OK: take(result.get()); break;
+                case PGRES_COPY_OUT: copy(session); break;
+                default: refuse(session, result.get());
+            }
+        }
+    }
+
+    void end(std::optional<Failure> failure) override {
         const std::lock_guard lock(mutex_);
+        if (failure && !failure->fatal && !failure_stands_) view_.again = true;
         view_.failure = std::move(failure);
         view_.ended = true;
         eventfd_write(event_, 1);
     }
 
-    void read() {
-        const Patience patience(stop_, kStatementDeadline);
-        const Connection connection =
-            connect(settings_, ConnectAs::Ordinary, "cannot connect for a snapshot");
-        PGconn* server = connection.get();
-        // Rows that the role may not see are an error, not missing.
-        (void)run(server, "cannot prepare a snapshot", "SET row_security = off");
-        (void)run(server, "cannot begin a snapshot",
-                  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
-        // The position is read after the snapshot was taken, as the query itself runs in it.
-        const Result taken = run(server, "cannot take a snapshot",
-                                 "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
-        const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(taken.get(), 0, 0));
-        if (!sees)
-            throw Failure{"the snapshot is not understood", PQgetvalue(taken.get(), 0, 0), {}};
-        {
-            const std::lock_guard lock(mutex_);
-            view_.taken = true;
-            view_.sees = *sees;
-            view_.until = lsn_of(PQgetvalue(taken.get(), 0, 1));
-        }
-        eventfd_write(event_, 1);
-        copy(server);
-        (void)run(server, "cannot end a snapshot", "COMMIT");
+private:
+    static Result next_result(PGconn* session) {
+        while (PQisBusy(session) == 1) await_session(session, kWhat);
+        return Result(PQgetResult(session));
     }
 
-    void copy(PGconn* server) {
-        const std::string account = account_.kind == wire::AccountKind::Operators
-                                        ? "NULL"
-                                        : quote_literal(server, account_.to_text());
-        (void)run(server, "cannot read a snapshot",
-                  "COPY (SELECT fatwal.snapshot(" + account + ", " +
-                      quote_literal(server, settings_.publication) +
-                      ")) TO STDOUT (FORMAT binary)");
+    void take(PGresult* result) {
+        const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(result, 0, 0));
+        if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(result, 0, 0), {}};
+        const std::lock_guard lock(mutex_);
+        view_.taken = true;
+        view_.sees = *sees;
+        view_.until = lsn_of(PQgetvalue(result, 0, 1));
+        eventfd_write(event_, 1);
+    }
+
+    void copy(PGconn* session) {
         CopyRows rows;
         std::uint64_t signalled = 0;
         for (;;) {
-            const CopyRow row = next_copy_row(server);
-            const std::unique_ptr<char, void (*)(void*)> data(row.data, PQfreemem);
-            if (row.waited != Waited::Ready) {
-                cancel(server, kCancelDeadline);
-                throw Failure{"cannot read a snapshot",
-                              row.waited == Waited::Stopped
-                                  ? "It is stopped."
-                                  : "The server sent nothing for too long.",
-                              {},
-                              false};
+            char* raw = nullptr;
+            const int length = PQgetCopyData(session, &raw, 1);
+            if (length < 0) return;  // its result follows
+            if (length == 0) {
+                await_session(session, kWhat);
+                continue;
             }
-            if (row.length < 0) break;
-            const auto message = rows.row({row.data, static_cast<std::size_t>(row.length)});
+            const std::unique_ptr<char, void (*)(void*)> data(raw, PQfreemem);
+            const auto message = rows.row({raw, static_cast<std::size_t>(length)});
             if (!message) continue;
-            spool_.append(wire::as_bytes(*message));
+            try {
+                spool_.append(wire::as_bytes(*message));
+            } catch (const Failure&) {
+                // It is the disk's, or the bound's: no other session would do better.
+                failure_stands_ = true;
+                throw;
+            }
             if (spool_.size() - signalled < kBytesBetweenSignals) continue;
             signalled = spool_.size();
             eventfd_write(event_, 1);
         }
-        const auto deadline = std::chrono::steady_clock::now() + kStatementDeadline;
-        const Result result(next_result(server, deadline).result);
-        if (PQresultStatus(result.get()) != PGRES_COMMAND_OK) {
-            Failure failure = failure_of("cannot read a snapshot", server, result.get());
-            const char* state =
-                result ? PQresultErrorField(result.get(), PG_DIAG_SQLSTATE) : nullptr;
-            if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
-                const std::lock_guard lock(mutex_);
-                view_.outdated = true;
-            }
-            if (failure.hint.empty() &&
-                std::strstr(failure.detail.c_str(), "permission denied") != nullptr)
-                failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
-            throw failure;
+    }
+
+    [[noreturn]] void refuse(PGconn* session, PGresult* result) {
+        Failure failure = failure_of(kWhat, session, result);
+        const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+        if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
+            const std::lock_guard lock(mutex_);
+            view_.again = true;
         }
-        while (Result(next_result(server, deadline).result)) continue;
+        if (failure.hint.empty() && failure.detail.find("permission denied") != std::string::npos)
+            failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
+        if (failure.hint.empty() && failure.detail.find("row-level security") != std::string::npos)
+            failure.hint =
+                "A snapshot has all rows of an account: ALTER ROLE … BYPASSRLS, for fatwald's "
+                "role.";
+        throw failure;
     }
 
     const Settings& settings_;
-    wire::AccountKey account_;
-    int event_;
-    int stop_;
+    const wire::AccountKey account_;
+    const int event_;
     Spool spool_;
-    std::mutex mutex_;
+    std::mutex mutex_;  // guards view_
     View view_;
-    std::thread thread_;
+    bool failure_stands_ = false;  // the session's thread's
 };
 
 struct Snapshots::Snapshot {
     wire::AccountKey account;
-    std::unique_ptr<Job> job;  // none before its turn
-    bool told = false;         // progress() has given it
+    std::shared_ptr<Job> job;  // none before its turn
+    bool known = false;        // progress() has given it
     bool ended = false;
     bool sent = false;  // somebody has some of its rows
     bool gone = false;  // it was not read to its end: whoever has some of its rows begins again,
@@ -225,17 +220,23 @@ struct Snapshots::Snapshot {
     int tries = 0;      // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
+    wire::Lsn asked_at = 0;   // every transaction before was published when it was first asked for
     Time taken;               // when its turn came
     Time touched;             // when somebody read of it, or it ended
+    std::set<wire::Nonce> readers;  // that have not read it to its end
 };
 
-Snapshots::Snapshots(const Settings& settings)
-    : settings_(settings), event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Snapshots::Snapshots(const Settings& settings, SpoolBudget& budget)
+    : settings_(settings),
+      budget_(budget),
+      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      sessions_(settings) {
     if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
 
 Snapshots::~Snapshots() {
-    snapshots_.clear();
+    clear();
+    sessions_.finish();
     close(event_);
 }
 
@@ -244,37 +245,82 @@ Snapshots::Snapshot* Snapshots::find(Id id) const {
     return found == snapshots_.end() ? nullptr : found->second.get();
 }
 
-Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, wire::Lsn floor, Time now) {
-    const auto reuse = std::chrono::milliseconds(settings_.snapshot_reuse_ms);
-    for (auto at = snapshots_.rbegin(); at != snapshots_.rend(); ++at) {
-        const Snapshot& snapshot = *at->second;
-        if (snapshot.account != account || snapshot.failure || snapshot.gone) continue;
-        if (snapshot.head.cursor != 0 && snapshot.head.cursor < floor) continue;
-        if (!snapshot.ended || now - snapshot.taken <= reuse) return at->first;
-    }
+Snapshots::Snapshot& Snapshots::add(const wire::AccountKey& account, Time now) {
     auto snapshot = std::make_unique<Snapshot>();
     snapshot->account = account;
     snapshot->head.snapshot = ++last_id_;
     snapshot->touched = now;
-    snapshots_.emplace(last_id_, std::move(snapshot));
+    newest_[account] = last_id_;
+    return *snapshots_.emplace(last_id_, std::move(snapshot)).first->second;
+}
+
+bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) const {
+    if (snapshot.gone) return false;
+    if (snapshot.failure) {
+        const auto standing = standing_.find(snapshot.account);
+        return standing != standing_.end() && now < standing->second.until;
+    }
+    const wire::Lsn cursor = snapshot.head.cursor;
+    if (cursor != 0 && cursor < needs.floor) return false;
+    // Nothing that commits before the cursor is missing in it. One that is taken after the resync
+    // was published sees it too, unless its commit is not visible yet; then it is replayed.
+    if (snapshot.job && cursor <= needs.resync && snapshot.asked_at <= needs.resync) return false;
+    return !snapshot.ended ||
+           now - snapshot.taken <= std::chrono::milliseconds(settings_.snapshot_reuse_ms);
+}
+
+Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, const Needs& needs,
+                                       Time now) {
+    if (const auto newest = newest_.find(account); newest != newest_.end())
+        if (const Snapshot* snapshot = find(newest->second); serves(*snapshot, needs, now))
+            return newest->second;
+    Snapshot& snapshot = add(account, now);
+    snapshot.asked_at = needs.position;
+    const Id id = last_id_;
+    turn_.push_back(id);
     begin_waiting(now);
-    return last_id_;
+    return id;
+}
+
+// Whether one more may begin. What nobody reads goes first, then what no reader has come for in
+// long.
+bool Snapshots::make_room(Time now) {
+    for (const bool read : {false, true})
+        for (auto& [id, snapshot] : snapshots_) {
+            if (!budget_.nearly_full()) return true;
+            if (!snapshot->ended || !snapshot->job || !snapshot->readers.empty() != read) continue;
+            if (read && now - snapshot->touched < kIdleReader) continue;
+            snapshot->gone = true;
+            drop_job(*snapshot);
+        }
+    return !budget_.nearly_full();
+}
+
+void Snapshots::drop_job(Snapshot& snapshot) {
+    if (!snapshot.job) return;
+    if (!snapshot.ended) sessions_.stop(*snapshot.job);
+    snapshot.job.reset();
+    running_.erase(snapshot.head.snapshot);
 }
 
 void Snapshots::begin_waiting(Time now) {
-    int running = 0;
-    for (const auto& [id, snapshot] : snapshots_)
-        if (snapshot->job && !snapshot->ended) ++running;
-    for (auto& [id, snapshot] : snapshots_) {
-        if (running >= settings_.snapshot_concurrency) return;
-        if (snapshot->job) continue;
-        const auto pause = snapshot->tries == 0 ? std::chrono::milliseconds(0)
-                                                : kFirstPause * (1 << (snapshot->tries - 1));
-        snapshot->job = std::make_unique<Job>(settings_, snapshot->account, event_, pause);
+    while (!turn_.empty() &&
+           running_.size() < static_cast<std::size_t>(settings_.snapshot_concurrency) &&
+           make_room(now)) {
+        const Id id = turn_.front();
+        turn_.pop_front();
+        Snapshot* snapshot = find(id);
+        if (snapshot == nullptr || snapshot->job || snapshot->gone) continue;
+        const auto pause =
+            snapshot->tries == 0
+                ? std::chrono::milliseconds(0)
+                : std::min(kFirstPause * (1 << std::min(snapshot->tries - 1, 10)), kMostPause);
+        snapshot->job = std::make_shared<Job>(settings_, snapshot->account, event_, budget_);
         snapshot->taken = snapshot->touched = now;
+        running_.insert(id);
         newest_begun_ = std::max(newest_begun_, id);
         ++queries_;
-        ++running;
+        sessions_.post(snapshot->job, now + pause);
     }
 }
 
@@ -306,8 +352,8 @@ wire::SnapshotPart Snapshots::head(Id id) const {
     return snapshot == nullptr ? wire::SnapshotPart{} : snapshot->head;
 }
 
-std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std::size_t credit,
-                                               Time now) {
+std::optional<Snapshots::Part> Snapshots::read(Id id, const wire::Nonce& reader,
+                                               std::uint64_t offset, std::size_t credit, Time now) {
     Snapshot* snapshot = find(id);
     if (snapshot == nullptr || !snapshot->job) return std::nullopt;
     snapshot->touched = now;
@@ -315,85 +361,129 @@ std::optional<Snapshots::Part> Snapshots::read(Id id, std::uint64_t offset, std:
     if (!read) return std::nullopt;
     snapshot->sent = true;
     const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
+    if (end)
+        snapshot->readers.erase(reader);
+    else
+        snapshot->readers.insert(reader);
     return Part{std::move(read->messages), read->next_offset, end};
 }
 
 void Snapshots::take_again(Id id, Time now) {
     Snapshot* snapshot = find(id);
     if (snapshot == nullptr) return;
-    snapshot->job.reset();
-    snapshot->told = snapshot->ended = false;
+    drop_job(*snapshot);
+    snapshot->known = snapshot->ended = false;
+    ++snapshot->tries;
+    turn_.push_front(id);
     begin_waiting(now);
 }
 
-// A table was rewritten behind the snapshot's back: what was read of it is void, and its rows are
-// read in another snapshot. Whoever waits for it waits on. Whoever has rows of it already cannot
-// keep them, and offsets into it mean nothing in another one: it is gone for them, and they find a
-// new one, with the tries that are left.
+// A table was rewritten behind the snapshot's back, or its session was lost: what was read of it is
+// void, and its rows are read in another snapshot. Whoever waits for it waits on. Whoever has rows
+// of it already cannot keep them, and offsets into it mean nothing in another one: it is gone for
+// them, and they find a new one, with the tries that are left.
 void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
     spdlog::info("the snapshot of account {} is taken again: {}",
                  log_text(snapshot.account.to_text()), why.text());
     if (!snapshot.sent) {
         ++snapshot.tries;
-        snapshot.job.reset();
-        snapshot.told = snapshot.ended = false;
+        drop_job(snapshot);
+        snapshot.known = snapshot.ended = false;
         snapshot.head.cursor = 0;
+        turn_.push_front(snapshot.head.snapshot);
         return;
     }
     snapshot.ended = snapshot.gone = true;
     snapshot.touched = now;
-    auto next = std::make_unique<Snapshot>();
-    next->account = snapshot.account;
-    next->head.snapshot = ++last_id_;
-    next->touched = now;
-    next->tries = snapshot.tries + 1;
-    snapshots_.emplace(last_id_, std::move(next));
+    Snapshot& next = add(snapshot.account, now);
+    next.tries = snapshot.tries + 1;
+    next.asked_at = snapshot.asked_at;
+    turn_.push_front(last_id_);
 }
 
-std::vector<Snapshots::Taken> Snapshots::progress() {
+void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
+    snapshot.failure = why;
+    ++failures_;
+    last_failure_ = one_line(why.text());
+    log_.add(why.text());
+    const auto found = standing_.find(snapshot.account);
+    const auto pause = found == standing_.end() ? kFirstStanding
+                                                : std::min(found->second.pause * 2, kMostStanding);
+    standing_[snapshot.account] = {pause, now + pause};
+}
+
+Snapshots::Progress Snapshots::progress() {
     eventfd_t count = 0;
     eventfd_read(event_, &count);
-    std::vector<Taken> taken;
+    Progress progress;
     const auto now = std::chrono::steady_clock::now();
-    for (auto& [id, snapshot] : snapshots_) {
-        if (!snapshot->job || snapshot->ended) continue;
-        const Job::View view = snapshot->job->view();
-        if (view.ended && view.outdated && snapshot->tries < kTries) {
-            try_again(*snapshot, *view.failure, now);
+    for (const Id id : std::set(running_)) {
+        Snapshot& snapshot = *snapshots_.at(id);
+        const Job::View view = snapshot.job->view();
+        progress.changed.push_back(id);
+        if (view.ended) running_.erase(id);
+        if (view.ended && view.failure && view.again && snapshot.tries < kTries) {
+            try_again(snapshot, *view.failure, now);
             continue;
         }
-        if (view.taken && !snapshot->told) {
-            snapshot->told = true;
-            snapshot->head.until = view.until;
-            snapshot->head.sees = view.sees;
-            taken.push_back({id, view.sees, view.until});
+        if (view.taken && !snapshot.known) {
+            snapshot.known = true;
+            snapshot.head.until = view.until;
+            snapshot.head.sees = view.sees;
+            progress.taken.push_back({id, view.sees, view.until});
         }
         if (!view.ended) continue;
-        snapshot->ended = true;
-        snapshot->failure = view.failure;
-        snapshot->touched = now;
+        snapshot.ended = true;
+        snapshot.touched = now;
+        if (view.failure) {
+            failed(snapshot, *view.failure, now);
+        } else {
+            standing_.erase(snapshot.account);
+            if (standing_.empty()) last_failure_.clear();
+        }
     }
     begin_waiting(now);
-    return taken;
+    return progress;
 }
 
-std::vector<Snapshots::Id> Snapshots::tick(Time now) {
+std::vector<Snapshots::Id> Snapshots::tick(Time now, const Attached& attached) {
     const auto kept = std::max<std::chrono::steady_clock::duration>(
-        std::chrono::milliseconds(settings_.snapshot_reuse_ms), kFailureKept);
+        std::chrono::milliseconds(settings_.snapshot_reuse_ms), kLeastKept);
     std::vector<Id> forgotten;
     std::erase_if(snapshots_, [&](const auto& entry) {
-        if (!entry.second->ended || now - entry.second->touched <= kept) return false;
+        Snapshot& snapshot = *entry.second;
+        std::erase_if(snapshot.readers, [&](const auto& reader) { return !attached(reader); });
+        const auto idle = now - snapshot.touched;
+        const bool stands = snapshot.failure && idle <= kMostStanding;
+        const bool read = !snapshot.readers.empty() && !snapshot.gone &&
+                          idle <= std::chrono::seconds(settings_.retention_s);
+        if (!snapshot.ended || idle <= kept || stands || read) return false;
+        drop_job(snapshot);
+        if (const auto newest = newest_.find(snapshot.account);
+            newest != newest_.end() && newest->second == entry.first)
+            newest_.erase(newest);
         forgotten.push_back(entry.first);
         return true;
     });
+    // Who does not fail again for long begins with the first pause again.
+    std::erase_if(standing_,
+                  [&](const auto& entry) { return now - entry.second.until > kMostStanding * 2; });
+    begin_waiting(now);
     return forgotten;
 }
 
-void Snapshots::clear() { snapshots_.clear(); }
+void Snapshots::clear() {
+    for (auto& [id, snapshot] : snapshots_) drop_job(*snapshot);
+    snapshots_.clear();
+    newest_.clear();
+    turn_.clear();
+    running_.clear();
+    standing_.clear();
+}
 
 Snapshots::Id Snapshots::oldest_unknown() const {
-    for (const auto& [id, snapshot] : snapshots_)
-        if (snapshot->job && !snapshot->told && !snapshot->ended) return id;
+    for (const Id id : running_)
+        if (!snapshots_.at(id)->known) return id;
     return newest_begun_ + 1;
 }
 

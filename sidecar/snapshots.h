@@ -1,21 +1,35 @@
-// Snapshots of accounts: read from the database in threads of their own, one for all who ask at
-// about the same time, kept in unlinked files until their readers have them. So neither a large
-// account nor a slow reader costs memory.
+// Snapshots of accounts: read from the database by a few sessions, one snapshot for all who ask at
+// about the same time, kept in spools until their readers have them. So neither a large account nor
+// a slow reader costs memory, and a crowd costs few connections.
+//
+// A snapshot waits for its turn (snapshot_concurrency of them are read at a time), is read, ends,
+// and is kept: for snapshot_reuse_ms for others of its account, and for as long as an attached
+// subscriber reads it, however slowly, within retention_s without a read. The turn waits while the
+// spools hold as much as they may (spool_bytes); then snapshots that nobody reads go first.
+//
+// A snapshot that fails answers all of its account with its reason for a while that grows with each
+// failure: whatever makes it fail (a right that is missing, a row filter) is seldom mended in
+// milliseconds, and many subscribers ask.
 #pragma once
 
 #include <chrono>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <zmq.hpp>
 
+#include "account_map.h"
 #include "connection.h"
 #include "fatwal/wire/control.h"
+#include "notices.h"
+#include "snapshot_sessions.h"
 #include "spool.h"
 
 namespace fatwal {
@@ -37,18 +51,23 @@ public:
         std::uint64_t next_offset = 0;
         bool end = false;
     };
+    // What a snapshot has to be for a subscriber to use it.
+    struct Needs {
+        wire::Lsn floor = 0;  // the stream resumes here or later, as nothing before can be replayed
+        wire::Lsn resync = 0;    // it sees the transaction that commits here; 0: none
+        wire::Lsn position = 0;  // every transaction that commits before is published
+    };
 
-    explicit Snapshots(const Settings& settings);
+    Snapshots(const Settings& settings, SpoolBudget& budget);
     ~Snapshots();
     Snapshots(const Snapshots&) = delete;
     Snapshots& operator=(const Snapshots&) = delete;
 
-    // The snapshot that serves the account now, a new one if there is none. It goes on at `floor`
-    // or later.
-    Id find_or_begin(const wire::AccountKey& account, wire::Lsn floor, Time now);
-    // Where the stream goes on after it, to be set once it is taken.
+    // The snapshot that serves the account now, a new one if there is none.
+    Id find_or_begin(const wire::AccountKey& account, const Needs& needs, Time now);
+    // Where the stream resumes after it, to be set once it is taken.
     void set_cursor(Id id, wire::Lsn cursor);
-    // Takes it anew, as what it does not see is no longer to be had.
+    // Takes it again after a pause that grows, as what it does not see can no longer be replayed.
     void take_again(Id id, Time now);
 
     enum class State { Unknown, Waiting, Readable, Failed };
@@ -57,19 +76,24 @@ public:
     [[nodiscard]] Failure failure(Id id) const;
     [[nodiscard]] wire::AccountKey account(Id id) const;
     // Of a snapshot that is Readable: the reply without its messages, and about `credit` bytes of
-    // those, one at least.
+    // those, one at least. It is kept for this reader until that has read it to its end.
     [[nodiscard]] wire::SnapshotPart head(Id id) const;
-    [[nodiscard]] std::optional<Part> read(Id id, std::uint64_t offset, std::size_t credit,
-                                           Time now);
+    [[nodiscard]] std::optional<Part> read(Id id, const wire::Nonce& reader, std::uint64_t offset,
+                                           std::size_t credit, Time now);
 
     // Readable when a snapshot was taken, has grown, or has ended; then call progress().
     [[nodiscard]] int fd() const { return event_; }
-    // What was taken since the last call.
-    std::vector<Taken> progress();
+    // What was taken since the last call, and which snapshots may have more for those who wait.
+    struct Progress {
+        std::vector<Taken> taken;
+        std::vector<Id> changed;
+    };
+    Progress progress();
     // Begins those that wait for their turn, forgets those that nobody reads any more; gives the
     // ids of the forgotten.
-    std::vector<Id> tick(Time now);
-    // Forgets all: the stream has begun anew.
+    using Attached = std::function<bool(const wire::Nonce&)>;
+    std::vector<Id> tick(Time now, const Attached& attached);
+    // Forgets all: another stream has begun.
     void clear();
 
     // The newest that was begun, and the oldest that may have been taken but is not known to
@@ -78,20 +102,45 @@ public:
     [[nodiscard]] Id oldest_unknown() const;
     [[nodiscard]] std::uint64_t queries() const { return queries_; }
     [[nodiscard]] std::size_t size() const { return snapshots_.size(); }
+    [[nodiscard]] std::size_t waiting() const { return turn_.size(); }
+    [[nodiscard]] std::uint64_t failures() const { return failures_; }
+    // Why the last one failed; empty when one has succeeded since.
+    [[nodiscard]] const std::string& last_failure() const { return last_failure_; }
+    // The failures since the last call, for the log: each text once a minute, with its count.
+    [[nodiscard]] std::vector<std::string> log_lines(Time now) { return log_.lines(now); }
 
 private:
     class Job;
     struct Snapshot;
+    // How long an account's last failure stands, and the next one will.
+    struct Standing {
+        std::chrono::milliseconds pause;
+        Time until;
+    };
+    Snapshot& add(const wire::AccountKey& account, Time now);
     void begin_waiting(Time now);
+    bool make_room(Time now);
+    void drop_job(Snapshot& snapshot);
     void try_again(Snapshot& snapshot, const Failure& why, Time now);
+    void failed(Snapshot& snapshot, const Failure& why, Time now);
+    [[nodiscard]] bool serves(const Snapshot& snapshot, const Needs& needs, Time now) const;
     [[nodiscard]] Snapshot* find(Id id) const;
 
     const Settings& settings_;
+    SpoolBudget& budget_;
     int event_;
     Id last_id_ = 0;
     Id newest_begun_ = 0;
     std::uint64_t queries_ = 0;
+    std::uint64_t failures_ = 0;
+    std::string last_failure_;
+    Notices log_;
     std::map<Id, std::unique_ptr<Snapshot>> snapshots_;
+    AccountMap<Id> newest_;          // of each account
+    std::deque<Id> turn_;            // those that wait for it
+    std::set<Id> running_;           // those whose turn has come and that have not ended
+    AccountMap<Standing> standing_;  // of accounts whose last snapshot failed
+    SnapshotSessions sessions_;      // ends before what its tasks use
 };
 
 }  // namespace fatwal

@@ -46,17 +46,50 @@ bool read_all(int file, void* bytes, std::size_t length, std::uint64_t offset) {
 
 }  // namespace
 
+bool SpoolBudget::take(std::uint64_t bytes) {
+    std::uint64_t used = used_;
+    do {
+        if (bytes > most_ || used > most_ - bytes) return false;
+    } while (!used_.compare_exchange_weak(used, used + bytes));
+    return true;
+}
+
 Spool::~Spool() {
     if (file_ >= 0) close(file_);
+    budget_.give_back(size_);
 }
 
 void Spool::append(wire::Bytes message) {
+    const auto length = static_cast<std::uint32_t>(message.size());
+    const std::uint64_t bytes = sizeof length + message.size();
+    if (!budget_.take(bytes))
+        throw Failure{"there is no room for what waits to be read",
+                      "The snapshots and replays that wait for their readers hold " +
+                          std::to_string(budget_.used()) + " of " + std::to_string(budget_.most()) +
+                          " bytes.",
+                      "Raise --spool-bytes, or see which subscribers do not read (fatwal check).",
+                      false};
+    try {
+        if (file_ < 0 && size_ + bytes <= kMemoryBytes) {
+            const std::lock_guard lock(mutex_);
+            memory_.append(reinterpret_cast<const char*>(&length), sizeof length);
+            memory_.append(wire::as_text(message));
+        } else {
+            write_to_file(message);
+        }
+    } catch (...) {
+        budget_.give_back(bytes);
+        throw;
+    }
+    size_.store(size_ + bytes, std::memory_order_release);
+}
+
+void Spool::write_to_file(wire::Bytes message) {
     if (file_ < 0) file_ = open_file(folder_);
     auto length = static_cast<std::uint32_t>(message.size());
     std::array<iovec, 2> parts = {iovec{&length, sizeof length},
                                   iovec{const_cast<std::byte*>(message.data()), message.size()}};
     std::size_t left = sizeof length + message.size();
-    const std::uint64_t size = size_.load(std::memory_order_relaxed) + left;
     iovec* part = parts.data();
     while (left > 0) {
         const ssize_t written =
@@ -71,7 +104,20 @@ void Spool::append(wire::Bytes message) {
         part->iov_base = static_cast<char*>(part->iov_base) + done;
         part->iov_len -= done;
     }
-    size_.store(size, std::memory_order_release);
+}
+
+bool Spool::get(void* bytes, std::size_t length, std::uint64_t offset) const {
+    std::uint64_t in_memory = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        in_memory = memory_.size();
+        if (offset < in_memory) {
+            if (length > in_memory - offset) return false;
+            std::memcpy(bytes, memory_.data() + offset, length);
+            return true;
+        }
+    }
+    return read_all(file_, bytes, length, offset - in_memory);
 }
 
 std::optional<Spool::Part> Spool::read(std::uint64_t offset, std::size_t credit) const {
@@ -81,11 +127,11 @@ std::optional<Spool::Part> Spool::read(std::uint64_t offset, std::size_t credit)
     while (offset < size && part.messages.size() < kMostMessages &&
            (part.messages.empty() || bytes < credit)) {
         std::uint32_t length = 0;
-        if (!read_all(file_, &length, sizeof length, offset) || length > kMostMessageBytes ||
+        if (!get(&length, sizeof length, offset) || length > kMostMessageBytes ||
             offset + sizeof length + length > size)
             return std::nullopt;
         zmq::message_t message(length);
-        if (!read_all(file_, message.data(), length, offset + sizeof length)) return std::nullopt;
+        if (!get(message.data(), length, offset + sizeof length)) return std::nullopt;
         bytes += length;
         offset += sizeof length + length;
         part.messages.push_back(std::move(message));

@@ -26,7 +26,9 @@ char* to_network(char* to, T value) {
 }
 
 constexpr int kDataHeaderBytes = 1 + 8 + 8 + 8;  // 'w', start, end, time
-constexpr int kKeepaliveBytes = 1 + 8 + 8 + 1;   // 'k', end, time, reply requested
+constexpr int kDataSentAt = 1 + 8 + 8;
+constexpr int kKeepaliveSentAt = 1 + 8;
+constexpr int kKeepaliveBytes = 1 + 8 + 8 + 1;  // 'k', end, time, reply requested
 
 std::uint64_t now_since_postgres_epoch() {
     const auto unix_time = std::chrono::system_clock::now().time_since_epoch();
@@ -54,11 +56,14 @@ Stream::Next Stream::next() {
         if (length < 0) return {{}, State::Ended};
         std::unique_ptr<char, FreeCopyData> buffer(raw);
         if (raw[0] == 'w' && length >= kDataHeaderBytes) {
+            sent_ = from_network<wire::Microseconds>(raw + kDataSentAt);
             data_ = CopyData(std::move(buffer), kDataHeaderBytes, static_cast<std::size_t>(length));
             return {std::move(*data_.next())};
         }
-        if (raw[0] == 'k' && length >= kKeepaliveBytes)
+        if (raw[0] == 'k' && length >= kKeepaliveBytes) {
+            sent_ = from_network<wire::Microseconds>(raw + kKeepaliveSentAt);
             return {Keepalive{from_network<std::uint64_t>(raw + 1), raw[kKeepaliveBytes - 1] != 0}};
+        }
         // Another message type is a newer protocol's; what we need of it comes as 'w' and 'k'.
     }
 }

@@ -85,7 +85,11 @@ public:
     // Why the stream ended.
     Failure failure();
 
+    // When the server sent what next() gave last, by its own clock; 0 before the first.
+    [[nodiscard]] wire::Microseconds sent() const { return sent_; }
+
 private:
+    wire::Microseconds sent_ = 0;
     Connection connection_;  // in COPY BOTH, not blocking
     CopyData data_;          // that was read last, as far as its messages were not given yet
 };

@@ -99,6 +99,8 @@ void Account::admit_waiting() {
     std::vector<Waiting> still;
     std::vector<Waiting> ready;
     for (Waiting& waiting : std::exchange(waiting_, {})) {
+        if (feed_->waits_for_turn())
+            waiting.until = now + std::chrono::seconds(process_.settings().join_timeout_s);
         if (live() && !waiting.own_until) waiting.own_until = now + kOwnRowsWithin;
         if (live() && (knows(waiting.request) || *waiting.own_until <= now))
             ready.push_back(std::move(waiting));

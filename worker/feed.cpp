@@ -32,6 +32,8 @@ void Feed::start() {
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
     options.name = settings_.name;
     options.durable = true;
+    for (const std::string_view table : channel::published_tables())
+        options.resync_tables.push_back("public." + std::string(table));
     subscription_ = feeds_.subscribe(std::move(options), shared_from_this());
 }
 
@@ -44,6 +46,7 @@ void Feed::stop() {
 }
 
 void Feed::unsubscribe() {
+    joined_ = false;
     if (subscription_) feeds_.remove(*subscription_);
     subscription_.reset();
 }
@@ -60,6 +63,7 @@ void Feed::handle(const client::Event& event) {
     const std::string name = account_ ? account_->to_text() : "operators";
     if (std::holds_alternative<client::SnapshotBegin>(event)) {
         state_.begin_snapshot();
+        refused_ = false;
     } else if (const auto* rows = std::get_if<client::SnapshotRows>(&event)) {
         rows->for_each([&](const client::Row& row) {
             if (auto change = channel::typed_row(row))
@@ -88,10 +92,13 @@ void Feed::handle(const client::Event& event) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
         state_.quarantine(resync->reason);
     } else if (std::holds_alternative<client::Joined>(event)) {
+        joined_ = true;
         lost_ = false;
         stale_.cancel();
     } else if (const auto* lost_event = std::get_if<client::Lost>(&event)) {
         spdlog::warn("account {}: {}", name, lost_event->reason);
+        if (lost_event->error && lost_event->error->code == wire::ErrorCode::SnapshotFailed)
+            refused_ = true;
         lost(lost_event->reason);
     } else if (const auto* error = std::get_if<client::StreamError>(&event)) {
         spdlog::error("account {}: {}", name, error->message);

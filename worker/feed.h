@@ -37,6 +37,12 @@ public:
     // Handles some of what has come.
     void take();
 
+    // Whether it has a fatwald, and nothing to do but wait for the account's turn there: after a
+    // deploy thousands of accounts ask at once.
+    [[nodiscard]] bool waits_for_turn() const {
+        return joined_ && !lost_ && !refused_ && !state_.live();
+    }
+
     [[nodiscard]] channel::AccountState& state() { return state_; }
     [[nodiscard]] const channel::AccountState& state() const { return state_; }
 
@@ -55,7 +61,9 @@ private:
     std::unique_ptr<client::Subscription> subscription_;
     boost::asio::steady_timer retry_;
     boost::asio::steady_timer stale_;
+    bool joined_ = false;
     bool lost_ = false;
+    bool refused_ = false;  // the last snapshot that was asked for has failed
     std::chrono::seconds pause_{1};
     std::size_t unknown_ = 0;  // rows of tables that the domain does not use
 };

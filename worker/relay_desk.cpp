@@ -89,10 +89,12 @@ bool RelayDesk::valid(const Connected& relay) const {
 
 void RelayDesk::review() {
     std::vector<std::pair<Uuid, std::string>> over;
+    const auto now = std::chrono::steady_clock::now();
     for (auto& [id, relay] : relays_) {
+        if (feed_->waits_for_turn())
+            relay.until = now + std::chrono::seconds(settings_.join_timeout_s);
         if (!feed_->state().live()) {
-            if (!relay.admitted && relay.until <= std::chrono::steady_clock::now())
-                over.emplace_back(id, "try_again");
+            if (!relay.admitted && relay.until <= now) over.emplace_back(id, "try_again");
         } else if (!valid(relay)) {
             over.emplace_back(id, relay.admitted ? "token_expired" : "invalid_token");
         } else if (!std::exchange(relay.admitted, true)) {

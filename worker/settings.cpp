@@ -149,8 +149,10 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
              "after which a device that answers no ping is gone")
         ->check(CLI::Range(2, 3600));
     options
-        .add("join-timeout-s", settings.join_timeout_s,
-             "for which a device waits for its account's rows")
+        .add(
+            "join-timeout-s", settings.join_timeout_s,
+            "for which a device waits for its account's rows; the time in fatwald's queue for them "
+            "does not count")
         ->check(CLI::Range(1, 600));
     options
         .add("stale-after-s", settings.stale_after_s,

@@ -30,7 +30,7 @@ struct Settings {
     int max_message_bytes = 65'536;   // that a device may send
     int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
     int idle_timeout_s = 30;          // of a device that does not even answer pings
-    int join_timeout_s = 10;          // until the account's rows are there
+    int join_timeout_s = 10;          // without a fatwald that has the account's rows in its queue
     int stale_after_s = 60;           // without a fatwald
     int account_linger_s = 60;        // an account without devices is followed on
     int drain_s = 20;                 // over which sessions are closed at SIGTERM

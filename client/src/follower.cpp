@@ -12,21 +12,12 @@ Follower::WallTime wall_time(wire::Microseconds since_2000) {
                               std::chrono::microseconds(since_2000));
 }
 
-// Why the frame asks for a snapshot; nothing when it has no resync record.
-std::optional<std::string> resync_reason(const Frame& frame) {
-    std::optional<std::string> reason;
-    frame.view->for_each_record([&](const wire::RecordView& record) {
-        if (record.op() != wire::Op::Resync) return true;
-        std::string rows = "rows";
-        if (record.relation() < frame.schemas.size()) {
-            const Schema& schema = *frame.schemas[record.relation()];
-            rows += " of " + std::string(schema.schema()) + '.' + std::string(schema.table());
-        }
-        reason = rows + " changed in a way that the stream cannot tell";
-        return false;
-    });
-    return reason;
-}
+// A snapshot that is begun within this time of the one before it, and of the pause before that one,
+// follows it closely.
+constexpr std::chrono::seconds kClosely{10};
+constexpr std::chrono::milliseconds kNoPause{0};
+constexpr std::chrono::milliseconds kFirstPause{100};
+constexpr std::chrono::milliseconds kMostPause{30'000};
 
 }  // namespace
 
@@ -40,6 +31,44 @@ std::optional<Follower::Told> Follower::take() {
     auto event = std::move(events_.front());
     events_.pop_front();
     return event;
+}
+
+// Why the frame asks for a snapshot; nothing when it has no resync record of a table that the
+// worker reads. A record of all tables names none.
+std::optional<std::string> Follower::resync_reason(const Frame& frame) const {
+    const std::vector<std::string>& read = options_.resync_tables;
+    std::optional<std::string> reason;
+    frame.view->for_each_record([&](const wire::RecordView& record) {
+        if (record.op() != wire::Op::Resync) return true;
+        std::string rows = "rows";
+        if (record.relation() < frame.schemas.size()) {
+            const Schema& schema = *frame.schemas[record.relation()];
+            const std::string table =
+                std::string(schema.schema()) + '.' + std::string(schema.table());
+            if (!read.empty() && std::find(read.begin(), read.end(), table) == read.end())
+                return true;
+            rows += " of " + table;
+        }
+        reason = rows + " changed in a way that the stream cannot tell";
+        return false;
+    });
+    return reason;
+}
+
+void Follower::hear_clock(const wire::PublicationHeader& header, WallTime now) {
+    now_ = now;
+    if (header.time == 0) return;
+    const auto ahead = wall_time(static_cast<wire::Microseconds>(header.time) * 1'000'000) - now;
+    server_ahead_ = std::max(server_ahead_.value_or(ahead), ahead);
+}
+
+// Whatever a clock says: what follows a snapshot was committed after it, or about then. So it is
+// not older than the snapshot, and no further one is taken before that is.
+bool Follower::too_far_behind(WallTime committed, WallTime now) const {
+    if (!options_.snapshots || options_.resync_after.count() == 0) return false;
+    if (snapshot_begun_at_ && now - *snapshot_begun_at_ < options_.resync_after) return false;
+    const auto there = now + server_ahead_.value_or(WallTime::duration(0));
+    return committed < there - options_.resync_after;
 }
 
 void Follower::drop_unfinished() {
@@ -58,6 +87,7 @@ void Follower::attached(const wire::Nonce& nonce, std::uint64_t epoch,
     history_ = history;
     sequence_ = head_ = 0;
     asked_ = describing_ = false;
+    server_ahead_.reset();
     state_ = State::Joining;
 }
 
@@ -76,6 +106,8 @@ void Follower::replay(wire::Replay::From from) {
 }
 
 void Follower::begin_snapshot() {
+    // Those that resync records ask for keep an interval of their own; not so another beginning.
+    const bool of_record = resyncing_ && state_ != State::Snapshotting;
     drop_unfinished();
     state_ = State::Snapshotting;
     snapshot_ = snapshot_offset_ = 0;
@@ -84,6 +116,11 @@ void Follower::begin_snapshot() {
     // Whichever resync record it does not see is replayed after it, and is owed again then.
     owed_.reset();
     asked_ = false;
+    ++snapshots_begun_;
+    const bool closely =
+        !of_record && snapshot_begun_at_ && now_ - *snapshot_begun_at_ < kClosely + snapshot_pause_;
+    snapshot_pause_ = closely ? std::clamp(snapshot_pause_ * 2, kFirstPause, kMostPause) : kNoPause;
+    snapshot_begun_at_ = now_;
 }
 
 void Follower::resync(std::string reason) {
@@ -102,6 +139,7 @@ bool Follower::may_resync(WallTime now) const {
 
 void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_) return;
+    hear_clock(header, now);
     if (state_ != State::Joining) {
         // The socket has connected again by itself.
         heartbeat(header, now);
@@ -122,7 +160,7 @@ void Follower::heartbeat(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_ || header.sequence < head_) return;
     head_ = header.sequence;
     position_ = header.position;
-    now_ = now;
+    hear_clock(header, now);
     if (state_ != State::Live) return;
     if (owed_ && may_resync(now)) {
         resynced_ = now;
@@ -140,7 +178,7 @@ void Follower::message(const wire::PublicationHeader& header, std::string bytes,
     if (header.epoch != epoch_ || state_ == State::Detached || state_ == State::Joining) return;
     head_ = std::max(head_, header.sequence);
     position_ = std::max(position_, header.position);
-    now_ = now;
+    hear_clock(header, now);
     if (state_ == State::Snapshotting || header.sequence <= sequence_) return;
     if (state_ == State::Live && header.sequence == sequence_ + 1) {
         sequence_ = header.sequence;
@@ -172,7 +210,7 @@ void Follower::catch_up(WallTime now) {
     }
 }
 
-std::optional<wire::ControlBody> Follower::take_request() {
+std::optional<wire::ControlBody> Follower::take_request(bool snapshots) {
     if (!describing_ && !waiting_.empty()) {
         describing_ = true;
         return wire::Describe{missing()};
@@ -183,7 +221,7 @@ std::optional<wire::ControlBody> Follower::take_request() {
         return wire::Replay{nonce_,        epoch_,           from_,          sequence_ + 1,
                             cursor_->next, cursor_->history, options_.credit};
     }
-    if (state_ == State::Snapshotting) {
+    if (state_ == State::Snapshotting && (snapshots || snapshot_ != 0)) {
         asked_ = true;
         return wire::SnapshotRequest{nonce_, snapshot_, snapshot_offset_, options_.credit};
     }
@@ -364,12 +402,10 @@ void Follower::add(Frame frame, WallTime now) {
     if (view.commit_lsn() < cursor_->next) return;
     const WallTime committed = wall_time(view.commit_time());
     const bool had = cursor_->has(view.xid(), view.commit_lsn());
-    if (!had && options_.resync_after.count() > 0 && view.xid() != 0 &&
-        committed < now - options_.resync_after) {
+    if (!had && view.xid() != 0 && too_far_behind(committed, now)) {
         resync_reason_ = "the stream is more than " +
                          std::to_string(options_.resync_after.count()) + " s behind";
-        if (options_.snapshots) return;
-        resync_reason_.clear();
+        return;
     }
     if (!current_ || current_->commit_lsn != view.commit_lsn()) {
         current_.emplace();

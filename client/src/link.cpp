@@ -27,8 +27,10 @@ constexpr milliseconds kLeastHeartbeat{100};
 constexpr milliseconds kMostHeartbeat{10'000};
 constexpr milliseconds kLastHeartbeat{50};
 constexpr milliseconds kFarewell{100};  // for what was sent last
-constexpr int kSharedBy =
-    20;  // as many accounts' queues are allowed for on a socket that accounts share
+// As many accounts' queues are allowed for on a socket that accounts share, in messages and in
+// bytes.
+constexpr int kSharedBy = 20;
+constexpr std::size_t kSharedBytes = 4;
 
 wire::Nonce random_nonce() {
     wire::Nonce nonce{};
@@ -37,8 +39,12 @@ wire::Nonce random_nonce() {
     return nonce;
 }
 
+// The wall clock as it was when the process began, moved on by the steady clock: a wall clock that
+// is set meanwhile changes nothing.
 Follower::WallTime wall_now() {
-    return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
+    static const auto began = std::pair(std::chrono::system_clock::now(), Clock::now());
+    return std::chrono::floor<std::chrono::microseconds>(began.first +
+                                                         (Clock::now() - began.second));
 }
 
 }  // namespace
@@ -49,7 +55,7 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
       options_(std::move(options)),
       follower_({options_.account, options_.snapshots, options_.max_transaction_bytes,
                  options_.max_ahead_bytes, options_.credit, options_.resync_after,
-                 options_.resync_interval},
+                 options_.resync_interval, options_.resync_tables},
                 options_.cursor),
       handed_(options_.cursor),
       retry_(kLeastRetry) {
@@ -107,7 +113,10 @@ void Link::detach(bool forget) {
 }
 
 Clock::time_point Link::wake_at() const {
-    return asked_ + described_ != 0 ? std::min(deadline_, answer_by_) : deadline_;
+    auto at = deadline_;
+    if (asked_ + described_ != 0) at = std::min(at, answer_by_);
+    if (snapshot_waits_) at = std::min(at, snapshot_at_);
+    return at;
 }
 
 void Link::begin(Clock::time_point now) {
@@ -192,7 +201,8 @@ void Link::join(const wire::Attached& attached) {
     follower_.attached(nonce_, attached.epoch, attached.history);
     topic_ = attached.topic;
     data_ = &sockets_.join(*this, attached.endpoint, topic_, nonce_,
-                           options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy));
+                           {options_.max_queue_bytes * (topic_.empty() ? 1 : kSharedBytes),
+                            options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy)});
     state_ = State::Joining;
     deadline_ = Clock::now() + options_.request_timeout;
 }
@@ -225,7 +235,14 @@ void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
 
 void Link::request(Clock::time_point now) {
     if (state_ != State::Live) return;
-    while (auto body = follower_.take_request()) {
+    // Only who reads the stream has no reason to be slow with the next attempt.
+    if (follower_.live()) retry_ = kLeastRetry;
+    if (follower_.snapshots_begun() != snapshots_) {
+        snapshots_ = follower_.snapshots_begun();
+        snapshot_at_ = now + follower_.snapshot_pause();
+    }
+    snapshot_waits_ = now < snapshot_at_;
+    while (auto body = follower_.take_request(!snapshot_waits_)) {
         const bool describes = std::holds_alternative<wire::Describe>(*body);
         (describes ? described_ : asked_) = sockets_.ask(*control_, *this, std::move(*body));
         answer_by_ = now + kAnswerTimeout;
@@ -277,7 +294,6 @@ void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) 
     follower_.marker(header, wall_now());
     if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     state_ = State::Live;
-    retry_ = kLeastRetry;
     if (to_ack_ > acked_) sockets_.to_acknowledge(*this);
     request(now);
 }
@@ -298,6 +314,7 @@ void Link::expire(Clock::time_point now) {
         follower_.ask_again();
         request(now);
     }
+    if (snapshot_waits_ && now >= snapshot_at_) request(now);
     if (now < deadline_) return;
     if (ends_) {
         if (data_ != nullptr && !sockets_.has_read(*data_, deadline_)) return;

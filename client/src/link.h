@@ -99,7 +99,10 @@ private:
     std::uint32_t asked_ = 0;      // the one for a replay or a part of a snapshot
     std::uint32_t described_ = 0;  // the one for schemas
     Clock::time_point answer_by_;
-    wire::History history_;  // of the last sidecar that we were attached to
+    std::uint64_t snapshots_ = 0;    // of the follower's that were begun, as far as known here
+    Clock::time_point snapshot_at_;  // the newest is not asked for earlier
+    bool snapshot_waits_ = false;    // for that time
+    wire::History history_;          // of the last sidecar that we were attached to
     wire::Lsn to_ack_ = 0;
     wire::Lsn acked_ = 0;  // of that, sent on this attachment
     int acks_waiting_ = 0;

@@ -21,6 +21,10 @@ constexpr int kRepliesAtOnce = 64;
 // Also while there is always something to hand out.
 constexpr std::chrono::milliseconds kLookAfterInterval{100};
 
+// Twice fatwald's default frame: larger ones are those of a single large row.
+constexpr std::size_t kExpectedMessage = 131'072;
+constexpr std::size_t kLeastMessages = 16;
+
 wire::Bytes bytes_of(const zmq::message_t& message) {
     return {static_cast<const std::byte*>(message.data()), message.size()};
 }
@@ -196,7 +200,7 @@ void Sockets::tell(Control& control, wire::ControlBody body, std::uint32_t reque
 }
 
 Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std::string& topic,
-                             const wire::Nonce& nonce, int high_water_mark) {
+                             const wire::Nonce& nonce, const Bounds& bounds) {
     Data& data = data_[endpoint];
     const bool is_new = !data.socket;
     if (is_new) {
@@ -206,7 +210,8 @@ Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std:
         data.socket = zmq::socket_t(context_, zmq::socket_type::sub);
         data.socket.set(zmq::sockopt::linger, 0);
         data.socket.set(zmq::sockopt::sndhwm, 0);  // else subscriptions beyond it are dropped
-        data.socket.set(zmq::sockopt::rcvhwm, high_water_mark);
+        data.bounds = bounds;
+        bound(data, kExpectedMessage);
         data.socket.set(zmq::sockopt::reconnect_ivl, 100);
         data.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
     }
@@ -272,6 +277,17 @@ void Sockets::read(Control& control) {
     control.drained = Clock::now();
 }
 
+// ZeroMQ bounds its queue by messages, and we by bytes: as many messages as fit if each were as
+// large as the largest yet. What comes beyond waits in the kernel, then at the publisher, which
+// drops it: a gap, that a replay closes. The option takes effect on connections that are open, too.
+void Sockets::bound(Data& data, std::size_t message) {
+    if (message <= data.largest) return;
+    data.largest = message;
+    const auto most = static_cast<std::size_t>(std::max(data.bounds.messages, 1));
+    const auto fit = std::max(data.bounds.bytes / message, kLeastMessages);
+    data.socket.set(zmq::sockopt::rcvhwm, static_cast<int>(std::min(fit, most)));
+}
+
 void Sockets::read(Data& data) {
     zmq::message_t head;
     // Nothing that comes later is taken for drained.
@@ -281,6 +297,7 @@ void Sockets::read(Data& data) {
         zmq::message_t body;
         if (head.more() && !data.socket.recv(body, zmq::recv_flags::dontwait)) return;
         const wire::Bytes bytes = bytes_of(head);
+        bound(data, body.size());
         if (const auto nonce = wire::decode_marker_topic(bytes)) {
             const auto link = data.by_nonce.find(*nonce);
             const auto header = wire::decode_publication(bytes_of(body));

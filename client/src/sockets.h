@@ -36,9 +36,16 @@ public:
         std::size_t users = 0;
         Clock::time_point heard;  // or opened
     };
+    // Of what libzmq has received and nobody has read yet.
+    struct Bounds {
+        std::size_t bytes = 0;
+        int messages = 0;
+    };
     struct Data : Socket {
         std::string endpoint;
         std::size_t topic_bytes = 0;
+        Bounds bounds;
+        std::size_t largest = 0;  // message, in bytes
         std::unordered_map<std::string, std::vector<Link*>> by_topic;
         std::map<wire::Nonce, Link*> by_nonce;
     };
@@ -75,7 +82,7 @@ public:
     // Subscribes to the link's topic and to the marker of its nonce, in this order; connects if
     // that endpoint is not connected.
     Data& join(Link& link, const std::string& endpoint, const std::string& topic,
-               const wire::Nonce& nonce, int high_water_mark);
+               const wire::Nonce& nonce, const Bounds& bounds);
     void leave(Data& data, Link& link, const std::string& topic, const wire::Nonce& nonce);
 
     // Whether all that had come at `time` is read; if not it will be.
@@ -94,6 +101,7 @@ private:
     void touch(Socket& socket);
     void read(Control& control);
     void read(Data& data);
+    static void bound(Data& data, std::size_t message);
     void send(Control& control, std::uint32_t id, wire::ControlBody body);
     void after(Link& link);
     void drop_finished();

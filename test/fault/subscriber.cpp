@@ -5,7 +5,10 @@
 // FOLDER/NAME.wrong, how far it came to FOLDER/NAME.count. A durable one keeps its state with its
 // cursor in FOLDER/NAME.state, and goes on there when it is started again. When FOLDER/finish says
 // how far each account came and it has come there, it writes the items to FOLDER/NAME.final and
-// leaves. SIGUSR2 cuts its connections.
+// leaves. SIGUSR2 cuts its connections. One that is not durable follows the table `extra`, too,
+// which comes into the publication and leaves it; so it gets resyncs, and only how its rows
+// are at the end is judged. The durable ones do not read that table, and must never
+// get one.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -78,6 +81,7 @@ public:
         note("snapshot");
         ++snapshots_;
         items_.clear();
+        extras_.clear();
         tally_ = -1;
     }
     void operator()(const SnapshotRows& rows) {
@@ -85,6 +89,8 @@ public:
             if (row.schema().table() == "tally") {
                 if (tally_ != -1) wrong("twice: the tally is in the snapshot twice");
                 tally_ = row.integer("n").value_or(-1);
+            } else if (row.schema().table() == "extra") {
+                extras_[*row.integer("id")] = *row.integer("value");
             } else if (!items_.emplace(*row.integer("id"), *row.integer("value")).second) {
                 wrong("twice: an item is in the snapshot twice");
             }
@@ -95,17 +101,23 @@ public:
     }
     void operator()(const Transaction& transaction) {
         int tallies = 0;
+        bool rows = false;
         transaction.for_each([&](const Change& change) {
+            if (change.op == fatwal::wire::Op::Resync) return;
+            rows = true;
             if (change.malformed || change.schema == nullptr)
                 return wrong("state: a change that is not understood");
             if (change.schema->table() == "tally") {
                 ++tallies;
                 apply_tally(change);
+            } else if (change.schema->table() == "extra") {
+                apply_extra(change);
             } else {
                 apply_item(change);
             }
         });
-        if (tallies != 1) wrong("torn: a transaction with " + std::to_string(tallies) + " tallies");
+        if (rows && tallies != 1)
+            wrong("torn: a transaction with " + std::to_string(tallies) + " tallies");
         ++transactions_;
         if (slow_) usleep(std::chrono::microseconds(kSlow).count());
     }
@@ -128,14 +140,20 @@ public:
         count();
     }
 
-    // True when the account's end is reached; then all is written down.
-    bool finished() {
+    // True when the account's end is reached; then all is written down. The file has the position
+    // of the end: a cursor before it may have a snapshot to come.
+    bool finished(fatwal::wire::Lsn next) {
         std::ifstream finish(finish_);
         std::string account;
+        fatwal::wire::Lsn end = 0;
+        finish >> end;
         for (std::int64_t n = 0; finish >> account >> n;) {
-            if (account != account_ || n != tally_) continue;
+            if (account != account_ || n != tally_ || next < end) continue;
             std::ofstream last(base_ + ".final");
             for (const auto& [id, value] : items_) last << id << ' ' << value << '\n';
+            if (!durable_)
+                for (const auto& [id, value] : extras_)
+                    last << "extra " << id << ' ' << value << '\n';
             count();
             return true;
         }
@@ -185,6 +203,15 @@ private:
             wrong("state: item " + std::to_string(id) + " is there already");
     }
 
+    // Changes come also while its snapshot is owed, of rows that were never sent.
+    void apply_extra(const Change& change) {
+        const std::int64_t id =
+            (change.new_row ? change.new_row : change.old_row)->integer("id").value_or(-1);
+        extras_.erase(id);
+        if (change.op != fatwal::wire::Op::Delete)
+            extras_[id] = change.new_row->integer("value").value_or(-1);
+    }
+
     std::string account_;
     std::string base_;
     std::string finish_;
@@ -193,6 +220,7 @@ private:
     int wrong_ = -1;
     std::optional<Cursor> cursor_;
     std::map<std::int64_t, std::int64_t> items_;
+    std::map<std::int64_t, std::int64_t> extras_;
     std::int64_t tally_ = -1;
     std::uint64_t transactions_ = 0;
     std::uint64_t joins_ = 0;
@@ -236,6 +264,8 @@ int main(int argc, char** argv) {
         options.name = names[i];
         options.durable = durable;
         options.cursor = worker.cursor();
+        options.resync_interval = 2s;
+        if (durable) options.resync_tables = {"public.tally", "public.item"};
         options.receive_high_water_mark = 50;
         options.max_ahead_bytes = 65'536;
         options.credit = 65'536;
@@ -265,7 +295,8 @@ int main(int argc, char** argv) {
         if (now < look_at || (event && !std::holds_alternative<Transaction>(*event))) continue;
         look_at = now + kLookInterval;
         if (std::all_of(workers.begin(), workers.end(), [](auto& member) {
-                return member.first->cursor() && member.second.finished();
+                const auto cursor = member.first->cursor();
+                return cursor && member.second.finished(cursor->next);
             }))
             return 0;
     }

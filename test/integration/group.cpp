@@ -23,7 +23,7 @@ struct Member {
     int account = 0;
     std::unique_ptr<Subscription> subscription;
     std::int64_t had = 0;
-    bool joined = false;
+    bool has_rows = false;  // its snapshot has ended
     bool renewed = false;
 };
 
@@ -47,7 +47,7 @@ public:
             if (std::chrono::steady_clock::now() > deadline)
                 return fail("not all have come to the end");
             Subscription* const subscription = group_.ready(100ms);
-            if (!told && joined_ == members_.size()) {
+            if (!told && ready_ == members_.size()) {
                 told = true;
                 std::puts("ready");
                 std::fflush(stdout);
@@ -93,7 +93,9 @@ private:
     }
 
     bool take(Member& member, const Event& event) {
-        if (std::holds_alternative<Joined>(event) && !std::exchange(member.joined, true)) ++joined_;
+        // A snapshot that is broken off begins again: only its end makes the member ready.
+        if (std::holds_alternative<SnapshotEnd>(event) && !std::exchange(member.has_rows, true))
+            ++ready_;
         if (std::holds_alternative<Lost>(event)) ++lost_;
         if (std::holds_alternative<SnapshotBegin>(event) && member.had != 0)
             return fail("a second snapshot");
@@ -125,7 +127,7 @@ private:
     SubscriptionGroup group_{context_};
     std::vector<Member> members_;
     std::unordered_map<Subscription*, Member*> by_subscription_;
-    std::size_t joined_ = 0;
+    std::size_t ready_ = 0;
     std::size_t finished_ = 0;
     std::size_t lost_ = 0;
 };

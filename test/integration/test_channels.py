@@ -4,6 +4,7 @@ import json
 import queue
 import signal
 import socket
+import subprocess
 import sys
 import unittest
 import urllib.request
@@ -263,12 +264,13 @@ class Channels(unittest.TestCase):
         gateway, client = self.gateway(), self.client()
         self.joined(gateway)
         self.joined(client)
-        self.house.sql(f"ALTER TABLE flows RENAME TO hidden")
+        # A column's name routes no row elsewhere, so the stream has nothing to tell.
+        self.house.sql('ALTER TABLE flows RENAME COLUMN gateway_remote_ip TO hidden')
         client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
         gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
         self.expect(client, 'flow_created')
         until(lambda: 'cannot write flows' in self.house.read('channel.err'), 'the writer to fail')
-        self.house.sql(f"ALTER TABLE hidden RENAME TO flows")
+        self.house.sql('ALTER TABLE flows RENAME COLUMN hidden TO gateway_remote_ip')
         until(lambda: self.house.sql('SELECT count(*) FROM flows') == '1', 'the row')
         self.quiet(gateway)
 
@@ -348,6 +350,35 @@ class Channels(unittest.TestCase):
         self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}', '{GROUP}', '{R1}')")
         self.expect(client, 'resource_created_or_updated', id=R1)
         self.flow(client, gateway)
+
+    def test_a_device_waits_for_its_accounts_turn_at_fatwald_however_long(self):
+        # Another account's snapshot has the only turn, and waits for a lock.
+        self.house.stop(self.house.processes[0])
+        self.house.fatwald('fatwald2', publication='portal', **{'snapshot-concurrency': '1'})
+        self.channel(**{'join-timeout-s': '1'})
+        session = subprocess.Popen(['psql', '-X', '-q', '-d', self.house.database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        self.addCleanup(session.wait)
+        self.addCleanup(session.kill)
+        self.addCleanup(session.stdin.close)
+        session.stdin.write('BEGIN; LOCK policies;\n')
+        session.stdin.flush()
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'policies'::regclass") == '1', 'the lock')
+        first = self.device('client', OTHER_CLIENT, OTHER_TOKEN, account=OTHER_ACCOUNT)
+        until(lambda: self.house.status().get('snapshot_queries') == '1', 'the snapshot that has the turn')
+        second = self.client()
+        until(lambda: self.house.status().get('snapshots_waiting') == '1', 'the one that waits')
+        # Of a process that has no fatwald at all a device learns it after a longer join_timeout.
+        self.channel('alone', **{'control': f'ipc://{self.house.folder}/nobody', 'join-timeout-s': '3'})
+        self.expect_end(self.client('alone'), 'try_again')
+        session.stdin.write('COMMIT;\n')
+        session.stdin.flush()
+        self.joined(second)
+        self.expect_end(first, 'invalid_token')
+
+    def test_a_device_is_sent_elsewhere_when_the_rows_cannot_be_read(self):
+        self.channel(**{'join-timeout-s': '1'})
+        self.house.sql('ALTER FUNCTION fatwal.snapshot(text, text) RENAME TO no_snapshot')
+        self.expect_end(self.client(), 'try_again')
 
     def test_J12_a_poisoned_account_is_put_aside_alone(self):
         self.channel()

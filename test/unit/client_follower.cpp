@@ -438,6 +438,66 @@ TEST_F(FollowerTest, WithoutSnapshotsTheStreamResumesBehindATransactionBeyondThe
     EXPECT_EQ(follower.cursor()->next, 201U);
 }
 
+// Headers with Postgres's time. kNow is 10 s into its epoch.
+PublicationHeader header_at(std::uint64_t sequence, std::uint32_t time) {
+    return {Topic::Event, kEpoch, sequence, 300, time};
+}
+
+TEST_F(FollowerTest, AgesAreByPostgressClockAlone) {
+    Follower follower(options(true), Cursor{kHistory, 50, {}});
+    follower.attached({}, kEpoch, kHistory);
+    // Our clock is 40 minutes ahead: the frame, of the epoch's first second, is 10 s old.
+    follower.marker({Topic::Marker, kEpoch, 0, 50, 10}, kNow + 40min);
+    ASSERT_TRUE(follower.take_request());
+    follower.replayed({kEpoch, 1, true, 0}, {}, kNow + 40min);
+    follower.message(header_at(1, 10), schema(), kNow + 40min);
+    follower.message(header_at(2, 10), frame(400, {1}), kNow + 40min);
+    EXPECT_EQ(drain(follower), "400:1");
+    // Time passes for both.
+    follower.message(header_at(3, 10 + 31 * 60), frame(410, {2}), kNow + 71min);
+    EXPECT_EQ(drain(follower), "resync");
+}
+
+TEST_F(FollowerTest, AClockThatIsBehindHidesNoAge) {
+    Follower follower(options(true), Cursor{kHistory, 50, {}});
+    follower.attached({}, kEpoch, kHistory);
+    follower.marker({Topic::Marker, kEpoch, 0, 50, 40 * 60}, kNow);
+    ASSERT_TRUE(follower.take_request());
+    follower.replayed({kEpoch, 1, true, 2}, {schema(), frame(400, {1})}, kNow);
+    EXPECT_EQ(drain(follower), "resync") << "also of what is replayed, without a header";
+}
+
+TEST_F(SnapshotTest, WhateverTheClockSaysNoSnapshotFollowsASnapshot) {
+    follower_.heartbeat({Topic::Heartbeat, kEpoch, 10, 300, 86'400}, kNow);
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 11, true, 0}, {}, kNow);
+    follower_.message(header_at(11, 86'400), frame(410, {1}, true, "1", 720), kNow + 1s);
+    EXPECT_EQ(drain(follower_), "begin rows:1,2 rows:3 end 410:1");
+}
+
+TEST_F(SnapshotTest, SnapshotsThatFollowEachOtherCloselyAreAskedForMoreAndMoreSlowly) {
+    EXPECT_EQ(follower_.snapshot_pause(), 0ms);
+    std::vector<std::chrono::milliseconds> pauses;
+    for (int i = 0; i < 12; ++i) {
+        answer_snapshot();
+        ASSERT_TRUE(follower_.take_request());
+        EXPECT_TRUE(follower_.refused({wire::ErrorCode::TooOld, "gone", "", ""}));
+        pauses.push_back(follower_.snapshot_pause());
+        EXPECT_FALSE(follower_.take_request(false)) << "not before its time";
+    }
+    EXPECT_EQ(pauses.front(), 100ms);
+    EXPECT_EQ(pauses[1], 200ms);
+    EXPECT_EQ(pauses.back(), 30s);
+    EXPECT_EQ(follower_.snapshots_begun(), 13U);
+    // The next comes long after it.
+    follower_.heartbeat({Topic::Heartbeat, kEpoch, 10, 300}, kNow + 120s);
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    EXPECT_TRUE(follower_.refused({wire::ErrorCode::TooOld, "gone", "", ""}));
+    EXPECT_EQ(follower_.snapshot_pause(), 0ms);
+}
+
 TEST_F(FollowerTest, WithoutSnapshotsAResyncRecordIsDeliveredBehindItsResync) {
     message(12, resync_frame(100));
     EXPECT_EQ(drain(follower_), "resync 100:resync");
@@ -565,6 +625,28 @@ TEST_F(ResyncTest, ATableThatIsAlwaysWrittenToCostsOneSnapshotInEachInterval) {
     }
     EXPECT_EQ(snapshots, 6U);
     EXPECT_NE(seen.find(":resync"), std::string::npos);
+}
+
+TEST_F(ResyncTest, TheRecordOfATableThatTheWorkerDoesNotReadIsAChange) {
+    FollowerOptions reads_others = options(true);
+    reads_others.resync_tables = {"public.other"};
+    Follower follower(reads_others, Cursor{kHistory, 50, {}});
+    join(follower, 0);
+    follower.message(header_at(1, 0), schema(), kNow);
+    follower.message(header_at(2, 0), resync_frame(400), kNow);
+    EXPECT_EQ(drain(follower), "400:resync");
+    follower.heartbeat({Topic::Heartbeat, kEpoch, 2, 500}, kNow + 60s);
+    EXPECT_EQ(drain(follower), "") << "nothing is owed";
+    EXPECT_EQ(follower.cursor()->next, 500U);
+    follower.message(header_at(3, 0), resync_frame(600, 700, false), kNow);
+    EXPECT_EQ(drain(follower), "resync") << "of all tables";
+
+    reads_others.resync_tables.push_back("public.t");
+    Follower reads_it(reads_others, Cursor{kHistory, 50, {}});
+    join(reads_it, 0);
+    reads_it.message(header_at(1, 0), schema(), kNow);
+    reads_it.message(header_at(2, 0), resync_frame(400), kNow);
+    EXPECT_EQ(drain(reads_it), "resync");
 }
 
 TEST_F(ResyncTest, TheMessageBehindTheIntervalBeginsTheSnapshotThatIsOwed) {

@@ -135,13 +135,14 @@ TEST(Control, MoreSchemasThanAFrameNamesAreMalformed) {
 }
 
 TEST(Publication, HeaderAndMarkerComeBack) {
-    const auto bytes = encode(PublicationHeader{Topic::Heartbeat, 5, 6, 7});
+    const auto bytes = encode(PublicationHeader{Topic::Heartbeat, 5, 6, 7, 8});
     const auto header = decode_publication(bytes);
     ASSERT_TRUE(header);
     EXPECT_EQ(header->topic, Topic::Heartbeat);
     EXPECT_EQ(header->epoch, 5U);
     EXPECT_EQ(header->sequence, 6U);
     EXPECT_EQ(header->position, 7U);
+    EXPECT_EQ(header->time, 8U);
     EXPECT_FALSE(decode_publication(Bytes(bytes).first(31)));
     Nonce nonce{};
     nonce[15] = std::byte{9};

@@ -8,6 +8,7 @@ PublicationHeaderBytes encode(const PublicationHeader& header) noexcept {
     PublicationHeaderBytes bytes{};
     store(bytes.data(), static_cast<std::uint8_t>(header.topic));
     store(bytes.data() + 1, kVersion);
+    store(bytes.data() + 4, header.time);
     store(bytes.data() + 8, header.epoch);
     store(bytes.data() + 16, header.sequence);
     store(bytes.data() + 24, header.position);
@@ -21,7 +22,8 @@ std::optional<PublicationHeader> decode_publication(Bytes bytes) noexcept {
     if (topic != Topic::Event && topic != Topic::Heartbeat && topic != Topic::Marker)
         return std::nullopt;
     return PublicationHeader{topic, load<std::uint64_t>(bytes.data() + 8),
-                             load<std::uint64_t>(bytes.data() + 16), load<Lsn>(bytes.data() + 24)};
+                             load<std::uint64_t>(bytes.data() + 16), load<Lsn>(bytes.data() + 24),
+                             load<std::uint32_t>(bytes.data() + 4)};
 }
 
 MarkerTopic marker_topic(const Nonce& nonce) noexcept {

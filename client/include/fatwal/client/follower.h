@@ -1,6 +1,7 @@
 // From the messages of the sockets to what the worker is told: finds gaps and has them replayed,
 // takes snapshots, drops what is had, binds schemas, keeps transactions whole. No I/O and no clock
-// of its own: messages and times in, events and requests out.
+// of its own: messages and times in, events and requests out. The times that it is given only move
+// on, as those of a steady clock: a wall clock that is set must not make a stream look old.
 #pragma once
 
 #include <chrono>
@@ -26,6 +27,7 @@ struct FollowerOptions {
     std::chrono::seconds resync_after{
         1800};  // a transaction that committed longer ago is not worth applying; 0: any is
     std::chrono::milliseconds resync_interval{10'000};  // see SubscriptionOptions
+    std::vector<std::string> resync_tables;             // see SubscriptionOptions
 };
 
 class Follower {
@@ -45,8 +47,13 @@ public:
     void message(const wire::PublicationHeader& header, std::string bytes, WallTime now);
 
     // The next request to be sent, if any: one at a time, until its answer comes to one of the
-    // functions below.
-    std::optional<wire::ControlBody> take_request();
+    // functions below. With `snapshots` false no snapshot is begun yet: see snapshot_pause().
+    std::optional<wire::ControlBody> take_request(bool snapshots = true);
+    // How many snapshots were begun, and how long to wait before the newest is asked for: nothing,
+    // unless it follows another one closely. Then it grows, as whatever made the last snapshot
+    // useless is likely to do so again, and each costs the database a query.
+    [[nodiscard]] std::uint64_t snapshots_begun() const { return snapshots_begun_; }
+    [[nodiscard]] std::chrono::milliseconds snapshot_pause() const { return snapshot_pause_; }
     void replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now);
     void snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages);
     void described(std::vector<std::string> schemas, WallTime now);
@@ -85,6 +92,9 @@ private:
     void add(Frame frame, WallTime now);
     void finish_transaction(WallTime now);
     [[nodiscard]] bool may_resync(WallTime now) const;
+    [[nodiscard]] std::optional<std::string> resync_reason(const Frame& frame) const;
+    void hear_clock(const wire::PublicationHeader& header, WallTime now);
+    [[nodiscard]] bool too_far_behind(WallTime committed, WallTime now) const;
     void learn(std::string message);
     [[nodiscard]] std::optional<Frame> bind(std::string& bytes) const;
     [[nodiscard]] std::vector<wire::SchemaId> missing() const;
@@ -133,7 +143,15 @@ private:
     std::optional<WallTime>
         resynced_;  // when the last snapshot that a resync record asked for began, or ended
     bool resyncing_ = false;  // that snapshot is being taken
-    WallTime now_;            // of the last message or heartbeat
+    WallTime now_;            // of the last marker, message or heartbeat
+
+    // Postgres's clock minus ours, by the headers since the last attach. A header that was read
+    // late makes it too small, so the greatest counts. Without one (an older sidecar) ours is
+    // compared.
+    std::optional<WallTime::duration> server_ahead_;
+    std::optional<WallTime> snapshot_begun_at_;
+    std::uint64_t snapshots_begun_ = 0;
+    std::chrono::milliseconds snapshot_pause_{0};
     std::deque<Told> events_;
 };
 

@@ -35,7 +35,8 @@ struct SubscriptionOptions {
     // Without snapshots it begins with what comes, and is told by Resync when something is missing.
     bool snapshots = true;
     // A transaction that committed longer ago is not delivered any more; a new snapshot is taken
-    // instead. 0: any is delivered.
+    // instead, at most one in such a time. Ages are by Postgres's clock alone, which the sidecar
+    // sends along: this machine's may be wrong. 0: any is delivered.
     std::chrono::seconds resync_after{1800};
     // The least time from a snapshot that a resync record asked for (wire::Op::Resync) to the next
     // one. The first record is replaced by a snapshot at once. A record within the interval is
@@ -44,8 +45,15 @@ struct SubscriptionOptions {
     // snapshots: a table without REPLICA IDENTITY FULL that is written to all the time asks for one
     // in each interval. 0: each record asks at once.
     std::chrono::milliseconds resync_interval{10'000};
+    // The tables that the worker reads, as schema.table; none: all. The resync record of another
+    // table is delivered as a change and asks for no snapshot.
+    std::vector<std::string> resync_tables;
 
-    int receive_high_water_mark = 5000;  // messages queued before the sidecar's own queue fills
+    // What waits on the data socket while the worker is busy, in bytes: beyond it the sidecar's own
+    // queue fills, then messages are dropped and replayed later. ZeroMQ counts messages, so the
+    // bytes are divided by the largest message that has come (at first 128 KiB).
+    std::size_t max_queue_bytes = 67'108'864;
+    int receive_high_water_mark = 5000;  // messages at most, however small
     // Of one transaction, which is held in memory until its end. A larger one is read to its end
     // and replaced: by a snapshot, or without snapshots by a Resync alone, and the stream resumes
     // behind it. Raise it where transactions are larger and memory is there: loading 1 GB of rows

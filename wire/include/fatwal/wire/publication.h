@@ -21,6 +21,9 @@ struct PublicationHeader {
     std::uint64_t epoch = 0;
     std::uint64_t sequence = 0;
     Lsn position = 0;  // every transaction that commits before it was published before this message
+    // When it was sent: seconds since 2000-01-01 by Postgres's clock, which also gives a frame its
+    // commit time. So the age of a transaction needs no clock of the subscriber's. 0: not known.
+    std::uint32_t time = 0;
 };
 
 using PublicationHeaderBytes = std::array<std::byte, kPublicationHeaderBytes>;

@@ -1,0 +1,74 @@
+#include "stuck_peers.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <spdlog/spdlog.h>
+
+#include "log_text.h"
+
+namespace fatwal {
+
+namespace {
+
+std::optional<std::uint64_t> inode_of(int descriptor) {
+    struct stat status {};
+    if (descriptor < 0 || fstat(descriptor, &status) != 0) return std::nullopt;
+    return status.st_ino;
+}
+
+}  // namespace
+
+void StuckPeers::heard_of(int descriptor, const std::string& who, Time now) {
+    const auto inode = inode_of(descriptor);
+    if (!inode) return;
+    Peer& peer = peers_[descriptor];
+    if (peer.inode != *inode) peer = {*inode, who, 0, now};
+}
+
+StuckPeers::Seen StuckPeers::check(int descriptor, Peer& peer, Time now) {
+    int unread = 0;
+    if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return Seen::Gone;
+    if (unread != 0 && unread == peer.unread) return Seen::Waits;
+    peer.unread = unread;
+    peer.moved = now;
+    return Seen::Moves;
+}
+
+void StuckPeers::cut(const Peer& peer, int descriptor) {
+    if (inode_of(descriptor) != peer.inode) return;
+    shutdown(descriptor, SHUT_RDWR);
+    ++cuts_;
+    spdlog::info("a subscriber of account {} does not read: cut off until it does",
+                 log_text(peer.who));
+}
+
+void StuckPeers::tick(Time now) {
+    suspects_.clear();
+    for (auto at = peers_.begin(); at != peers_.end();) {
+        auto& [descriptor, peer] = *at;
+        const Seen seen = check(descriptor, peer, now);
+        const bool stuck = seen == Seen::Waits && now - peer.moved >= kStuck;
+        if (stuck) cut(peer, descriptor);
+        if (!stuck && seen != Seen::Gone) {
+            if (peer.unread != 0) suspects_.insert(descriptor);
+            ++at;
+        } else {
+            at = peers_.erase(at);
+        }
+    }
+    next_look_ = now + kLookInterval;
+}
+
+void StuckPeers::look(Time now) {
+    if (suspects_.empty() || now < next_look_) return;
+    next_look_ = now + kLookInterval;
+    std::erase_if(suspects_, [&](int descriptor) {
+        const auto peer = peers_.find(descriptor);
+        return peer == peers_.end() || check(descriptor, peer->second, now) != Seen::Waits;
+    });
+}
+
+}  // namespace fatwal
