@@ -1,7 +1,10 @@
 #include "preflight.h"
 
+#include <optional>
 #include <string>
 #include <vector>
+
+#include <spdlog/spdlog.h>
 
 #include "fatwal/wire/publication_names.h"
 
@@ -112,6 +115,11 @@ void check_publications(PGconn* connection, const Settings& settings) {
                       "In database " + std::string(PQdb(connection)) + ".",
                       "CREATE PUBLICATION " + value(missing) +
                           " FOR ALL TABLES; (or FOR TABLE …, FOR TABLES IN SCHEMA …)"};
+}
+
+// A table whose column list leaves its account column out, if there is one. Its changes go to the
+// operators (docs/architecture.md, decision 13).
+std::optional<Failure> check_lists(PGconn* connection, const Settings& settings) {
     const Result unlisted = query(
         connection,
         "SELECT quote_ident(p.pubname), r.prrelid::regclass, quote_ident(a.attname), "
@@ -125,17 +133,17 @@ void check_publications(PGconn* connection, const Settings& settings) {
         "WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname = ANY "
         "($1::text[]) "
         "ORDER BY 1, 2",
-        {names});
-    if (PQntuples(unlisted.get()) == 0) return;
+        {wire::text_array(settings.publications)});
+    if (PQntuples(unlisted.get()) == 0) return std::nullopt;
     const std::string publication = value(unlisted);
     const std::string table = value(unlisted, 0, 1);
     const std::string account = value(unlisted, 0, 2);
-    throw Failure{"publication " + publication + " does not list column " + account + " of table " +
-                      table + ", which names the account",
-                  "The table's rows could not be sent to their accounts.",
-                  "ALTER PUBLICATION " + publication + " DROP TABLE " + table +
-                      "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + " (" +
-                      value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
+    return Failure{"publication " + publication + " does not list column " + account +
+                       " of table " + table + ", which names the account",
+                   "The table's rows could not be sent to their accounts.",
+                   "ALTER PUBLICATION " + publication + " DROP TABLE " + table +
+                       "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + " (" +
+                       value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
 }
 
 constexpr char kResyncHint[] =
@@ -204,6 +212,12 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     check_role(connection);
     check_publications(connection, settings);
     server.slot_exists = check_slot(connection, settings, streamed_before);
+    // Who sets fatwald up gets an error. Where it streams already, one table's list must not keep
+    // all other tables from their subscribers.
+    if (const auto unlisted = check_lists(connection, settings)) {
+        if (!server.slot_exists) throw Failure(*unlisted);
+        spdlog::warn("{}", unlisted->text());
+    }
     server.sender_timeout = std::chrono::milliseconds(std::stoll(value(
         query(connection, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"))));
     return server;

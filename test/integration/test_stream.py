@@ -280,7 +280,12 @@ class Refusals(unittest.TestCase):
         said = self.refused()
         self.assertIn('does not list column account_id', said)
         self.house.sql(*self.hint(said).rstrip(';').split('; '))
-        self.house.fatwald()
+        first = self.house.fatwald()
+        # Later it is no reason to keep everything from everybody.
+        self.house.stop(first)
+        self.house.sql('ALTER PUBLICATION p SET TABLE t (id)')
+        self.house.fatwald('again')
+        self.assertIn('does not list column account_id', self.house.read('again.err'))
 
     def test_a_row_filter(self):
         self.house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id int)', 'CREATE PUBLICATION p FOR TABLE t WHERE (id > 1)')
