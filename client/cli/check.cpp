@@ -65,8 +65,9 @@ std::optional<Checked> check_sidecar(const std::string& control) {
     checked.text = "fatwald\n";
     for (const auto& [name, value] : status->values) {
         checked.json[name] = value;
-        checked.text += "  " + name + std::string(name.size() < 18 ? 18 - name.size() : 0, ' ') +
-                        ' ' + value + '\n';
+        checked.text.append("  ").append(name);
+        checked.text.append(name.size() < 18 ? 18 - name.size() : 0, ' ');
+        checked.text.append(" ").append(value).append("\n");
         if (name == "state") checked.met = value == "streaming";
     }
     return checked;
