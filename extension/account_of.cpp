@@ -11,8 +11,7 @@ wire::AccountView text_account(const Plan& plan, std::string_view text,
     // everybody's.
     if (!plan.warned.key) {
         plan.warned.key = true;
-        const char* name = quote_qualified_identifier(
-            get_namespace_name(get_rel_namespace(plan.relation)), get_rel_name(plan.relation));
+        const char* name = qualified_name(plan.relation);
         ereport(WARNING,
                 (errmsg("a row of table %s has an account key of %zu bytes", name, text.size()),
                  errdetail("A key has at most %zu bytes. Such rows go to the operators' stream.",
@@ -24,7 +23,7 @@ wire::AccountView text_account(const Plan& plan, std::string_view text,
 }  // namespace
 
 wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer) {
-    if (plan.account_type == AccountType::None || !values.present()) return {};
+    if (!plan.names_account() || !values.present()) return {};
     const Column& column = plan.column[plan.account_column];
     if (column.unavailable || values.null[column.attribute] || values.is_unlogged_toast(column))
         return {};

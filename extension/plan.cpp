@@ -164,8 +164,7 @@ std::uint64_t route_of(const Plan& plan, const Selection& selection, Relation sh
     route = mix(route, &plan.published.as_relation, sizeof plan.published.as_relation);
     const char* name = qualified_name(shown);
     route = mix(route, name, std::strlen(name));
-    if (plan.account_type != AccountType::None)
-        route = mix(route, &account_attribute, sizeof account_attribute);
+    if (plan.names_account()) route = mix(route, &account_attribute, sizeof account_attribute);
     for (int column = -1; (column = bms_next_member(selection.columns, column)) >= 0;)
         route = mix(route, &column, sizeof column);
     for (int action = 0; action < kFilteredActions; ++action) {
@@ -222,7 +221,7 @@ void PlanCache::build_columns(Plan* plan, Relation relation, Relation shown,
                           bms_is_member(in_tuple - FirstLowInvalidHeapAttributeNumber, identity);
         if (is_account) {
             plan->account_type = account_type_of(resolved.base, resolved.type);
-            if (plan->account_type != AccountType::None)
+            if (plan->names_account())
                 plan->account_column = static_cast<std::int16_t>(plan->columns);
         }
         ++plan->columns;

@@ -45,9 +45,15 @@ struct Plan {
     mutable Warned warned;
 
     [[nodiscard]] bool full_identity() const { return replica_identity == REPLICA_IDENTITY_FULL; }
+    // Whether its rows name an account; else its changes are the operators'.
+    [[nodiscard]] bool names_account() const { return account_type != AccountType::None; }
+    // Whether an update or a delete says whose row it was, if anybody's.
+    [[nodiscard]] bool knows_old_account() const {
+        return !names_account() || old_rows_name_account();
+    }
     // Whether an old row that the log has names the account.
     [[nodiscard]] bool old_rows_name_account() const {
-        return account_type != AccountType::None && column[account_column].identity;
+        return names_account() && column[account_column].identity;
     }
 };
 

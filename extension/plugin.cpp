@@ -149,8 +149,8 @@ struct UpdateAccounts {
 void find_accounts(const Plan& plan, const Values& newer, const Values& old,
                    UpdateAccounts& accounts) {
     const Values whole_old = plan.full_identity() ? old : Values{};
-    const bool unlogged_key = plan.account_type != AccountType::None &&
-                              newer.is_unlogged_toast(plan.column[plan.account_column]);
+    const bool unlogged_key =
+        plan.names_account() && newer.is_unlogged_toast(plan.column[plan.account_column]);
     accounts.newer = account_of(plan, unlogged_key ? whole_old : newer, accounts.newer_buffer);
     accounts.old = old.present() && plan.old_rows_name_account()
                        ? account_of(plan, old, accounts.old_buffer)
@@ -206,7 +206,7 @@ void write_change(const Change& change, ReorderBufferChangeType kind,
         write_new(change, account_of(plan, newer, buffer), 0, newer, Values{});
     else if (kind == REORDER_BUFFER_CHANGE_UPDATE)
         write_update(change, action, newer, old);
-    else if (plan.account_type == AccountType::None || plan.old_rows_name_account())
+    else if (plan.knows_old_account())
         write_old(change, account_of(plan, old, buffer), 0, old);
     else
         write_old(change, {}, wire::kUnrouted, old);
@@ -223,7 +223,7 @@ void resync_rewritten(LogicalDecodingContext* ctx, Session* session, Oid table) 
     Plan* plan = session->plans.find(relation);
     if (plan->published.any()) {
         describe_once(ctx, plan);
-        (void)session->transaction.resync(plan->schema, plan->account_type != AccountType::None);
+        (void)session->transaction.resync(plan->schema, plan->names_account());
     }
     RelationClose(relation);
 }
@@ -249,9 +249,7 @@ void change(LogicalDecodingContext* ctx, ReorderBufferTXN*, Relation relation,
             const Change described = {ctx, session, plan};
             write_change(described, change->action, action, newer, old);
             // An update too: without the old row it may have moved the row out of another account.
-            const bool knows_old =
-                plan->account_type == AccountType::None || plan->old_rows_name_account();
-            if (change->action != REORDER_BUFFER_CHANGE_INSERT && !knows_old)
+            if (change->action != REORDER_BUFFER_CHANGE_INSERT && !plan->knows_old_account())
                 resync_unknown_account(described, relation);
         }
     } else {
@@ -280,7 +278,7 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
         if (!plan->published.truncate) continue;
         describe_once(ctx, plan);
         Transaction& transaction = session->transaction;
-        const bool tenants = plan->account_type != AccountType::None;
+        const bool tenants = plan->names_account();
         if (plan->published.as_relation != plan->relation) {
             // A partition that goes by its ancestor's name is not the whole of that table. When the
             // ancestor itself is truncated the statement names it too, and says all there is to
@@ -289,14 +287,7 @@ void truncate(LogicalDecodingContext* ctx, ReorderBufferTXN*, int count, Relatio
                 (void)transaction.resync(plan->schema, tenants);
             continue;
         }
-        if (tenants)
-            transaction.flush_before_everyone(ctx);
-        else
-            transaction.flush_everyone(ctx);
-        const wire::AccountView account = {
-            tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
-        transaction.finish_record(
-            ctx, transaction.start_record(ctx, account, wire::Op::Truncate, flags, plan->schema));
+        transaction.write_for_all(ctx, tenants, wire::Op::Truncate, flags, plan->schema);
     }
     MemoryContextSwitchTo(caller);
     MemoryContextReset(session->change_context);

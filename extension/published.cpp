@@ -129,6 +129,11 @@ const char* qualified_name(Relation relation) {
                                       RelationGetRelationName(relation));
 }
 
+const char* qualified_name(Oid relation) {
+    return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+                                      get_rel_name(relation));
+}
+
 Publication* find_publication(PublicationNames::Name& name) {
     Publication* publication = GetPublicationByName(name.text, true);
     if (publication == nullptr && !name.missing)

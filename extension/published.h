@@ -45,5 +45,6 @@ Publication* find_publication(PublicationNames::Name& name);
 
 // `schema.table`, quoted, for messages.
 const char* qualified_name(Relation relation);
+const char* qualified_name(Oid relation);
 
 }  // namespace fatwal

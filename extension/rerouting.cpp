@@ -40,8 +40,7 @@ std::uint64_t mix_list(std::uint64_t seed, List* oids) {
 }
 
 void warn_of_lost_account(Oid relation) {
-    const char* name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-                                                  get_rel_name(relation));
+    const char* name = qualified_name(relation);
     ereport(WARNING,
             (errmsg("table %s does not name its account any more", name),
              errdetail("Its changes go to the operators' stream from here on."),
@@ -86,7 +85,7 @@ Rerouting::Route Rerouting::route_of(Oid oid, PlanCache& plans) {
     route.exists = true;
     route.published = plan.published.any();
     route.as_relation = plan.published.as_relation;
-    route.tenants = plan.account_type != AccountType::None;
+    route.tenants = plan.names_account();
     route.unrouted = plan.unrouted;
     route.fingerprint = plan.route;
     if (route.published) {
@@ -105,24 +104,22 @@ Rerouting::Route Rerouting::route_of(Oid oid, PlanCache& plans) {
     return route;
 }
 
-void Rerouting::watch(Oid relation, PlanCache& plans) {
+bool Rerouting::remember(Oid relation, PlanCache& plans) {
     bool found = false;
     auto* watched = static_cast<Watched*>(hash_search(watched_, &relation, HASH_ENTER, &found));
-    if (found) return;
-    const Route before = route_of(relation, plans);
-    watched->before = before;
+    if (found) return false;
+    watched->before = route_of(relation, plans);
     watched->unpublished_change = false;
+    return true;
+}
+
+void Rerouting::watch(Oid relation, PlanCache& plans) {
+    if (!remember(relation, plans)) return;
     if (publishable_kind(relation) != RELKIND_PARTITIONED_TABLE) return;
     // How a partitioned table is published decides it for its partitions.
     ListCell* cell = nullptr;
-    foreach (cell, find_all_inheritors(relation, NoLock, nullptr)) {
-        const Oid partition = lfirst_oid(cell);
-        auto* below = static_cast<Watched*>(hash_search(watched_, &partition, HASH_ENTER, &found));
-        if (found) continue;
-        const Route partition_before = route_of(partition, plans);
-        below->before = partition_before;
-        below->unpublished_change = false;
-    }
+    foreach (cell, find_all_inheritors(relation, NoLock, nullptr))
+        (void)remember(lfirst_oid(cell), plans);
 }
 
 void Rerouting::begin(ReorderBufferTXN* txn, PlanCache& plans) {

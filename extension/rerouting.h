@@ -53,6 +53,9 @@ private:
         wire::Bytes message;
     };
 
+    // Remembers the relation as it is before; false when it is remembered already.
+    bool remember(Oid relation, PlanCache& plans);
+    // The same with its partitions.
     void watch(Oid relation, PlanCache& plans);
     Route route_of(Oid relation, PlanCache& plans);
     void resync(LogicalDecodingContext* ctx, Oid relation, bool tenants, Transaction& transaction);

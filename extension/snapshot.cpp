@@ -63,7 +63,7 @@ const char* column_name(Relation relation, const Plan& plan) {
 // looked at again.
 const char* condition(Relation relation, const Plan& plan, wire::AccountView account) {
     if (account.kind == wire::AccountKind::Operators) {
-        if (plan.account_type == AccountType::None) return "";
+        if (!plan.names_account()) return "";
         const char* name = column_name(relation, plan);
         if (plan.account_type != AccountType::Text && plan.account_type != AccountType::BlankPadded)
             return psprintf("%s IS NULL", name);
@@ -127,8 +127,7 @@ const char* query_of(Relation relation, const Plan& plan, PublicationNames& publ
                 TupleDescAttr(RelationGetDescr(relation), plan.column[c].attribute)->attname)));
     appendStringInfo(&query, " FROM %s%s",
                      relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? "" : "ONLY ",
-                     quote_qualified_identifier(get_namespace_name(RelationGetNamespace(relation)),
-                                                RelationGetRelationName(relation)));
+                     qualified_name(relation));
     if (account_condition[0] != '\0') appendStringInfo(&query, " WHERE (%s)", account_condition);
     if (filter != nullptr)
         appendStringInfo(&query, " %s (%s)", account_condition[0] == '\0' ? "WHERE" : "AND",
@@ -177,9 +176,7 @@ void require_unchanged(Oid oid) {
         return;
     ereport(ERROR,
             (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-             errmsg("table %s was changed after the snapshot was taken",
-                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(oid)),
-                                               get_rel_name(oid))),
+             errmsg("table %s was changed after the snapshot was taken", qualified_name(oid)),
              errdetail("A snapshot does not see the rows of a table that was rewritten after it."),
              errhint("Take the snapshot again, in a new transaction.")));
 }

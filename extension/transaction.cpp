@@ -62,6 +62,7 @@ void Transaction::init(MemoryContext parent, std::size_t frame_bytes) {
     context_ = AllocSetContextCreate(parent, "fatwal transaction", ALLOCSET_DEFAULT_SIZES);
     frame_bytes_ = frame_bytes;
     free_ = nullptr;
+    kept_bytes_ = 0;
     first_ = nullptr;
     std::memset(buckets_, 0, sizeof buckets_);
     reset();
@@ -86,17 +87,15 @@ void Transaction::begin_message(wire::Lsn lsn) {
 
 // Gives all parts back for the next transaction, or their memory to the context.
 void Transaction::reset() {
-    std::size_t kept = 0;
-    for (Part* part = free_; part != nullptr; part = part->next)
-        kept += sizeof(Part) + part->frame.buffer.capacity();
     for (Part* part = first_; part != nullptr;) {
         Part* next = part->next;
         buckets_[part->hash % kBuckets] = nullptr;
         const std::size_t bytes = sizeof(Part) + part->frame.buffer.capacity();
-        if (kept + bytes <= kMaxKeptBytes && part->frame.buffer.capacity() <= kMaxKeptBuffer) {
+        if (kept_bytes_ + bytes <= kMaxKeptBytes &&
+            part->frame.buffer.capacity() <= kMaxKeptBuffer) {
             part->next = free_;
             free_ = part;
-            kept += bytes;
+            kept_bytes_ += bytes;
         } else {
             part->frame.free();
             pfree(part);
@@ -120,6 +119,7 @@ Part* Transaction::take_part() {
     if (free_ != nullptr) {
         Part* part = free_;
         free_ = part->next;
+        kept_bytes_ -= sizeof(Part) + part->frame.buffer.capacity();
         return part;
     }
     auto* part = static_cast<Part*>(MemoryContextAllocZero(context_, sizeof(Part)));
@@ -240,20 +240,23 @@ bool Transaction::resync(wire::SchemaId schema, bool tenants) {
 void Transaction::resync_all() { resync_all_ = true; }
 
 void Transaction::write_resyncs(LogicalDecodingContext* ctx) {
-    const auto write = [&](wire::SchemaId schema, bool tenants) {
-        if (tenants)
-            flush_before_everyone(ctx);
-        else
-            flush_everyone(ctx);
-        const wire::AccountView account = {
-            tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
-        finish_record(ctx, start_record(ctx, account, wire::Op::Resync, 0, schema));
-    };
     if (resync_all_) {
-        write({}, true);
+        write_for_all(ctx, true, wire::Op::Resync, 0, {});
         return;
     }
-    for (int i = 0; i < resync_count_; ++i) write(resync_[i].schema, resync_[i].tenants);
+    for (int i = 0; i < resync_count_; ++i)
+        write_for_all(ctx, resync_[i].tenants, wire::Op::Resync, 0, resync_[i].schema);
+}
+
+void Transaction::write_for_all(LogicalDecodingContext* ctx, bool tenants, wire::Op op,
+                                std::uint8_t flags, wire::SchemaId schema) {
+    if (tenants)
+        flush_before_everyone(ctx);
+    else
+        flush_everyone(ctx);
+    const wire::AccountView account = {
+        tenants ? wire::AccountKind::Everyone : wire::AccountKind::Operators, {}};
+    finish_record(ctx, start_record(ctx, account, op, flags, schema));
 }
 
 bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {

@@ -75,6 +75,11 @@ public:
     // The same for all tables.
     void resync_all();
 
+    // Writes a record without a body for everyone (`tenants`) or for the operators, in its place
+    // among the changes around it.
+    void write_for_all(LogicalDecodingContext* ctx, bool tenants, wire::Op op, std::uint8_t flags,
+                       wire::SchemaId schema);
+
     // Before a record for everyone all that is held goes out, so that frames keep the order of the
     // changes around it.
     void flush_before_everyone(LogicalDecodingContext* ctx);
@@ -103,6 +108,7 @@ private:
     Part* last_;
     Part* recent_;
     Part* free_;
+    std::size_t kept_bytes_;  // of the parts behind free_
     std::size_t parts_;
     std::size_t held_bytes_;
     bool in_batch_;
