@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cstring>
@@ -46,11 +45,6 @@ wire::ControlError too_many_durables(std::size_t most, const char* of, const cha
             std::string("Forget those that do not come back (fatwal durable list, fatwal durable "
                         "forget), or raise ") +
                 setting + "."};
-}
-
-std::uint64_t inode_of(int descriptor) {
-    struct stat status {};
-    return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_ino : 0;
 }
 
 }  // namespace
@@ -426,7 +420,7 @@ bool Accounts::hear_some(Publisher& publisher, Clock::time_point now) {
         if (bytes.empty()) continue;
         // Also one that never joins costs what it does not read. Only what came from a peer has a
         // descriptor: libzmq itself takes the subscriptions of one that has gone back.
-        if (bytes[0] == std::byte{1}) stuck_peers_.heard_of(descriptor, publisher.who, now);
+        if (bytes[0] == std::byte{1}) stuck_peers_.heard_of(descriptor, inode, publisher.who, now);
         const auto nonce = wire::decode_marker_topic(bytes.subspan(1));
         if (!nonce) continue;
         const auto session = sessions_.find(*nonce);

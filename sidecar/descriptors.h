@@ -5,8 +5,13 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace fatwal {
+
+// The inode of what the descriptor is open on, by which it is known again when its number may be
+// another's; 0 when it is closed.
+[[nodiscard]] std::uint64_t inode_of(int descriptor);
 
 class Descriptors {
 public:

@@ -2,20 +2,16 @@
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include <iterator>
 #include <utility>
 #include <variant>
 
+#include "descriptors.h"
+
 namespace fatwal {
 
 namespace {
-
-std::uint64_t inode_of(int descriptor) {
-    struct stat status {};
-    return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_ino : 0;
-}
 
 // Whether the reply may be large.
 bool asks_for_much(const wire::ControlBody& body) {

@@ -1,6 +1,5 @@
 #include "snapshot_sessions.h"
 
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,8 +15,6 @@ namespace {
 // For each statement, and for each row of a snapshot. A row may wait for a lock on its table, or
 // for a scan that finds none of the account.
 constexpr std::chrono::minutes kStatementDeadline{10};
-// The loop may wait for a session that ends, so it is short.
-constexpr std::chrono::milliseconds kCancelDeadline{200};
 
 }  // namespace
 
@@ -141,24 +138,6 @@ std::optional<Failure> SnapshotSessions::perform(Session& session) {
         session.connection.reset();
         // The server may have ended it while it was idle.
         if (!kept || failure->fatal || session.task->begun()) return failure;
-    }
-}
-
-void await_session(PGconn* session, const std::string& what) {
-    const auto deadline = std::chrono::steady_clock::now() + Patience::deadline();
-    const Waited waited = wait_for(PQsocket(session), POLLIN, deadline);
-    if (waited != Waited::Ready) {
-        cancel(session, kCancelDeadline);
-        throw Failure{
-            what,
-            waited == Waited::Stopped ? "It is stopped." : "The server sent nothing for too long.",
-            {},
-            false};
-    }
-    if (PQconsumeInput(session) != 1) {
-        Failure failure = failure_of(what, session);
-        failure.fatal = false;
-        throw failure;
     }
 }
 

@@ -79,8 +79,4 @@ private:
     bool stopping_ = false;
 };
 
-// Waits until the session has sent something, and takes it in. Throws a Failure that `what` begins
-// when the session is lost, silent for too long, or the thread is to stop (Patience).
-void await_session(PGconn* session, const std::string& what);
-
 }  // namespace fatwal

@@ -27,6 +27,8 @@ constexpr std::chrono::milliseconds kMostStanding{30'000};
 constexpr std::chrono::seconds kIdleReader{60};
 constexpr std::chrono::milliseconds kMostPause{5000};
 constexpr char kWhat[] = "cannot read a snapshot";
+// The loop may wait for a session that ends, so it is short.
+constexpr std::chrono::milliseconds kCancelDeadline{200};
 // fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
 // empty in it. Another snapshot sees its rows.
 constexpr char kSerializationFailure[] = "40001";
@@ -123,7 +125,7 @@ public:
             failure.fatal = false;
             throw failure;
         }
-        while (const Result result = next_result(session)) {
+        while (const Result result = next(session)) {
             switch (PQresultStatus(result.get())) {
                 case PGRES_COMMAND_OK: break;
                 case PGRES_TUPLES_OK: take(result.get()); break;
@@ -142,9 +144,22 @@ public:
     }
 
 private:
-    static Result next_result(PGconn* session) {
-        while (PQisBusy(session) == 1) await_session(session, kWhat);
-        return Result(PQgetResult(session));
+    static Result next(PGconn* session) {
+        const Answer answer =
+            next_result(session, std::chrono::steady_clock::now() + Patience::deadline());
+        require_answer(session, answer.waited);
+        return Result(answer.result);
+    }
+
+    // A session that is to stop, or that the server has left silent, is of no more use.
+    static void require_answer(PGconn* session, Waited waited) {
+        if (waited == Waited::Ready) return;
+        cancel(session, kCancelDeadline);
+        throw Failure{
+            kWhat,
+            waited == Waited::Stopped ? "It is stopped." : "The server sent nothing for too long.",
+            {},
+            false};
     }
 
     void take(PGresult* result) {
@@ -161,15 +176,11 @@ private:
         CopyRows rows;
         std::uint64_t signalled = 0;
         for (;;) {
-            char* raw = nullptr;
-            const int length = PQgetCopyData(session, &raw, 1);
-            if (length < 0) return;  // its result follows
-            if (length == 0) {
-                await_session(session, kWhat);
-                continue;
-            }
-            const std::unique_ptr<char, void (*)(void*)> data(raw, PQfreemem);
-            const auto message = rows.row({raw, static_cast<std::size_t>(length)});
+            const CopyRow row = next_copy_row(session);
+            const std::unique_ptr<char, void (*)(void*)> data(row.data, PQfreemem);
+            require_answer(session, row.waited);
+            if (row.length < 0) return;  // its result follows
+            const auto message = rows.row({row.data, static_cast<std::size_t>(row.length)});
             if (!message) continue;
             try {
                 spool_.append(wire::as_bytes(*message));

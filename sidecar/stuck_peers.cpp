@@ -3,29 +3,18 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <spdlog/spdlog.h>
 
+#include "descriptors.h"
 #include "log_text.h"
 
 namespace fatwal {
 
-namespace {
-
-std::optional<std::uint64_t> inode_of(int descriptor) {
-    struct stat status {};
-    if (descriptor < 0 || fstat(descriptor, &status) != 0) return std::nullopt;
-    return status.st_ino;
-}
-
-}  // namespace
-
-void StuckPeers::heard_of(int descriptor, const std::string& who, Time now) {
-    const auto inode = inode_of(descriptor);
-    if (!inode) return;
+void StuckPeers::heard_of(int descriptor, std::uint64_t inode, const std::string& who, Time now) {
+    if (inode == 0) return;
     Peer& peer = peers_[descriptor];
-    if (peer.inode != *inode) peer = {*inode, who, 0, now};
+    if (peer.inode != inode) peer = {inode, who, 0, now};
 }
 
 StuckPeers::Seen StuckPeers::check(int descriptor, Peer& peer, Time now) {

@@ -28,7 +28,7 @@ public:
     static constexpr std::chrono::milliseconds kLookInterval{50};
 
     // A peer has sent something on this descriptor. `who` is for the log.
-    void heard_of(int descriptor, const std::string& who, Time now);
+    void heard_of(int descriptor, std::uint64_t inode, const std::string& who, Time now);
 
     // Checks all of them, once a second.
     void tick(Time now);

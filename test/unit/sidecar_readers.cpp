@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "descriptors.h"
 #include "failure.h"
 #include "server_clock.h"
 #include "spool.h"
@@ -77,7 +78,7 @@ protected:
 
     void SetUp() override {
         ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()), 0);
-        peers_.heard_of(ends_[0], "1", now_);
+        peers_.heard_of(ends_[0], inode_of(ends_[0]), "1", now_);
     }
     void TearDown() override {
         for (const int end : ends_) close(end);
