@@ -34,6 +34,24 @@ def position(lsn):
     return int(high, 16), int(low, 16)
 
 
+class Session:
+    """A session of psql that stays open."""
+
+    def __init__(self, database):
+        self.process = subprocess.Popen(['psql', '-X', '-q', '-d', database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+    def run(self, *statements):
+        """Sends the statements, and does not wait for them."""
+        for statement in statements:
+            self.process.stdin.write(statement + ';\n')
+        self.process.stdin.flush()
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+
+
 class House:
     count = 0
 
@@ -44,6 +62,7 @@ class House:
         self.control = f'ipc://{self.folder}/run/control.sock'
         self.slot = self.database
         self.processes = []
+        self.sessions = []
         self.sql(f'CREATE DATABASE {self.database}', database='postgres')
         self.sql('CREATE EXTENSION fatwal')
 
@@ -64,6 +83,17 @@ class House:
         for script in scripts:
             done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.database, '-f', ROOT / script], capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
+
+    def session(self):
+        self.sessions.append(Session(self.database))
+        return self.sessions[-1]
+
+    def locking(self, table):
+        """A session with a transaction that keeps the table from everybody else."""
+        session = self.session()
+        session.run('BEGIN', f'LOCK TABLE {table}')
+        until(lambda: self.sql(f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND granted AND mode = 'AccessExclusiveLock'") == '1', 'the lock')
+        return session
 
     def start(self, command, name):
         out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
@@ -114,6 +144,8 @@ class House:
         return process.wait(DEADLINE_SECONDS)
 
     def close(self):
+        for session in self.sessions:
+            session.close()
         for process in self.processes:
             if process.poll() is None:
                 process.kill()

@@ -4,7 +4,6 @@ import json
 import queue
 import signal
 import socket
-import subprocess
 import sys
 import unittest
 import urllib.request
@@ -356,13 +355,7 @@ class Channels(unittest.TestCase):
         self.house.stop(self.house.processes[0])
         self.house.fatwald('fatwald2', publication='portal', **{'snapshot-concurrency': '1'})
         self.channel(**{'join-timeout-s': '1'})
-        session = subprocess.Popen(['psql', '-X', '-q', '-d', self.house.database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.addCleanup(session.wait)
-        self.addCleanup(session.kill)
-        self.addCleanup(session.stdin.close)
-        session.stdin.write('BEGIN; LOCK policies;\n')
-        session.stdin.flush()
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'policies'::regclass") == '1', 'the lock')
+        session = self.house.locking('policies')
         first = self.device('client', OTHER_CLIENT, OTHER_TOKEN, account=OTHER_ACCOUNT)
         until(lambda: self.house.status().get('snapshot_queries') == '1', 'the snapshot that has the turn')
         second = self.client()
@@ -370,8 +363,7 @@ class Channels(unittest.TestCase):
         # Of a process that has no fatwald at all a device learns it after a longer join_timeout.
         self.channel('alone', **{'control': f'ipc://{self.house.folder}/nobody', 'join-timeout-s': '3'})
         self.expect_end(self.client('alone'), 'try_again')
-        session.stdin.write('COMMIT;\n')
-        session.stdin.flush()
+        session.run('COMMIT')
         self.joined(second)
         self.expect_end(first, 'invalid_token')
 

@@ -74,16 +74,10 @@ class Connections(unittest.TestCase):
     def test_a_lock_on_the_tables_of_fatwald_ends_a_statement_not_durability(self):
         house = self.house
         house.fatwald()
-        locker = subprocess.Popen(['psql', '-X', '-q', '-d', house.database], stdin=subprocess.PIPE, text=True)
-        self.addCleanup(locker.wait)
-        self.addCleanup(locker.stdin.close)
-        locker.stdin.write('BEGIN; LOCK TABLE fatwal.subscriber;\n')
-        locker.stdin.flush()
-        until(lambda: house.sql("SELECT count(*) FROM pg_locks WHERE relation = 'fatwal.subscriber'::regclass AND granted AND mode = 'AccessExclusiveLock'") == '1', 'the lock')
+        locker = house.locking('fatwal.subscriber')
         self.durable('one')
         until(lambda: 'statement timeout' in house.read('fatwald.err'), 'the reason')
-        locker.stdin.write('COMMIT;\n')
-        locker.stdin.flush()
+        locker.run('COMMIT')
         until(lambda: 'attached' in house.read('one.err'), 'it to be written down')
 
     def test_it_ends_although_the_network_hangs(self):

@@ -50,19 +50,6 @@ class Delivery(unittest.TestCase):
         self.insert(1001, 1010)
         self.assertEqual(sorted(self.numbers('one', 1010)), list(range(1, 1011)))
 
-    def psql(self):
-        """A session that stays open: write statements to its stdin."""
-        process = subprocess.Popen(['psql', '-X', '-q', '-d', self.house.database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        self.addCleanup(process.stdin.close)
-        return process
-
-    def run_in(self, session, *statements):
-        for statement in statements:
-            session.stdin.write(statement + ';\n')
-        session.stdin.flush()
-
     def waits(self, of):
         """Whether a session waits for a lock of this kind."""
         return self.house.sql(f"SELECT count(*) FROM pg_locks WHERE locktype = '{of}' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") != '0'
@@ -70,13 +57,11 @@ class Delivery(unittest.TestCase):
     def test_a_table_that_is_rewritten_behind_a_snapshot_is_read_in_another_one(self):
         self.insert(1, 10)
         self.house.fatwald()
-        session = self.psql()
         # The snapshot is taken while the table is locked, and waits; what is rewritten before it gets the lock is empty in it.
-        self.run_in(session, 'BEGIN', 'LOCK TABLE t')
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'AccessExclusiveLock'") == '1', 'the lock')
+        session = self.house.locking('t')
         self.house.tail('1', 'one', '--snapshot')
         until(lambda: self.waits('relation'), 'the snapshot to wait')
-        self.run_in(session, 'ALTER TABLE t ALTER n TYPE numeric', 'COMMIT')
+        session.run('ALTER TABLE t ALTER n TYPE numeric', 'COMMIT')
         self.assertEqual(sorted(self.numbers('one', 10)), list(range(1, 11)))
         self.assertIn('is taken again', self.house.read('fatwald.err'))
         self.insert(11, 11)
@@ -94,14 +79,14 @@ class Delivery(unittest.TestCase):
                        "INSERT INTO t SELECT g, 1, g, repeat('x', 1000) FROM generate_series(1, 2000) g")
         self.replace_snapshot('SELECT m FROM fatwal.whole_snapshot($1, $2) m UNION ALL SELECT fatwal.outdated() WHERE NOT EXISTS (SELECT FROM public.mended)')
         self.house.fatwald()
-        session = self.psql()
-        self.run_in(session, 'SELECT pg_advisory_lock(1)')
+        session = self.house.session()
+        session.run('SELECT pg_advisory_lock(1)')
         until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == '1', 'the lock')
         self.house.tail('1', 'one', '--snapshot')
         sent = len(self.house.lines('one', 100))
         until(lambda: self.waits('advisory'), 'the snapshot to be at its end')
         self.house.sql('INSERT INTO mended VALUES (1)', 'UPDATE t SET n = n + 10000')
-        self.run_in(session, 'SELECT pg_advisory_unlock(1)')
+        session.run('SELECT pg_advisory_unlock(1)')
         until(lambda: 'snapshot ends' in self.house.read('one.err'), 'a whole snapshot')
         self.assertEqual(self.house.read('one.err').count('snapshot begins'), 2, 'what came of the first is void')
         whole = self.numbers('one', sent + 2000)[-2000:]

@@ -199,20 +199,13 @@ class Snapshots(unittest.TestCase):
     def test_a_session_that_is_ended_while_it_reads_is_tried_again(self):
         self.insert(1, 3)
         self.house.fatwald()
-        session = subprocess.Popen(['psql', '-X', '-q', '-d', self.house.database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.addCleanup(session.wait)
-        self.addCleanup(session.kill)
-        self.addCleanup(session.stdin.close)
-        session.stdin.write('BEGIN; LOCK t;\n')
-        session.stdin.flush()
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 't'::regclass") == '1', 'the lock')
+        session = self.house.locking('t')
         self.house.tail('1', 'one', '--snapshot')
         waits = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'BEGIN ISOLATION%' AND wait_event_type = 'Lock'"
         until(lambda: self.house.sql(f'SELECT count(*) {waits}') == '1', 'the snapshot to wait')
         self.house.sql(f'SELECT pg_terminate_backend(pid) {waits}')
         until(lambda: 'is taken again' in self.house.read('fatwald.err'), 'another try')
-        session.stdin.write('COMMIT;\n')
-        session.stdin.flush()
+        session.run('COMMIT')
         until(lambda: self.rows('one') == [1, 2, 3], 'the rows')
         self.assertNotIn('refused', self.house.read('one.err'))
 
