@@ -14,7 +14,8 @@ struct Failure {
     // The slot cannot be streamed any more: on_lost_slot says what follows, also once it has
     // streamed.
     bool slot_lost = false;
-    bool decoding = false;  // the output plugin could not decode a change
+    bool out_of_room = false;  // the spools hold as much as they may
+    bool decoding = false;     // the output plugin could not decode a change
 
     [[nodiscard]] std::string text() const {
         std::string all = message;

@@ -33,6 +33,7 @@ Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accou
       until_(until),
       event_(event),
       stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      budget_(budget),
       done_(from) {
     if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     for (const wire::AccountKey& account : accounts)
@@ -59,6 +60,12 @@ void Reread::read_to_end() {
         failure = std::move(caught);
     } catch (const std::exception& error) {
         failure = Failure{"cannot read the log again", error.what(), {}};
+    }
+    // Reading again would come as far and no further, each time.
+    if (failure && failure->out_of_room && transaction_bytes_ >= budget_.most() / 2) {
+        failure->fatal = true;
+        failure->detail = "One transaction takes " + std::to_string(transaction_bytes_) +
+                          " bytes or more. " + failure->detail;
     }
     const std::lock_guard lock(mutex_);
     state_ = {true, std::move(failure)};
@@ -122,9 +129,12 @@ void Reread::take_message(wire::Bytes message) {
             append_to_all(message);
         } else if (const auto wanted = spools_.find(frame->account()); wanted != spools_.end()) {
             wanted->second->append(message);
-            written_ += message.size();
+            count(message.size());
         }
-        if (frame->has(wire::kLastOfTransaction)) done_ = std::max(done_, frame->end_lsn());
+        if (frame->has(wire::kLastOfTransaction)) {
+            done_ = std::max(done_, frame->end_lsn());
+            transaction_bytes_ = 0;
+        }
     } else if (wire::SchemaView::parse(message)) {
         append_to_all(message);
     } else {
@@ -134,7 +144,12 @@ void Reread::take_message(wire::Bytes message) {
 
 void Reread::append_to_all(wire::Bytes message) {
     for (const auto& [account, spool] : spools_) spool->append(message);
-    written_ += message.size() * spools_.size();
+    count(message.size() * spools_.size());
+}
+
+void Reread::count(std::uint64_t bytes) {
+    written_ += bytes;
+    transaction_bytes_ += bytes;
 }
 
 }  // namespace fatwal

@@ -47,15 +47,18 @@ private:
     void read();
     void take_message(wire::Bytes message);
     void append_to_all(wire::Bytes message);
+    void count(std::uint64_t bytes);
 
     const Settings& settings_;
     wire::Lsn from_;
     wire::Lsn until_;
     int event_;
     int stop_;
+    const SpoolBudget& budget_;
     AccountMap<std::unique_ptr<Spool>> spools_;
-    wire::Lsn done_;             // the thread's, as the next
-    std::uint64_t written_ = 0;  // bytes
+    wire::Lsn done_;                       // the thread's, as the next
+    std::uint64_t written_ = 0;            // bytes
+    std::uint64_t transaction_bytes_ = 0;  // of them, since the last end of a transaction
     mutable std::mutex mutex_;
     State state_;
     std::thread thread_;

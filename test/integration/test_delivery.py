@@ -180,6 +180,23 @@ class Delivery(unittest.TestCase):
         self.assertEqual(self.numbers('two', 200), list(range(2, 202)))
         self.assertGreaterEqual(int(self.house.status()['rereads']), 1)
 
+    def test_a_transaction_that_the_spools_cannot_hold_is_not_read_again_and_again(self):
+        self.house.fatwald(**NOTHING_IN_MEMORY, **{'spool-bytes': '1048576'})
+        tail = self.durable('one')
+        self.insert(1, 1)
+        self.kill_when_kept(tail, self.house.events('one', 1))
+        self.insert(2, 100000)
+        end = position(self.house.sql('SELECT pg_current_wal_lsn()'))
+        until(lambda: position(self.house.status()['published_lsn']) >= end, 'the transaction to be published')
+        self.durable('two')
+        until(lambda: 'changes were missed' in self.house.read('two.err'), 'the subscriber to be told')
+        log = self.house.read('fatwald.err')
+        self.assertIn('One transaction takes', log)
+        self.assertIn('--spool-bytes', log)
+        self.assertLess(int(self.house.status()['rereads']), 4)
+        self.insert(100001, 100001)
+        self.assertEqual(self.numbers('two', 1), [100001], 'and it goes on behind it')
+
     def test_a_durable_tail_that_would_pass_over_what_is_kept_is_refused(self):
         tail = self.house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.house.control, '--account', '1', '--durable', 'd'], 'tail')
         self.assertEqual(tail.wait(30), 2)
