@@ -530,7 +530,10 @@ std::optional<Reply> Daemon::snapshot(wire::SnapshotRequest& request, const Requ
     if (request.snapshot == 0)
         request.snapshot = snapshots_.find_or_begin(
             *attachment->account,
-            {replayable_from(attachment->account->view()), resync_, ledger_.position()}, now);
+            {replayable_from(attachment->account->view()),
+             std::max(resync_, request.not_before == 0 ? 0 : request.not_before - 1),
+             ledger_.position()},
+            now);
     switch (snapshots_.state(request.snapshot, request.offset)) {
         case Snapshots::State::Unknown:
             return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");

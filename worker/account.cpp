@@ -226,10 +226,12 @@ void Account::end(const Address& who, const std::string& reason) {
 
 void Account::snapshot() {
     const auto now = wall_clock();
-    for (const auto& address : addresses())
-        if (Session* session = find(address))
-            carry_out(*session,
-                      call(*session, [&](auto& channel) { return channel.on_snapshot(now); }));
+    // As with a transaction: those that let through hear of it first.
+    for (const Device device : {Device::Gateway, Device::Client})
+        for (const auto& address : addresses())
+            if (Session* session = address.device == device ? find(address) : nullptr)
+                carry_out(*session,
+                          call(*session, [&](auto& channel) { return channel.on_snapshot(now); }));
     admit_waiting();
 }
 

@@ -2,15 +2,12 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::worker {
 namespace {
 
 constexpr int kEventsAtATime = 200;  // so that one account's backlog leaves room for the others
-constexpr std::chrono::seconds kLongestPause{60};
 
 }  // namespace
 
@@ -32,6 +29,7 @@ void Feed::start() {
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
     options.name = settings_.name;
     options.durable = true;
+    options.not_before = shown_;
     for (const std::string_view table : channel::published_tables())
         options.resync_tables.push_back("public." + std::string(table));
     subscription_ = feeds_.subscribe(std::move(options), shared_from_this());
@@ -73,20 +71,20 @@ void Feed::handle(const client::Event& event) {
         });
     } else if (std::holds_alternative<client::SnapshotEnd>(event)) {
         const auto cursor = subscription_->cursor();
-        const auto affected = state_.end_snapshot(cursor ? cursor->next - 1 : 0);
+        state_.end_rows(cursor ? cursor->next - 1 : 0);
         // The snapshot was void: another one is tried, as the table may be mended meanwhile.
-        if (!state_.live()) return start_over();
-        log(affected);
-        spdlog::info("account {}: rows as of {}", name, wire::lsn_text(state_.position()));
-        if (handlers_.snapshot) handlers_.snapshot();
-        if (subscription_) subscription_->ack();
+        if (state_.status() != channel::AccountState::Status::CatchingUp) return start_over();
+        subscription_->ack();
+    } else if (std::holds_alternative<client::CaughtUp>(event)) {
+        go_live();
     } else if (const auto* transaction = std::get_if<client::Transaction>(&event)) {
         const auto changes = channel::typed_changes(*transaction, &unknown_);
         const auto affected = state_.apply(transaction->commit_lsn, changes);
         log(affected);
+        shown_ = subscription_->cursor();
         if (affected.quarantined) return start_over();
-        pause_ = std::chrono::seconds(1);
-        if (handlers_.transaction) handlers_.transaction(affected, transaction->commit_time);
+        if (handlers_.transaction && state_.live())
+            handlers_.transaction(affected, transaction->commit_time);
         if (subscription_) subscription_->ack();
     } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
@@ -103,6 +101,18 @@ void Feed::handle(const client::Event& event) {
     } else if (const auto* error = std::get_if<client::StreamError>(&event)) {
         spdlog::error("account {}: {}", name, error->message);
     }
+}
+
+void Feed::go_live() {
+    if (state_.status() != channel::AccountState::Status::CatchingUp) return;
+    log(state_.go_live());
+    spdlog::info("account {}: rows as of {}",
+                 account_ ? account_->to_text() : std::string("operators"),
+                 wire::lsn_text(state_.position()));
+    shown_ = subscription_->cursor();
+    pause_.well(std::chrono::steady_clock::now());
+    if (handlers_.snapshot) handlers_.snapshot();
+    if (subscription_) subscription_->ack();
 }
 
 void Feed::log(const channel::Affected& affected) const {
@@ -128,11 +138,11 @@ void Feed::lost(const std::string& reason) {
 
 // The subscription goes on where it stands; only a new one begins with a snapshot.
 void Feed::start_over() {
-    spdlog::error("account {}: {}; again in {} s", state_.account_id().to_text(), state_.reason(),
-                  pause_.count());
+    const auto pause = pause_.failed(std::chrono::steady_clock::now());
+    spdlog::error("account {}: {}; again in {} ms", state_.account_id().to_text(), state_.reason(),
+                  pause.count());
     unsubscribe();
-    retry_.expires_after(pause_);
-    pause_ = std::min(pause_ * 2, kLongestPause);
+    retry_.expires_after(pause);
     retry_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
         const auto self = weak.lock();
         if (self && !error && self->handlers_.snapshot) self->start();

@@ -10,13 +10,18 @@
 #include "fatwal/channel/account_state.h"
 #include "fatwal/client/subscription.h"
 #include "feeds.h"
+#include "pause.h"
 #include "settings.h"
 
 namespace fatwal::worker {
 
 // Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a
-// new snapshot, with growing pauses; so does one that has had no fatwald for too long, as by then
-// it may grant what was taken away.
+// new snapshot, after pauses that grow until it has been well for a while; so does one that has had
+// no fatwald for too long, as by then it may grant what was taken away.
+//
+// The state never goes back: a snapshot can be older than what was shown (fatwald serves one to all
+// who ask at about the same time), so it is shown only when the stream has brought it to where the
+// stream was when it was asked for, and to where this account ever was.
 class Feed : public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
@@ -49,6 +54,7 @@ public:
 private:
     void unsubscribe();
     void handle(const client::Event& event);
+    void go_live();
     void start_over();
     void lost(const std::string& reason);
     void log(const channel::Affected& affected) const;
@@ -63,8 +69,9 @@ private:
     boost::asio::steady_timer stale_;
     bool joined_ = false;
     bool lost_ = false;
-    bool refused_ = false;  // the last snapshot that was asked for has failed
-    std::chrono::seconds pause_{1};
+    bool refused_ = false;                 // the last snapshot that was asked for has failed
+    std::optional<client::Cursor> shown_;  // how far any state of this account has come
+    Pause pause_;
     std::size_t unknown_ = 0;  // rows of tables that the domain does not use
 };
 

@@ -329,11 +329,21 @@ void AccountState::snapshot_row(RowChange row) {
     take(row, touched);
 }
 
-Affected AccountState::end_snapshot(std::uint64_t position) {
-    Affected out;
-    if (status_ != Status::Loading) return out;
-    status_ = Status::Live;
+void AccountState::end_rows(std::uint64_t position) {
+    if (status_ != Status::Loading) return;
+    status_ = Status::CatchingUp;
     position_ = position;
+}
+
+Affected AccountState::end_snapshot(std::uint64_t position) {
+    end_rows(position);
+    return go_live();
+}
+
+Affected AccountState::go_live() {
+    Affected out;
+    if (status_ != Status::CatchingUp) return out;
+    status_ = Status::Live;
     out.bad_rows = bad_rows_;
     out.issues = std::move(issues_);
     issues_.clear();
@@ -344,7 +354,7 @@ Affected AccountState::end_snapshot(std::uint64_t position) {
 
 Affected AccountState::apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes) {
     Affected out;
-    if (status_ != Status::Live) return out;
+    if (status_ != Status::Live && status_ != Status::CatchingUp) return out;
     if (commit_lsn <= position_) {
         out.ignored = true;
         return out;
@@ -362,6 +372,11 @@ Affected AccountState::apply(std::uint64_t commit_lsn, const std::vector<RowChan
     for (const Ids* ids : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *ids)
             for (auto& views : views_) views.erase(id);
+    if (status_ == Status::CatchingUp) {
+        // go_live() concerns all.
+        out.gateways.clear();
+        return out;
+    }
     resolve(touched, out);
     // Flows of gateways that are connected elsewhere.
     std::erase_if(out.gateways,

@@ -92,6 +92,7 @@ public:
             print(change_line(transaction, change, --left == 0, style_));
         });
     }
+    void operator()(const client::CaughtUp&) {}
     void operator()(const client::Resync& resync) {
         std::fprintf(stderr, "changes were missed: %s\n", resync.reason.c_str());
         output_.line(resync_line(resync.reason, style_));

@@ -29,6 +29,7 @@ void Handlers::operator()(const Event& event) const {
         void operator()(const Transaction& transaction) const {
             call(handlers.on_transaction, transaction);
         }
+        void operator()(const CaughtUp& caught_up) const { call(handlers.on_caught_up, caught_up); }
         void operator()(const Resync& resync) const { call(handlers.on_resync, resync); }
         void operator()(const StreamError& error) const { call(handlers.on_error, error); }
         void operator()(const Lost& lost) const { call(handlers.on_lost, lost); }

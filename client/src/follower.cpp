@@ -22,7 +22,11 @@ constexpr std::chrono::milliseconds kMostPause{30'000};
 }  // namespace
 
 Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor)
-    : options_(std::move(options)), cursor_(std::move(cursor)) {}
+    : options_(std::move(options)), cursor_(std::move(cursor)) {
+    if (!options_.not_before) return;
+    given_ = options_.not_before->next;
+    given_in_ = options_.not_before->history;
+}
 
 void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor()); }
 
@@ -86,7 +90,7 @@ void Follower::attached(const wire::Nonce& nonce, std::uint64_t epoch,
     epoch_ = epoch;
     history_ = history;
     sequence_ = head_ = 0;
-    asked_ = describing_ = false;
+    asked_ = describing_ = caught_up_ = false;
     server_ahead_.reset();
     state_ = State::Joining;
 }
@@ -112,7 +116,9 @@ void Follower::begin_snapshot() {
     state_ = State::Snapshotting;
     snapshot_ = snapshot_offset_ = 0;
     after_snapshot_.reset();
+    note_given();
     cursor_.reset();
+    caught_up_ = false;
     // Whichever resync record it does not see is replayed after it, and is owed again then.
     owed_.reset();
     asked_ = false;
@@ -121,6 +127,12 @@ void Follower::begin_snapshot() {
         !of_record && snapshot_begun_at_ && now_ - *snapshot_begun_at_ < kClosely + snapshot_pause_;
     snapshot_pause_ = closely ? std::clamp(snapshot_pause_ * 2, kFirstPause, kMostPause) : kNoPause;
     snapshot_begun_at_ = now_;
+}
+
+void Follower::note_given() {
+    if (!cursor_) return;
+    given_ = cursor_->history == given_in_ ? std::max(given_, cursor_->next) : cursor_->next;
+    given_in_ = cursor_->history;
 }
 
 void Follower::resync(std::string reason) {
@@ -203,11 +215,15 @@ void Follower::catch_up(WallTime now) {
         enqueue(std::move(next.mapped()), now);
     }
     // Every transaction before the position was sent, and all that was sent is had.
-    if (state_ == State::Live && sequence_ == head_ && !current_ && waiting_.empty() && cursor_ &&
-        cursor_->next < position_) {
+    if (state_ != State::Live || sequence_ != head_ || current_ || !waiting_.empty() || !cursor_)
+        return;
+    if (cursor_->next < position_) {
         cursor_->next = position_;
         if (cursor_->held && cursor_->next >= cursor_->held->until) cursor_->held.reset();
     }
+    if (caught_up_ || (given_in_ == history_ && position_ < given_)) return;
+    caught_up_ = true;
+    tell(CaughtUp{position_});
 }
 
 std::optional<wire::ControlBody> Follower::take_request(bool snapshots) {
@@ -223,7 +239,9 @@ std::optional<wire::ControlBody> Follower::take_request(bool snapshots) {
     }
     if (state_ == State::Snapshotting && (snapshots || snapshot_ != 0)) {
         asked_ = true;
-        return wire::SnapshotRequest{nonce_, snapshot_, snapshot_offset_, options_.credit};
+        const bool says = snapshot_ == 0 && may_say_given_ && given_in_ == history_;
+        return wire::SnapshotRequest{nonce_, snapshot_, snapshot_offset_, options_.credit,
+                                     says ? given_ : 0};
     }
     return std::nullopt;
 }
@@ -305,6 +323,7 @@ bool Follower::refused(const wire::ControlError& error) {
         case wire::ErrorCode::TooOld: resync(error.message + ". " + error.detail); return true;
         case wire::ErrorCode::AskByCursor: replay(wire::Replay::From::Cursor); return true;
         case wire::ErrorCode::SnapshotGone: begin_snapshot(); return true;
+        case wire::ErrorCode::Malformed: return std::exchange(may_say_given_, false);
         default: return false;
     }
 }

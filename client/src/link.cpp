@@ -55,7 +55,7 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
       options_(std::move(options)),
       follower_({options_.account, options_.snapshots, options_.max_transaction_bytes,
                  options_.max_ahead_bytes, options_.credit, options_.resync_after,
-                 options_.resync_interval, options_.resync_tables},
+                 options_.resync_interval, options_.resync_tables, options_.not_before},
                 options_.cursor),
       handed_(options_.cursor),
       retry_(kLeastRetry) {

@@ -203,5 +203,42 @@ TEST(FlowBatch, AfterAFailureAFullBatchWaitsToo) {
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "3:f2");
 }
 
+// A snapshot can be older than what was shown: nobody is shown it before it has caught up.
+TEST(AccountState, C1_RowsOfThePastAreShownWhenTheyHaveCaughtUp) {
+    World w;
+    w.join_client().join_gateway();
+    (void)w.sent("c1");
+    w.state.begin_snapshot();
+    for (const auto& [key, row] : w.rows()) w.state.snapshot_row({{}, row, {}, {}});
+    w.state.end_rows(2000);
+    EXPECT_FALSE(w.state.live());
+    // Meanwhile r1 was taken away.
+    w.erase<portal::Policies>("p1");
+    const Affected nobody = w.state.apply(2001, w.take_changes());
+    EXPECT_TRUE(nobody.clients.empty() && nobody.gateways.empty());
+    w.join_client("c1");
+    w.create_flow();
+    EXPECT_EQ(w.sent("c1"), "") << "it waits";
+    const Affected all = w.state.go_live();
+    EXPECT_TRUE(all.clients.contains(id("c1")));
+    EXPECT_TRUE(all.gateways.contains(id("w1")));
+    for (auto& [name, channel] : w.clients) {
+        const auto actions = channel->on_snapshot(w.now);
+        ASSERT_EQ(actions.size(), 1U);
+        EXPECT_TRUE(std::get<Push>(actions.front()).payload.at("resources").empty());
+    }
+}
+
+TEST(AccountState, C1_ATransactionThatVoidsRowsOfThePastPutsThemAside) {
+    World w;
+    w.state.begin_snapshot();
+    w.state.end_rows(2000);
+    RowChange truncated;
+    truncated.voided_by = "a table was truncated";
+    EXPECT_TRUE(w.state.apply(2001, {truncated}).quarantined);
+    EXPECT_TRUE(w.state.go_live().clients.empty());
+    EXPECT_FALSE(w.state.live());
+}
+
 }  // namespace
 }  // namespace fatwal::channel::test

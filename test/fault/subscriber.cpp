@@ -121,6 +121,7 @@ public:
         ++transactions_;
         if (slow_) usleep(std::chrono::microseconds(kSlow).count());
     }
+    void operator()(const fatwal::client::CaughtUp&) {}
     void operator()(const Resync& resync) {
         ++resyncs_;
         // What a durable subscriber has not processed is kept for it.

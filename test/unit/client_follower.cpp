@@ -75,7 +75,9 @@ std::string drain(Follower& follower) {
         out += (first ? "" : ",") + std::to_string(row.integer("id").value_or(-1));
     };
     while (auto told = follower.take()) {
-        if (std::holds_alternative<client::Joined>(told->first)) continue;
+        if (std::holds_alternative<client::Joined>(told->first) ||
+            std::holds_alternative<client::CaughtUp>(told->first))
+            continue;
         if (!out.empty()) out += ' ';
         bool first = true;
         if (const auto* transaction = std::get_if<client::Transaction>(&told->first)) {
@@ -374,6 +376,95 @@ TEST_F(SnapshotTest, ATransactionIsAppliedIfAndOnlyIfTheSnapshotDoesNotSeeIt) {
     follower_.message({Topic::Event, kEpoch, 12, 300}, frame(400, {24}, true, "1", 703), kNow);
     EXPECT_EQ(drain(follower_), "400:24") << "an id is used again, far later";
     EXPECT_FALSE(follower_.cursor()->held);
+}
+
+// Where CaughtUp stands among transactions, as text: "100 up:300".
+std::string when_caught_up(Follower& follower) {
+    std::string out;
+    while (auto told = follower.take()) {
+        if (const auto* transaction = std::get_if<client::Transaction>(&told->first))
+            out += std::to_string(transaction->commit_lsn) + ' ';
+        else if (const auto* caught_up = std::get_if<client::CaughtUp>(&told->first))
+            out += "up:" + std::to_string(caught_up->position) + ' ';
+    }
+    return out;
+}
+
+TEST_F(FollowerTest, CaughtUpComesOnceAfterEachJoin) {
+    EXPECT_EQ(when_caught_up(follower_), "up:50 ");
+    position_ = 150;
+    message(12, frame(100, {1}));
+    follower_.heartbeat({Topic::Heartbeat, kEpoch, 12, position_}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "100 ");
+    follower_.detached();
+    follower_.attached({}, kEpoch, kHistory);
+    follower_.marker({Topic::Marker, kEpoch, 13, 250}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "") << "what was missed is to come";
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 13, true, 1}, {frame(200, {2})}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "200 up:250 ");
+}
+
+TEST_F(SnapshotTest, CaughtUpComesBehindAllThatWasPublishedAtTheJoin) {
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 9, false, 1}, {frame(210, {1}, true, "1", 710)}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "210 ");
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 10, true, 1}, {frame(220, {2}, true, "1", 710)}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "220 up:300 ");
+}
+
+TEST_F(SnapshotTest, NoSnapshotTakesBackWhatWasGiven) {
+    answer_snapshot();
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch, 10, true, 1}, {frame(290, {1}, true, "1", 710)}, kNow);
+    // Another sidecar takes over, whose stream is behind.
+    follower_.attached({}, kEpoch + 1, kHistory);
+    follower_.marker({Topic::Marker, kEpoch + 1, 4, 250}, kNow);
+    ASSERT_TRUE(follower_.take_request());
+    ASSERT_TRUE(follower_.refused({wire::ErrorCode::TooOld, "gone", "", ""}));
+    EXPECT_EQ(when_caught_up(follower_), "290 up:300 ");
+    const auto request = follower_.take_request();
+    EXPECT_EQ(std::get<wire::SnapshotRequest>(*request).not_before, 300U);
+    follower_.snapshot_part({5, 1000, true, 0, 200, 400, {}}, {});
+    ASSERT_TRUE(follower_.take_request());
+    follower_.replayed({kEpoch + 1, 5, true, 0}, {}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "") << "the stream is not where it was";
+    follower_.heartbeat({Topic::Heartbeat, kEpoch + 1, 4, 299}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "");
+    follower_.heartbeat({Topic::Heartbeat, kEpoch + 1, 4, 301}, kNow);
+    EXPECT_EQ(when_caught_up(follower_), "up:301 ");
+}
+
+TEST(Follower, ASnapshotIsNotOlderThanWhatAnEarlierSubscriptionWasGiven) {
+    for (const wire::History& history : {kHistory, wire::History{99, 2}}) {
+        FollowerOptions wants = options(true);
+        wants.not_before = Cursor{kHistory, 500, {}};
+        Follower follower(wants, {});
+        follower.attached({}, kEpoch, history);
+        follower.marker({Topic::Marker, kEpoch, 4, 400}, kNow);
+        auto request = follower.take_request();
+        const bool same = history == kHistory;
+        EXPECT_EQ(std::get<wire::SnapshotRequest>(*request).not_before, same ? 500U : 0U);
+        follower.snapshot_part({5, 0, true, 0, 200, 400, {}}, {});
+        ASSERT_TRUE(follower.take_request());
+        follower.replayed({kEpoch, 5, true, 0}, {}, kNow);
+        EXPECT_EQ(when_caught_up(follower), same ? "" : "up:400 ");
+    }
+}
+
+TEST(Follower, AnOlderSidecarIsAskedForAnySnapshot) {
+    FollowerOptions wants = options(true);
+    wants.not_before = Cursor{kHistory, 500, {}};
+    Follower follower(wants, {});
+    follower.attached({}, kEpoch, kHistory);
+    follower.marker({Topic::Marker, kEpoch, 4, 400}, kNow);
+    ASSERT_TRUE(follower.take_request());
+    const wire::ControlError malformed{wire::ErrorCode::Malformed, "", "", ""};
+    EXPECT_TRUE(follower.refused(malformed));
+    EXPECT_EQ(std::get<wire::SnapshotRequest>(*follower.take_request()).not_before, 0U);
+    EXPECT_FALSE(follower.refused(malformed)) << "it was not that";
 }
 
 TEST_F(SnapshotTest, OneThatBreaksOffBeginsAgain) {
@@ -895,6 +986,7 @@ TEST_F(FollowerTest, OneBadValueCostsItsColumnAndTheRowOfAnotherSchemaIsMalforme
         {wire::Op::Insert, 2, 0, 0, test::row({Value::fixed(7), Value::text("good")}), {}});
     message(12, test::frame(spec));
     (void)follower_.take();  // Joined
+    (void)follower_.take();  // CaughtUp
     const auto told = follower_.take();
     ASSERT_TRUE(told);
     std::string printed;
@@ -911,6 +1003,7 @@ TEST_F(FollowerTest, GettersGiveNothingForAnotherType) {
     message(12, frame(100, {5}));
     const auto told = [&] {
         (void)follower_.take();  // Joined
+        (void)follower_.take();  // CaughtUp
         return follower_.take();
     }();
     ASSERT_TRUE(told);

@@ -49,6 +49,16 @@ TEST(Control, EveryMessageComesBackAsItWasSent) {
     }
 }
 
+TEST(Control, ARequestForASnapshotNamesWhereItHasToBeTakenOrNothing) {
+    for (const Lsn not_before : {Lsn{0}, Lsn{0x1234}}) {
+        const std::string bytes = encode({1, SnapshotRequest{{}, 0, 0, 65536, not_before}});
+        const auto decoded = decode_control(as_bytes(bytes));
+        ASSERT_TRUE(decoded.message);
+        EXPECT_EQ(std::get<SnapshotRequest>(decoded.message->body).not_before, not_before);
+        EXPECT_EQ(bytes.size(), encode({1, SnapshotRequest{}}).size() + (not_before != 0 ? 8 : 0));
+    }
+}
+
 TEST(Control, WhatIsCutOrContinuedIsAnsweredAsMalformed) {
     for (const ControlMessage& message : one_of_each()) {
         const std::string bytes = encode(message);

@@ -148,6 +148,8 @@ struct Encoder {
         out.put(body.snapshot);
         out.put(body.offset);
         out.put(body.credit);
+        // An older sidecar takes no longer request.
+        if (body.not_before != 0) out.put(body.not_before);
     }
     void operator()(const SnapshotPart& body) const {
         out.put(body.snapshot);
@@ -332,6 +334,7 @@ std::optional<ControlBody> read_body(Type type, Cursor& cursor, Fault& fault) {
             body.snapshot = cursor.read<std::uint64_t>();
             body.offset = cursor.read<std::uint64_t>();
             body.credit = cursor.read<std::uint32_t>();
+            if (cursor.left() != 0) body.not_before = cursor.read<Lsn>();
             return body;
         }
         case Type::SnapshotPart: {

@@ -35,7 +35,9 @@ class AccountState {
 public:
     enum class Status : std::uint8_t {
         Empty,        // no snapshot yet
-        Loading,      // between begin_snapshot() and end_snapshot()
+        Loading,      // between begin_snapshot() and end_rows()
+        CatchingUp,   // the rows are there, but may be of the past: it takes transactions, and
+                      // channels wait until go_live()
         Live,         // answers; the only status in which channels compute
         Quarantined,  // not understood: a new snapshot is to be taken; channels show what they last
                       // showed and grant nothing new
@@ -56,14 +58,19 @@ public:
 
     // Everything known is void; the attached channels stay attached.
     void begin_snapshot();
-    // In any order. Rows that cannot be understood are left out and told by end_snapshot(). One
-    // that voids the snapshot quarantines the state, which then stays so through end_snapshot().
+    // In any order. Rows that cannot be understood are left out and told by go_live(). One that
+    // voids the snapshot quarantines the state, which then stays so through go_live().
     void snapshot_row(RowChange row);
     // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1).
-    // Then on_snapshot() of every channel.
+    void end_rows(std::uint64_t position);
+    // It has taken all that was committed when the snapshot was asked for, and all that was ever
+    // shown. Does nothing unless it was catching up. Then on_snapshot() of every channel.
+    Affected go_live();
+    // Both, of rows that are known to be of the present.
     Affected end_snapshot(std::uint64_t position);
 
-    // A whole transaction, its changes in order. Not live, it does nothing. Then on_transaction()
+    // A whole transaction, its changes in order. Neither live nor catching up, it does nothing;
+    // catching up, nobody is affected. Then on_transaction()
     // of the channels in the result. A change that cannot be understood takes its row away, so that
     // nothing is granted by it; when not even its key can be read, or the change voids what is
     // known (RowChange::voided_by), the state is quarantined.

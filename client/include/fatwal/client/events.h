@@ -46,6 +46,14 @@ private:
 // The rows were all. The transactions that they do not hold follow.
 struct SnapshotEnd {};
 
+// The worker has been given all that was committed before `position`: all that the sidecar had
+// published when the subscription joined, and all that the worker was given before a snapshot
+// (SubscriptionOptions::not_before). Comes once after each Joined and once after each SnapshotEnd.
+// A snapshot can be some seconds old, so rows that are shown before CaughtUp may be of the past.
+struct CaughtUp {
+    wire::Lsn position = 0;
+};
+
 // Changes cannot be replayed any more, or are too many, or rows changed in a way that the stream
 // cannot tell (a resync record; the reason names the table): what the worker knows may be out of
 // date. A snapshot follows. Without snapshots (SubscriptionOptions::snapshots) the stream resumes
@@ -67,8 +75,8 @@ struct Lost {
     std::optional<wire::ControlError> error;
 };
 
-using Event = std::variant<Joined, SnapshotBegin, SnapshotRows, SnapshotEnd, Transaction, Resync,
-                           StreamError, Lost>;
+using Event = std::variant<Joined, SnapshotBegin, SnapshotRows, SnapshotEnd, Transaction, CaughtUp,
+                           Resync, StreamError, Lost>;
 
 // For workers that would rather be called: each may be empty.
 struct Handlers {
@@ -76,6 +84,7 @@ struct Handlers {
     std::function<void(const Row&)> on_row;
     std::function<void()> on_snapshot_end;
     std::function<void(const Transaction&)> on_transaction;
+    std::function<void(const CaughtUp&)> on_caught_up;
     std::function<void(const Resync&)> on_resync;
     std::function<void(const Joined&)> on_joined;
     std::function<void(const Lost&)> on_lost;

@@ -28,6 +28,7 @@ struct FollowerOptions {
         1800};  // a transaction that committed longer ago is not worth applying; 0: any is
     std::chrono::milliseconds resync_interval{10'000};  // see SubscriptionOptions
     std::vector<std::string> resync_tables;             // see SubscriptionOptions
+    std::optional<Cursor> not_before;                   // see SubscriptionOptions
 };
 
 class Follower {
@@ -85,6 +86,7 @@ private:
 
     void replay(wire::Replay::From from);
     void begin_snapshot();
+    void note_given();
     void resync(std::string reason);
     void catch_up(WallTime now);
     void enqueue(std::string bytes, WallTime now);
@@ -111,6 +113,13 @@ private:
     wire::Lsn position_ =
         0;  // with sequence_ == head_, every transaction that commits before was sent
     std::optional<Cursor> cursor_;
+
+    // All before it was given to the worker, of this history: no snapshot may take that back. An
+    // older sidecar refuses a request that says so.
+    wire::Lsn given_ = 0;
+    wire::History given_in_;
+    bool may_say_given_ = true;
+    bool caught_up_ = false;  // CaughtUp was told since the last join or snapshot
 
     wire::Replay::From from_ = wire::Replay::From::Cursor;
     std::uint64_t snapshot_ = 0;

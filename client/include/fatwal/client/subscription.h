@@ -32,6 +32,10 @@ struct SubscriptionOptions {
     // Where an earlier subscription stood (Subscription::cursor): without one it begins with a
     // snapshot.
     std::optional<Cursor> cursor;
+    // How far an earlier subscription of the account came, whose rows are to be read again: the
+    // snapshot is taken after that, and CaughtUp does not come before the stream is there. Of
+    // another history it means nothing.
+    std::optional<Cursor> not_before;
     // Without snapshots it begins with what comes, and is told by Resync when something is missing.
     bool snapshots = true;
     // A transaction that committed longer ago is not delivered any more; a new snapshot is taken

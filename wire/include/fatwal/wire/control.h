@@ -134,6 +134,7 @@ struct SnapshotRequest {
     std::uint64_t snapshot = 0;
     std::uint64_t offset = 0;
     std::uint32_t credit = 0;
+    Lsn not_before = 0;  // in a beginning: one that was taken after all before it was published
 };
 // `messages` messages follow in parts of their own. The rest is in the reply to a beginning only.
 struct SnapshotPart {
