@@ -11,6 +11,7 @@ namespace {
 
 using channel::Address;
 using channel::Device;
+using channel::Ids;
 using channel::Json;
 using Clock = std::chrono::steady_clock;
 
@@ -141,8 +142,10 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
         end({device, request.device_id, *entered.taken_over, process_.id()}, "replaced");
 
     const Address address{device, request.device_id, entered.generation, process_.id()};
-    auto& session = *(sessions_[{device, request.device_id}] =
-                          std::make_unique<Session>(process_.io(), address, link));
+    auto& session = *(sessions_[{device, request.device_id}] = std::make_unique<Session>(
+                          process_.io(), address, link,
+                          About{wall_clock(), request.version, request.user_agent,
+                                request.remote_ip, request.token.token_id}));
     link->received = [weak = weak_from_this(), address](std::string_view text) {
         if (const auto self = weak.lock()) self->received(address, text);
     };
@@ -301,6 +304,50 @@ std::size_t Account::close_some(Device device, std::size_t count) {
         ++closed;
     }
     return closed;
+}
+
+bool Account::list(std::optional<Admin::Cursor> after, std::size_t limit, Json& out) const {
+    auto at = after ? sessions_.upper_bound({after->device, after->id}) : sessions_.begin();
+    for (; at != sessions_.end(); ++at) {
+        if (out.size() == limit) return false;
+        const auto& [key, session] = *at;
+        const About& about = session->about;
+        out.push_back({{"account", id_.to_text()},
+                       {"kind", key.first == Device::Client ? "client" : "gateway"},
+                       {"id", key.second.to_text()},
+                       {"token", about.token_id.to_text()},
+                       {"version", about.version},
+                       {"user_agent", about.user_agent},
+                       {"remote_ip", about.remote_ip ? Json(about.remote_ip->to_text()) : Json()},
+                       {"connected_at", about.connected_at.time_since_epoch().count()}});
+    }
+    return true;
+}
+
+bool Account::disconnect_device(Device device, const Uuid& id) {
+    const auto found = sessions_.find({device, id});
+    if (found == sessions_.end()) return false;
+    end(found->second->address, "disconnected");
+    return true;
+}
+
+std::size_t Account::reject(const channel::Pair& pair) {
+    const auto& state = feed_->state();
+    // Rows of gateways that are connected elsewhere, or nowhere.
+    for (const Uuid& id : Ids(state.flows_of_client(pair.client_id)))
+        if (const auto* flow = state.flow(id);
+            flow != nullptr && flow->resource_id == pair.resource_id)
+            process_.remove(id);
+    std::size_t count = 0;
+    for (const auto& address : addresses()) {
+        Session* session = find(address);
+        if (session == nullptr || address.device != Device::Gateway) continue;
+        auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel);
+        auto actions = gateway->reject(pair);
+        if (!actions.empty()) ++count;
+        carry_out(*session, std::move(actions));
+    }
+    return count;
 }
 
 std::vector<Address> Account::addresses() const {

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "admin.h"
 #include "fatwal/channel/client_channel.h"
 #include "fatwal/channel/gateway_channel.h"
 #include "feed.h"
@@ -41,6 +42,12 @@ public:
     void relays_changed();
     // The device has come in elsewhere, with this generation.
     void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation);
+    // What an administrator asks for: the sessions behind `after`, as the admin socket shows them,
+    // into `out` up to its limit (false: there are more); to end one; and to take a pair from every
+    // gateway here and its rows from the database, of how many gateways.
+    bool list(std::optional<Admin::Cursor> after, std::size_t limit, channel::Json& out) const;
+    bool disconnect_device(channel::Device device, const Uuid& id);
+    std::size_t reject(const channel::Pair& pair);
     // Closes at most `count` sessions of the kind; gives how many.
     std::size_t close_some(channel::Device device, std::size_t count);
 
@@ -54,10 +61,20 @@ public:
 
 private:
     using Key = std::pair<channel::Device, Uuid>;
+    // What an administrator is shown of a session.
+    struct About {
+        channel::Time connected_at;
+        std::string version;
+        std::string user_agent;
+        std::optional<channel::IpAddress> remote_ip;
+        Uuid token_id;
+    };
     struct Session {
-        Session(boost::asio::io_context& io, channel::Address own, std::shared_ptr<Link> device)
-            : address(own), link(std::move(device)), timer(io) {}
+        Session(boost::asio::io_context& io, channel::Address own, std::shared_ptr<Link> device,
+                About shown)
+            : address(own), about(std::move(shown)), link(std::move(device)), timer(io) {}
         channel::Address address;
+        About about;
         std::shared_ptr<Link> link;
         std::variant<std::unique_ptr<channel::ClientChannel>,
                      std::unique_ptr<channel::GatewayChannel>>

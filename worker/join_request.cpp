@@ -7,47 +7,14 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <map>
+
+#include "fatwal/channel/region.h"
+#include "query.h"
 
 namespace fatwal::worker {
 namespace {
 
 constexpr std::size_t kMostText = 200;
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        if (text[i] == '+') {
-            out += ' ';
-        } else if (text[i] == '%') {
-            unsigned value = 0;
-            if (i + 2 >= text.size()) return std::nullopt;
-            const auto [end, error] =
-                std::from_chars(text.data() + i + 1, text.data() + i + 3, value, 16);
-            if (error != std::errc{} || end != text.data() + i + 3) return std::nullopt;
-            out += static_cast<char>(value);
-            i += 2;
-        } else {
-            out += text[i];
-        }
-    }
-    return out;
-}
-
-std::optional<std::map<std::string, std::string, std::less<>>> read_query(std::string_view query) {
-    std::map<std::string, std::string, std::less<>> out;
-    while (!query.empty()) {
-        const auto pair = query.substr(0, query.find('&'));
-        query.remove_prefix(std::min(query.size(), pair.size() + 1));
-        const auto equals = pair.find('=');
-        if (equals == std::string_view::npos) continue;
-        auto name = percent_decoded(pair.substr(0, equals));
-        auto value = percent_decoded(pair.substr(equals + 1));
-        if (!name || !value) return std::nullopt;
-        out.insert_or_assign(std::move(*name), std::move(*value));
-    }
-    return out;
-}
 
 std::string_view trimmed(std::string_view text) {
     const auto begin = text.find_first_not_of(" \t");
@@ -71,6 +38,15 @@ std::optional<channel::IpAddress> forwarded(std::string_view list, const channel
         list = comma == std::string_view::npos ? std::string_view() : list.substr(0, comma);
     }
     return at;
+}
+
+// The one behind kTokenProtocol in a list of WebSocket protocols; empty when it is not offered.
+std::string offered_token(std::string_view protocols) {
+    const auto comma = protocols.find(',');
+    if (comma == std::string_view::npos || trimmed(protocols.substr(0, comma)) != kTokenProtocol)
+        return {};
+    protocols.remove_prefix(comma + 1);
+    return std::string(trimmed(protocols.substr(0, protocols.find(','))));
 }
 
 std::optional<channel::Location> read_location(std::string_view text) {
@@ -121,10 +97,9 @@ bool DeviceToken::matches(std::string_view hash) const {
 std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
                                                         const Header& header,
                                                         const channel::IpAddress& peer,
-                                                        const std::vector<channel::Cidr>& proxies) {
+                                                        const Proxies& proxies) {
     JoinRequest out;
-    const auto mark = target.find('?');
-    const auto path = target.substr(0, mark);
+    const auto path = target.substr(0, target.find('?'));
     if (path == "/client")
         out.role = Role::Client;
     else if (path == "/gateway")
@@ -133,33 +108,32 @@ std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
         out.role = Role::Relay;
     else
         return BadRequest{404, "not_found"};
-    const auto query =
-        read_query(mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1));
+    const auto query = query_of(target);
     if (!query) return BadRequest{400, "malformed_query"};
-    const auto value = [&](std::string_view name) {
-        const auto found = query->find(name);
-        return found == query->end() ? std::string_view() : std::string_view(found->second);
-    };
 
     constexpr std::string_view kBearer = "Bearer ";
-    std::string_view token_text = header("Authorization");
-    token_text =
-        token_text.starts_with(kBearer) ? token_text.substr(kBearer.size()) : value("token");
-    auto token = DeviceToken::parse(token_text);
+    const std::string authorization = header("Authorization");
+    auto token = DeviceToken::parse(authorization.starts_with(kBearer)
+                                        ? authorization.substr(kBearer.size())
+                                        : offered_token(header("Sec-WebSocket-Protocol")));
     if (!token || token->account_id.has_value() == (out.role == Role::Relay))
         return BadRequest{401, "invalid_token"};
     out.token = std::move(*token);
-    const auto id = Uuid::from_text(value("id"));
+    const auto id = Uuid::from_text(value_of(*query, "id"));
     if (!id) return BadRequest{400, "invalid_id"};
     out.device_id = *id;
-    out.version = std::string(value("version").substr(0, kMostText));
+    out.version = std::string(value_of(*query, "version").substr(0, kMostText));
     out.user_agent = std::string(header("User-Agent").substr(0, kMostText));
     out.remote_ip = peer;
-    if (in_any(proxies, peer)) {
-        out.remote_ip = forwarded(header("X-Forwarded-For"), peer, proxies);
-        out.region = some(header("X-Location-Region"));
-        out.city = some(header("X-Location-City"));
-        out.location = read_location(header("X-Location-Coordinates"));
+    if (in_any(proxies.networks, peer)) {
+        out.remote_ip = forwarded(header("X-Forwarded-For"), peer, proxies.networks);
+        const auto said = [&](const std::string& name) {
+            return name.empty() ? std::string() : header(name);
+        };
+        if (auto region = said(proxies.region_header); channel::is_region(region))
+            out.region = std::move(region);
+        out.city = some(said(proxies.city_header));
+        out.location = read_location(said(proxies.coordinates_header));
     }
     return out;
 }

@@ -47,15 +47,28 @@ struct BadRequest {
     std::string reason;
 };
 
-// The value of a header; empty when there is none.
-using Header = std::function<std::string_view(std::string_view name)>;
+// The value of a header: of several lines of one name all, joined by commas, as if they were one
+// (RFC 9110, 5.3). Empty when there is none.
+using Header = std::function<std::string(std::string_view name)>;
 
-// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …` or,
-// from a browser, in the query. `peer` is the address of the connection; behind a trusted proxy the
-// last address of X-Forwarded-For that is none itself, with X-Location-Region, X-Location-City and
-// X-Location-Coordinates ("48.85,2.35").
+// The proxies before this process, and in which headers they say where a device is; an empty name:
+// in none.
+struct Proxies {
+    std::vector<channel::Cidr> networks;
+    std::string region_header;
+    std::string city_header;
+    std::string coordinates_header;  // "48.85,2.35"
+};
+
+// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …`, or
+// from a browser, which cannot set that, as the WebSocket protocol after kTokenProtocol. `peer` is
+// the address of the connection. Behind a proxy of ours the device's is the last address of
+// X-Forwarded-For that is no proxy of ours, and the proxy's word on where that is holds.
 [[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(
     std::string_view target, const Header& header, const channel::IpAddress& peer,
-    const std::vector<channel::Cidr>& proxies);
+    const Proxies& proxies);
+
+// `Sec-WebSocket-Protocol: fatwal, TOKEN`; the answer selects it.
+inline constexpr std::string_view kTokenProtocol = "fatwal";
 
 }  // namespace fatwal::worker

@@ -1,6 +1,7 @@
 // fatwal-channel: docs/channels.md.
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
@@ -11,6 +12,24 @@
 #include "process.h"
 #include "publication.h"
 
+namespace {
+
+// Devices take a descriptor each, their accounts' sockets some more.
+void raise_descriptor_limit(const fatwal::worker::Settings& settings) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    const auto wanted = static_cast<rlim_t>(settings.max_sessions) * 2;
+    if (limit.rlim_cur < wanted)
+        spdlog::warn(
+            "max_sessions is {}, for which {} descriptors are needed, and the limit is {}: raise "
+            "it (LimitNOFILE= of systemd, ulimit -Hn), or lower max_sessions",
+            settings.max_sessions, wanted, limit.rlim_cur);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
     int status = 0;
     const auto settings = fatwal::worker::load_settings(argc, argv, status);
@@ -18,6 +37,7 @@ int main(int argc, char** argv) {
     spdlog::set_default_logger(spdlog::stderr_logger_mt("fatwal-channel"));
     spdlog::set_level(spdlog::level::from_str(settings->log_level));
     std::signal(SIGPIPE, SIG_IGN);
+    raise_descriptor_limit(*settings);
     try {
         fatwal::worker::check_publication(settings->database, settings->publications);
         boost::asio::io_context io(1);

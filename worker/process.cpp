@@ -153,17 +153,35 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
       relay_timer_(io),
       flow_timer_(io),
       sweep_timer_(io) {
-    server_ = std::make_unique<Server>(
-        io, settings,
-        [this](JoinRequest request, std::shared_ptr<Link> link) {
-            joined(std::move(request), std::move(link));
-        },
-        [this] { return health(); });
+    server_ = std::make_unique<Server>(io, settings,
+                                       [this](JoinRequest request, std::shared_ptr<Link> link) {
+                                           joined(std::move(request), std::move(link));
+                                       });
+    if (!settings.admin_socket.empty())
+        admin_ = std::make_unique<Admin>(
+            io, settings.admin_socket,
+            Admin::Handlers{[this] { return stats(); },
+                            [this](const Admin::Listing& listing) { return list(listing); },
+                            [this](const Admin::Cursor& session) {
+                                fleet_.broadcast({{"event", "disconnect"},
+                                                  {"account", session.account.to_text()},
+                                                  {"gateway", session.device == Device::Gateway},
+                                                  {"id", session.id.to_text()}});
+                                return disconnect(session);
+                            },
+                            [this](const Uuid& account, const Uuid& client, const Uuid& resource) {
+                                fleet_.broadcast({{"event", "reject"},
+                                                  {"account", account.to_text()},
+                                                  {"id", client.to_text()},
+                                                  {"resource", resource.to_text()}});
+                                return reject(account, {client, resource});
+                            }});
     sweep();
 }
 
 // The accounts' channels refer to all else.
 Process::~Process() {
+    admin_.reset();
     server_.reset();
     accounts_.clear();
 }
@@ -322,6 +340,11 @@ void Process::hear(channel::ProcessId from, const Json& message) {
     } else if (event == "client_entered" && id) {
         if (followed != accounts_.end())
             followed->second->entered_elsewhere(Device::Client, *id, generation);
+    } else if (event == "disconnect" && id) {
+        disconnect(
+            {*account, message.value("gateway", false) ? Device::Gateway : Device::Client, *id});
+    } else if (event == "reject" && id) {
+        if (const auto resource = id_in(message, "resource")) reject(*account, {*id, *resource});
     } else if (event == "deliver" || event == "undelivered") {
         const auto to = channel::address_from_json(message.value("to", Json()));
         const auto sender = channel::address_from_json(message.value("sender", Json()));
@@ -398,20 +421,54 @@ std::size_t Process::count(Device device) const {
     return out;
 }
 
-std::string Process::health() const {
+Json Process::stats() const {
     std::size_t live = 0;
     for (const auto& [id, account] : accounts_) live += account->live() ? 1 : 0;
     std::size_t online = 0;
     for (const auto& [id, presence] : presence_) online += presence.size();
-    return text_of({{"status", drained_ ? "draining" : "ok"},
-                    {"clients", count(Device::Client)},
-                    {"gateways", count(Device::Gateway)},
-                    {"gateways_online", online},
-                    {"relays", relay_desk_.size()},
-                    {"accounts", accounts_.size()},
-                    {"accounts_live", live},
-                    {"flows_waiting", flows_.waiting()},
-                    {"fleet", fleet_.size()}});
+    return {{"status", drained_ ? "draining" : "ok"},
+            {"clients", count(Device::Client)},
+            {"gateways", count(Device::Gateway)},
+            {"gateways_online", online},
+            {"relays", relay_desk_.size()},
+            {"accounts", accounts_.size()},
+            {"accounts_live", live},
+            {"flows_waiting", flows_.waiting()},
+            {"fleet", fleet_.size()}};
+}
+
+Json Process::list(const Admin::Listing& listing) const {
+    Json sessions = Json::array();
+    auto after = listing.after;
+    if (listing.account && (!after || after->account != *listing.account)) after.reset();
+    auto at = listing.account ? accounts_.find(*listing.account)
+              : after         ? accounts_.lower_bound(after->account)
+                              : accounts_.begin();
+    bool all = true;
+    for (; all && at != accounts_.end() && (!listing.account || at->first == *listing.account);
+         ++at) {
+        if (after && after->account != at->first) after.reset();
+        all = at->second->list(after, listing.limit, sessions);
+    }
+    Json out = {{"sessions", std::move(sessions)}};
+    if (!all) {
+        const Json& last = out["sessions"].back();
+        out["next"] = last["account"].get<std::string>() + '/' + last["kind"].get<std::string>() +
+                      '/' + last["id"].get<std::string>();
+    }
+    return out;
+}
+
+std::size_t Process::disconnect(const Admin::Cursor& session) {
+    const auto found = accounts_.find(session.account);
+    return found != accounts_.end() && found->second->disconnect_device(session.device, session.id)
+               ? 1
+               : 0;
+}
+
+std::size_t Process::reject(const Uuid& account, const channel::Pair& pair) {
+    const auto found = accounts_.find(account);
+    return found == accounts_.end() ? 0 : found->second->reject(pair);
 }
 
 void Process::drain(std::function<void()> done) {

@@ -10,6 +10,7 @@
 #include <zmq.hpp>
 
 #include "account.h"
+#include "admin.h"
 #include "fatwal/channel/channel_context.h"
 #include "fatwal/channel/flow_batch.h"
 #include "fatwal/channel/sessions.h"
@@ -70,10 +71,14 @@ private:
     void hear(channel::ProcessId from, const Json& message);
     void forget(channel::ProcessId process);
     [[nodiscard]] std::vector<Json> introduction() const;
+    [[nodiscard]] Json stats() const;
+    [[nodiscard]] Json list(const Admin::Listing& listing) const;
+    // Here; tells nobody.
+    std::size_t disconnect(const Admin::Cursor& session);
+    std::size_t reject(const Uuid& account, const channel::Pair& pair);
     void sweep();
     void drain_step();
     void drain_flows();
-    [[nodiscard]] std::string health() const;
     [[nodiscard]] std::size_t count(channel::Device device) const;
 
     boost::asio::io_context& io_;
@@ -100,6 +105,7 @@ private:
     boost::asio::steady_timer flow_timer_;
     boost::asio::steady_timer sweep_timer_;
     std::unique_ptr<Server> server_;
+    std::unique_ptr<Admin> admin_;  // none unless a setting says where
     std::function<void()> drained_;
     std::size_t drain_slice_ = 0;
     std::chrono::steady_clock::time_point flows_until_;

@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
@@ -9,6 +10,7 @@
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket.hpp>
 #include <deque>
+#include <list>
 #include <optional>
 
 namespace fatwal::worker {
@@ -29,6 +31,32 @@ websocket::close_code close_code_of(std::string_view reason) {
                                   : websocket::close_code::policy_error;
 }
 
+using Request = http::request<http::empty_body>;
+
+std::string header_of(const Request& request, std::string_view name) {
+    std::string out;
+    const auto [begin, end] = request.equal_range(beast::string_view(name.data(), name.size()));
+    for (auto line = begin; line != end; ++line) {
+        if (line != begin) out += ',';
+        out.append(line->value().data(), line->value().size());
+    }
+    return out;
+}
+
+bool offers_token_protocol(const Request& request) {
+    const std::string offered = header_of(request, "Sec-WebSocket-Protocol");
+    return std::string_view(offered).substr(0, offered.find(',')) == kTokenProtocol;
+}
+
+// The kernel gives a new descriptor the lowest number that is free, so the number tells how many
+// are open. An eighth is kept for what a device brings about: ZeroMQ, which ends the process when
+// it gets none, the database, files.
+bool is_among_last(int descriptor) {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
+    return static_cast<rlim_t>(descriptor) >= limit.rlim_cur - limit.rlim_cur / 8;
+}
+
 // One WebSocket. Lives as long as an operation on it is under way, or whoever was given it.
 class WebSocketLink : public Link, public std::enable_shared_from_this<WebSocketLink> {
 public:
@@ -44,8 +72,13 @@ public:
         socket_.text(true);
     }
 
-    void accept(const http::request<http::empty_body>& request,
-                std::function<void(std::shared_ptr<WebSocketLink>)> open) {
+    void accept(const Request& request, std::function<void(std::shared_ptr<WebSocketLink>)> open) {
+        // A browser goes on only with one of the protocols that it has offered.
+        if (offers_token_protocol(request))
+            socket_.set_option(websocket::stream_base::decorator([](websocket::response_type& out) {
+                out.set(http::field::sec_websocket_protocol,
+                        beast::string_view(kTokenProtocol.data(), kTokenProtocol.size()));
+            }));
         socket_.async_accept(request,
                              [self = shared_from_this(), open = std::move(open)](error_code error) {
                                  if (error) return;
@@ -133,12 +166,11 @@ private:
 
 class Server::Listener : public std::enable_shared_from_this<Server::Listener> {
 public:
-    Listener(asio::io_context& io, const Settings& settings, Joined joined, Health health)
+    Listener(asio::io_context& io, const Settings& settings, Joined joined)
         : settings_(settings),
           acceptor_(io),
           retry_(io),
           joined_(std::move(joined)),
-          health_(std::move(health)),
           places_(std::make_shared<int>(0)) {
         const tcp::endpoint endpoint(asio::ip::make_address(settings.listen_address),
                                      settings.listen_port);
@@ -184,35 +216,47 @@ private:
         beast::flat_buffer buffer;
         http::request_parser<http::empty_body> parser;
         http::response<http::string_body> response;
+        std::list<Exchange*>::iterator place;  // in pending_, until its request is there
     };
 
     void begin(tcp::socket socket) {
+        // Closed at once: there is no descriptor to lose.
+        if (is_among_last(socket.native_handle())) return;
         error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
+        // A device says what it wants at once, so that the oldest is the least likely to be one.
+        if (pending_.size() >= static_cast<std::size_t>(settings_.max_pending))
+            forget(*pending_.front()).close();
         auto exchange = std::make_shared<Exchange>(std::move(socket));
+        exchange->place = pending_.insert(pending_.end(), exchange.get());
         exchange->stream.expires_after(kRequestTimeout);
         http::async_read(exchange->stream, exchange->buffer, exchange->parser,
                          [self = shared_from_this(), exchange](error_code error, std::size_t) {
+                             self->forget(*exchange);
                              if (!error) self->handle(exchange);
                          });
+    }
+
+    beast::tcp_stream& forget(Exchange& exchange) {
+        if (exchange.place != pending_.end()) pending_.erase(exchange.place);
+        exchange.place = pending_.end();
+        return exchange.stream;
     }
 
     void handle(const std::shared_ptr<Exchange>& exchange) {
         const auto& request = exchange->parser.get();
         const std::string_view target(request.target().data(), request.target().size());
-        if (target == "/health") return answer(exchange, 200, health_());
+        if (target == "/health")
+            return answer(exchange, joined_ ? 200 : 503,
+                          joined_ ? R"({"status":"ok"})" : R"({"status":"draining"})");
         error_code error;
         const auto endpoint = exchange->stream.socket().remote_endpoint(error);
         const auto peer =
             error ? std::nullopt : channel::IpAddress::parse(endpoint.address().to_string());
         if (!peer) return;
         auto read = read_join_request(
-            target,
-            [&](std::string_view name) {
-                const auto value = request[beast::string_view(name.data(), name.size())];
-                return std::string_view(value.data(), value.size());
-            },
-            *peer, settings_.proxies);
+            target, [&](std::string_view name) { return header_of(request, name); }, *peer,
+            settings_.proxies);
         if (const auto* bad = std::get_if<BadRequest>(&read))
             return refuse(exchange, static_cast<unsigned>(bad->status), bad->reason);
         if (!websocket::is_upgrade(request)) return refuse(exchange, 426, "websocket_expected");
@@ -268,14 +312,14 @@ private:
     tcp::acceptor acceptor_;
     asio::steady_timer retry_;
     Joined joined_;
-    Health health_;
-    std::shared_ptr<int> places_;  // taken
+    std::list<Exchange*> pending_;  // without a request, the oldest first
+    std::shared_ptr<int> places_;   // taken
     std::chrono::steady_clock::time_point second_;
     int connects_ = 0;
 };
 
-Server::Server(asio::io_context& io, const Settings& settings, Joined joined, Health health)
-    : listener_(std::make_shared<Listener>(io, settings, std::move(joined), std::move(health))) {
+Server::Server(asio::io_context& io, const Settings& settings, Joined joined)
+    : listener_(std::make_shared<Listener>(io, settings, std::move(joined))) {
     listener_->accept();
 }
 

@@ -1,5 +1,5 @@
-// The HTTP server that devices connect to: requests become joined links; GET /health tells how the
-// process is.
+// The HTTP server that devices connect to: requests become joined links. GET /health tells whoever
+// asks no more than whether devices are let in.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -17,17 +17,16 @@ class Server {
 public:
     // A WebSocket that is open, with what the device said of itself.
     using Joined = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
-    using Health = std::function<std::string()>;  // a JSON text
 
     // Listens at once; throws boost::system::system_error when it cannot. All is called from the
     // context's thread.
-    Server(boost::asio::io_context& io, const Settings& settings, Joined joined, Health health);
+    Server(boost::asio::io_context& io, const Settings& settings, Joined joined);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;
 
     [[nodiscard]] std::uint16_t port() const;
-    // Devices that come now are told to go elsewhere; those that are there stay.
+    // Devices that come now are refused; those that are there stay.
     void stop_listening();
 
 private:

@@ -77,8 +77,14 @@ void complete(Settings& settings) {
         if (!network)
             throw CLI::ValidationError(
                 "--trusted-proxy", text + " is neither an address nor a network, as 10.0.0.0/8");
-        settings.proxies.push_back(*network);
+        settings.proxies.networks.push_back(*network);
     }
+    const bool reads_location = !settings.proxies.region_header.empty() ||
+                                !settings.proxies.city_header.empty() ||
+                                !settings.proxies.coordinates_header.empty();
+    if (reads_location && settings.proxies.networks.empty())
+        throw CLI::ValidationError(
+            "--trusted-proxy", "is needed for headers with locations: whose headers are believed");
     std::string error;
     auto publications = wire::split_publication_names(settings.publication, error);
     if (!publications)
@@ -127,14 +133,24 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
                 "ZeroMQ endpoint at which the other processes reach this one");
     options.add("fleet-peer", settings.fleet_peers,
                 "fleet endpoint of another process; again for each");
-    options.add(
-        "trusted-proxy", settings.trusted_proxies,
-        "address or network whose X-Forwarded-For and X-Location-* are believed; again for each");
+    options.add("trusted-proxy", settings.trusted_proxies,
+                "address or network whose X-Forwarded-For is believed; again for each");
+    options.add("region-header", settings.proxies.region_header,
+                "header in which the trusted proxies name the device's country, as CF-IPCountry");
+    options.add("city-header", settings.proxies.city_header, "the same of its city");
+    options.add("coordinates-header", settings.proxies.coordinates_header,
+                "the same of its latitude and longitude, as 48.85,2.35");
+    options.add("admin-socket", settings.admin_socket,
+                "path of a Unix-domain socket, made for this user alone, that fatwal channel asks");
     options.add("ready-file", settings.ready_file,
                 "made with the port in it when devices can connect");
     options.add("log-level", settings.log_level, "least severity that is logged")
         ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}));
     options.add("max-sessions", settings.max_sessions, "devices at a time")
+        ->check(CLI::Range(1, 1'000'000));
+    options
+        .add("max-pending", settings.max_pending,
+             "connections without a request; beyond it the oldest is closed")
         ->check(CLI::Range(1, 1'000'000));
     options.add("connects-per-second", settings.connects_per_second, "more are told to try again")
         ->check(CLI::Range(1, 1'000'000));

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "fatwal/channel/ip.h"
+#include "join_request.h"
 
 namespace fatwal::worker {
 
@@ -21,11 +21,12 @@ struct Settings {
     std::string name;         // of this process's durable subscriptions; default: channel-HOST-PORT
     std::string fleet_endpoint;  // where the other processes reach this one
     std::vector<std::string> fleet_peers;
-    std::vector<std::string>
-        trusted_proxies;  // whose X-Forwarded-For and X-Location-* headers are believed
+    std::vector<std::string> trusted_proxies;  // whose headers are believed
+    std::string admin_socket;  // where `fatwal channel` finds this process; empty: nowhere
     std::string ready_file;
     std::string log_level = "info";
     int max_sessions = 10'000;
+    int max_pending = 1000;  // connections that have not said yet what they want
     int connects_per_second = 500;
     int max_message_bytes = 65'536;   // that a device may send
     int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
@@ -42,7 +43,7 @@ struct Settings {
     std::string secret;
     std::string listen_address;
     std::uint16_t listen_port = 0;
-    std::vector<channel::Cidr> proxies;
+    Proxies proxies;  // its headers are settings themselves
 };
 
 // Settings, or nothing with the exit status in `status`: what was asked for, or what is wrong, is

@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
+#include "fatwal/channel/region.h"
 #include "fatwal/channel/time_windows.h"
 
 namespace fatwal::channel {
 namespace {
-
-bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 
 bool contains(const std::vector<Cidr>& networks, const IpAddress& address) {
     return std::any_of(networks.begin(), networks.end(),
@@ -40,7 +39,7 @@ Conditions::Condition Conditions::parse_one(const std::optional<Json>& json) {
     using Kind = Condition::Kind;
     if (property == "remote_ip_location_region" && (op == "is_in" || op == "is_not_in")) {
         for (const std::string& value : values)
-            if (value.size() != 2 || !is_upper(value[0]) || !is_upper(value[1])) return out;
+            if (!is_region(value)) return out;
         out.regions = std::move(values);
         out.kind = op == "is_in" ? Kind::RegionIn : Kind::RegionNotIn;
     } else if (property == "remote_ip" && (op == "is_in_cidr" || op == "is_not_in_cidr")) {
@@ -78,6 +77,8 @@ Conditions Conditions::parse(const std::vector<std::optional<Json>>& conditions)
 Conditions::Verdict Conditions::evaluate_one(const Condition& condition,
                                              const ClientContext& client, Time now) {
     using Kind = Condition::Kind;
+    // What an IP database writes for an address that it cannot place is no region.
+    const bool region_known = client.region && is_region(*client.region);
     const auto region_is_in = [&] {
         return std::find(condition.regions.begin(), condition.regions.end(), *client.region) !=
                condition.regions.end();
@@ -89,8 +90,8 @@ Conditions::Verdict Conditions::evaluate_one(const Condition& condition,
     };
     switch (condition.kind) {
         case Kind::Never: return {};
-        case Kind::RegionIn: return {client.region && region_is_in(), {}};
-        case Kind::RegionNotIn: return {client.region && !region_is_in(), {}};
+        case Kind::RegionIn: return {region_known && region_is_in(), {}};
+        case Kind::RegionNotIn: return {region_known && !region_is_in(), {}};
         case Kind::IpIn:
             return {client.remote_ip && contains(condition.networks, *client.remote_ip), {}};
         case Kind::IpNotIn:

@@ -216,6 +216,13 @@ void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& o
     }
 }
 
+Actions GatewayChannel::reject(const Pair& pair) {
+    Actions out;
+    if (phase_ != Phase::Joined) return out;
+    if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, {}, out);
+    return out;
+}
+
 Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
     Actions out;
     if (phase_ != Phase::Joined) return out;

@@ -47,6 +47,18 @@ struct DurableArguments {
 };
 int durable(const DurableArguments& arguments);
 
+struct ChannelArguments {
+    enum class Command : std::uint8_t { List, Stats, Disconnect, Reject };
+    Command command = Command::List;
+    std::string socket;   // of the process
+    std::string account;  // empty: all (of List)
+    std::string kind;     // client or gateway (of Disconnect)
+    std::string id;
+    std::string client;  // of Reject
+    std::string resource;
+};
+int channel(const ChannelArguments& arguments);
+
 struct CodegenArguments {
     std::string database;  // libpq connection string; read by psql
     std::string publication;

@@ -113,6 +113,42 @@ int main(int argc, char** argv) {
         ->add_flag("--operators", durable.operators, "a subscriber to the operators' stream")
         ->excludes(durable_account);
 
+    using Channel = fatwal::cli::ChannelArguments;
+    Channel channel;
+    CLI::App* channel_command =
+        app.add_subcommand("channel", "show and end what is connected to a process fatwal-channel");
+    channel_command->require_subcommand(1);
+    channel_command
+        ->add_option("--admin-socket", channel.socket, "where the process has its admin socket")
+        ->required()
+        ->envname("FATWAL_CHANNEL_ADMIN_SOCKET");
+    const auto add_channel_command = [&](const char* name, Channel::Command command,
+                                         const char* description) {
+        CLI::App* out = channel_command->add_subcommand(name, description)->fallthrough();
+        out->callback([&channel, command] { channel.command = command; });
+        return out;
+    };
+    add_channel_command("list", Channel::Command::List,
+                        "print the sessions of the process, one a line, as JSON")
+        ->add_option("--account", channel.account, "of this account alone");
+    add_channel_command("stats", Channel::Command::Stats, "print the counts of the process");
+    CLI::App* disconnect_command = add_channel_command(
+        "disconnect", Channel::Command::Disconnect,
+        "end a session, whichever process has it. The device may connect again: to keep it out, "
+        "delete its token");
+    CLI::App* reject_command = add_channel_command(
+        "reject", Channel::Command::Reject,
+        "take a resource away from a client at every gateway. The client may ask for it again as "
+        "long as a policy grants it");
+    for (CLI::App* command : {disconnect_command, reject_command})
+        command->add_option("--account", channel.account, "the account")->required();
+    disconnect_command->add_option("--kind", channel.kind, "client or gateway")
+        ->required()
+        ->check(CLI::IsMember({"client", "gateway"}));
+    disconnect_command->add_option("--id", channel.id, "of the device")->required();
+    reject_command->add_option("--client", channel.client, "of the pair")->required();
+    reject_command->add_option("--resource", channel.resource, "of the pair")->required();
+
     fatwal::cli::CodegenArguments codegen;
     std::string language = "cpp";
     CLI::App* codegen_command =
@@ -152,6 +188,7 @@ int main(int argc, char** argv) {
     try {
         if (skip_command->parsed()) return fatwal::cli::slot_skip(skip);
         if (durable_command->parsed()) return fatwal::cli::durable(durable);
+        if (channel_command->parsed()) return fatwal::cli::channel(channel);
         if (codegen_command->parsed()) return fatwal::cli::codegen(codegen);
         return tail_command->parsed() ? fatwal::cli::tail(tail) : fatwal::cli::check(check);
     } catch (const std::exception& error) {

@@ -48,6 +48,13 @@ TEST(Conditions, F1_to_F10_F38_F40_Properties) {
     EXPECT_TRUE(holds("remote_ip_location_region", "is_in", {"US"}, us));
     EXPECT_FALSE(holds("remote_ip_location_region", "is_in", {"CA"}, us));
     EXPECT_FALSE(holds("remote_ip_location_region", "is_not_in", {"CA"}, {}));
+    for (const char* none : {"XX", "T1", "ZZ", "us", "USA", "U", "S A", ""}) {
+        ClientContext nowhere;
+        nowhere.region = none;
+        EXPECT_FALSE(holds("remote_ip_location_region", "is_not_in", {"CA"}, nowhere)) << none;
+        EXPECT_FALSE(holds("remote_ip_location_region", "is_in", {none}, nowhere)) << none;
+        EXPECT_FALSE(holds("remote_ip_location_region", "is_not_in", {none}, us)) << none;
+    }
     EXPECT_TRUE(holds("remote_ip", "is_in_cidr", {"10.9.9.9"}, us));
     EXPECT_TRUE(holds("remote_ip", "is_in_cidr", {"10.1.2.3/8"}, us));
     EXPECT_FALSE(holds("remote_ip", "is_not_in_cidr", {"10.0.0.0/8", "192.168.0.0/16"}, us));

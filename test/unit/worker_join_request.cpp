@@ -20,9 +20,8 @@ struct JoinRequestTest : testing::Test {
     std::variant<JoinRequest, BadRequest> read(const std::string& target,
                                                const std::string& peer = "192.0.2.1") {
         return read_join_request(
-            target,
-            [this](std::string_view name) { return std::string_view(headers[std::string(name)]); },
-            *channel::IpAddress::parse(peer), {*channel::Cidr::parse("10.0.0.0/8")});
+            target, [this](std::string_view name) { return headers[std::string(name)]; },
+            *channel::IpAddress::parse(peer), proxies);
     }
     std::string reason(const std::string& target) {
         const auto out = read(target);
@@ -33,6 +32,8 @@ struct JoinRequestTest : testing::Test {
         return std::get<JoinRequest>(read(target, peer));
     }
 
+    Proxies proxies{
+        {*channel::Cidr::parse("10.0.0.0/8")}, "CF-IPCountry", "X-City", "X-Coordinates"};
     std::map<std::string, std::string> headers{
         {"Authorization", "Bearer " + kAccount + '.' + kToken + ".secret"}};
     const std::string client = "/client?id=" + kDevice + "&version=1.5.0";
@@ -48,10 +49,18 @@ TEST_F(JoinRequestTest, OfAClient) {
     EXPECT_EQ(request.remote_ip->to_text(), "192.0.2.1");
 }
 
-TEST_F(JoinRequestTest, ABrowserGivesItsTokenInTheQuery) {
+TEST_F(JoinRequestTest, ABrowserGivesItsTokenAsAWebSocketProtocol) {
+    const std::string token = kAccount + '.' + kToken + ".a-b_1";
+    headers = {{"Sec-WebSocket-Protocol", "fatwal, " + token}};
+    EXPECT_EQ(good(client).token.secret, "a-b_1");
+    for (const auto& offered :
+         {"chat, " + token, token, std::string("fatwal"), std::string("fatwal, ")}) {
+        headers["Sec-WebSocket-Protocol"] = offered;
+        EXPECT_NE(reason(client), "") << offered;
+    }
     headers.clear();
-    EXPECT_EQ(good(client + "&token=" + kAccount + "%2E" + kToken + ".a+b%21").token.secret,
-              "a b!");
+    EXPECT_EQ(reason(client + "&token=" + token), "401 invalid_token")
+        << "proxies log what stands in an address";
 }
 
 TEST_F(JoinRequestTest, ThatMakesNoSense) {
@@ -86,8 +95,8 @@ TEST_F(JoinRequestTest, ASecretIsKnownByItsHash) {
 
 TEST_F(JoinRequestTest, OnlyAProxyIsBelieved) {
     headers["X-Forwarded-For"] = "203.0.113.7, 198.51.100.9, 10.0.0.2";
-    headers["X-Location-Region"] = "FR";
-    headers["X-Location-Coordinates"] = "48.85, 2.35";
+    headers["CF-IPCountry"] = "FR";
+    headers["X-Coordinates"] = "48.85, 2.35";
     const auto from_outside = good(client);
     EXPECT_EQ(from_outside.remote_ip->to_text(), "192.0.2.1");
     EXPECT_FALSE(from_outside.region);
@@ -103,9 +112,20 @@ TEST_F(JoinRequestTest, OnlyAProxyIsBelieved) {
     headers.erase("X-Forwarded-For");
     EXPECT_EQ(good(client, "10.0.0.1").remote_ip->to_text(), "10.0.0.1");
     for (const char* place : {"", "1", "91,0", "0,181", "nan,0", "1,2,3"}) {
-        headers["X-Location-Coordinates"] = place;
+        headers["X-Coordinates"] = place;
         EXPECT_FALSE(good(client, "10.0.0.1").location) << place;
     }
+}
+
+TEST_F(JoinRequestTest, WhatAProxyCannotPlaceHasNoRegion) {
+    for (const char* region : {"XX", "T1", "fr", "ZZ", "unknown", "F", "R ", "FR GA", ""}) {
+        headers["CF-IPCountry"] = region;
+        EXPECT_FALSE(good(client, "10.0.0.1").region) << region;
+    }
+    headers["CF-IPCountry"] = "FR";
+    EXPECT_EQ(good(client, "10.0.0.1").region, "FR");
+    proxies.region_header.clear();
+    EXPECT_FALSE(good(client, "10.0.0.1").region) << "a header that no setting names";
 }
 
 }  // namespace

@@ -48,6 +48,8 @@ public:
     // A message from the device: flow_authorized, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
+    // An administrator takes the pair away, whatever justifies it. The client may ask for it again.
+    [[nodiscard]] Actions reject(const Pair& pair);
     // From a client's channel or the writer of flows, for this session.
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
 

@@ -1,0 +1,18 @@
+// Asks a process fatwal-channel over its admin socket (worker/admin.h): one request, one answer.
+#pragma once
+
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+namespace fatwal::cli {
+
+// The JSON object that it answers. Throws std::runtime_error, with what to do, when there is no
+// answer within 15 s or it is a refusal.
+[[nodiscard]] nlohmann::json ask_admin(const std::string& socket, const std::string& method,
+                                       const std::string& target);
+
+// A value as it may stand in a target's query.
+[[nodiscard]] std::string percent_encoded(const std::string& value);
+
+}  // namespace fatwal::cli
