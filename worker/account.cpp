@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "fatwal/channel/access.h"
+#include "fatwal/channel/json_text.h"
 #include "process.h"
 
 namespace fatwal::worker {
@@ -27,11 +29,6 @@ std::string envelope(const std::string& event, const Json& payload,
     return text_of(out);
 }
 
-void disconnect(Link& link, const std::string& reason) {
-    link.send(envelope("disconnect", {{"reason", reason}}, {}));
-    link.close(reason);
-}
-
 // Calls the channel that the session has.
 template <class Session, class Call>
 auto call(Session& session, Call call_it) {
@@ -41,6 +38,20 @@ auto call(Session& session, Call call_it) {
 }
 
 }  // namespace
+
+void disconnect_link(Link& link, const std::string& reason) {
+    link.send(envelope("disconnect", {{"reason", reason}}, {}));
+    link.close(reason);
+}
+
+template <class Work>
+void Account::guarded(Work work) {
+    try {
+        work();
+    } catch (const std::exception& error) {
+        process_.broken(id_, error.what());
+    }
+}
 
 Account::Account(Process& process, const Uuid& id, const channel::Presence& presence)
     : process_(process),
@@ -58,9 +69,9 @@ Account::~Account() {
 void Account::follow() {
     feed_ = std::make_shared<Feed>(
         process_.io(), process_.feeds(), process_.settings(), id_,
-        Feed::Handlers{[this] { snapshot(); },
+        Feed::Handlers{[this] { guarded([&] { snapshot(); }); },
                        [this](const channel::Affected& affected, channel::Time at) {
-                           transaction(affected, at);
+                           guarded([&] { transaction(affected, at); });
                        }});
     feed_->start();
 }
@@ -73,7 +84,7 @@ std::size_t Account::sessions(Device device) const {
 
 void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
     empty_since_.reset();
-    if (waiting_.size() >= kMostWaiting) return disconnect(*link, "full");
+    if (waiting_.size() >= kMostWaiting) return disconnect_link(*link, "full");
     link->closed = [weak = weak_from_this(), which = link.get()] {
         if (const auto self = weak.lock()) {
             std::erase_if(self->waiting_,
@@ -106,7 +117,7 @@ void Account::admit_waiting() {
         if (live() && (knows(waiting.request) || *waiting.own_until <= now))
             ready.push_back(std::move(waiting));
         else if (!live() && waiting.until <= now)
-            disconnect(*waiting.link, "try_again");
+            disconnect_link(*waiting.link, "try_again");
         else
             still.push_back(std::move(waiting));
     }
@@ -120,24 +131,36 @@ void Account::look_later() {
     waiting_timer_.expires_after(kLookEvery);
     waiting_timer_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
         const auto self = weak.lock();
-        if (self && !error) self->admit_waiting();
+        if (self && !error) self->guarded([&] { self->admit_waiting(); });
     });
 }
 
+bool Account::knows_token(const DeviceToken& token) const {
+    const auto* row = live() ? feed_->state().token(token.token_id) : nullptr;
+    return row != nullptr && token.matches(row->secret_hash);
+}
+
+std::optional<std::string> Account::refusal(const JoinRequest& request) const {
+    const auto& state = feed_->state();
+    if (!knows_token(request.token)) return "invalid_token";
+    if (!channel::Version::parse(request.version)) return "invalid_version";
+    const Uuid& token = request.token.token_id;
+    return request.role == Role::Client
+               ? channel::client_refusal(state, request.device_id, token, wall_clock())
+               : channel::gateway_refusal(state, request.device_id, token, wall_clock());
+}
+
 void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
-    const auto* token = feed_->state().token(request.token.token_id);
-    const auto type =
-        request.role == Role::Client ? portal::TokenType::Client : portal::TokenType::Gateway;
-    if (token == nullptr || token->type != type || !request.token.matches(token->secret_hash))
-        return disconnect(*link, "invalid_token");
+    // Before any session is touched: whoever may not in puts nobody out.
+    if (const auto reason = refusal(request)) return disconnect_link(*link, *reason);
     const Device device = request.role == Role::Client ? Device::Client : Device::Gateway;
     if (device == Device::Gateway) {
         const auto* online = presence_.find(request.device_id);
         if (online != nullptr && online->process != process_.id())
-            return disconnect(*link, "already_connected");
+            return disconnect_link(*link, "already_connected");
     }
     const auto entered = process_.sessions().enter(device, request.device_id);
-    if (entered.generation == 0) return disconnect(*link, "already_connected");
+    if (entered.generation == 0) return disconnect_link(*link, "already_connected");
     if (entered.taken_over)
         end({device, request.device_id, *entered.taken_over, process_.id()}, "replaced");
 
@@ -147,7 +170,7 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
                           About{wall_clock(), request.version, request.user_agent,
                                 request.remote_ip, request.token.token_id}));
     link->received = [weak = weak_from_this(), address](std::string_view text) {
-        if (const auto self = weak.lock()) self->received(address, text);
+        if (const auto self = weak.lock()) self->guarded([&] { self->received(address, text); });
     };
     link->closed = [weak = weak_from_this(), address] {
         if (const auto self = weak.lock()) self->gone(address);
@@ -195,13 +218,13 @@ Account::Session* Account::find(const Address& address) {
 void Account::received(const Address& from, std::string_view text) {
     Session* session = find(from);
     if (session == nullptr) return;
-    const Json message = Json::parse(text, nullptr, false);
+    const Json message = channel::parse_json(text).value_or(Json());
     const auto event = message.is_object() ? message.find("event") : message.end();
-    const Json ref = message.is_object() && message.contains("ref") ? message["ref"] : Json();
-    if (!message.is_object() || event == message.end() || !event->is_string())
+    const Json ref = message.is_object() ? message.value("ref", Json()) : Json();
+    if (event == message.end() || !event->is_string())
         return carry_out(*session, {channel::Reply{false, {{"reason", "malformed_message"}}}}, {},
                          ref);
-    const Json payload = message.contains("payload") ? message["payload"] : Json::object();
+    const Json payload = message.value("payload", Json::object());
     carry_out(*session,
               call(*session,
                    [&](auto& channel) {
@@ -223,7 +246,7 @@ void Account::gone(const Address& who) {
 void Account::end(const Address& who, const std::string& reason) {
     Session* session = find(who);
     if (session == nullptr) return;
-    disconnect(*session->link, reason);
+    disconnect_link(*session->link, reason);
     gone(who);
 }
 
@@ -267,9 +290,11 @@ void Account::relays_changed() {
 bool Account::deliver(const Address& to, const channel::PeerMessage& message) {
     Session* session = find(to);
     if (session == nullptr) return false;
-    carry_out(*session, call(*session, [&](auto& channel) {
-        return channel.on_peer(message, wall_clock());
-    }));
+    guarded([&] {
+        carry_out(*session, call(*session, [&](auto& channel) {
+            return channel.on_peer(message, wall_clock());
+        }));
+    });
     return true;
 }
 

@@ -53,6 +53,8 @@ public:
 
     [[nodiscard]] std::size_t sessions(channel::Device device) const;
     [[nodiscard]] bool empty() const { return sessions_.empty() && waiting_.empty(); }
+    // Whether its rows are here and the token is among them, with this secret.
+    [[nodiscard]] bool knows_token(const DeviceToken& token) const;
     [[nodiscard]] bool live() const { return feed_->state().live(); }
     // When the last device went; nothing while there are some.
     [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> empty_since() const {
@@ -96,6 +98,11 @@ private:
         channel::Json ref;
     };
 
+    // Why the device may not have a session; nothing when it may.
+    [[nodiscard]] std::optional<std::string> refusal(const JoinRequest& request) const;
+    // What goes wrong in the work of an account is that account's alone.
+    template <class Work>
+    void guarded(Work work);
     void snapshot();
     void transaction(const channel::Affected& affected, channel::Time committed);
     void admit_waiting();

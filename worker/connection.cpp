@@ -21,8 +21,8 @@ constexpr std::array<std::pair<const char*, const char*>, 7> kDefaults = {
      {"keepalives_count", "3"},
      {"tcp_user_timeout", "25000"}}};
 
-// Longer than the server's own timeout for a statement, below: this is for a server that is silent.
-constexpr std::chrono::seconds kDeadline{65};
+// For a server that is silent, beyond its own timeout.
+constexpr std::chrono::seconds kSilence{2};
 
 // Whatever a role or a database sets: values are read and written in one form, rows can be written,
 // and a statement that waits for a lock fails while it can still be tried again.
@@ -34,13 +34,14 @@ constexpr char kSession[] =
     "set_config('default_transaction_read_only', 'off', false), "
     "set_config('default_transaction_isolation', 'read committed', false), "
     "set_config('default_transaction_deferrable', 'off', false), "
-    "set_config('statement_timeout', '60s', false), set_config('lock_timeout', '0', false), "
+    "set_config('statement_timeout', $1, false), set_config('lock_timeout', $2, false), "
     "set_config('idle_in_transaction_session_timeout', '0', false), "
     "set_config('idle_session_timeout', '0', false)";
 
 }  // namespace
 
-Connection::Connection(const std::string& database) {
+Connection::Connection(const std::string& database, const Limits& limits)
+    : answer_within_(limits.statement + kSilence) {
     // What stands before dbname yields to what the connection string says.
     constexpr std::size_t kCount = kDefaults.size();
     std::array<const char*, kCount + 2> names{};
@@ -49,8 +50,9 @@ Connection::Connection(const std::string& database) {
     names[kCount] = "dbname";
     values[kCount] = database.c_str();
     connection_.reset(PQconnectdbParams(names.data(), values.data(), 1));
-    if (!open()) throw SqlError("08001", PQerrorMessage(connection_.get()));
-    run(kSession);
+    if (!open() || PQsetnonblocking(connection_.get(), 1) != 0)
+        throw SqlError("08001", PQerrorMessage(connection_.get()));
+    run(kSession, {std::to_string(limits.statement.count()), std::to_string(limits.lock.count())});
 }
 
 Connection::Result Connection::run(const std::string& sql, const Parameters& parameters) {
@@ -58,6 +60,7 @@ Connection::Result Connection::run(const std::string& sql, const Parameters& par
     values.reserve(parameters.size());
     for (const auto& parameter : parameters)
         values.push_back(parameter ? parameter->c_str() : nullptr);
+    begin_wait();
     if (PQsendQueryParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
                           values.data(), nullptr, nullptr, 0) == 0)
         throw SqlError("08006", PQerrorMessage(connection_.get()));
@@ -71,30 +74,45 @@ Connection::Result Connection::run(const std::string& sql, const Parameters& par
 }
 
 void Connection::copy(const std::string& lines) {
-    if (PQputCopyData(connection_.get(), lines.data(), static_cast<int>(lines.size())) != 1 ||
-        PQputCopyEnd(connection_.get(), nullptr) != 1)
-        throw SqlError("08006", PQerrorMessage(connection_.get()));
+    begin_wait();
+    const auto put = [&](auto call) {
+        int done = 0;
+        while ((done = call()) == 0) wait();
+        if (done < 0) throw SqlError("08006", PQerrorMessage(connection_.get()));
+    };
+    put([&] {
+        return PQputCopyData(connection_.get(), lines.data(), static_cast<int>(lines.size()));
+    });
+    put([&] { return PQputCopyEnd(connection_.get(), nullptr); });
     Result copied(next_result());
     while (Result(next_result())) continue;
     checked(copied.release());
 }
 
-PGresult* Connection::next_result() {
+void Connection::begin_wait() { until_ = std::chrono::steady_clock::now() + answer_within_; }
+
+// Until the server has sent something, or takes more of what it is sent.
+void Connection::wait() {
     PGconn* connection = connection_.get();
-    const auto until = std::chrono::steady_clock::now() + kDeadline;
-    while (PQisBusy(connection) != 0) {
-        const auto left =
-            std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now())
-                .count();
-        if (left <= 0) {
-            // What comes later could not be told from the answer to the next statement.
-            connection_.reset();
-            throw SqlError("08006", "the database gave no answer in time");
-        }
-        pollfd wait = {PQsocket(connection), POLLIN, 0};
-        if (poll(&wait, 1, static_cast<int>(left)) > 0 && PQconsumeInput(connection) == 0) break;
+    const int unsent = PQflush(connection);
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until_ - std::chrono::steady_clock::now());
+    if (left.count() <= 0) {
+        // What comes later could not be told from the answer to the next statement.
+        connection_.reset();
+        throw SqlError("08006", "the database gave no answer in time");
     }
-    return PQgetResult(connection);
+    pollfd ready = {PQsocket(connection), POLLIN, 0};
+    if (unsent != 0) ready.events |= POLLOUT;
+    if (unsent < 0 ||
+        (poll(&ready, 1, static_cast<int>(left.count())) > 0 &&
+         (ready.revents & (POLLIN | POLLERR | POLLHUP)) != 0 && PQconsumeInput(connection) == 0))
+        throw SqlError("08006", PQerrorMessage(connection));
+}
+
+PGresult* Connection::next_result() {
+    while (PQflush(connection_.get()) != 0 || PQisBusy(connection_.get()) != 0) wait();
+    return PQgetResult(connection_.get());
 }
 
 Connection::Result Connection::checked(PGresult* raw) {
@@ -104,12 +122,6 @@ Connection::Result Connection::checked(PGresult* raw) {
         return result;
     const char* state = PQresultErrorField(raw, PG_DIAG_SQLSTATE);
     throw SqlError(state == nullptr ? "08006" : state, PQerrorMessage(connection_.get()));
-}
-
-std::string plain_array(const std::vector<std::string>& elements) {
-    std::string out = "{";
-    for (const auto& element : elements) out += (out.size() > 1 ? "," : "") + element;
-    return out + '}';
 }
 
 }  // namespace fatwal::worker

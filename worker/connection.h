@@ -3,6 +3,7 @@
 
 #include <libpq-fe.h>
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -19,16 +20,23 @@ struct SqlError : std::runtime_error {
     bool of_the_rows;  // another attempt would find the same
 };
 
-// Blocks, for about a minute at most. Every method throws SqlError.
+// Blocks: to connect 5 s for each host that the connection string names (connect_timeout), then as
+// long as the limits say. Every method throws SqlError.
 class Connection {
 public:
+    // The server ends a statement that takes longer, or that waits longer for a lock. Whether the
+    // server itself is silent is told 2 s behind that, and the connection is closed.
+    struct Limits {
+        std::chrono::milliseconds statement;
+        std::chrono::milliseconds lock;
+    };
     struct ClearResult {
         void operator()(PGresult* result) const { PQclear(result); }
     };
     using Result = std::unique_ptr<PGresult, ClearResult>;
     using Parameters = std::vector<std::optional<std::string>>;
 
-    explicit Connection(const std::string& database);
+    Connection(const std::string& database, const Limits& limits);
 
     [[nodiscard]] bool open() const { return PQstatus(connection_.get()) == CONNECTION_OK; }
     Result run(const std::string& sql, const Parameters& parameters = {});
@@ -40,13 +48,14 @@ private:
         void operator()(PGconn* connection) const { PQfinish(connection); }
     };
     Result checked(PGresult* raw);
-    // As PQgetResult, but not for ever.
+    // As PQgetResult, but not for ever: until what begin_wait() has set.
     PGresult* next_result();
+    void begin_wait();
+    void wait();
 
     std::unique_ptr<PGconn, CloseConnection> connection_;
+    std::chrono::milliseconds answer_within_;
+    std::chrono::steady_clock::time_point until_;
 };
-
-// An array of texts without quotes, commas or backslashes in them: ids, names of tables.
-[[nodiscard]] std::string plain_array(const std::vector<std::string>& elements);
 
 }  // namespace fatwal::worker

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "fatwal/channel/json_text.h"
 #include "fatwal/channel/signer.h"
 
 namespace fatwal::worker {
@@ -91,7 +92,7 @@ void Fleet::drain() {
 
 void Fleet::take(const zmq::message_t& message) {
     const auto* bytes = static_cast<const char*>(message.data());
-    const Json envelope = Json::parse(bytes, bytes + message.size(), nullptr, false);
+    const Json envelope = channel::parse_json({bytes, message.size()}).value_or(Json());
     if (!envelope.is_object()) return;
     const auto endpoint = peers_.find(envelope.value("endpoint", ""));
     const auto process = envelope.value("from", ProcessId{0});

@@ -3,36 +3,67 @@
 #include <spdlog/spdlog.h>
 
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "connection.h"
+#include "fatwal/wire/publication_names.h"
 
 namespace fatwal::worker {
 namespace {
 
 using channel::Time;
 
+// Well within the time in which a gateway waits for the row of its flow.
+constexpr Connection::Limits kLimits{std::chrono::seconds(5), std::chrono::seconds(2)};
+
 constexpr const char* kColumns =
     "id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id, "
-    "client_remote_ip, gateway_remote_ip, "
-    "expires_at, "
-    "created_at";
-constexpr const char* kParents =
-    " FROM pg_temp.staged s WHERE EXISTS (SELECT FROM accounts WHERE id = s.account_id) AND EXISTS "
-    "(SELECT FROM policies WHERE id = "
-    "s.policy_id)"
-    " AND EXISTS (SELECT FROM clients WHERE id = s.client_id) AND EXISTS (SELECT FROM gateways "
-    "WHERE id = s.gateway_id)"
-    " AND EXISTS (SELECT FROM resources WHERE id = s.resource_id) AND EXISTS (SELECT FROM tokens "
-    "WHERE id = s.token_id)"
-    " AND EXISTS (SELECT FROM actor_group_memberships WHERE id = s.membership_id)";
-constexpr std::size_t kMostSeen = 100'000;  // waiting; beyond it they are dropped
+    "client_remote_ip, gateway_remote_ip, expires_at, created_at";
+
+struct Parent {
+    const char* column;
+    const char* table;
+};
+constexpr std::array<Parent, 7> kParents = {{{"account_id", "accounts"},
+                                             {"policy_id", "policies"},
+                                             {"client_id", "clients"},
+                                             {"gateway_id", "gateways"},
+                                             {"resource_id", "resources"},
+                                             {"token_id", "tokens"},
+                                             {"membership_id", "actor_group_memberships"}}};
+
+// Writes the rows whose parents are there and not locked. The lock that a foreign key takes is
+// taken here first, as the key itself would wait for it.
+std::string insert_statement() {
+    std::string with;
+    std::string where;
+    for (const auto& [column, table] : kParents) {
+        const std::string free = std::string("free_") + table;
+        with += (with.empty() ? "WITH " : ", ") + free + " AS MATERIALIZED (SELECT id FROM " +
+                table + " WHERE id IN (SELECT " + column +
+                " FROM pg_temp.staged) FOR KEY SHARE SKIP LOCKED)";
+        where += (where.empty() ? " WHERE " : " AND ") + std::string("s.") + column +
+                 " IN (SELECT id FROM " + free + ")";
+    }
+    return with + " INSERT INTO flows (" + kColumns + ") SELECT " + kColumns +
+           " FROM pg_temp.staged s" + where + " ON CONFLICT (id) DO NOTHING";
+}
+
+// Of the staged rows that are not written: whether all parents are there all the same.
+std::string missing_statement() {
+    std::string all;
+    for (const auto& [column, table] : kParents)
+        all += (all.empty() ? "" : " AND ") + std::string("EXISTS (SELECT FROM ") + table +
+               " WHERE id = s." + column + ")";
+    return "SELECT s.id, " + all +
+           " FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE f.id = s.id)";
+}
 
 std::string text_of(Time time) {
     if (time == Time::max()) return "infinity";
@@ -66,115 +97,82 @@ std::string array_of(const std::vector<channel::Uuid>& ids) {
     std::vector<std::string> texts;
     texts.reserve(ids.size());
     for (const auto& id : ids) texts.push_back(id.to_text());
-    return plain_array(texts);
+    return wire::text_array(texts);
 }
 
 }  // namespace
 
 class FlowWriter::Session {
 public:
-    explicit Session(const std::string& database) : connection_(database) {
-        connection_.run("SET datestyle = 'ISO'");
-        connection_.run("CREATE TEMP TABLE staged (LIKE flows) ON COMMIT DELETE ROWS");
+    explicit Session(const std::string& database) : connection_(database, kLimits) {
+        connection_.run(std::string("CREATE TEMP TABLE staged ON COMMIT DELETE ROWS AS SELECT ") +
+                        kColumns + " FROM flows WITH NO DATA");
     }
 
     [[nodiscard]] bool open() const { return connection_.open(); }
 
-    [[nodiscard]] std::vector<channel::Uuid> write(const channel::FlowBatch::Batch& batch) {
-        try {
-            return write_all(batch);
-        } catch (const SqlError& error) {
-            if (!error.of_the_rows || !open()) throw;
-            connection_.run("ROLLBACK");
-            return write_each(batch);
-        }
-    }
-
-    void seen(const JoinRequest& device) {
-        const auto address =
-            device.remote_ip ? std::optional(device.remote_ip->to_text()) : std::nullopt;
-        const auto number = [&](double channel::Location::*part) {
-            if (!device.location) return std::optional<std::string>();
-            // std::to_string takes the decimal sign of the process's locale.
-            std::array<char, 32> text;
-            const double value = (*device.location).*part;
-            const auto written = std::to_chars(text.data(), text.data() + text.size(), value);
-            return std::optional(std::string(text.data(), written.ptr));
-        };
-        const std::string table = device.role == Role::Client ? "clients" : "gateways";
-        connection_.run(
-            "UPDATE " + table +
-                " SET last_used_token_id = $2, last_seen_version = $3, last_seen_at = now(), "
-                "last_seen_remote_ip = $4,"
-                " last_seen_remote_ip_location_region = $5, last_seen_remote_ip_location_city = "
-                "$6, last_seen_remote_ip_location_lat = $7,"
-                " last_seen_remote_ip_location_lon = $8 WHERE id = $1",
-            {device.device_id.to_text(), device.token.token_id.to_text(), device.version, address,
-             device.region, device.city, number(&channel::Location::lat),
-             number(&channel::Location::lon)});
-        connection_.run(
-            "UPDATE tokens SET last_seen_at = now(), last_seen_remote_ip = $2, "
-            "last_seen_user_agent = $3 WHERE id = $1",
-            {device.token.token_id.to_text(), address, device.user_agent});
+    [[nodiscard]] channel::FlowBatch::Result write(const channel::FlowBatch::Batch& batch) {
+        channel::FlowBatch::Result out;
+        insert(batch.rows, out);
+        remove(batch.deletions, out);
+        return out;
     }
 
 private:
-    void stage(const std::vector<portal::Flows>& rows) {
+    using Rows = std::span<const portal::Flows>;
+
+    // What a row brings with it is found by halves: each is written or refused as a whole.
+    void insert(Rows rows, channel::FlowBatch::Result& out) {
+        if (rows.empty()) return;
+        try {
+            return insert_whole(rows, out);
+        } catch (const SqlError& error) {
+            if (!error.of_the_rows || !open()) throw;
+            connection_.run("ROLLBACK");
+            if (rows.size() == 1) {
+                spdlog::error("the row of a flow of account {} is refused: {}",
+                              rows.front().account_id.to_text(), error.what());
+                out.lost.push_back(rows.front().id);
+                return;
+            }
+        }
+        insert(rows.first(rows.size() / 2), out);
+        insert(rows.subspan(rows.size() / 2), out);
+    }
+
+    void insert_whole(Rows rows, channel::FlowBatch::Result& out) {
+        static const std::string kInsert = insert_statement();
+        static const std::string kMissing = missing_statement();
+        connection_.run("BEGIN");
         connection_.run(std::string("COPY pg_temp.staged (") + kColumns + ") FROM STDIN");
         std::string lines;
         for (const auto& row : rows) lines += copy_line(row);
         connection_.copy(lines);
-    }
-
-    void remove(const std::vector<channel::Uuid>& ids) {
-        if (!ids.empty())
-            connection_.run("DELETE FROM flows WHERE id = ANY ($1::uuid[])", {array_of(ids)});
-    }
-
-    std::vector<channel::Uuid> write_all(const channel::FlowBatch::Batch& batch) {
-        connection_.run("BEGIN");
-        std::vector<channel::Uuid> lost;
-        if (!batch.rows.empty()) {
-            stage(batch.rows);
-            connection_.run(std::string("INSERT INTO flows (") + kColumns + ") SELECT " + kColumns +
-                            kParents + " ON CONFLICT (id) DO NOTHING");
-            const auto missing = connection_.run(
-                "SELECT s.id FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE "
-                "f.id = s.id)");
-            for (int i = 0; i < PQntuples(missing.get()); ++i)
-                if (const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0)))
-                    lost.push_back(*id);
-        }
-        remove(batch.deletions);
+        connection_.run(kInsert);
+        const auto missing = connection_.run(kMissing);
         connection_.run("COMMIT");
-        return lost;
+        for (int i = 0; i < PQntuples(missing.get()); ++i) {
+            const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0));
+            if (!id) continue;
+            if (PQgetvalue(missing.get(), i, 1)[0] == 't')
+                out.blocked.insert(*id);
+            else
+                out.lost.push_back(*id);
+        }
     }
 
-    std::vector<channel::Uuid> write_each(const channel::FlowBatch::Batch& batch) {
-        connection_.run("BEGIN");
-        std::vector<channel::Uuid> lost;
-        for (const auto& row : batch.rows) {
-            connection_.run("SAVEPOINT row");
-            try {
-                connection_.run(
-                    std::string("INSERT INTO flows (") + kColumns +
-                        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT "
-                        "(id) DO NOTHING",
-                    {row.id.to_text(), row.account_id.to_text(), row.policy_id.to_text(),
-                     row.client_id.to_text(), row.gateway_id.to_text(), row.resource_id.to_text(),
-                     row.token_id.to_text(), row.membership_id.to_text(), row.client_remote_ip,
-                     row.gateway_remote_ip,
-                     row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt,
-                     text_of(row.created_at)});
-            } catch (const SqlError& error) {
-                if (!error.of_the_rows || !open()) throw;
-                connection_.run("ROLLBACK TO SAVEPOINT row");
-                lost.push_back(row.id);
-            }
-        }
-        remove(batch.deletions);
-        connection_.run("COMMIT");
-        return lost;
+    void remove(const std::vector<channel::Uuid>& ids, channel::FlowBatch::Result& out) {
+        if (ids.empty()) return;
+        const std::string array = array_of(ids);
+        connection_.run(
+            "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE id = ANY ($1::uuid[]) FOR "
+            "UPDATE SKIP LOCKED)",
+            {array});
+        const auto left =
+            connection_.run("SELECT id FROM flows WHERE id = ANY ($1::uuid[])", {array});
+        for (int i = 0; i < PQntuples(left.get()); ++i)
+            if (const auto id = channel::Uuid::from_text(PQgetvalue(left.get(), i, 0)))
+                out.blocked.insert(*id);
     }
 
     Connection connection_;
@@ -197,17 +195,7 @@ FlowWriter::~FlowWriter() {
 void FlowWriter::write(channel::FlowBatch::Batch batch) {
     {
         const std::lock_guard lock(mutex_);
-        // Ahead of what is only of use after a restart.
-        jobs_.emplace_front(std::move(batch));
-    }
-    wake_.notify_one();
-}
-
-void FlowWriter::seen(JoinRequest device) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (jobs_.size() >= kMostSeen) return;
-        jobs_.emplace_back(std::move(device));
+        batches_.push_back(std::move(batch));
     }
     wake_.notify_one();
 }
@@ -215,30 +203,24 @@ void FlowWriter::seen(JoinRequest device) {
 void FlowWriter::loop() {
     std::unique_ptr<Session> session;
     for (;;) {
-        Job job;
+        channel::FlowBatch::Batch batch;
         {
             std::unique_lock lock(mutex_);
-            wake_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
-            if (jobs_.empty()) return;
-            job = std::move(jobs_.front());
-            jobs_.pop_front();
+            wake_.wait(lock, [&] { return stopping_ || !batches_.empty(); });
+            if (stopping_) return;
+            batch = std::move(batches_.front());
+            batches_.pop_front();
         }
-        const auto* batch = std::get_if<channel::FlowBatch::Batch>(&job);
         Written written;
+        written.number = batch.number;
         try {
             if (!session || !session->open()) session = std::make_unique<Session>(database_);
-            if (batch != nullptr)
-                written.lost = session->write(*batch);
-            else
-                session->seen(std::get<JoinRequest>(job));
-        } catch (const SqlError& error) {
-            spdlog::error("cannot write {}: {}", batch != nullptr ? "flows" : "last_seen",
-                          error.what());
+            written.result = session->write(batch);
+        } catch (const std::exception& error) {
+            spdlog::error("cannot write flows: {}", error.what());
             written.failed = true;
             session.reset();
         }
-        if (batch == nullptr) continue;
-        written.number = batch->number;
         done_(std::move(written));
     }
 }

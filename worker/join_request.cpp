@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "fatwal/channel/region.h"
+#include "fatwal/wire/text.h"
 #include "query.h"
 
 namespace fatwal::worker {
@@ -63,9 +64,30 @@ std::optional<channel::Location> read_location(std::string_view text) {
     return out;
 }
 
-std::optional<std::string> some(std::string_view text) {
-    return text.empty() || text.size() > kMostText ? std::nullopt
-                                                   : std::optional<std::string>(text);
+// As it may stand in the database and in a log: UTF-8 without control characters, and not long.
+std::string clean(std::string_view text) {
+    std::string out;
+    for (std::size_t at = 0; at < text.size();) {
+        unsigned code = 0;
+        const std::size_t length = wire::utf8_length(text, at);
+        if (out.size() + length > kMostText) break;
+        if (const std::size_t control = wire::control_length(text, at, code); control > 0) {
+            at += control;
+        } else if (length == 0) {
+            out += '?';
+            ++at;
+        } else {
+            out.append(text.substr(at, length));
+            at += length;
+        }
+    }
+    return out;
+}
+
+std::optional<std::string> some(const std::string& text) {
+    auto out = clean(text);
+    if (out.empty()) return std::nullopt;
+    return out;
 }
 
 }  // namespace
@@ -122,8 +144,8 @@ std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
     const auto id = Uuid::from_text(value_of(*query, "id"));
     if (!id) return BadRequest{400, "invalid_id"};
     out.device_id = *id;
-    out.version = std::string(value_of(*query, "version").substr(0, kMostText));
-    out.user_agent = std::string(header("User-Agent").substr(0, kMostText));
+    out.version = clean(value_of(*query, "version"));
+    out.user_agent = clean(header("User-Agent"));
     out.remote_ip = peer;
     if (in_any(proxies.networks, peer)) {
         out.remote_ip = forwarded(header("X-Forwarded-For"), peer, proxies.networks);

@@ -25,4 +25,7 @@ public:
     std::function<void()> closed;
 };
 
+// disconnect{reason}, then close.
+void disconnect_link(Link& link, const std::string& reason);
+
 }  // namespace fatwal::worker

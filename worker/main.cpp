@@ -6,6 +6,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <fstream>
 
@@ -47,9 +48,11 @@ int main(int argc, char** argv) {
             signals.async_wait([&](boost::system::error_code error, int) {
                 if (error) return;
                 process.drain([&] { io.stop(); });
-                // A second signal is obeyed at once.
+                // A second signal is obeyed at once, whatever threads wait for.
                 signals.async_wait([&](boost::system::error_code again, int) {
-                    if (!again) io.stop();
+                    if (again) return;
+                    spdlog::warn("ended by a second signal");
+                    std::_Exit(1);
                 });
             });
         };

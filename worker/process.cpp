@@ -135,6 +135,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
               [this](FlowWriter::Written result) {
                   boost::asio::post(io_, [this, result = std::move(result)] { written(result); });
               }),
+      last_seen_(settings.database),
       fleet_(io, zmq_, settings, id_,
              {[this](channel::ProcessId from, const Json& message) { hear(from, message); },
               [this](channel::ProcessId process) { forget(process); },
@@ -149,7 +150,16 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                        fleet_.broadcast({{"event", "relay_offline"}, {"id", id.to_text()}});
                        relay_of_[id].erase(id_);
                        relay_offline(id);
-                   }}),
+                   },
+                   [this](JoinRequest request) { seen(std::move(request)); }}),
+      doorkeeper_(
+          io, settings.database, std::chrono::seconds(settings.join_timeout_s),
+          // Strangers never take the places of all.
+          static_cast<std::size_t>(settings.max_sessions / 2 + 1),
+          [this](JoinRequest request, std::shared_ptr<Link> link) {
+              proven(std::move(request), std::move(link));
+          },
+          [](Link& link, const std::string& reason) { disconnect_link(link, reason); }),
       relay_timer_(io),
       flow_timer_(io),
       sweep_timer_(io) {
@@ -205,7 +215,23 @@ Account& Process::account(const Uuid& id) {
     return *account;
 }
 
+void Process::broken(const Uuid& id, const std::string& reason) {
+    spdlog::error("account {}: {}; its devices are sent away", id.to_text(), reason);
+    // Not while it is at work.
+    boost::asio::post(io_, [this, id] { accounts_.erase(id); });
+}
+
 void Process::joined(JoinRequest request, std::shared_ptr<Link> link) {
+    // The rows of an account that is followed already tell the same without a query.
+    const auto followed =
+        request.token.account_id ? accounts_.find(*request.token.account_id) : accounts_.end();
+    if (followed != accounts_.end() && followed->second->knows_token(request.token))
+        return followed->second->join(std::move(request), std::move(link));
+    doorkeeper_.ask(std::move(request), std::move(link));
+}
+
+void Process::proven(JoinRequest request, std::shared_ptr<Link> link) {
+    if (drained_) return disconnect_link(*link, "going_away");
     if (request.role == Role::Relay) return relay_desk_.join(std::move(request), std::move(link));
     Account& joining = account(*request.token.account_id);
     joining.join(std::move(request), std::move(link));
@@ -224,7 +250,7 @@ void Process::remove(const Uuid& flow_id) {
     keep_flow_deadline();
 }
 
-void Process::seen(JoinRequest device) { writer_.seen(std::move(device)); }
+void Process::seen(JoinRequest device) { last_seen_.seen(std::move(device)); }
 
 void Process::keep_flow_deadline() {
     take_batch();
@@ -248,7 +274,7 @@ void Process::written(const FlowWriter::Written& result) {
     if (result.failed)
         flows_.failed(result.number, wall_clock() + kFlowRetry);
     else
-        tell(flows_.written(result.number, result.lost));
+        tell(flows_.written(result.number, result.result, wall_clock()));
     keep_flow_deadline();
 }
 

@@ -11,11 +11,13 @@
 
 #include "account.h"
 #include "admin.h"
+#include "doorkeeper.h"
 #include "fatwal/channel/channel_context.h"
 #include "fatwal/channel/flow_batch.h"
 #include "fatwal/channel/sessions.h"
 #include "fleet.h"
 #include "flow_writer.h"
+#include "last_seen.h"
 #include "relay_desk.h"
 #include "server.h"
 #include "settings.h"
@@ -56,9 +58,12 @@ public:
     void client_entered(const Uuid& account, const Uuid& client, channel::Generation generation);
     void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
+    // Its work has thrown: its sessions end, and it is followed anew when a device comes.
+    void broken(const Uuid& account, const std::string& reason);
 
 private:
     void joined(JoinRequest request, std::shared_ptr<Link> link);
+    void proven(JoinRequest request, std::shared_ptr<Link> link);
     Account& account(const Uuid& id);
     void tell(const std::vector<channel::FlowBatch::Notice>& notices);
     void relay_online(const channel::Relay& relay);
@@ -98,8 +103,10 @@ private:
     std::map<Uuid, std::map<Uuid, channel::OnlineGateway>>
         own_gateways_;  // by account; to tell others of
     FlowWriter writer_;
+    LastSeen last_seen_;
     Fleet fleet_;
     RelayDesk relay_desk_;
+    Doorkeeper doorkeeper_;
     std::map<Uuid, std::shared_ptr<Account>> accounts_;
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;

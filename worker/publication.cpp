@@ -9,6 +9,8 @@
 namespace fatwal::worker {
 namespace {
 
+constexpr Connection::Limits kLimits{std::chrono::seconds(30), std::chrono::seconds(30)};
+
 // What ($1: the publications, $2: the tables, in schema public) is not as it has to be.
 constexpr const char* kFindings = R"(
 WITH named AS (SELECT unnest($1::text[]) AS name), needed AS (SELECT unnest($2::text[]) AS name),
@@ -35,9 +37,9 @@ void check_publication(const std::string& database, const std::vector<std::strin
     const auto names = channel::published_tables();
     Connection::Result found;
     try {
-        found = Connection(database).run(
-            kFindings,
-            {wire::text_array(publications), wire::text_array({names.begin(), names.end()})});
+        found = Connection(database, kLimits)
+                    .run(kFindings, {wire::text_array(publications),
+                                     wire::text_array({names.begin(), names.end()})});
     } catch (const SqlError& error) {
         spdlog::warn("cannot look whether the publication has all that is needed: {}",
                      error.what());

@@ -4,12 +4,14 @@
 
 #include <cmath>
 
+#include "fatwal/channel/json_text.h"
 #include "process.h"
 
 namespace fatwal::worker {
 namespace {
 
 constexpr auto kLookEvery = std::chrono::seconds(1);
+constexpr std::size_t kMostWaiting = 1000;
 
 void say(Link& link, const char* event, Json payload) {
     link.send(text_of({{"event", event}, {"payload", std::move(payload)}}));
@@ -68,40 +70,58 @@ void RelayDesk::join(JoinRequest request, std::shared_ptr<Link> link) {
         feed_->start();
         look_later();
     }
-    const Uuid id = request.device_id;
+    if (waiting_.size() >= kMostWaiting) return disconnect_link(*link, "full");
+    link->closed = [this, which = link.get()] {
+        std::erase_if(waiting_,
+                      [&](const Waiting& waiting) { return waiting.link.get() == which; });
+    };
+    waiting_.push_back(
+        {std::move(request), std::move(link),
+         std::chrono::steady_clock::now() + std::chrono::seconds(settings_.join_timeout_s)});
+    review();
+}
+
+bool RelayDesk::valid(const JoinRequest& request) const {
+    const auto* token = feed_->state().token(request.token.token_id);
+    return token != nullptr && token->type == portal::TokenType::Relay &&
+           (!token->expires_at || *token->expires_at > wall_clock()) &&
+           token->device_id.value_or(request.device_id) == request.device_id &&
+           request.token.matches(token->secret_hash);
+}
+
+// Judged already, so that whoever may not in puts nobody out.
+void RelayDesk::admit(Waiting waiting) {
+    const Uuid id = waiting.request.device_id;
     end(id, "replaced");
+    const auto& link = waiting.link;
     link->received = [this, id, which = link.get()](std::string_view text) {
         received(id, which, text);
     };
     link->closed = [this, id, which = link.get()] { gone(id, which); };
-    relays_[id] = {
-        std::move(request), std::move(link), false, false,
-        std::chrono::steady_clock::now() + std::chrono::seconds(settings_.join_timeout_s)};
-    review();
-}
-
-bool RelayDesk::valid(const Connected& relay) const {
-    const auto* token = feed_->state().token(relay.request.token.token_id);
-    return token != nullptr && token->type == portal::TokenType::Relay &&
-           (!token->expires_at || *token->expires_at > wall_clock()) &&
-           relay.request.token.matches(token->secret_hash);
+    handlers_.admitted(waiting.request);
+    say(*link, "init", Json::object());
+    relays_[id] = {std::move(waiting.request), std::move(waiting.link), false};
 }
 
 void RelayDesk::review() {
-    std::vector<std::pair<Uuid, std::string>> over;
     const auto now = std::chrono::steady_clock::now();
-    for (auto& [id, relay] : relays_) {
-        if (feed_->waits_for_turn())
-            relay.until = now + std::chrono::seconds(settings_.join_timeout_s);
-        if (!feed_->state().live()) {
-            if (!relay.admitted && relay.until <= now) over.emplace_back(id, "try_again");
-        } else if (!valid(relay)) {
-            over.emplace_back(id, relay.admitted ? "token_expired" : "invalid_token");
-        } else if (!std::exchange(relay.admitted, true)) {
-            say(*relay.link, "init", Json::object());
-        }
+    const bool live = feed_->state().live();
+    if (live) {
+        std::vector<Uuid> over;
+        for (const auto& [id, relay] : relays_)
+            if (!valid(relay.request)) over.push_back(id);
+        for (const Uuid& id : over) end(id, "token_expired");
     }
-    for (const auto& [id, reason] : over) end(id, reason);
+    for (Waiting& waiting : std::exchange(waiting_, {})) {
+        if (feed_->waits_for_turn())
+            waiting.until = now + std::chrono::seconds(settings_.join_timeout_s);
+        if (live && valid(waiting.request))
+            admit(std::move(waiting));
+        else if (waiting.until <= now)
+            disconnect_link(*waiting.link, live ? "invalid_token" : "try_again");
+        else
+            waiting_.push_back(std::move(waiting));
+    }
 }
 
 // Tokens expire though no row changes.
@@ -116,9 +136,8 @@ void RelayDesk::look_later() {
 
 void RelayDesk::received(const Uuid& id, const Link* link, std::string_view text) {
     const auto found = relays_.find(id);
-    if (found == relays_.end() || found->second.link.get() != link || !found->second.admitted)
-        return;
-    const Json message = Json::parse(text, nullptr, false);
+    if (found == relays_.end() || found->second.link.get() != link) return;
+    const Json message = channel::parse_json(text).value_or(Json());
     const auto relay = message.is_object() && message.value("event", Json()) == "announce"
                            ? relay_of(id, message.value("payload", Json()))
                            : std::nullopt;
@@ -141,12 +160,13 @@ void RelayDesk::end(const Uuid& id, const std::string& reason) {
     const auto found = relays_.find(id);
     if (found == relays_.end()) return;
     const auto link = found->second.link;
-    say(*link, "disconnect", {{"reason", reason}});
-    link->close(reason);
+    disconnect_link(*link, reason);
     gone(id, link.get());
 }
 
 void RelayDesk::close_all() {
+    for (const Waiting& waiting : std::exchange(waiting_, {}))
+        disconnect_link(*waiting.link, "going_away");
     while (!relays_.empty()) end(relays_.begin()->first, "going_away");
 }
 

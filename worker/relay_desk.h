@@ -23,6 +23,7 @@ public:
     struct Handlers {
         std::function<void(const channel::Relay&)> online;
         std::function<void(const Uuid&)> offline;
+        std::function<void(JoinRequest)> admitted;  // its token is its own from now on
     };
     RelayDesk(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
               Handlers handlers);
@@ -38,22 +39,28 @@ private:
     struct Connected {
         JoinRequest request;
         std::shared_ptr<Link> link;
-        bool admitted = false;
         bool announced = false;
-        std::chrono::steady_clock::time_point until;  // for the stream's rows
+    };
+    // Of a device whose row of tokens the stream has yet to bring.
+    struct Waiting {
+        JoinRequest request;
+        std::shared_ptr<Link> link;
+        std::chrono::steady_clock::time_point until;
     };
     void review();
+    void admit(Waiting waiting);
     void look_later();
     void received(const Uuid& relay, const Link* link, std::string_view text);
     void gone(const Uuid& relay, const Link* link);
     void end(const Uuid& relay, const std::string& reason);
-    [[nodiscard]] bool valid(const Connected& relay) const;
+    [[nodiscard]] bool valid(const JoinRequest& request) const;
 
     boost::asio::io_context& io_;
     Feeds& feeds_;
     const Settings& settings_;
     Handlers handlers_;
     std::shared_ptr<Feed> feed_;
+    std::vector<Waiting> waiting_;
     std::map<Uuid, Connected> relays_;
     boost::asio::steady_timer timer_;
 };

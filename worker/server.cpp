@@ -24,6 +24,7 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr std::uint32_t kMostHeaderBytes = 16'384;
+constexpr std::size_t kKeptBytes = 4096;  // of a session's buffer between two messages
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
 
 websocket::close_code close_code_of(std::string_view reason) {
@@ -63,6 +64,7 @@ public:
     WebSocketLink(beast::tcp_stream stream, const Settings& settings, std::shared_ptr<void> place)
         : socket_(std::move(stream)),
           most_queued_(static_cast<std::size_t>(settings.max_queue_bytes)),
+          patience_(settings.idle_timeout_s),
           place_(std::move(place)) {
         beast::get_lowest_layer(socket_).expires_never();
         socket_.set_option(websocket::stream_base::timeout{
@@ -91,7 +93,7 @@ public:
         if (closing_ || gone_) return;
         queued_ += message.size();
         queue_.push_back(std::move(message));
-        if (queued_ > most_queued_) return cut();
+        if (queued_ > most_queued_) return cut("it has not taken its messages");
         if (queue_.size() == 1) write();
     }
 
@@ -116,11 +118,19 @@ private:
                 call(std::string_view(static_cast<const char*>(bytes.data()), bytes.size()));
             }
             self->buffer_.consume(self->buffer_.size());
+            if (self->buffer_.capacity() > kKeptBytes) self->buffer_.shrink_to_fit();
+            // What it sends keeps it from being idle.
+            if (self->is_stuck()) return self->cut("it reads nothing");
             self->read();
         });
     }
 
+    [[nodiscard]] bool is_stuck() const {
+        return !queue_.empty() && std::chrono::steady_clock::now() - write_begun_ > patience_;
+    }
+
     void write() {
+        write_begun_ = std::chrono::steady_clock::now();
         socket_.async_write(asio::buffer(queue_.front()),
                             [self = shared_from_this()](error_code error, std::size_t) {
                                 if (error) return self->lost();
@@ -135,9 +145,9 @@ private:
         socket_.async_close(reason_, [self = shared_from_this()](error_code) { self->lost(); });
     }
 
-    void cut() {
-        asio::post(socket_.get_executor(), [self = shared_from_this()] {
-            spdlog::warn("a device is cut: it has not taken {} bytes", self->queued_);
+    void cut(const char* reason) {
+        asio::post(socket_.get_executor(), [self = shared_from_this(), reason] {
+            spdlog::warn("a device is cut: {}; {} bytes wait", reason, self->queued_);
             beast::get_lowest_layer(self->socket_).close();
             self->lost();
         });
@@ -156,6 +166,8 @@ private:
     std::deque<std::string> queue_;  // the first is being written
     std::size_t queued_ = 0;         // bytes
     std::size_t most_queued_;
+    std::chrono::steady_clock::time_point write_begun_;
+    std::chrono::seconds patience_;  // for one message to be taken
     websocket::close_reason reason_;
     bool closing_ = false;
     bool gone_ = false;

@@ -247,6 +247,7 @@ constexpr typed::ColumnSpec kTokensColumns[] = {
     {"identity_id", TypeCode::Uuid},
     {"site_id", TypeCode::Uuid},
     {"secret_hash", TypeCode::Bytea},
+    {"device_id", TypeCode::Uuid},
     {"expires_at", TypeCode::TimestampTz},
     {"last_seen_at", TypeCode::TimestampTz},
     {"last_seen_remote_ip", TypeCode::Inet},
@@ -518,6 +519,7 @@ std::optional<Tokens> Tokens::decode(const Row& row, DecodeError* error) {
     read(out.identity_id);
     read(out.site_id);
     read(out.secret_hash);
+    read(out.device_id);
     read(out.expires_at);
     read(out.last_seen_at);
     read(out.last_seen_remote_ip);

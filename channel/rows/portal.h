@@ -317,6 +317,7 @@ struct Tokens {
     std::optional<Uuid> identity_id;
     std::optional<Uuid> site_id;
     std::string secret_hash;
+    std::optional<Uuid> device_id;
     std::optional<Timestamp> expires_at;
     std::optional<Timestamp> last_seen_at;
     std::optional<std::string> last_seen_remote_ip;

@@ -55,6 +55,7 @@ std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& cli
     const auto* actor = state.actor(client->actor_id);
     if (actor == nullptr || actor->disabled_at) return "actor_disabled";
     if (token->actor_id != client->actor_id) return "invalid_token";
+    if (token->device_id.value_or(client_id) != client_id) return "invalid_token";
     if (auto refusal = identity_refusal(state, token->identity_id, client->actor_id))
         return refusal;
     return identity_refusal(state, client->identity_id, client->actor_id);

@@ -44,7 +44,7 @@ template <class Row>
 }
 [[nodiscard]] inline bool differs(const portal::Tokens& a, const portal::Tokens& b) {
     return a.type != b.type || a.actor_id != b.actor_id || a.identity_id != b.identity_id ||
-           a.site_id != b.site_id || a.expires_at != b.expires_at;
+           a.site_id != b.site_id || a.expires_at != b.expires_at || a.device_id != b.device_id;
 }
 [[nodiscard]] inline bool differs(const portal::Clients& a, const portal::Clients& b) {
     return a.actor_id != b.actor_id || a.identity_id != b.identity_id ||

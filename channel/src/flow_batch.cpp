@@ -29,15 +29,22 @@ std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flow
 }
 
 std::vector<FlowBatch::Notice> FlowBatch::add(portal::Flows row, Time now) {
-    if (waiting() >= options_.max_waiting || waiting_deletions() >= options_.max_waiting) {
+    const auto own = of_account_.find(row.account_id);
+    if (waiting() >= options_.max_waiting || waiting_deletions() >= options_.max_waiting ||
+        (own != of_account_.end() && own->second >= options_.max_of_account)) {
         lose(row.id);
         const Ids lost{row.id};
         return notices({std::move(row)}, lost);
     }
-    known_.insert(row.id);
-    rows_.push_back(std::move(row));
+    enqueue(std::move(row));
     wait_until(rows_.size() < options_.max_rows ? now + options_.after : now);
     return {};
+}
+
+void FlowBatch::enqueue(portal::Flows row) {
+    known_.insert(row.id);
+    ++of_account_[row.account_id];
+    rows_.push_back(std::move(row));
 }
 
 void FlowBatch::wait_until(Time time) {
@@ -72,6 +79,8 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
         portal::Flows row = std::move(rows_.front());
         rows_.pop_front();
         known_.erase(row.id);
+        if (const auto own = of_account_.find(row.account_id); --own->second == 0)
+            of_account_.erase(own);
         if (dropped_.erase(row.id) == 0) batch.rows.push_back(std::move(row));
     }
     const std::size_t count = std::min(deletions_.size(), options_.max_rows);
@@ -87,18 +96,37 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Time now) {
     return batch;
 }
 
-std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number,
-                                                  const std::vector<Uuid>& lost) {
+std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const Result& result,
+                                                  Time now) {
     if (number == 0 || number != under_way_.number) return {};
-    for (const Uuid& id : lost) lose(id);
-    auto out = notices(under_way_.rows, Ids(lost.begin(), lost.end()));
-    under_way_ = {};
-    return out;
+    Batch batch = std::exchange(under_way_, {});
+    for (const Uuid& id : result.lost) lose(id);
+    std::vector<portal::Flows> done;
+    Ids never_written;
+    done.reserve(batch.rows.size());
+    for (portal::Flows& row : batch.rows) {
+        if (!result.blocked.contains(row.id))
+            done.push_back(std::move(row));
+        else if (deleting_.erase(row.id) > 0)
+            // Its deletion came while it was under way: of what was never written nothing is left.
+            never_written.insert(row.id);
+        else
+            enqueue(std::move(row));
+    }
+    if (!never_written.empty())
+        std::erase_if(deletions_, [&](const Uuid& id) { return never_written.contains(id); });
+    for (const Uuid& id : batch.deletions)
+        if (result.blocked.contains(id) && deleting_.insert(id).second) deletions_.push_back(id);
+    if (!result.blocked.empty()) wait_until(now + options_.after);
+    return notices(done, Ids(result.lost.begin(), result.lost.end()));
 }
 
 void FlowBatch::failed(std::uint64_t number, Time now) {
     if (number == 0 || number != under_way_.number) return;
-    for (const portal::Flows& row : under_way_.rows) known_.insert(row.id);
+    for (const portal::Flows& row : under_way_.rows) {
+        known_.insert(row.id);
+        ++of_account_[row.account_id];
+    }
     rows_.insert(rows_.begin(), std::make_move_iterator(under_way_.rows.begin()),
                  std::make_move_iterator(under_way_.rows.end()));
     for (auto id = under_way_.deletions.rbegin(); id != under_way_.deletions.rend(); ++id)

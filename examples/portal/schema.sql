@@ -74,6 +74,7 @@ CREATE TABLE tokens (
     identity_id uuid REFERENCES auth_identities ON DELETE CASCADE,
     site_id uuid REFERENCES sites ON DELETE CASCADE,
     secret_hash bytea NOT NULL,             -- SHA-256 of the secret, which has 256 random bits
+    device_id uuid,                         -- the client or relay that was the first to use it: no other may. A gateway's is its site's
     expires_at timestamptz,
     last_seen_at timestamptz,
     last_seen_remote_ip inet,

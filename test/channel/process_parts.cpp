@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "channel/world.h"
+#include "fatwal/channel/json_text.h"
 
 namespace fatwal::channel::test {
 namespace {
@@ -114,9 +115,10 @@ TEST(FlowBatch, WaitsASecondAndTellsWhatWasLost) {
     EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2,f4");
     EXPECT_EQ(batch.next_deadline(), std::nullopt);
-    EXPECT_EQ(told(batch.written(2, {})), "") << "of no batch under way";
-    EXPECT_EQ(told(batch.written(1, {id("f2")})), "durable w1[f1] durable w2[f4] lost w1[f2]");
-    EXPECT_EQ(told(batch.written(1, {})), "") << "told already";
+    EXPECT_EQ(told(batch.written(2, {}, kFriday)), "") << "of no batch under way";
+    EXPECT_EQ(told(batch.written(1, {{id("f2")}, {}}, kFriday)),
+              "durable w1[f1] durable w2[f4] lost w1[f2]");
+    EXPECT_EQ(told(batch.written(1, {}, kFriday)), "") << "told already";
     EXPECT_EQ(batch.waiting(), 0U);
     EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none");
 }
@@ -130,12 +132,12 @@ TEST(FlowBatch, AFullBatchGoesAtOnceAndOneIsUnderWay) {
     EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
     EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none") << "one is under way";
     EXPECT_EQ(batch.waiting(), 3U);
-    (void)batch.written(1, {});
+    (void)batch.written(1, {}, kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3") << "what is left has waited as long";
-    (void)batch.written(2, {});
+    (void)batch.written(2, {}, kFriday);
     for (const char* name : {"f1", "f2", "f3"}) batch.remove(id(name), kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday)), "3:-f1,f2");
-    (void)batch.written(3, {});
+    (void)batch.written(3, {}, kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday)), "4:-f3");
 }
 
@@ -153,7 +155,7 @@ TEST(FlowBatch, WhatFailedGoesAgainAheadOfWhatWaits) {
     EXPECT_EQ(batch.next_deadline(), kFriday + 3s);
     EXPECT_EQ(text_of(batch.take(kFriday + 3s)), "2:f2,f3-f0,f1")
         << "f1 may be there: its deletion stays";
-    EXPECT_EQ(told(batch.written(2, {})), "durable w1[f2,f3]");
+    EXPECT_EQ(told(batch.written(2, {}, kFriday)), "durable w1[f2,f3]");
 }
 
 TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
@@ -162,11 +164,11 @@ TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
     EXPECT_EQ(told(batch.add(flow("f4"), kFriday)), "lost w1[f4]");
     EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
     EXPECT_EQ(told(batch.add(flow("f5"), kFriday)), "lost w1[f5]") << "those under way count";
-    (void)batch.written(1, {id("f2")});
+    (void)batch.written(1, {{id("f2")}, {}}, kFriday);
     for (const char* name : {"f2", "f4", "f5"}) batch.remove(id(name), kFriday);
     EXPECT_EQ(batch.waiting_deletions(), 0U) << "there is no such row";
     EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3");
-    (void)batch.written(2, {});
+    (void)batch.written(2, {}, kFriday);
 
     for (int round = 0; round < 2; ++round)
         for (const char* name : {"f6", "f7", "f8", "f9"}) batch.remove(id(name), kFriday);
@@ -176,7 +178,7 @@ TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
     EXPECT_EQ(told(batch.add(flow("f11"), kFriday)), "lost w1[f11]");
     batch.failed(3, kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "4:-f6,f7");
-    (void)batch.written(4, {});
+    (void)batch.written(4, {}, kFriday);
     EXPECT_EQ(told(batch.add(flow("f12"), kFriday + 1s)), "");
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "5:f12-f8,f9");
 }
@@ -199,8 +201,44 @@ TEST(FlowBatch, AfterAFailureAFullBatchWaitsToo) {
     EXPECT_EQ(batch.next_deadline(), kFriday + 1s);
     EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "2:f1");
-    (void)batch.written(2, {});
+    (void)batch.written(2, {}, kFriday);
     EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "3:f2");
+}
+
+TEST(FlowBatch, WhatSomebodyHasLockedGoesAgainBehindWhatWaits) {
+    FlowBatch batch({1s, 2, 100});
+    for (const char* name : {"f1", "f2", "f3"}) (void)batch.add(flow(name), kFriday);
+    batch.remove(id("f0"), kFriday);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2-f0");
+    EXPECT_EQ(told(batch.written(1, {{}, {id("f1"), id("f0")}}, kFriday)), "durable w1[f2]");
+    EXPECT_EQ(batch.waiting(), 2U);
+    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3,f1-f0");
+    batch.remove(id("f1"), kFriday);
+    EXPECT_EQ(told(batch.written(2, {{}, {id("f1")}}, kFriday)), "durable w1[f3]");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none") << "it was never written";
+}
+
+TEST(FlowBatch, NoAccountTakesTheRoomOfOthers) {
+    FlowBatch batch({1s, 10, 100, 2});
+    for (const char* name : {"f1", "f2"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
+    EXPECT_EQ(told(batch.add(flow("f3"), kFriday)), "lost w1[f3]");
+    portal::Flows other = flow("f4", "w9");
+    other.account_id = id("B");
+    EXPECT_EQ(told(batch.add(other, kFriday)), "");
+    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2,f4");
+    EXPECT_EQ(told(batch.add(flow("f5"), kFriday)), "") << "there is room again";
+}
+
+TEST(JsonText, IsNotNestedDeeperThanTheStackIs) {
+    const auto nested = [](std::size_t depth) {
+        return std::string(depth, '[') + std::string(depth, ']');
+    };
+    EXPECT_TRUE(parse_json(nested(kMostDepth)));
+    EXPECT_FALSE(parse_json(nested(kMostDepth + 1)));
+    EXPECT_FALSE(parse_json(nested(30'000)));
+    EXPECT_FALSE(parse_json("{"));
+    EXPECT_FALSE(parse_json("\"\xff\""));
+    EXPECT_EQ(parse_json(R"({"a":"[[["})")->at("a"), "[[[");
 }
 
 // A snapshot can be older than what was shown: nobody is shown it before it has caught up.

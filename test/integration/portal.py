@@ -43,6 +43,22 @@ INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}
 """
 
 
+# Another tenant with all that a flow needs: the kinds' number 7, and tokens 8 (of its client) and 9 (of its gateway).
+OTHER_TENANT = f"""
+INSERT INTO actors (id, account_id, name) VALUES ('{uid(0xac, 7)}', '{OTHER_ACCOUNT}', 'O');
+INSERT INTO actor_groups (id, account_id, name) VALUES ('{uid(0x9, 7)}', '{OTHER_ACCOUNT}', 'g');
+INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0xac, 7)}', '{uid(0x9, 7)}');
+INSERT INTO sites (id, account_id, name) VALUES ('{uid(0x5, 7)}', '{OTHER_ACCOUNT}', 's');
+INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{uid(0x70, 8)}', '{OTHER_ACCOUNT}', 'client', '{uid(0xac, 7)}', NULL, {HASH}),
+    ('{uid(0x70, 9)}', '{OTHER_ACCOUNT}', 'gateway', NULL, '{uid(0x5, 7)}', {HASH});
+INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) VALUES ('{uid(0xc, 7)}', '{OTHER_ACCOUNT}', '{uid(0xac, 7)}', 'o', 'o', 'o', '100.64.0.7', 'fd00::7');
+INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6) VALUES ('{uid(0x6, 7)}', '{OTHER_ACCOUNT}', '{uid(0x5, 7)}', 'o', 'o', 'ow', '100.64.0.8', 'fd00::8');
+INSERT INTO resources (id, account_id, name, type, address) VALUES ('{uid(0xe, 7)}', '{OTHER_ACCOUNT}', 'o', 'dns', 'o.example.com');
+INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0xe, 7)}', '{uid(0x5, 7)}');
+INSERT INTO policies (account_id, actor_group_id, resource_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0x9, 7)}', '{uid(0xe, 7)}');
+"""
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(('127.0.0.1', 0))
@@ -145,3 +161,18 @@ class Portal(unittest.TestCase):
         self.assertEqual(created['preshared_key'], authorization['client']['preshared_key'])
         until(lambda: self.house.sql('SELECT count(*) FROM flows') == '1', 'the row of the flow')
         return authorization
+
+    def other_client(self, **options):
+        return self.device('client', uid(0xc, 7), uid(0x70, 8), account=OTHER_ACCOUNT, **options)
+
+    def other_gateway(self, **options):
+        return self.device('gateway', uid(0x6, 7), uid(0x70, 9), account=OTHER_ACCOUNT, **options)
+
+    def authorized(self, client, gateway, resource=R1):
+        """Asks for a flow, which the gateway takes; its row is on its way."""
+        client.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []})
+        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        self.expect(client, 'flow_created', resource_id=resource)
+
+    def flows(self, account):
+        return int(self.house.sql(f"SELECT count(*) FROM flows WHERE account_id = '{account}'"))

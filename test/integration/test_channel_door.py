@@ -8,9 +8,11 @@ import socket
 import unittest
 import urllib.error
 import urllib.request
+import uuid
 
 from house import until
-from portal import ACCOUNT, CLIENT, SECRET, TOKEN, Portal
+from portal import ACCOUNT, ACTOR, CLIENT, HASH, OTHER_ACCOUNT, OTHER_TENANT, OTHER_TOKEN, P1, R1, RELAY_TOKEN, SECRET, TOKEN, Portal, uid
+from proxy import Proxy
 
 SENTENCE = f'{ACCOUNT}.{TOKEN}.{SECRET}'
 
@@ -28,7 +30,7 @@ class Door(Portal):
                  f'Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}', *headers]
         if token:
             lines.append(f'Authorization: Bearer {token}')
-        connection.sendall('\r\n'.join([*lines, '', '']).encode())
+        connection.sendall('\r\n'.join([*lines, '', '']).encode('latin-1'))
         answer = b''
         while b'\r\n\r\n' not in answer:
             part = connection.recv(1)
@@ -93,6 +95,80 @@ class Door(Portal):
         self.channel()
         self.assertEqual(self.health(), (200, {'status': 'ok'}))
 
+    # The token first.
+
+    def test_strangers_of_made_up_accounts_leave_nothing_behind(self):
+        process = self.channel()
+        before = len(os.listdir(f'/proc/{process.pid}/fd'))
+        strangers = [self.device('client', CLIENT, str(uuid.uuid4()), account=str(uuid.uuid4())) for _ in range(60)]
+        for stranger in strangers:
+            self.expect_end(stranger, 'invalid_token')
+        self.expect_end(self.client(secret='wrong'), 'invalid_token')
+        self.assertEqual(self.stats()['accounts'], 0)
+        self.assertEqual(self.house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
+        until(lambda: len(os.listdir(f'/proc/{process.pid}/fd')) < before + 10, 'their descriptors to be free')
+
+    def test_without_the_database_a_stranger_waits_and_who_is_known_comes_in(self):
+        proxy = Proxy('127.0.0.1', os.environ['PGPORT'])
+        self.addCleanup(proxy.close)
+        self.channel(database=f"host=127.0.0.1 port={proxy.port} user={os.environ['PGUSER']} dbname={self.house.database}", **{'join-timeout-s': '1'})
+        self.joined(self.client())
+        proxy.freeze()
+        stranger = self.device('client', CLIENT, str(uuid.uuid4()))
+        self.joined(self.client())
+        self.expect_end(stranger, 'try_again')
+
+    def test_whoever_may_not_in_puts_nobody_out(self):
+        self.house.sql(OTHER_TENANT)
+        self.channel()
+        client = self.client()
+        self.joined(client)
+        self.expect_end(self.device('client', CLIENT, OTHER_TOKEN), 'invalid_token')                              # another actor's
+        self.expect_end(self.device('client', CLIENT, uid(0x70, 8), account=OTHER_ACCOUNT), 'client_not_found')   # another account's
+        self.expect_end(self.client(version='x'), 'invalid_version')
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")
+        self.expect(client, 'resource_deleted', id=R1)
+
+    def test_a_relay_is_put_out_by_itself_alone(self):
+        relay_id, other_id = uid(0x4e, 1), uid(0x4e, 2)
+        other_token = uid(0x70, 10)
+        self.house.sql(f"INSERT INTO tokens (id, type, secret_hash) VALUES ('{other_token}', 'relay', {HASH})")
+        self.channel(**{'relay-debounce-ms': '100'})
+        client = self.client()
+        self.joined(client)
+        relay = self.device('relay', relay_id, RELAY_TOKEN, account=None)
+        self.expect(relay, 'init')
+        relay.send('announce', {'ipv4': '192.0.2.1', 'port': 3478, 'secret': 's'})
+        self.expect(client, 'relays_presence')
+        until(lambda: self.house.sql(f"SELECT device_id FROM tokens WHERE id = '{RELAY_TOKEN}'") == relay_id, 'the token to be the relay\'s')
+        self.expect_end(self.device('relay', relay_id, str(uuid.uuid4()), account=None), 'invalid_token')
+        self.expect_end(self.device('relay', other_id, RELAY_TOKEN, account=None), 'invalid_token')
+        other = self.device('relay', other_id, other_token, account=None)
+        self.expect(other, 'init')
+        until(lambda: self.house.sql(f"SELECT device_id FROM tokens WHERE id = '{other_token}'") == other_id, 'the other token to be the other relay\'s')
+        self.expect_end(self.device('relay', relay_id, other_token, account=None), 'invalid_token')
+        self.quiet(relay)
+        self.quiet(client)
+        again = self.device('relay', relay_id, RELAY_TOKEN, account=None)
+        self.expect(again, 'init')
+        self.expect_end(relay, 'replaced')
+
+    def test_a_token_is_its_first_devices(self):
+        second = uid(0xc, 9)
+        self.house.sql(f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) "
+                       f"VALUES ('{second}', '{ACCOUNT}', '{ACTOR}', 'c9', 'c9', 'k9', '100.64.0.9', 'fd00::9')")
+        self.channel()
+        self.joined(self.client())
+        until(lambda: self.house.sql(f"SELECT device_id FROM tokens WHERE id = '{TOKEN}'") == CLIENT, 'the token to be the client\'s')
+        self.expect_end(self.device('client', second, TOKEN), 'invalid_token')
+        client = self.client()
+        self.joined(client)
+        # Of two that use it first at the same time, in two processes, the one that is not written goes.
+        self.house.sql(f"UPDATE tokens SET device_id = '{second}' WHERE id = '{TOKEN}'")
+        self.expect_end(client, 'token_expired')
+
+    # Before a token.
+
     def test_connections_that_say_nothing_keep_nobody_out(self):
         self.channel(**{'max-pending': '20'})
         silent = [self.connection() for _ in range(60)]
@@ -118,6 +194,39 @@ class Door(Portal):
         for connection in silent:
             connection.close()
         self.assertEqual(self.shown(self.joined(self.client())), ['r1'])
+
+    # After it.
+
+    def test_what_a_device_says_is_bounded_in_depth(self):
+        process = self.channel()
+        client = self.client()
+        self.joined(client)
+        for field in ('ref', 'payload'):
+            client.send_text('{"event":"x","%s":%s%s}' % (field, '[' * 30000, ']' * 30000))
+            self.assertEqual(self.expect(client, 'reply')['payload']['reason'], 'malformed_message')
+        self.assertIsNone(process.poll())
+
+    def test_who_reads_nothing_and_goes_on_sending_is_cut(self):
+        self.channel(**{'idle-timeout-s': '2', 'max-queue-bytes': '1000000000'})
+        _, connection = self.upgrade()
+        until(lambda: self.stats()['clients'] == 1, 'the client')
+        for number in range(12):  # more than the sockets take
+            self.house.sql(f"UPDATE resources SET name = repeat('n{number % 10}', 300000) WHERE id = '{R1}'")
+
+        def is_cut():
+            try:
+                connection.sendall(b'\x81\x81\x00\x00\x00\x00x')  # a masked text, x
+            except OSError:
+                return True
+            return self.stats()['clients'] == 0
+        until(is_cut, 'it to be cut')
+
+    def test_a_user_agent_is_text_whatever_was_sent(self):
+        self.channel()
+        _, connection = self.upgrade('User-Agent: phone\xff 1')
+        self.resources(connection)
+        until(lambda: self.house.sql(f"SELECT last_seen_user_agent FROM tokens WHERE id = '{TOKEN}'") == 'phone? 1', 'last_seen')
+        self.assertNotIn('cannot write', self.house.read('channel.err'))
 
 
 if __name__ == '__main__':

@@ -252,7 +252,7 @@ private:
         // Either may be first.
         const bool told_first = fleet_.draw(2) == 0;
         if (!told_first) follow();
-        for (const auto& notice : fleet_.batch.written(batch.number, lost))
+        for (const auto& notice : fleet_.batch.written(batch.number, {lost, {}}, now_))
             fleet_.deliver(notice, now_);
         follow();
     }

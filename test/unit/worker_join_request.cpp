@@ -3,6 +3,7 @@
 #include <map>
 #include <vector>
 
+#include "doorkeeper.h"
 #include "join_request.h"
 
 namespace fatwal::worker {
@@ -115,6 +116,38 @@ TEST_F(JoinRequestTest, OnlyAProxyIsBelieved) {
         headers["X-Coordinates"] = place;
         EXPECT_FALSE(good(client, "10.0.0.1").location) << place;
     }
+}
+
+TEST_F(JoinRequestTest, ItsTextsAreText) {
+    headers["User-Agent"] = "caf\xC3\xA9\xFF\x01 \n\xE2\x80\xA8" + std::string(400, 'x');
+    const auto agent = good(client).user_agent;
+    EXPECT_TRUE(agent.starts_with("caf\xC3\xA9? xxx")) << agent;
+    EXPECT_EQ(agent.size(), 200U);
+}
+
+TEST_F(JoinRequestTest, ATokenProvesItsAccountAndItsDevice) {
+    const auto request = good(client);
+    const Doorkeeper::Token right{Uuid::from_text(kAccount), "client", kHash, std::nullopt,
+                                  std::nullopt};
+    const channel::Time now{};
+    EXPECT_EQ(Doorkeeper::refusal(request, &right, now), std::nullopt);
+    EXPECT_EQ(Doorkeeper::refusal(request, nullptr, now), "invalid_token");
+    const auto with = [&](auto change) {
+        auto token = right;
+        change(token);
+        return Doorkeeper::refusal(request, &token, now).value_or("");
+    };
+    EXPECT_EQ(with([](auto& token) { token.account_id.reset(); }), "invalid_token");
+    EXPECT_EQ(with([](auto& token) { token.account_id = Uuid::from_text(kToken); }),
+              "invalid_token");
+    EXPECT_EQ(with([](auto& token) { token.type = "gateway"; }), "invalid_token");
+    EXPECT_EQ(with([](auto& token) { token.secret_hash.back() ^= 1; }), "invalid_token");
+    EXPECT_EQ(with([](auto& token) { token.device_id = Uuid::from_text(kToken); }),
+              "invalid_token");
+    EXPECT_EQ(with([](auto& token) { token.device_id = Uuid::from_text(kDevice); }), "");
+    EXPECT_EQ(with([&](auto& token) { token.expires_at = now; }), "token_expired");
+    EXPECT_EQ(with([&](auto& token) { token.expires_at = now + std::chrono::microseconds(1); }),
+              "");
 }
 
 TEST_F(JoinRequestTest, WhatAProxyCannotPlaceHasNoRegion) {

@@ -24,6 +24,7 @@ public:
         std::size_t max_rows = 10'000;  // of a batch
         std::size_t max_waiting =
             200'000;  // of rows, and of deletions: beyond either, new rows are lost at once
+        std::size_t max_of_account = 20'000;  // of rows of one account, likewise
     };
 
     // To a gateway of an account; the process looks up where its session is.
@@ -51,9 +52,14 @@ public:
 
     // A batch, when one is due and none is under way.
     [[nodiscard]] std::optional<Batch> take(Time now);
-    // How the batch ended; `lost`: those of its rows that could not be written. The others are
-    // committed, by this try or an earlier one.
-    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const std::vector<Uuid>& lost);
+    // How the batch ended.
+    struct Result {
+        std::vector<Uuid> lost;  // of its rows: could not be written
+        // Of its rows and of its deletions: somebody has locked what they need, so they go again,
+        // behind what waits. All others are committed, by this try or an earlier one.
+        Ids blocked;
+    };
+    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const Result& result, Time now);
     // The database could not be reached: the batch goes again, ahead of what waits.
     void failed(std::uint64_t number, Time now);
 
@@ -65,14 +71,16 @@ public:
 
 private:
     void wait_until(Time time);
+    void enqueue(portal::Flows row);
     void lose(const Uuid& flow_id);
     [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows,
                                                      const Ids& lost);
 
     Options options_;
     std::deque<portal::Flows> rows_;
-    Ids dropped_;  // of rows_
-    Ids known_;    // the ids of rows_
+    Ids dropped_;                                       // of rows_
+    Ids known_;                                         // the ids of rows_
+    std::unordered_map<Uuid, std::size_t> of_account_;  // how many of rows_
     std::deque<Uuid> deletions_;
     Ids deleting_;  // the ids of deletions_
     Ids lost_;      // the last that have no row: at most max_waiting

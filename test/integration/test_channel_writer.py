@@ -1,0 +1,130 @@
+"""What fatwal-channel writes: flows, and where devices were last seen, while others lock, change and stop the database.
+Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
+import os
+import signal
+import time
+import unittest
+
+from house import until
+from portal import ACCOUNT, ACTOR, CLIENT, GROUP, HASH, OTHER_ACCOUNT, OTHER_TENANT, P1, P2, R1, R2, TOKEN, Portal, uid
+from proxy import Proxy
+
+
+class Writer(Portal):
+    def proxied(self, **settings):
+        proxy = Proxy('127.0.0.1', os.environ['PGPORT'])
+        self.addCleanup(proxy.close)
+        process = self.channel(database=f"host=127.0.0.1 port={proxy.port} user={os.environ['PGUSER']} dbname={self.house.database}", **settings)
+        return proxy, process
+
+    def pair(self):
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        return gateway, client
+
+    def test_a_tenants_open_transaction_holds_up_nobody_else(self):
+        self.house.sql(OTHER_TENANT)
+        self.channel()
+        gateway, client = self.pair()
+        other_gateway, other_client = self.other_gateway(), self.other_client()
+        self.joined(other_gateway)
+        self.joined(other_client)
+        session = self.house.session()
+        session.run('BEGIN', f"DELETE FROM policies WHERE id = '{P1}'")
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        self.authorized(client, gateway)
+        self.authorized(other_client, other_gateway, uid(0xe, 7))
+        until(lambda: self.flows(OTHER_ACCOUNT) == 1, 'the row of the other tenant')
+        self.assertEqual(self.flows(ACCOUNT), 0)
+        session.run('ROLLBACK')
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row that waited')
+        self.quiet(gateway)
+
+    def test_a_row_that_is_locked_is_deleted_later(self):
+        self.house.sql(OTHER_TENANT)
+        self.channel()
+        gateway, client = self.pair()
+        other_gateway, other_client = self.other_gateway(), self.other_client()
+        self.joined(other_gateway)
+        self.joined(other_client)
+        self.authorized(client, gateway)
+        self.authorized(other_client, other_gateway, uid(0xe, 7))
+        until(lambda: self.flows(ACCOUNT) == self.flows(OTHER_ACCOUNT) == 1, 'the rows')
+        session = self.house.session()
+        session.run('BEGIN', f"SELECT FROM flows WHERE account_id = '{ACCOUNT}' FOR UPDATE")
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        self.house.sql('UPDATE policies SET disabled_at = now()')
+        until(lambda: self.flows(OTHER_ACCOUNT) == 0, 'the row of the other tenant to go')
+        self.assertEqual(self.flows(ACCOUNT), 1)
+        session.run('COMMIT')
+        until(lambda: self.flows(ACCOUNT) == 0, 'the row that was locked to go')
+
+    def test_a_column_that_the_process_does_not_know_is_filled_by_its_default(self):
+        self.house.sql("ALTER TABLE flows ADD COLUMN note text NOT NULL DEFAULT 'x'")
+        self.channel()
+        gateway, client = self.pair()
+        self.authorized(client, gateway)
+        until(lambda: self.house.sql('SELECT note FROM flows') == 'x', 'the row')
+        self.assertNotIn('refused', self.house.read('channel.err'))
+
+    def test_a_row_that_the_database_refuses_is_found_among_others(self):
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R2}')",
+                       f"ALTER TABLE flows ADD CHECK (resource_id <> '{R2}')")
+        self.channel(**{'flow-batch-ms': '1000'})
+        gateway, client = self.pair()
+        self.authorized(client, gateway, R2)
+        self.authorized(client, gateway, R1)
+        self.expect(gateway, 'reject_access', resource_id=R2)
+        until(lambda: self.house.sql('SELECT resource_id FROM flows') == R1, 'the other row')
+        self.assertIn('is refused', self.house.read('channel.err'))
+
+    def test_a_connection_that_hangs_is_replaced_before_a_flow_is_rejected(self):
+        proxy, _ = self.proxied()
+        gateway, client = self.pair()
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the first row')
+        proxy.freeze(b'pg_temp.staged', new=False)
+        self.house.sql('DELETE FROM flows')
+        self.expect(gateway, 'reject_access')
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row')
+        self.quiet(gateway)
+
+    def test_a_second_signal_ends_at_once_whatever_hangs(self):
+        proxy, process = self.proxied()
+        gateway, client = self.pair()
+        proxy.freeze()
+        self.authorized(client, gateway)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: 'are sent elsewhere' in self.house.read('channel.err'), 'the drain')
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(10), 1)
+        self.assertLess(time.monotonic() - begin, 3)
+        self.assertIn('ended by a second signal', self.house.read('channel.err'))
+
+    def test_where_a_device_was_seen_waits_for_its_row_and_is_written_once_a_second(self):
+        self.channel()
+        session = self.house.session()
+        session.run('BEGIN', f"SELECT FROM clients WHERE id = '{CLIENT}' FOR UPDATE")
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        gateway, client = self.pair()
+        until(lambda: self.house.sql('SELECT last_seen_version FROM gateways') == '1.5.0', 'the gateway to be seen')
+        self.assertEqual(self.house.sql(f"SELECT last_seen_version FROM clients WHERE id = '{CLIENT}'"), '')
+        session.run('COMMIT')
+        until(lambda: self.house.sql(f"SELECT last_seen_version, last_used_token_id FROM clients WHERE id = '{CLIENT}'") == f'1.5.0|{TOKEN}', 'the client to be seen')
+
+    def test_where_a_device_was_seen_is_not_lost_while_the_database_is_away(self):
+        proxy, process = self.proxied()
+        gateway, client = self.pair()
+        until(lambda: self.house.sql('SELECT last_seen_version FROM gateways') == '1.5.0', 'the first')
+        proxy.freeze()
+        self.joined(self.client(version='1.5.1'))
+        until(lambda: 'cannot write where devices were last seen' in self.house.read('channel.err'), 'the failure')
+        proxy.thaw()
+        until(lambda: self.house.sql(f"SELECT last_seen_version FROM clients WHERE id = '{CLIENT}'") == '1.5.1', 'the second')
+
+
+if __name__ == '__main__':
+    unittest.main()

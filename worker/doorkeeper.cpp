@@ -1,0 +1,230 @@
+#include "doorkeeper.h"
+
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/post.hpp>
+#include <charconv>
+#include <set>
+
+#include "connection.h"
+#include "fatwal/wire/publication_names.h"
+#include "process.h"
+
+namespace fatwal::worker {
+namespace {
+
+constexpr Connection::Limits kLimits{std::chrono::seconds(3), std::chrono::seconds(1)};
+constexpr std::size_t kMostAtOnce = 1000;  // tokens of one query
+constexpr std::chrono::milliseconds kRetry{500};
+
+constexpr char kQuery[] =
+    "SELECT id, account_id, type, encode(secret_hash, 'hex'), (extract(epoch FROM expires_at) * "
+    "1000000)::numeric(20), device_id FROM tokens WHERE id = ANY ($1::uuid[])";
+
+std::string bytes_of_hex(std::string_view text) {
+    std::string out;
+    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+        unsigned byte = 0;
+        std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
+        out += static_cast<char>(byte);
+    }
+    return out;
+}
+
+std::string_view type_of(Role role) {
+    switch (role) {
+        case Role::Client: return "client";
+        case Role::Gateway: return "gateway";
+        case Role::Relay: return "relay";
+    }
+    return "";
+}
+
+}  // namespace
+
+class Doorkeeper::Lookup {
+public:
+    using Done = std::function<void(Answer)>;  // called on the thread
+
+    Lookup(std::string database, Done done)
+        : database_(std::move(database)), done_(std::move(done)) {
+        thread_ = std::thread([this] { loop(); });
+    }
+    ~Lookup() {
+        {
+            const std::lock_guard lock(mutex_);
+            stopping_ = true;
+        }
+        wake_.notify_one();
+        thread_.join();
+    }
+    Lookup(const Lookup&) = delete;
+    Lookup& operator=(const Lookup&) = delete;
+
+    void ask(std::vector<Uuid> tokens) {
+        {
+            const std::lock_guard lock(mutex_);
+            asked_ = std::move(tokens);
+        }
+        wake_.notify_one();
+    }
+
+private:
+    void loop() {
+        std::unique_ptr<Connection> connection;
+        for (;;) {
+            Answer answer;
+            {
+                std::unique_lock lock(mutex_);
+                wake_.wait(lock, [&] { return stopping_ || !asked_.empty(); });
+                if (stopping_) return;
+                answer.asked.swap(asked_);
+            }
+            try {
+                if (!connection || !connection->open())
+                    connection = std::make_unique<Connection>(database_, kLimits);
+                read(*connection, answer);
+            } catch (const std::exception& error) {
+                spdlog::error("cannot look tokens up: {}", error.what());
+                connection.reset();
+                answer.failed = true;
+            }
+            done_(std::move(answer));
+        }
+    }
+
+    static void read(Connection& connection, Answer& answer) {
+        std::vector<std::string> ids;
+        for (const Uuid& id : answer.asked) ids.push_back(id.to_text());
+        const auto rows = connection.run(kQuery, {wire::text_array(ids)});
+        for (int row = 0; row < PQntuples(rows.get()); ++row) {
+            const auto text = [&](int column) {
+                return PQgetisnull(rows.get(), row, column) != 0
+                           ? std::optional<std::string>()
+                           : std::optional<std::string>(PQgetvalue(rows.get(), row, column));
+            };
+            const auto uuid = [&](int column) {
+                const auto value = text(column);
+                return value ? Uuid::from_text(*value) : std::nullopt;
+            };
+            Token token;
+            token.account_id = uuid(1);
+            token.type = text(2).value_or("");
+            token.secret_hash = bytes_of_hex(text(3).value_or(""));
+            if (const auto micros = text(4)) {
+                std::int64_t value = 0;
+                const auto [end, error] =
+                    std::from_chars(micros->data(), micros->data() + micros->size(), value);
+                // "infinity" is no end; what else is no number has come long ago.
+                if (error == std::errc{} && end == micros->data() + micros->size())
+                    token.expires_at = channel::Time(std::chrono::microseconds(value));
+                else if (*micros != "Infinity")
+                    token.expires_at = channel::Time::min();
+            }
+            token.device_id = uuid(5);
+            if (const auto id = uuid(0)) answer.tokens.emplace(*id, std::move(token));
+        }
+    }
+
+    std::string database_;
+    Done done_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::vector<Uuid> asked_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+std::optional<std::string> Doorkeeper::refusal(const JoinRequest& request, const Token* token,
+                                               channel::Time now) {
+    if (token == nullptr || token->account_id != request.token.account_id ||
+        token->type != type_of(request.role) || !request.token.matches(token->secret_hash))
+        return "invalid_token";
+    if (request.role != Role::Gateway &&
+        token->device_id.value_or(request.device_id) != request.device_id)
+        return "invalid_token";
+    if (token->expires_at && *token->expires_at <= now) return "token_expired";
+    return std::nullopt;
+}
+
+Doorkeeper::Doorkeeper(boost::asio::io_context& io, std::string database,
+                       std::chrono::seconds patience, std::size_t most, Proven proven,
+                       Refused refused)
+    : io_(io),
+      patience_(patience),
+      most_(most),
+      proven_(std::move(proven)),
+      refused_(std::move(refused)),
+      retry_(io),
+      lookup_(std::make_unique<Lookup>(std::move(database), [this](Answer answer) {
+          boost::asio::post(io_, [this, answer = std::move(answer)] { answered(answer); });
+      })) {}
+
+Doorkeeper::~Doorkeeper() {
+    for (auto& [token, waiting] : waiting_) waiting.link->close("going_away");
+}
+
+void Doorkeeper::ask(JoinRequest request, std::shared_ptr<Link> link) {
+    if (waiting_.size() >= most_) return refused_(*link, "try_again");
+    const Uuid token = request.token.token_id;
+    link->closed = [this, token, which = link.get()] {
+        const auto [begin, end] = waiting_.equal_range(token);
+        for (auto at = begin; at != end; ++at)
+            if (at->second.link.get() == which) {
+                waiting_.erase(at);
+                return;
+            }
+    };
+    waiting_.emplace(token, Waiting{std::move(request), std::move(link),
+                                    std::chrono::steady_clock::now() + patience_});
+    if (!looking_) look();
+}
+
+void Doorkeeper::look() {
+    std::vector<Uuid> tokens;
+    for (auto at = waiting_.begin(); at != waiting_.end() && tokens.size() < kMostAtOnce;
+         at = waiting_.upper_bound(at->first))
+        tokens.push_back(at->first);
+    looking_ = !tokens.empty();
+    if (looking_) lookup_->ask(std::move(tokens));
+}
+
+void Doorkeeper::answered(const Answer& answer) {
+    looking_ = false;
+    if (answer.failed) {
+        const auto now = std::chrono::steady_clock::now();
+        std::vector<std::shared_ptr<Link>> late;
+        std::erase_if(waiting_, [&](const auto& entry) {
+            if (entry.second.until > now) return false;
+            late.push_back(entry.second.link);
+            return true;
+        });
+        for (const auto& link : late) refused_(*link, "try_again");
+        return look_later();
+    }
+    const auto now = wall_clock();
+    for (const Uuid& id : answer.asked) {
+        const auto found = answer.tokens.find(id);
+        const Token* token = found == answer.tokens.end() ? nullptr : &found->second;
+        // What is called here may close others of them.
+        while (const auto node = waiting_.extract(id)) {
+            Waiting waiting = std::move(node.mapped());
+            waiting.link->closed = nullptr;
+            if (const auto reason = refusal(waiting.request, token, now))
+                refused_(*waiting.link, *reason);
+            else
+                proven_(std::move(waiting.request), std::move(waiting.link));
+        }
+    }
+    if (!waiting_.empty()) look();
+}
+
+void Doorkeeper::look_later() {
+    looking_ = true;
+    retry_.expires_after(kRetry);
+    retry_.async_wait([this](boost::system::error_code error) {
+        if (!error) look();
+    });
+}
+
+}  // namespace fatwal::worker

@@ -1,0 +1,84 @@
+// Lets a device to its account only when its token has proven that it belongs there.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "fatwal/channel/basics.h"
+#include "join_request.h"
+#include "link.h"
+
+namespace fatwal::worker {
+
+// An account is followed (a subscription, a snapshot, a durable name) for whoever proves to be of
+// it, so a stranger must cost nothing of that: his token is looked up by its key, with those of all
+// others who wait, in one query. Of the token its secret, account, kind, end and device are judged;
+// all else by the account's channels. A stranger's connection ends as soon as the query has
+// answered. While the database is away devices wait, for join_timeout_s at most.
+class Doorkeeper {
+public:
+    using Proven = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
+    // Ends a link: disconnect{reason}.
+    using Refused = std::function<void(Link&, const std::string& reason)>;
+
+    // `most`: devices that wait at a time; more are told to try again.
+    Doorkeeper(boost::asio::io_context& io, std::string database, std::chrono::seconds patience,
+               std::size_t most, Proven proven, Refused refused);
+    ~Doorkeeper();
+    Doorkeeper(const Doorkeeper&) = delete;
+    Doorkeeper& operator=(const Doorkeeper&) = delete;
+
+    void ask(JoinRequest request, std::shared_ptr<Link> link);
+    [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
+
+    // A row of tokens.
+    struct Token {
+        std::optional<Uuid> account_id;
+        std::string type;  // client, gateway or relay
+        std::string secret_hash;
+        std::optional<channel::Time> expires_at;
+        std::optional<Uuid> device_id;
+    };
+    // Why a device with this token may not in; nothing when it may. `token` null: there is none.
+    [[nodiscard]] static std::optional<std::string> refusal(const JoinRequest& request,
+                                                            const Token* token, channel::Time now);
+
+private:
+    struct Waiting {
+        JoinRequest request;
+        std::shared_ptr<Link> link;
+        std::chrono::steady_clock::time_point until;
+    };
+    struct Answer {
+        std::vector<Uuid> asked;
+        std::map<Uuid, Token> tokens;
+        bool failed = false;
+    };
+    // Looks tokens up, on a thread of its own.
+    class Lookup;
+
+    void look();
+    void answered(const Answer& answer);
+    void look_later();
+
+    boost::asio::io_context& io_;
+    std::chrono::seconds patience_;
+    std::size_t most_;
+    Proven proven_;
+    Refused refused_;
+    std::multimap<Uuid, Waiting> waiting_;  // by token
+    bool looking_ = false;
+    boost::asio::steady_timer retry_;
+    std::unique_ptr<Lookup> lookup_;
+};
+
+}  // namespace fatwal::worker

@@ -1,0 +1,181 @@
+#include "last_seen.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "connection.h"
+
+namespace fatwal::worker {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr std::size_t kMostWaiting = 100'000;
+constexpr std::size_t kMostAtOnce = 1000;  // devices of one transaction
+constexpr std::chrono::seconds kEvery{1};
+constexpr Connection::Limits kLimits{std::chrono::seconds(5), std::chrono::seconds(1)};
+
+// $1: an array of the devices' facts. Each gives the ids that it has written.
+constexpr char kFacts[] =
+    "jsonb_to_recordset($1::jsonb) AS s(id uuid, kind text, token uuid, version text, "
+    "user_agent text, ip inet, region text, city text, lat float8, lon float8)";
+
+std::string update_devices(const std::string& table, const std::string& kind) {
+    return "UPDATE " + table +
+           " d SET last_used_token_id = s.token, last_seen_version = s.version, last_seen_at = "
+           "now(), last_seen_remote_ip = s.ip, last_seen_remote_ip_location_region = s.region, "
+           "last_seen_remote_ip_location_city = s.city, last_seen_remote_ip_location_lat = s.lat, "
+           "last_seen_remote_ip_location_lon = s.lon FROM " +
+           kFacts + " WHERE s.kind = '" + kind + "' AND d.id = s.id AND d.id IN (SELECT id FROM " +
+           table +
+           " WHERE id IN (SELECT (e ->> 'id')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR "
+           "NO KEY UPDATE SKIP LOCKED) RETURNING d.id";
+}
+
+// A gateway's token is its site's, which all gateways of the site may use.
+std::string update_tokens() {
+    return std::string(
+               "UPDATE tokens d SET last_seen_at = now(), last_seen_remote_ip = s.ip, "
+               "last_seen_user_agent = s.user_agent, device_id = CASE WHEN s.kind = 'gateway' THEN "
+               "d.device_id ELSE coalesce(d.device_id, s.id) END FROM ") +
+           kFacts +
+           " WHERE d.id = s.token AND d.id IN (SELECT id FROM tokens WHERE id IN (SELECT (e ->> "
+           "'token')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR NO KEY UPDATE SKIP LOCKED) "
+           "RETURNING s.id";
+}
+
+std::string_view kind_of(Role role) {
+    switch (role) {
+        case Role::Client: return "client";
+        case Role::Gateway: return "gateway";
+        case Role::Relay: return "relay";
+    }
+    return "";
+}
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+    return value ? Json(*value) : Json();
+}
+
+Json facts_of(const JoinRequest& device) {
+    Json out = {{"id", device.device_id.to_text()},
+                {"kind", kind_of(device.role)},
+                {"token", device.token.token_id.to_text()},
+                {"version", device.version},
+                {"user_agent", device.user_agent},
+                {"ip", device.remote_ip ? Json(device.remote_ip->to_text()) : Json()},
+                {"region", or_null(device.region)},
+                {"city", or_null(device.city)}};
+    if (device.location) {
+        out["lat"] = device.location->lat;
+        out["lon"] = device.location->lon;
+    }
+    return out;
+}
+
+}  // namespace
+
+class LastSeen::Session {
+public:
+    explicit Session(const std::string& database) : connection_(database, kLimits) {}
+
+    [[nodiscard]] bool open() const { return connection_.open(); }
+
+    // Those of the devices that were locked.
+    [[nodiscard]] Devices write(const Devices& devices) {
+        Json facts = Json::array();
+        for (const auto& [id, device] : devices) facts.push_back(facts_of(device));
+        const std::string text = facts.dump(-1, ' ', false, Json::error_handler_t::replace);
+        connection_.run("BEGIN");
+        std::set<Uuid> devices_done;
+        std::set<Uuid> tokens_done;
+        const auto update = [&](const std::string& statement, std::set<Uuid>& done) {
+            const auto rows = connection_.run(statement, {text});
+            for (int i = 0; i < PQntuples(rows.get()); ++i)
+                if (const auto id = Uuid::from_text(PQgetvalue(rows.get(), i, 0))) done.insert(*id);
+        };
+        update(update_devices("clients", "client"), devices_done);
+        update(update_devices("gateways", "gateway"), devices_done);
+        update(update_tokens(), tokens_done);
+        connection_.run("COMMIT");
+        Devices locked;
+        for (const auto& [id, device] : devices) {
+            // Of relays there is a token alone, and a gateway shares its token with others.
+            const bool done = (device.role == Role::Relay || devices_done.contains(id)) &&
+                              (device.role == Role::Gateway || tokens_done.contains(id));
+            if (!done && ++tries_[id] < kMostTries)
+                locked.emplace(id, device);
+            else
+                tries_.erase(id);
+        }
+        return locked;
+    }
+
+private:
+    // A row that is gone looks like one that is locked.
+    static constexpr int kMostTries = 60;
+
+    Connection connection_;
+    std::map<Uuid, int> tries_;
+};
+
+LastSeen::LastSeen(std::string database) : database_(std::move(database)) {
+    thread_ = std::thread([this] { loop(); });
+}
+
+LastSeen::~LastSeen() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+}
+
+void LastSeen::seen(JoinRequest device) {
+    const std::lock_guard lock(mutex_);
+    const Uuid id = device.device_id;
+    if (waiting_.size() >= kMostWaiting && !waiting_.contains(id)) return;
+    waiting_.insert_or_assign(id, std::move(device));
+}
+
+// Unless it has come again meanwhile.
+void LastSeen::give_back(Devices devices) {
+    const std::lock_guard lock(mutex_);
+    waiting_.merge(devices);
+}
+
+void LastSeen::loop() {
+    std::unique_ptr<Session> session;
+    for (bool stopping = false; !stopping;) {
+        Devices devices;
+        {
+            std::unique_lock lock(mutex_);
+            wake_.wait_for(lock, kEvery, [&] { return stopping_; });
+            stopping = stopping_;
+            // In turns, as those that are locked stay.
+            while (!waiting_.empty() && (stopping || devices.size() < kMostAtOnce)) {
+                auto next = waiting_.upper_bound(turn_);
+                if (next == waiting_.end()) next = waiting_.begin();
+                turn_ = next->first;
+                devices.insert(waiting_.extract(next));
+            }
+        }
+        if (devices.empty()) continue;
+        try {
+            if (!session || !session->open()) session = std::make_unique<Session>(database_);
+            give_back(session->write(devices));
+        } catch (const std::exception& error) {
+            spdlog::error("cannot write where devices were last seen: {}", error.what());
+            session.reset();
+            give_back(std::move(devices));
+        }
+    }
+}
+
+}  // namespace fatwal::worker

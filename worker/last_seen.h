@@ -1,0 +1,43 @@
+// Writes where devices were last seen, on a thread of its own.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "join_request.h"
+
+namespace fatwal::worker {
+
+// The last_seen_* columns of a device and its token state the context that its flows are judged by
+// after a restart; the first use of a client's or relay's token binds it to that device. Once a
+// second goes what came in it, in one transaction; what somebody else has locked, and all while the
+// database is away, goes again, the last of each device.
+class LastSeen {
+public:
+    explicit LastSeen(std::string database);
+    // What waits is written first, if the database takes it at once.
+    ~LastSeen();
+    LastSeen(const LastSeen&) = delete;
+    LastSeen& operator=(const LastSeen&) = delete;
+
+    void seen(JoinRequest device);
+
+private:
+    class Session;
+    using Devices = std::map<Uuid, JoinRequest>;
+    void loop();
+    void give_back(Devices devices);
+
+    std::string database_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    Devices waiting_;  // at most kMostWaiting
+    Uuid turn_;        // the device that was taken last
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace fatwal::worker
