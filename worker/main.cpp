@@ -10,6 +10,7 @@
 #include <exception>
 #include <fstream>
 
+#include "privileges.h"
 #include "process.h"
 #include "publication.h"
 
@@ -41,6 +42,7 @@ int main(int argc, char** argv) {
     raise_descriptor_limit(*settings);
     try {
         fatwal::worker::check_publication(settings->database, settings->publications);
+        fatwal::worker::check_privileges(settings->database);
         boost::asio::io_context io(1);
         boost::asio::signal_set signals(io, SIGTERM, SIGINT);
         fatwal::worker::Process process(io, *settings);
@@ -61,7 +63,7 @@ int main(int argc, char** argv) {
         if (!settings->ready_file.empty())
             std::ofstream(settings->ready_file) << process.port() << '\n';
         io.run();
-    } catch (const fatwal::worker::PublicationError& error) {
+    } catch (const fatwal::worker::RequirementError& error) {
         std::fprintf(stderr, "fatwal-channel: %s\n", error.what());
         return 1;
     } catch (const std::exception& error) {

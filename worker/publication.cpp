@@ -50,20 +50,20 @@ void check_publication(const std::string& database, const std::vector<std::strin
     };
     const std::string first = finding(4);
     if (const std::string missing = finding(0); !missing.empty())
-        throw PublicationError("publication " + missing +
+        throw RequirementError("publication " + missing +
                                " does not exist\n  hint: CREATE PUBLICATION " + missing +
                                " FOR TABLE " + finding(1) + ";");
     if (const std::string missing = finding(1); !missing.empty())
-        throw PublicationError(
+        throw RequirementError(
             "publication " + first + " lacks tables that access is decided by: " + missing +
             "\n  hint: ALTER PUBLICATION " + first + " ADD TABLE " + missing + ";");
     if (const std::string partial = finding(2); !partial.empty())
-        throw PublicationError(
+        throw RequirementError(
             "publication " + partial +
             " does not publish all that is done to its tables\n  hint: ALTER PUBLICATION " +
             partial + " SET (publish = 'insert, update, delete, truncate');");
     if (const std::string partial = finding(5); !partial.empty())
-        throw PublicationError(
+        throw RequirementError(
             "tables that access is decided by do not log whole old rows: a deleted row would not "
             "say whose it was, and access would stay"
             "\n  hint: " +

@@ -1,18 +1,14 @@
 // Whether the publication that fatwald streams has what the channels decide by.
 #pragma once
 
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "requirement.h"
+
 namespace fatwal::worker {
 
-// Says what is missing and the statement that mends it.
-struct PublicationError : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
-// `publications`: their names, those that fatwald is given. Throws PublicationError when a table of
+// `publications`: their names, those that fatwald is given. Throws RequirementError when a table of
 // the domain is not published, or not all that is done to it, or if its old rows (or a partition's)
 // are not whole: what is never heard of could not be taken away. Warns of tables that nobody here
 // reads, and when the database cannot be asked.

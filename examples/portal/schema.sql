@@ -1,6 +1,7 @@
 -- A product that grants network access: the example that the channel workers serve. Load it into a database where fatwal is installed:
 --   psql -d portal -f examples/portal/schema.sql
 -- Every tenant's table has account_id; every foreign key cascades, so a deletion takes along all that it justified, in one transaction.
+-- Every foreign key between a tenant's rows has account_id in it: no row can ever refer to another tenant's.
 CREATE EXTENSION IF NOT EXISTS fatwal;
 
 CREATE TYPE actor_type AS ENUM ('account_user', 'account_admin_user', 'service_account');
@@ -25,44 +26,54 @@ CREATE TABLE actors (
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
     type actor_type NOT NULL DEFAULT 'account_user',
     name text NOT NULL,
-    disabled_at timestamptz
+    disabled_at timestamptz,
+    UNIQUE (account_id, id)
 );
 
 CREATE TABLE actor_groups (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
     name text NOT NULL,
-    type group_type NOT NULL DEFAULT 'static'
+    type group_type NOT NULL DEFAULT 'static',
+    UNIQUE (account_id, id)
 );
 
 CREATE TABLE actor_group_memberships (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    actor_id uuid NOT NULL REFERENCES actors ON DELETE CASCADE,
-    group_id uuid NOT NULL REFERENCES actor_groups ON DELETE CASCADE,
-    UNIQUE (actor_id, group_id)
+    actor_id uuid NOT NULL,
+    group_id uuid NOT NULL,
+    UNIQUE (actor_id, group_id),
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, actor_id) REFERENCES actors (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, group_id) REFERENCES actor_groups (account_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE auth_providers (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
     adapter text NOT NULL,
-    disabled_at timestamptz
+    disabled_at timestamptz,
+    UNIQUE (account_id, id)
 );
 
 CREATE TABLE auth_identities (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    actor_id uuid NOT NULL REFERENCES actors ON DELETE CASCADE,
-    provider_id uuid NOT NULL REFERENCES auth_providers ON DELETE CASCADE,
-    email text
+    actor_id uuid NOT NULL,
+    provider_id uuid NOT NULL,
+    email text,
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, actor_id) REFERENCES actors (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, provider_id) REFERENCES auth_providers (account_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE sites (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
     name text NOT NULL,
-    managed_by manager NOT NULL DEFAULT 'account'
+    managed_by manager NOT NULL DEFAULT 'account',
+    UNIQUE (account_id, id)
 );
 
 -- A relay's token belongs to no account: it is the operators'.
@@ -70,29 +81,33 @@ CREATE TABLE tokens (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid REFERENCES accounts ON DELETE CASCADE,
     type token_type NOT NULL,
-    actor_id uuid REFERENCES actors ON DELETE CASCADE,
-    identity_id uuid REFERENCES auth_identities ON DELETE CASCADE,
-    site_id uuid REFERENCES sites ON DELETE CASCADE,
+    actor_id uuid,
+    identity_id uuid,
+    site_id uuid,
     secret_hash bytea NOT NULL,             -- SHA-256 of the secret, which has 256 random bits
     device_id uuid,                         -- the client or relay that was the first to use it: no other may. A gateway's is its site's
     expires_at timestamptz,
     last_seen_at timestamptz,
     last_seen_remote_ip inet,
-    last_seen_user_agent text
+    last_seen_user_agent text,
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, actor_id) REFERENCES actors (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, identity_id) REFERENCES auth_identities (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, site_id) REFERENCES sites (account_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE clients (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    actor_id uuid NOT NULL REFERENCES actors ON DELETE CASCADE,
-    identity_id uuid REFERENCES auth_identities ON DELETE SET NULL,
+    actor_id uuid NOT NULL,
+    identity_id uuid,
     external_id text NOT NULL,
     name text NOT NULL,
     public_key text NOT NULL,
     ipv4 inet NOT NULL,
     ipv6 inet NOT NULL,
     verified_at timestamptz,
-    last_used_token_id uuid REFERENCES tokens ON DELETE SET NULL,
+    last_used_token_id uuid,
     last_seen_version text,
     last_seen_at timestamptz,
     last_seen_remote_ip inet,
@@ -100,19 +115,23 @@ CREATE TABLE clients (
     last_seen_remote_ip_location_city text,
     last_seen_remote_ip_location_lat float8,
     last_seen_remote_ip_location_lon float8,
-    UNIQUE (account_id, external_id)
+    UNIQUE (account_id, external_id),
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, actor_id) REFERENCES actors (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, identity_id) REFERENCES auth_identities (account_id, id) ON DELETE SET NULL (identity_id),
+    FOREIGN KEY (account_id, last_used_token_id) REFERENCES tokens (account_id, id) ON DELETE SET NULL (last_used_token_id)
 );
 
 CREATE TABLE gateways (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    site_id uuid NOT NULL REFERENCES sites ON DELETE CASCADE,
+    site_id uuid NOT NULL,
     external_id text NOT NULL,
     name text NOT NULL,
     public_key text NOT NULL,
     ipv4 inet NOT NULL,
     ipv6 inet NOT NULL,
-    last_used_token_id uuid REFERENCES tokens ON DELETE SET NULL,
+    last_used_token_id uuid,
     last_seen_version text,
     last_seen_at timestamptz,
     last_seen_remote_ip inet,
@@ -120,7 +139,10 @@ CREATE TABLE gateways (
     last_seen_remote_ip_location_city text,
     last_seen_remote_ip_location_lat float8,
     last_seen_remote_ip_location_lon float8,
-    UNIQUE (account_id, external_id)
+    UNIQUE (account_id, external_id),
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, site_id) REFERENCES sites (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, last_used_token_id) REFERENCES tokens (account_id, id) ON DELETE SET NULL (last_used_token_id)
 );
 
 CREATE TABLE resources (
@@ -133,40 +155,52 @@ CREATE TABLE resources (
     ip_stack ip_stack,                      -- of a DNS name only
     filters jsonb NOT NULL DEFAULT '[]',    -- [{"protocol": "tcp" | "udp" | "icmp", "ports": ["80", "100-200"]}]
     CHECK ((type = 'internet') = (address IS NULL)),
-    CHECK (type = 'dns' OR ip_stack IS NULL)
+    CHECK (type = 'dns' OR ip_stack IS NULL),
+    UNIQUE (account_id, id)
 );
 
 CREATE TABLE resource_connections (
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    resource_id uuid NOT NULL REFERENCES resources ON DELETE CASCADE,
-    site_id uuid NOT NULL REFERENCES sites ON DELETE CASCADE,
-    PRIMARY KEY (resource_id, site_id)
+    resource_id uuid NOT NULL,
+    site_id uuid NOT NULL,
+    PRIMARY KEY (resource_id, site_id),
+    FOREIGN KEY (account_id, resource_id) REFERENCES resources (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, site_id) REFERENCES sites (account_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE policies (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    actor_group_id uuid REFERENCES actor_groups ON DELETE CASCADE,
-    resource_id uuid NOT NULL REFERENCES resources ON DELETE CASCADE,
+    actor_group_id uuid,
+    resource_id uuid NOT NULL,
     description text,
     conditions jsonb[] NOT NULL DEFAULT '{}',   -- {"property": text, "operator": text, "values": [text]}
-    disabled_at timestamptz
+    disabled_at timestamptz,
+    UNIQUE (account_id, id),
+    FOREIGN KEY (account_id, actor_group_id) REFERENCES actor_groups (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, resource_id) REFERENCES resources (account_id, id) ON DELETE CASCADE
 );
 
 -- What was authorized. Written behind, by COPY, so a parent may be gone when the row comes: then it is refused, and the access taken back.
 CREATE TABLE flows (
     id uuid PRIMARY KEY,
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
-    policy_id uuid NOT NULL REFERENCES policies ON DELETE CASCADE,
-    client_id uuid NOT NULL REFERENCES clients ON DELETE CASCADE,
-    gateway_id uuid NOT NULL REFERENCES gateways ON DELETE CASCADE,
-    resource_id uuid NOT NULL REFERENCES resources ON DELETE CASCADE,
-    token_id uuid NOT NULL REFERENCES tokens ON DELETE CASCADE,
-    membership_id uuid NOT NULL REFERENCES actor_group_memberships ON DELETE CASCADE,
+    policy_id uuid NOT NULL,
+    client_id uuid NOT NULL,
+    gateway_id uuid NOT NULL,
+    resource_id uuid NOT NULL,
+    token_id uuid NOT NULL,
+    membership_id uuid NOT NULL,
     client_remote_ip inet,
     gateway_remote_ip inet,
     expires_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    FOREIGN KEY (account_id, policy_id) REFERENCES policies (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, client_id) REFERENCES clients (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, gateway_id) REFERENCES gateways (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, resource_id) REFERENCES resources (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, token_id) REFERENCES tokens (account_id, id) ON DELETE CASCADE,
+    FOREIGN KEY (account_id, membership_id) REFERENCES actor_group_memberships (account_id, id) ON DELETE CASCADE
 );
 
 CREATE TABLE change_log (
@@ -186,14 +220,14 @@ CREATE TABLE change_log_cursor (
     cursor text NOT NULL
 );
 
--- Each foreign key cascades, so each is looked up from the other side.
+-- Each foreign key cascades, so each is looked up from the other side, by the id that it names last.
 DO $$
 DECLARE
     key record;
 BEGIN
     FOR key IN
         SELECT c.conrelid::regclass AS relation, a.attname AS column_name
-        FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+        FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[cardinality(c.conkey)]
         WHERE c.contype = 'f' AND c.connamespace = 'public'::regnamespace
     LOOP
         EXECUTE format('CREATE INDEX ON %s (%I)', key.relation, key.column_name);

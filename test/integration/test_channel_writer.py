@@ -1,12 +1,13 @@
 """What fatwal-channel writes: flows, and where devices were last seen, while others lock, change and stop the database.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import os
+import re
 import signal
 import time
 import unittest
 
 from house import until
-from portal import ACCOUNT, ACTOR, CLIENT, GROUP, HASH, OTHER_ACCOUNT, OTHER_TENANT, P1, P2, R1, R2, TOKEN, Portal, uid
+from portal import ACCOUNT, ACTOR, CLIENT, GROUP, OTHER_ACCOUNT, OTHER_TENANT, P1, P2, R1, R2, TOKEN, Portal, uid
 from proxy import Proxy
 
 
@@ -124,6 +125,39 @@ class Writer(Portal):
         until(lambda: 'cannot write where devices were last seen' in self.house.read('channel.err'), 'the failure')
         proxy.thaw()
         until(lambda: self.house.sql(f"SELECT last_seen_version FROM clients WHERE id = '{CLIENT}'") == '1.5.1', 'the second')
+
+    def test_it_names_the_privileges_that_its_role_lacks_and_needs_no_others(self):
+        role = f'{self.house.database}_channel'
+        self.house.sql(f'CREATE ROLE {role} LOGIN', f'REVOKE TEMPORARY ON DATABASE {self.house.database} FROM PUBLIC')
+
+        def drop():
+            for process in self.house.processes:
+                process.kill()
+                process.wait()
+            self.house.sql(f'DROP OWNED BY {role}', f'DROP ROLE {role}')
+        self.addCleanup(drop)
+        database = self.house.conninfo().replace(f"user={os.environ['PGUSER']}", f'user={role}')
+        refused = self.channel('refused', wait=False, database=database)
+        self.assertEqual(refused.wait(20), 1)
+        said = self.house.read('refused.err')
+        self.assertNotIn(' UPDATE ON', said, 'by column')
+        self.house.sql(*re.findall(r'GRANT [^;]*;', said))
+        self.channel(database=database)
+        gateway, client = self.pair()
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row')
+        self.house.sql(f"UPDATE policies SET disabled_at = now() WHERE id = '{P1}'")
+        until(lambda: self.flows(ACCOUNT) == 0, 'the row to go')
+        until(lambda: self.house.sql(f"SELECT device_id FROM tokens WHERE id = '{TOKEN}'") == CLIENT, 'the token to be the client\'s')
+        self.assertNotIn('cannot', self.house.read('channel.err'))
+
+    def test_rows_of_two_tenants_cannot_be_mixed_up(self):
+        self.house.sql(OTHER_TENANT)
+        for statement in (f"UPDATE policies SET resource_id = '{uid(0xe, 7)}' WHERE id = '{P1}'", f"UPDATE clients SET actor_id = '{uid(0xac, 7)}' WHERE id = '{CLIENT}'",
+                          f"UPDATE tokens SET actor_id = '{uid(0xac, 7)}' WHERE id = '{TOKEN}'",
+                          f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{ACTOR}', '{uid(0x9, 7)}')"):
+            with self.assertRaisesRegex(AssertionError, 'foreign key'):
+                self.house.sql(statement)
 
 
 if __name__ == '__main__':

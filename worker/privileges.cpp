@@ -1,0 +1,54 @@
+#include "privileges.h"
+
+#include <spdlog/spdlog.h>
+
+#include "connection.h"
+
+namespace fatwal::worker {
+namespace {
+
+constexpr Connection::Limits kLimits{std::chrono::seconds(30), std::chrono::seconds(30)};
+
+// Of a table that has rows locked, and no column written, one column is enough.
+constexpr const char* kLacking = R"(
+WITH needed(relation, privilege, columns) AS (VALUES
+    ('accounts', 'SELECT', 'id'), ('accounts', 'UPDATE', 'id'),
+    ('policies', 'SELECT', 'id'), ('policies', 'UPDATE', 'id'),
+    ('resources', 'SELECT', 'id'), ('resources', 'UPDATE', 'id'),
+    ('actor_group_memberships', 'SELECT', 'id'), ('actor_group_memberships', 'UPDATE', 'id'),
+    ('clients', 'SELECT', 'id'), ('gateways', 'SELECT', 'id'),
+    ('clients', 'UPDATE', 'last_used_token_id, last_seen_version, last_seen_at, last_seen_remote_ip, last_seen_remote_ip_location_region, '
+                          'last_seen_remote_ip_location_city, last_seen_remote_ip_location_lat, last_seen_remote_ip_location_lon'),
+    ('gateways', 'UPDATE', 'last_used_token_id, last_seen_version, last_seen_at, last_seen_remote_ip, last_seen_remote_ip_location_region, '
+                           'last_seen_remote_ip_location_city, last_seen_remote_ip_location_lat, last_seen_remote_ip_location_lon'),
+    ('tokens', 'SELECT', 'id, account_id, type, secret_hash, expires_at, device_id'),
+    ('tokens', 'UPDATE', 'last_seen_at, last_seen_remote_ip, last_seen_user_agent, device_id'),
+    ('flows', 'SELECT', ''), ('flows', 'INSERT', ''), ('flows', 'DELETE', ''), ('flows', 'UPDATE', 'id')),
+lacking AS (
+    SELECT * FROM needed
+    WHERE CASE WHEN to_regclass('public.' || relation) IS NULL THEN false
+               WHEN columns = '' THEN NOT has_table_privilege('public.' || relation, privilege)
+               WHEN columns = 'id' AND privilege = 'UPDATE' THEN NOT has_any_column_privilege('public.' || relation, privilege)
+               ELSE NOT (SELECT bool_and(has_column_privilege('public.' || relation, name, privilege)) FROM unnest(string_to_array(columns, ', ')) AS name) END)
+SELECT concat_ws(' ',
+    (SELECT string_agg(format('GRANT %s%s ON %I TO %I;', privilege, nullif(' (' || columns || ')', ' ()'), relation, current_user), ' ' ORDER BY relation, privilege)
+     FROM lacking),
+    (SELECT format('GRANT TEMPORARY ON DATABASE %I TO %I;', current_database(), current_user)
+     WHERE NOT has_database_privilege(current_database(), 'TEMPORARY'))))";
+
+}  // namespace
+
+void check_privileges(const std::string& database) {
+    Connection::Result found;
+    try {
+        found = Connection(database, kLimits).run(kLacking);
+    } catch (const SqlError& error) {
+        spdlog::warn("cannot look whether the role has the privileges that are needed: {}",
+                     error.what());
+        return;
+    }
+    const std::string grants = PQgetvalue(found.get(), 0, 0);
+    if (!grants.empty()) throw RequirementError("the role lacks privileges\n  hint: " + grants);
+}
+
+}  // namespace fatwal::worker
