@@ -29,6 +29,23 @@ std::string envelope(const std::string& event, const Json& payload,
     return text_of(out);
 }
 
+constexpr double kBytesOfMessage = 4096;  // that its rate allows for
+
+Rates rates_of_account(const Settings& settings) {
+    return {static_cast<double>(settings.account_messages_per_second),
+            static_cast<double>(settings.account_flows_per_second),
+            settings.account_messages_per_second * kBytesOfMessage};
+}
+
+// A gateway answers for all its clients.
+Rates rates_of(Device device, const Settings& settings) {
+    const Rates account = rates_of_account(settings);
+    if (device == Device::Gateway) return {account.messages / 2, account.flows, account.bytes / 2};
+    return {static_cast<double>(settings.client_messages_per_second),
+            static_cast<double>(settings.client_flows_per_second),
+            settings.client_messages_per_second * kBytesOfMessage};
+}
+
 // Calls the channel that the session has.
 template <class Session, class Call>
 auto call(Session& session, Call call_it) {
@@ -57,6 +74,9 @@ Account::Account(Process& process, const Uuid& id, const channel::Presence& pres
     : process_(process),
       id_(id),
       presence_(presence),
+      limit_(rates_of_account(process.settings())),
+      queues_(std::make_shared<QueueBudget>(
+          (static_cast<std::size_t>(process.settings().max_queued_mib) << 20) / 4)),
       waiting_timer_(process.io()),
       empty_since_(Clock::now()) {}
 
@@ -168,7 +188,9 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
     auto& session = *(sessions_[{device, request.device_id}] = std::make_unique<Session>(
                           process_.io(), address, link,
                           About{wall_clock(), request.version, request.user_agent,
-                                request.remote_ip, request.token.token_id}));
+                                request.remote_ip, request.token.token_id},
+                          rates_of(device, process_.settings())));
+    link->count_for(queues_);
     link->received = [weak = weak_from_this(), address](std::string_view text) {
         if (const auto self = weak.lock()) self->guarded([&] { self->received(address, text); });
     };
@@ -218,12 +240,18 @@ Account::Session* Account::find(const Address& address) {
 void Account::received(const Address& from, std::string_view text) {
     Session* session = find(from);
     if (session == nullptr) return;
+    const auto limited = channel::Reply{false, {{"reason", "rate_limited"}}};
+    // Before it is read: that costs most.
+    if (!RateLimit::take_message(session->limit, limit_, text.size(), Clock::now()))
+        return carry_out(*session, {limited});
     const Json message = channel::parse_json(text).value_or(Json());
     const auto event = message.is_object() ? message.find("event") : message.end();
     const Json ref = message.is_object() ? message.value("ref", Json()) : Json();
     if (event == message.end() || !event->is_string())
         return carry_out(*session, {channel::Reply{false, {{"reason", "malformed_message"}}}}, {},
                          ref);
+    if (*event == "create_flow" && !RateLimit::take_flow(session->limit, limit_, Clock::now()))
+        return carry_out(*session, {limited}, {}, ref);
     const Json payload = message.value("payload", Json::object());
     carry_out(*session,
               call(*session,
@@ -404,8 +432,12 @@ void Account::carry_out(Task& task) {
         [&](auto& action) {
             using Action = std::decay_t<decltype(action)>;
             if constexpr (std::is_same_v<Action, channel::Push>) {
-                if (session != nullptr)
-                    session->link->send(envelope(action.event, action.payload, task.committed));
+                if (session == nullptr) return;
+                std::string text = envelope(action.event, action.payload, task.committed);
+                if (action.event == "init" || action.event == "init_page")
+                    session->link->send_first(std::move(text));
+                else
+                    session->link->send(std::move(text));
             } else if constexpr (std::is_same_v<Action, channel::Reply>) {
                 if (session == nullptr) return;
                 Json out = {{"event", "reply"},

@@ -15,6 +15,7 @@
 #include "feed.h"
 #include "join_request.h"
 #include "link.h"
+#include "rate_limit.h"
 
 namespace fatwal::worker {
 
@@ -73,11 +74,16 @@ private:
     };
     struct Session {
         Session(boost::asio::io_context& io, channel::Address own, std::shared_ptr<Link> device,
-                About shown)
-            : address(own), about(std::move(shown)), link(std::move(device)), timer(io) {}
+                About shown, const Rates& rates)
+            : address(own),
+              about(std::move(shown)),
+              link(std::move(device)),
+              limit(rates),
+              timer(io) {}
         channel::Address address;
         About about;
         std::shared_ptr<Link> link;
+        RateLimit limit;
         std::variant<std::unique_ptr<channel::ClientChannel>,
                      std::unique_ptr<channel::GatewayChannel>>
             channel;
@@ -125,6 +131,8 @@ private:
     const channel::Presence& presence_;
     std::shared_ptr<Feed> feed_;
     std::map<Key, std::unique_ptr<Session>> sessions_;
+    RateLimit limit_;  // of all sessions
+    std::shared_ptr<QueueBudget> queues_;
     std::vector<Waiting> waiting_;
     boost::asio::steady_timer waiting_timer_;
     std::deque<Task> tasks_;

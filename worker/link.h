@@ -8,6 +8,8 @@
 
 namespace fatwal::worker {
 
+class QueueBudget;
+
 class Link {
 public:
     Link() = default;
@@ -18,6 +20,11 @@ public:
     // Queued; a device that does not take what is queued is cut (closed() is called, not from
     // within send()).
     virtual void send(std::string message) = 0;
+    // The same of what a device is shown first, however long it is: nothing of it counts as what
+    // the device has not taken.
+    virtual void send_first(std::string message) = 0;
+    // What is queued counts for this too.
+    virtual void count_for(std::shared_ptr<QueueBudget> budget) = 0;
     // After what is queued, with the close code of the reason. Neither callback is called any more.
     virtual void close(std::string_view reason) = 0;
 

@@ -12,6 +12,9 @@
 #include <deque>
 #include <list>
 #include <optional>
+#include <vector>
+
+#include "rate_limit.h"
 
 namespace fatwal::worker {
 namespace {
@@ -89,12 +92,28 @@ public:
                              });
     }
 
+    ~WebSocketLink() override {
+        for (const auto& budget : budgets_) budget->remove(queued_ + queued_first_);
+    }
+
     void send(std::string message) override {
-        if (closing_ || gone_) return;
+        if (closing_ || gone_ || cut_) return;
+        std::size_t most = most_queued_;
+        for (const auto& budget : budgets_) most = std::min(most, budget->share());
+        if (queued_ + message.size() > most) return cut("it has not taken its messages");
         queued_ += message.size();
-        queue_.push_back(std::move(message));
-        if (queued_ > most_queued_) return cut("it has not taken its messages");
-        if (queue_.size() == 1) write();
+        push(std::move(message), false);
+    }
+
+    void send_first(std::string message) override {
+        if (closing_ || gone_ || cut_) return;
+        queued_first_ += message.size();
+        push(std::move(message), true);
+    }
+
+    void count_for(std::shared_ptr<QueueBudget> budget) override {
+        budget->add(queued_ + queued_first_);
+        budgets_.push_back(std::move(budget));
     }
 
     void close(std::string_view reason) override {
@@ -125,16 +144,30 @@ private:
         });
     }
 
+    struct Queued {
+        std::string text;
+        bool first = false;
+    };
+
+    void push(std::string message, bool first) {
+        for (const auto& budget : budgets_) budget->add(message.size());
+        queue_.push_back({std::move(message), first});
+        if (queue_.size() == 1) write();
+    }
+
     [[nodiscard]] bool is_stuck() const {
         return !queue_.empty() && std::chrono::steady_clock::now() - write_begun_ > patience_;
     }
 
     void write() {
         write_begun_ = std::chrono::steady_clock::now();
-        socket_.async_write(asio::buffer(queue_.front()),
+        socket_.async_write(asio::buffer(queue_.front().text),
                             [self = shared_from_this()](error_code error, std::size_t) {
                                 if (error) return self->lost();
-                                self->queued_ -= self->queue_.front().size();
+                                const Queued& sent = self->queue_.front();
+                                const std::size_t size = sent.text.size();
+                                (sent.first ? self->queued_first_ : self->queued_) -= size;
+                                for (const auto& budget : self->budgets_) budget->remove(size);
                                 self->queue_.pop_front();
                                 if (!self->queue_.empty()) return self->write();
                                 if (self->closing_) self->close_now();
@@ -146,8 +179,10 @@ private:
     }
 
     void cut(const char* reason) {
+        if (std::exchange(cut_, true)) return;
         asio::post(socket_.get_executor(), [self = shared_from_this(), reason] {
-            spdlog::warn("a device is cut: {}; {} bytes wait", reason, self->queued_);
+            spdlog::warn("a device is cut: {}; {} bytes wait", reason,
+                         self->queued_ + self->queued_first_);
             beast::get_lowest_layer(self->socket_).close();
             self->lost();
         });
@@ -163,13 +198,16 @@ private:
 
     websocket::stream<beast::tcp_stream> socket_;
     beast::flat_buffer buffer_;
-    std::deque<std::string> queue_;  // the first is being written
-    std::size_t queued_ = 0;         // bytes
+    std::deque<Queued> queue_;      // the first is being written
+    std::size_t queued_ = 0;        // bytes, but for those of
+    std::size_t queued_first_ = 0;  // what the device is shown first
+    std::vector<std::shared_ptr<QueueBudget>> budgets_;
     std::size_t most_queued_;
     std::chrono::steady_clock::time_point write_begun_;
     std::chrono::seconds patience_;  // for one message to be taken
     websocket::close_reason reason_;
     bool closing_ = false;
+    bool cut_ = false;
     bool gone_ = false;
     std::shared_ptr<void> place_;  // among max_sessions
 };
@@ -183,7 +221,9 @@ public:
           acceptor_(io),
           retry_(io),
           joined_(std::move(joined)),
-          places_(std::make_shared<int>(0)) {
+          places_(std::make_shared<int>(0)),
+          queues_(std::make_shared<QueueBudget>(static_cast<std::size_t>(settings.max_queued_mib)
+                                                << 20)) {
         const tcp::endpoint endpoint(asio::ip::make_address(settings.listen_address),
                                      settings.listen_port);
         acceptor_.open(endpoint.protocol());
@@ -279,6 +319,7 @@ private:
         std::shared_ptr<void> place(nullptr, [places = places_](void*) { --*places; });
         auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_,
                                                     std::move(place));
+        link->count_for(queues_);
         link->accept(request, [self = shared_from_this(), exchange,
                                joining = std::move(std::get<JoinRequest>(read))](
                                   std::shared_ptr<WebSocketLink> open) mutable {
@@ -326,6 +367,7 @@ private:
     Joined joined_;
     std::list<Exchange*> pending_;  // without a request, the oldest first
     std::shared_ptr<int> places_;   // taken
+    std::shared_ptr<QueueBudget> queues_;
     std::chrono::steady_clock::time_point second_;
     int connects_ = 0;
 };

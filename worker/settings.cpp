@@ -161,6 +161,26 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
              "waiting for a slow device, which is then cut")
         ->check(CLI::Range(65'536, 1'073'741'824));
     options
+        .add("max-queued-mib", settings.max_queued_mib,
+             "that wait in the queues of all devices; a quarter of it for one account")
+        ->check(CLI::Range(16, 1'048'576));
+    options
+        .add("client-messages-per-second", settings.client_messages_per_second,
+             "of a client; what is not used in 30 s may come at once")
+        ->check(CLI::Range(1, 1'000'000));
+    options
+        .add("client-flows-per-second", settings.client_flows_per_second,
+             "that a client may ask for, likewise")
+        ->check(CLI::Range(1, 1'000'000));
+    options
+        .add("account-messages-per-second", settings.account_messages_per_second,
+             "of all clients and gateways of an account, likewise")
+        ->check(CLI::Range(1, 10'000'000));
+    options
+        .add("account-flows-per-second", settings.account_flows_per_second,
+             "that all clients of an account may ask for, likewise")
+        ->check(CLI::Range(1, 10'000'000));
+    options
         .add("idle-timeout-s", settings.idle_timeout_s,
              "after which a device that answers no ping is gone")
         ->check(CLI::Range(2, 3600));

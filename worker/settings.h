@@ -30,11 +30,16 @@ struct Settings {
     int connects_per_second = 500;
     int max_message_bytes = 65'536;   // that a device may send
     int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
-    int idle_timeout_s = 30;          // of a device that does not even answer pings
-    int join_timeout_s = 10;          // without a fatwald that has the account's rows in its queue
-    int stale_after_s = 60;           // without a fatwald
-    int account_linger_s = 60;        // an account without devices is followed on
-    int drain_s = 20;                 // over which sessions are closed at SIGTERM
+    int max_queued_mib = 1024;        // in all queues; a quarter of it for one account
+    int client_messages_per_second = 50;
+    int client_flows_per_second = 20;
+    int account_messages_per_second = 5'000;  // of all its clients and gateways
+    int account_flows_per_second = 1'000;
+    int idle_timeout_s = 30;    // of a device that does not even answer pings
+    int join_timeout_s = 10;    // without a fatwald that has the account's rows in its queue
+    int stale_after_s = 60;     // without a fatwald
+    int account_linger_s = 60;  // an account without devices is followed on
+    int drain_s = 20;           // over which sessions are closed at SIGTERM
     int flow_batch_ms = 1000;
     int relay_debounce_ms = 10'000;
 

@@ -1,6 +1,7 @@
 #include "fatwal/channel/client_channel.h"
 
 #include <algorithm>
+#include <set>
 
 #include "device_message.h"
 
@@ -62,11 +63,10 @@ void ClientChannel::join(Time now, Actions& out) {
 void ClientChannel::push_init(Time now, Actions& out) {
     Json resources = Json::array();
     for (const auto& [id, view] : view_.resources) resources.push_back(view->payload);
-    out.emplace_back(Push{"init",
-                          {{"resources", std::move(resources)},
-                           {"interface", view_.interface},
-                           {"relays", relays_.init(context_.relays, join_.client_id, join_.location,
-                                                   now, context_.random)}}});
+    Json payload = {{"interface", view_.interface},
+                    {"relays", relays_.init(context_.relays, join_.client_id, join_.location, now,
+                                            context_.random)}};
+    push_init_in_pages(std::move(payload), "resources", std::move(resources), out);
 }
 
 void ClientChannel::disconnect(std::string reason, Actions& out) {
@@ -161,12 +161,21 @@ void ClientChannel::broadcast(const Json& payload, bool invalidated, Actions& ou
         out.push_back(refusal_reply("invalid_message"));
         return;
     }
-    for (const Uuid& id : *gateways) {
+    const Ids flowing = gateways_with_flows();
+    for (const Uuid& id : std::set<Uuid>(gateways->begin(), gateways->end())) {
         const auto* gateway = context_.presence.find(id);
-        if (gateway == nullptr || gateway->process == 0) continue;
+        if (gateway == nullptr || gateway->process == 0 || !flowing.contains(id)) continue;
         out.emplace_back(Send{{Device::Gateway, id, gateway->generation, gateway->process},
                               IceCandidates{join_.client_id, *candidates, invalidated}});
     }
+}
+
+Ids ClientChannel::gateways_with_flows() const {
+    Ids out;
+    for (const auto& [resource_id, asked] : asked_) out.insert(asked.gateway_id);
+    for (const Uuid& id : context_.state.flows_of_client(join_.client_id))
+        out.insert(context_.state.flow(id)->gateway_id);
+    return out;
 }
 
 void ClientChannel::create_flow(const Json& payload, Time now, Actions& out) {
@@ -178,8 +187,13 @@ void ClientChannel::create_flow(const Json& payload, Time now, Actions& out) {
         out.push_back(refusal_reply("invalid_message"));
         return;
     }
+    ask(*resource_id, *connected, true, now, out);
+}
+
+void ClientChannel::ask(const Uuid& resource_id, const std::vector<Uuid>& connected,
+                        bool may_be_known, Time now, Actions& out) {
     if (!context_.state.live()) {
-        out.emplace_back(failed(*resource_id, "offline"));
+        out.emplace_back(failed(resource_id, "offline"));
         return;
     }
     // Its end may have come before anybody has called on_time().
@@ -188,30 +202,30 @@ void ClientChannel::create_flow(const Json& payload, Time now, Actions& out) {
         return;
     }
     const auto& client = *context_.state.client(join_.client_id);
-    const auto* resource = context_.state.resource(*resource_id);
-    if (resource == nullptr || !has_policy(context_.state, client.actor_id, *resource_id) ||
-        context_.state.view_of(*resource_id, version_) == nullptr) {
-        out.emplace_back(failed(*resource_id, "not_found"));
+    const auto* resource = context_.state.resource(resource_id);
+    if (resource == nullptr || !has_policy(context_.state, client.actor_id, resource_id) ||
+        context_.state.view_of(resource_id, version_) == nullptr) {
+        out.emplace_back(failed(resource_id, "not_found"));
         return;
     }
     ClientContext context = session();
     complete_context(context_.state, client, context);
-    const auto grant = longest_grant(context_.state, client.actor_id, *resource_id, context, now);
+    const auto grant = longest_grant(context_.state, client.actor_id, resource_id, context, now);
     if (!grant) {
-        Push push = failed(*resource_id, "forbidden");
+        Push push = failed(resource_id, "forbidden");
         push.payload["violated_properties"] =
-            violated_properties(context_.state, client.actor_id, *resource_id, context, now);
+            violated_properties(context_.state, client.actor_id, resource_id, context, now);
         out.emplace_back(std::move(push));
         return;
     }
     const auto choice = choose_gateway(context_.state, context_.presence, *resource, version_,
-                                       join_.location, *connected, context_.random);
+                                       join_.location, connected, context_.random);
     if (const auto* none = std::get_if<NoGateway>(&choice)) {
         out.emplace_back(
-            failed(*resource_id, *none == NoGateway::Offline ? "offline" : "version_mismatch"));
+            failed(resource_id, *none == NoGateway::Offline ? "offline" : "version_mismatch"));
         return;
     }
-    authorize(*resource, *std::get<const OnlineGateway*>(choice), *grant, now, out);
+    authorize(*resource, *std::get<const OnlineGateway*>(choice), *grant, may_be_known, now, out);
 }
 
 const PairCredentials& ClientChannel::credentials(const portal::Clients& client,
@@ -226,19 +240,39 @@ const PairCredentials& ClientChannel::credentials(const portal::Clients& client,
     return kept.credentials;
 }
 
+// The flow by which this client has the same already: asked for by this session, or by one before.
+std::optional<Uuid> ClientChannel::known_flow(const Uuid& resource_id, const Uuid& gateway_id,
+                                              const Authorize& wanted) const {
+    const auto asked = asked_.find(resource_id);
+    if (asked != asked_.end() && asked->second.gateway_id == gateway_id &&
+        asked->second.by == wanted.by && asked->second.expires_at == wanted.expires_at)
+        return asked->second.flow_id;
+    for (const Uuid& id : context_.state.flows_of_client(join_.client_id)) {
+        const auto& row = *context_.state.flow(id);
+        if (row.resource_id == resource_id && row.gateway_id == gateway_id &&
+            Justification{row.policy_id, row.membership_id, row.token_id} == wanted.by &&
+            row.expires_at == wanted.expires_at)
+            return id;
+    }
+    return std::nullopt;
+}
+
 void ClientChannel::authorize(const portal::Resources& resource, const OnlineGateway& gateway,
-                              const Grant& grant, Time now, Actions& out) {
+                              const Grant& grant, bool may_be_known, Time now, Actions& out) {
     const AccountState& state = context_.state;
     const auto& client = *state.client(join_.client_id);
     // Its row is there: it was found by its site.
     const auto& keys = credentials(client, *state.gateway(gateway.id));
 
     Authorize message;
-    message.flow_id = random_uuid(context_.random);
     message.client_id = join_.client_id;
     message.resource_id = resource.id;
     message.by = {grant.policy_id, grant.membership_id, join_.token_id};
     message.expires_at = earlier(grant.until, token_expires_at_);
+    const auto known =
+        may_be_known ? known_flow(resource.id, gateway.id, message) : std::optional<Uuid>();
+    message.flow_id = known ? *known : random_uuid(context_.random);
+    message.known = known.has_value();
     message.decided_at = state.position();
     message.client = session();
     complete_context(state, client, message.client);
@@ -255,9 +289,17 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
 
     Pending& pending = pending_[resource.id];
     pending.deadline = now + context_.answer_within;
+    std::erase(pending.flows, message.flow_id);
     if (pending.flows.size() == kMaxUnanswered) pending.flows.erase(pending.flows.begin());
     pending.flows.push_back(message.flow_id);
+    asked_.insert_or_assign(resource.id, Asked{message.flow_id, gateway.id, message.by,
+                                               message.expires_at, message.known});
 
+    const Address to{Device::Gateway, gateway.id, gateway.generation, gateway.process};
+    if (known) {
+        out.emplace_back(Send{to, std::move(message)});
+        return;
+    }
     portal::Flows row;
     row.id = message.flow_id;
     row.account_id = state.account_id();
@@ -272,8 +314,7 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     row.expires_at = message.expires_at;
     row.created_at = now;
     out.reserve(2);
-    out.emplace_back(Send{{Device::Gateway, gateway.id, gateway.generation, gateway.process},
-                          std::move(message)});
+    out.emplace_back(Send{to, std::move(message)});
     out.emplace_back(WriteFlow{std::move(row)});
 }
 
@@ -324,7 +365,6 @@ Actions ClientChannel::on_peer(const PeerMessage& message, Time now) {
 }
 
 Actions ClientChannel::undeliverable(const PeerMessage& message, Time now) {
-    (void)now;
     Actions out;
     if (phase_ != Phase::Joined) return out;
     Uuid resource_id;
@@ -343,7 +383,19 @@ Actions ClientChannel::undeliverable(const PeerMessage& message, Time now) {
     // One that a later request has replaced fails by itself; the device hears of the later one.
     auto& flows = found->second.flows;
     if (flows.back() == flow_id) {
-        fail_pending(resource_id, out);
+        const auto asked = asked_.find(resource_id);
+        const bool is_last = asked != asked_.end() && asked->second.flow_id == flow_id;
+        const bool was_known = is_last && asked->second.known;
+        if (is_last) asked_.erase(asked);
+        if (was_known) {
+            // The gateway has it no more.
+            out.emplace_back(DeleteFlow{flow_id});
+            flows.pop_back();
+            if (flows.empty()) pending_.erase(found);
+            ask(resource_id, {}, false, now, out);
+        } else {
+            fail_pending(resource_id, out);
+        }
     } else if (std::erase(flows, flow_id) > 0) {
         out.emplace_back(DeleteFlow{flow_id});
     }

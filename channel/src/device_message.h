@@ -1,10 +1,12 @@
 // What devices say, read with its bounds.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "fatwal/channel/action.h"
 #include "fatwal/channel/channel_context.h"
 
 namespace fatwal::channel {
@@ -45,6 +47,23 @@ namespace fatwal::channel {
         out.push_back(text.get<std::string>());
     }
     return out;
+}
+
+// What a device is shown first. A list that is long goes in pages: the first in init, which has the
+// number of the others, and each of them in an init_page behind it.
+inline void push_init_in_pages(Json payload, const char* key, Json list, Actions& out) {
+    constexpr std::size_t kMostOfPage = 1000;
+    const std::size_t others = list.empty() ? 0 : (list.size() - 1) / kMostOfPage;
+    if (others > 0) payload["pages"] = others;
+    for (std::size_t number = 0; number <= others; ++number) {
+        const std::size_t first = number * kMostOfPage;
+        const std::size_t end = std::min(list.size(), first + kMostOfPage);
+        Json page = Json::array();
+        for (std::size_t i = first; i < end; ++i) page.push_back(std::move(list[i]));
+        if (number > 0) payload = {{"page", number}};
+        payload[key] = std::move(page);
+        out.emplace_back(Push{number == 0 ? "init" : "init_page", std::move(payload)});
+    }
 }
 
 [[nodiscard]] inline Json ice_payload(const IceCredentials& ice) {

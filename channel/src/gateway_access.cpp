@@ -235,7 +235,8 @@ void GatewayChannel::review_itself(const Ids& deleted, Time now, Actions& out) {
 }
 
 void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out) {
-    if (pair_of_flow_.contains(message.flow_id)) return;
+    const bool is_here = pair_of_flow_.contains(message.flow_id);
+    if (is_here && !message.known) return;
     const AccountState& state = context_.state;
     const Pair pair{message.client_id, message.resource_id};
     const auto* resource = state.live() ? state.resource(message.resource_id) : nullptr;
@@ -246,15 +247,17 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
     // A state that is behind the one that decided cannot judge it yet; each change that concerns it
     // will have it judged.
     const bool may =
-        payload && (state.position() < message.decided_at || judge(pair, asked, message.by, now)) &&
+        payload && is_here == message.known &&
+        (state.position() < message.decided_at || judge(pair, asked, message.by, now)) &&
         !is_expired(message.expires_at, now);
     if (!may) {
         out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
         return;
     }
-    Held& held =
-        add(pair, *resource, message.flow_id,
-            {message.by, message.expires_at, message.decided_at, now + context_.durable_within});
+    Held& held = is_here ? pairs_.at(pair)
+                         : add(pair, *resource, message.flow_id,
+                               {message.by, message.expires_at, message.decided_at,
+                                now + context_.durable_within});
     held.client = message.client;
     held.address = message.from;
     out.emplace_back(Push{"authorize_flow",

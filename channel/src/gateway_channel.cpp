@@ -76,10 +76,9 @@ void GatewayChannel::push_init(Time now, Actions& out) {
         authorizations.push_back({{"client_id", pair.client_id.to_text()},
                                   {"resource_id", pair.resource_id.to_text()},
                                   {"expires_at", time_payload(expiry_of(held))}});
-    payload["authorizations"] = std::move(authorizations);
     payload["relays"] =
         relays_.init(context_.relays, join_.gateway_id, join_.location, now, context_.random);
-    out.emplace_back(Push{"init", std::move(payload)});
+    push_init_in_pages(std::move(payload), "authorizations", std::move(authorizations), out);
 }
 
 void GatewayChannel::disconnect(std::string reason, Actions& out) {
@@ -204,7 +203,7 @@ void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& o
         out.emplace_back(Reply{false, {{"reason", "invalid_message"}}});
         return;
     }
-    for (const Uuid& id : *clients) {
+    for (const Uuid& id : std::set<Uuid>(clients->begin(), clients->end())) {
         // Only to those who may reach something here; any of their pairs tells the session.
         const auto first = pairs_.lower_bound(Pair{id, Uuid{}});
         if (first == pairs_.end() || first->first.client_id != id) continue;
@@ -235,6 +234,9 @@ Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
     } else if (const auto* lost = std::get_if<FlowsLost>(&message)) {
         for (const Uuid& id : lost->flow_ids) lose(id, false, now, out);
     } else if (const auto* ice = std::get_if<IceCandidates>(&message)) {
+        // Of a client that may reach nothing here the device knows nothing.
+        const auto first = pairs_.lower_bound(Pair{ice->from, Uuid{}});
+        if (first == pairs_.end() || first->first.client_id != ice->from) return out;
         out.emplace_back(
             Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
                  {{"client_id", ice->from.to_text()}, {"candidates", ice->candidates}}});

@@ -61,6 +61,7 @@ Json message_to_json(const Authorize& m) {
     return {
         {"type", "authorize"},
         {"flow_id", m.flow_id.to_text()},
+        {"known", m.known},
         {"client_id", m.client_id.to_text()},
         {"resource_id", m.resource_id.to_text()},
         {"policy_id", m.by.policy_id.to_text()},
@@ -105,6 +106,7 @@ Json message_to_json(const FlowsLost& m) {
 Authorize authorize_of(const Json& json) {
     Authorize out;
     out.flow_id = uuid_of(json.at("flow_id"));
+    out.known = json.value("known", false);
     out.client_id = uuid_of(json.at("client_id"));
     out.resource_id = uuid_of(json.at("resource_id"));
     out.by = {uuid_of(json.at("policy_id")), uuid_of(json.at("membership_id")),

@@ -28,6 +28,7 @@ class Device:
         self._headers = {'Authorization': f'Bearer {token}'} | (headers or {})
         self._loop = asyncio.new_event_loop()
         self._socket = None
+        self._first = None  # an init whose pages are not all here
         self._open = threading.Event()
         self._error = None
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -48,7 +49,8 @@ class Device:
                 async for text in socket:
                     event = json.loads(text)
                     event['received_at'] = time.time_ns() // 1000
-                    self.events.put(event)
+                    if event := self._whole(event):
+                        self.events.put(event)
         except websockets.ConnectionClosed:
             pass
         except Exception as error:  # given to whoever makes the device
@@ -57,6 +59,19 @@ class Device:
             self.close_code = self._socket.close_code
         self._open.set()
         self.events.put(None)
+
+    def _whole(self, event):
+        """An init with all its pages; None until they are here."""
+        payload = event['payload']
+        if event['event'] == 'init' and payload.get('pages'):
+            self._first, event = event, None
+        elif event['event'] == 'init_page':
+            first, event = self._first, None
+            for name in ('resources', 'authorizations'):
+                first['payload'].get(name, []).extend(payload.get(name, []))
+            if payload['page'] == first['payload']['pages']:
+                self._first, event = None, first
+        return event
 
     def send(self, event, payload=None, **more):
         message = json.dumps({'event': event, 'payload': payload or {}} | more)

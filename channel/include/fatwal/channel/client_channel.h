@@ -75,8 +75,14 @@ private:
     void push_init(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
     void create_flow(const Json& payload, Time now, Actions& out);
+    // A known flow is asked for again unless that is what has just failed.
+    void ask(const Uuid& resource_id, const std::vector<Uuid>& connected, bool may_be_known,
+             Time now, Actions& out);
+    [[nodiscard]] std::optional<Uuid> known_flow(const Uuid& resource_id, const Uuid& gateway_id,
+                                                 const Authorize& wanted) const;
     void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
-                   const Grant& grant, Time now, Actions& out);
+                   const Grant& grant, bool may_be_known, Time now, Actions& out);
+    [[nodiscard]] Ids gateways_with_flows() const;
     void broadcast(const Json& payload, bool invalidated, Actions& out);
     void fail_pending(const Uuid& resource_id, Actions& out);
     [[nodiscard]] ClientContext session() const;
@@ -90,6 +96,15 @@ private:
     ClientView view_;
     std::optional<Time> token_expires_at_;
     std::map<Uuid, Pending> pending_;  // by resource
+    // The last flow of each resource that this session has asked for.
+    struct Asked {
+        Uuid flow_id;
+        Uuid gateway_id;
+        Justification by;
+        std::optional<Time> expires_at;
+        bool known = false;  // it was there before
+    };
+    std::map<Uuid, Asked> asked_;
     RelaySelection relays_;
     struct Kept {
         std::string client_key;

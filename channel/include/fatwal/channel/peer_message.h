@@ -40,6 +40,7 @@ struct Justification {
 // client -> gateway: let the client reach the resource.
 struct Authorize {
     Uuid flow_id;
+    bool known = false;  // asked for again: its row is, or is being, written
     Uuid client_id;
     Uuid resource_id;
     Justification by;

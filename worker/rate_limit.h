@@ -1,0 +1,91 @@
+// How much a device, and an account's devices together, may ask of the process.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+
+namespace fatwal::worker {
+
+// A token bucket: `rate` a second, and what was saved up in `kSavedSeconds` of silence at once.
+class Bucket {
+public:
+    using Tick = std::chrono::steady_clock::time_point;
+    static constexpr double kSavedSeconds = 30;
+
+    explicit Bucket(double rate) : rate_(rate), left_(rate * kSavedSeconds) {}
+
+    // Whether there is as much; nothing is taken.
+    [[nodiscard]] bool has(double amount, Tick now) {
+        if (last_ != Tick{})
+            left_ = std::min(rate_ * kSavedSeconds,
+                             left_ + rate_ * std::chrono::duration<double>(now - last_).count());
+        last_ = now;
+        return left_ >= amount;
+    }
+    void take(double amount) { left_ -= amount; }
+
+private:
+    double rate_;
+    double left_;
+    Tick last_{};
+};
+
+// The rates of a session, or of an account.
+struct Rates {
+    double messages = 0;  // a second, and so the others
+    double flows = 0;
+    double bytes = 0;
+};
+
+class RateLimit {
+public:
+    explicit RateLimit(const Rates& rates)
+        : messages_(rates.messages), flows_(rates.flows), bytes_(rates.bytes) {}
+
+    // What one message takes. It takes nothing when there is not enough of all, in both.
+    [[nodiscard]] static bool take_message(RateLimit& session, RateLimit& account,
+                                           std::size_t bytes, Bucket::Tick now) {
+        const auto size = static_cast<double>(bytes);
+        if (!session.messages_.has(1, now) || !session.bytes_.has(size, now) ||
+            !account.messages_.has(1, now) || !account.bytes_.has(size, now))
+            return false;
+        for (RateLimit* limit : {&session, &account}) {
+            limit->messages_.take(1);
+            limit->bytes_.take(size);
+        }
+        return true;
+    }
+    [[nodiscard]] static bool take_flow(RateLimit& session, RateLimit& account, Bucket::Tick now) {
+        if (!session.flows_.has(1, now) || !account.flows_.has(1, now)) return false;
+        for (RateLimit* limit : {&session, &account}) limit->flows_.take(1);
+        return true;
+    }
+
+private:
+    Bucket messages_;
+    Bucket flows_;
+    Bucket bytes_;
+};
+
+// Bytes that wait in the queues of several devices. What one queue may hold shrinks as the sum
+// grows, so that a few slow devices cannot take all of it, and the last that is free is left to
+// those that have little waiting.
+class QueueBudget {
+public:
+    static constexpr std::size_t kLeast = 65'536;  // a queue may hold this in any case
+
+    explicit QueueBudget(std::size_t limit) : limit_(limit) {}
+    void add(std::size_t bytes) { used_ += bytes; }
+    void remove(std::size_t bytes) { used_ -= bytes; }
+    [[nodiscard]] std::size_t used() const { return used_; }
+    [[nodiscard]] std::size_t share() const {
+        return used_ >= limit_ ? kLeast : std::max(kLeast, (limit_ - used_) / 2);
+    }
+
+private:
+    std::size_t limit_;
+    std::size_t used_ = 0;
+};
+
+}  // namespace fatwal::worker
