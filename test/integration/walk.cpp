@@ -157,7 +157,7 @@ private:
     }
 
     void load() {
-        for (;;) {
+        for (bool loaded = false; !loaded;) {
             const auto event = next();
             if (std::holds_alternative<client::SnapshotBegin>(event)) state_.begin_snapshot();
             if (const auto* rows = std::get_if<client::SnapshotRows>(&event))
@@ -167,7 +167,7 @@ private:
                     fleet_.note(*typed);
                     state_.snapshot_row(std::move(*typed));
                 });
-            if (std::holds_alternative<client::SnapshotEnd>(event)) break;
+            loaded = std::holds_alternative<client::CaughtUp>(event);
         }
         const Affected affected = state_.end_snapshot(subscription_.cursor()->next - 1);
         if (affected.bad_rows > 0) throw std::runtime_error("bad rows in the snapshot");
