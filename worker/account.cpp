@@ -163,7 +163,13 @@ bool Account::knows_token(const DeviceToken& token) const {
 std::optional<std::string> Account::refusal(const JoinRequest& request) const {
     const auto& state = feed_->state();
     if (!knows_token(request.token)) return "invalid_token";
-    if (!channel::Version::parse(request.version)) return "invalid_version";
+    const auto version = channel::Version::parse(request.version);
+    if (!version) return "invalid_version";
+    const auto& settings = process_.settings();
+    const auto minimum =
+        channel::Version::parse(request.role == Role::Client ? settings.minimum_client_version
+                                                             : settings.minimum_gateway_version);
+    if (minimum && *version < *minimum) return "version_too_old";
     const Uuid& token = request.token.token_id;
     return request.role == Role::Client
                ? channel::client_refusal(state, request.device_id, token, wall_clock())

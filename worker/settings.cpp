@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "fatwal/channel/version.h"
 #include "fatwal/wire/publication_names.h"
 
 namespace fatwal::worker {
@@ -85,6 +86,11 @@ void complete(Settings& settings) {
     if (reads_location && settings.proxies.networks.empty())
         throw CLI::ValidationError(
             "--trusted-proxy", "is needed for headers with locations: whose headers are believed");
+    for (const auto& [name, version] :
+         {std::pair("--minimum-client-version", &settings.minimum_client_version),
+          std::pair("--minimum-gateway-version", &settings.minimum_gateway_version)})
+        if (!version->empty() && !channel::Version::parse(*version))
+            throw CLI::ValidationError(name, *version + " is no version, as 1.5.0");
     std::string error;
     auto publications = wire::split_publication_names(settings.publication, error);
     if (!publications)
@@ -142,6 +148,10 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
                 "the same of its latitude and longitude, as 48.85,2.35");
     options.add("admin-socket", settings.admin_socket,
                 "path of a Unix-domain socket, made for this user alone, that fatwal channel asks");
+    options.add("minimum-client-version", settings.minimum_client_version,
+                "older clients are refused, with version_too_old");
+    options.add("minimum-gateway-version", settings.minimum_gateway_version,
+                "the same of gateways");
     options.add("ready-file", settings.ready_file,
                 "made with the port in it when devices can connect");
     options.add("log-level", settings.log_level, "least severity that is logged")

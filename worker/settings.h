@@ -23,6 +23,8 @@ struct Settings {
     std::vector<std::string> fleet_peers;
     std::vector<std::string> trusted_proxies;  // whose headers are believed
     std::string admin_socket;  // where `fatwal channel` finds this process; empty: nowhere
+    std::string minimum_client_version;  // an older one is refused; empty: none is
+    std::string minimum_gateway_version;
     std::string ready_file;
     std::string log_level = "info";
     int max_sessions = 10'000;

@@ -401,10 +401,15 @@ const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id)
     return found == membership_of_.end() || !groups_.contains(group_id) ? nullptr : &found->second;
 }
 
+bool AccountState::has_internet() const {
+    if (!account_ || !account_->features.is_object()) return true;
+    return account_->features.value("internet_resource", Json(true)) != Json(false);
+}
+
 std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id,
                                                           const Version& version) const {
     const bool double_star = knows_double_star(version);
-    const bool internet = knows_internet(version);
+    const bool internet = knows_internet(version) && has_internet();
     auto& views =
         views_.at(static_cast<std::size_t>(double_star) + static_cast<std::size_t>(internet));
     const auto kept = views.find(resource_id);

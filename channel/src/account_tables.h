@@ -40,7 +40,8 @@ template <class Row>
     return a.name != b.name;
 }
 [[nodiscard]] inline bool differs(const portal::Accounts& a, const portal::Accounts& b) {
-    return a.slug != b.slug || a.config != b.config || a.disabled_at != b.disabled_at;
+    return a.slug != b.slug || a.config != b.config || a.features != b.features ||
+           a.disabled_at != b.disabled_at;
 }
 [[nodiscard]] inline bool differs(const portal::Tokens& a, const portal::Tokens& b) {
     return a.type != b.type || a.actor_id != b.actor_id || a.identity_id != b.identity_id ||

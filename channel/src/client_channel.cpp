@@ -64,8 +64,7 @@ void ClientChannel::push_init(Time now, Actions& out) {
     Json resources = Json::array();
     for (const auto& [id, view] : view_.resources) resources.push_back(view->payload);
     Json payload = {{"interface", view_.interface},
-                    {"relays", relays_.init(context_.relays, join_.client_id, join_.location, now,
-                                            context_.random)}};
+                    {"relays", relays_.init(context_.relays, relay_user(), now, context_.random)}};
     push_init_in_pages(std::move(payload), "resources", std::move(resources), out);
 }
 
@@ -106,13 +105,19 @@ Actions ClientChannel::on_transaction(Time now) {
     return out;
 }
 
+RelayUser ClientChannel::relay_user() const {
+    return {join_.client_id, join_.location, token_expires_at_};
+}
+
 Actions ClientChannel::on_relays(Time now) {
     Actions out;
-    if (phase_ != Phase::Joined) return out;
-    if (auto payload =
-            relays_.update(context_.relays, join_.client_id, join_.location, now, context_.random))
-        out.emplace_back(Push{"relays_presence", std::move(*payload)});
+    if (phase_ == Phase::Joined) tell_relays(now, out);
     return out;
+}
+
+void ClientChannel::tell_relays(Time now, Actions& out) {
+    if (auto payload = relays_.update(context_.relays, relay_user(), now, context_.random))
+        out.emplace_back(Push{"relays_presence", std::move(*payload)});
 }
 
 Actions ClientChannel::on_time(Time now) {
@@ -126,6 +131,7 @@ Actions ClientChannel::on_time(Time now) {
     for (const auto& [resource_id, pending] : pending_)
         if (pending.deadline <= now) late.push_back(resource_id);
     for (const Uuid& resource_id : late) fail_pending(resource_id, out);
+    if (relays_.next_deadline() && *relays_.next_deadline() <= now) tell_relays(now, out);
     if (context_.state.live() && view_.next_change && *view_.next_change <= now)
         recompute(now, out);
     return out;
@@ -133,7 +139,7 @@ Actions ClientChannel::on_time(Time now) {
 
 std::optional<Time> ClientChannel::next_deadline() const {
     if (phase_ != Phase::Joined) return std::nullopt;
-    std::optional<Time> out = token_expires_at_;
+    std::optional<Time> out = earlier(token_expires_at_, relays_.next_deadline());
     // A state that is put aside computes nothing; its new snapshot will.
     if (context_.state.live()) out = earlier(out, view_.next_change);
     for (const auto& [resource_id, pending] : pending_) out = earlier(out, pending.deadline);

@@ -1,10 +1,44 @@
 #include "fatwal/channel/client_view.h"
 
+#include <charconv>
+
+#include "fatwal/channel/ip.h"
+
 namespace fatwal::channel {
 namespace {
 
 bool moved(const ResourceView& before, const ResourceView& after) {
     return before.sites != after.sites;
+}
+
+// ADDRESS:PORT, with the port of DNS where there is none; nothing when it is neither that nor an
+// address.
+std::optional<std::string> dns_server(std::string_view text) {
+    constexpr int kDnsPort = 53;
+    constexpr int kMostPort = 65'535;
+    int port = kDnsPort;
+    std::string_view host = text;
+    const auto colon = text.rfind(':');
+    const bool bracketed = text.starts_with('[');
+    const bool has_port = bracketed ? text.find("]:") != std::string_view::npos
+                                    : colon != std::string_view::npos && text.find(':') == colon;
+    if (has_port) {
+        const auto digits = text.substr(colon + 1);
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), port);
+        if (error != std::errc() || end != digits.data() + digits.size() || port < 1 ||
+            port > kMostPort)
+            return std::nullopt;
+        host = text.substr(0, colon);
+    }
+    if (bracketed) {
+        if (host.size() < 2 || host.back() != ']') return std::nullopt;
+        host = host.substr(1, host.size() - 2);
+    }
+    const auto address = IpAddress::parse(host);
+    if (!address || (bracketed && !address->v6)) return std::nullopt;
+    const std::string shown = address->to_text();
+    return (address->v6 ? '[' + shown + ']' : shown) + ':' + std::to_string(port);
 }
 
 }  // namespace
@@ -21,7 +55,9 @@ Json interface_of(const portal::Accounts* account, const portal::Clients& client
         out["search_domain"] = *found;
     if (const auto found = config.find("upstream_dns"); found != config.end() && found->is_array())
         for (const Json& server : *found)
-            if (server.is_string()) out["upstream_dns"].push_back(server);
+            if (auto address = server.is_string() ? dns_server(server.get_ref<const std::string&>())
+                                                  : std::nullopt)
+                out["upstream_dns"].push_back(std::move(*address));
     return out;
 }
 

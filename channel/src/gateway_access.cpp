@@ -40,6 +40,10 @@ std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held,
     if (gateway == nullptr || client_refusal(state, pair.client_id, by.token_id, now))
         return std::nullopt;
     if (!state.connected(pair.resource_id, gateway->site_id)) return std::nullopt;
+    const auto* resource = state.resource(pair.resource_id);
+    if (resource != nullptr && resource->type == portal::ResourceType::Internet &&
+        !state.has_internet())
+        return std::nullopt;
     const auto& client = *state.client(pair.client_id);
     auto grant = grant_by(state, by.policy_id, by.membership_id, client.actor_id, pair.resource_id,
                           context_of(client, held), now);

@@ -76,8 +76,7 @@ void GatewayChannel::push_init(Time now, Actions& out) {
         authorizations.push_back({{"client_id", pair.client_id.to_text()},
                                   {"resource_id", pair.resource_id.to_text()},
                                   {"expires_at", time_payload(expiry_of(held))}});
-    payload["relays"] =
-        relays_.init(context_.relays, join_.gateway_id, join_.location, now, context_.random);
+    payload["relays"] = relays_.init(context_.relays, relay_user(), now, context_.random);
     push_init_in_pages(std::move(payload), "authorizations", std::move(authorizations), out);
 }
 
@@ -122,13 +121,19 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
     return out;
 }
 
+RelayUser GatewayChannel::relay_user() const {
+    return {join_.gateway_id, join_.location, token_expires_at_};
+}
+
 Actions GatewayChannel::on_relays(Time now) {
     Actions out;
-    if (phase_ != Phase::Joined) return out;
-    if (auto payload =
-            relays_.update(context_.relays, join_.gateway_id, join_.location, now, context_.random))
-        out.emplace_back(Push{"relays_presence", std::move(*payload)});
+    if (phase_ == Phase::Joined) tell_relays(now, out);
     return out;
+}
+
+void GatewayChannel::tell_relays(Time now, Actions& out) {
+    if (auto payload = relays_.update(context_.relays, relay_user(), now, context_.random))
+        out.emplace_back(Push{"relays_presence", std::move(*payload)});
 }
 
 Actions GatewayChannel::on_time(Time now) {
@@ -138,6 +143,7 @@ Actions GatewayChannel::on_time(Time now) {
         disconnect("token_expired", out);
         return out;
     }
+    if (relays_.next_deadline() && *relays_.next_deadline() <= now) tell_relays(now, out);
     while (!due_.empty() && due_.begin()->first <= now) {
         const Uuid id = due_.begin()->second;
         due_.erase(due_.begin());
@@ -158,7 +164,8 @@ Actions GatewayChannel::on_time(Time now) {
 
 std::optional<Time> GatewayChannel::next_deadline() const {
     if (phase_ != Phase::Joined) return std::nullopt;
-    return due_.empty() ? token_expires_at_ : earlier(token_expires_at_, due_.begin()->first);
+    const auto out = earlier(token_expires_at_, relays_.next_deadline());
+    return due_.empty() ? out : earlier(out, due_.begin()->first);
 }
 
 Actions GatewayChannel::on_message(std::string_view event, const Json& payload, Time now) {

@@ -6,8 +6,9 @@
 namespace fatwal::channel {
 namespace {
 
-// Longer than a device stays connected in practice; it is given new ones with each init.
-constexpr auto kCredentialLifetime = std::chrono::hours(14 * 24);
+// No credential of a device that was put out works longer, and none longer than its token. A device
+// that stays is given new ones in the middle of their time.
+constexpr auto kCredentialLifetime = std::chrono::hours(24);
 
 }  // namespace
 
@@ -79,9 +80,9 @@ std::vector<Relay> Relays::choose(const std::optional<Location>& device,
     return out;
 }
 
-Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time now) {
+Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time end) {
     Json out = Json::array();
-    const std::int64_t expires_at = unix_seconds(now + kCredentialLifetime);
+    const std::int64_t expires_at = unix_seconds(end);
     for (const Relay& relay : relays) {
         const std::string username = std::to_string(expires_at) + ':' + device_id.to_text();
         std::string key = relay.secret;
@@ -104,14 +105,22 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
     return out;
 }
 
-Json RelaySelection::init(const Relays& relays, const Uuid& device_id,
-                          const std::optional<Location>& device, Time now, const Random& random) {
-    chosen_ = relays.choose(device, random);
-    return render_relays(chosen_, device_id, now);
+Json RelaySelection::init(const Relays& relays, const RelayUser& user, Time now,
+                          const Random& random) {
+    chosen_ = relays.choose(user.location, random);
+    return render(user, now);
 }
 
-std::optional<Json> RelaySelection::update(const Relays& relays, const Uuid& device_id,
-                                           const std::optional<Location>& device, Time now,
+Json RelaySelection::render(const RelayUser& user, Time now) {
+    const Time longest = now + kCredentialLifetime;
+    const Time end = std::min(user.token_expires_at.value_or(longest), longest);
+    // A token that ends sooner ends the session, too: there is nothing to renew.
+    renew_at_ = end == longest && !chosen_.empty() ? std::optional(now + kCredentialLifetime / 2)
+                                                   : std::nullopt;
+    return render_relays(chosen_, user.device_id, end);
+}
+
+std::optional<Json> RelaySelection::update(const Relays& relays, const RelayUser& user, Time now,
                                            const Random& random) {
     Json gone = Json::array();
     for (const Relay& relay : chosen_) {
@@ -119,10 +128,10 @@ std::optional<Json> RelaySelection::update(const Relays& relays, const Uuid& dev
         if (present == nullptr || *present != relay) gone.push_back(relay.id.to_text());
     }
     const bool too_few = chosen_.size() < Relays::kPerDevice && relays.size() > chosen_.size();
-    if (gone.empty() && !too_few) return std::nullopt;
-    chosen_ = relays.choose(device, random);
-    return Json{{"disconnected_ids", std::move(gone)},
-                {"connected", render_relays(chosen_, device_id, now)}};
+    const bool to_renew = renew_at_ && *renew_at_ <= now;
+    if (gone.empty() && !too_few && !to_renew) return std::nullopt;
+    if (!gone.empty() || too_few) chosen_ = relays.choose(user.location, random);
+    return Json{{"disconnected_ids", std::move(gone)}, {"connected", render(user, now)}};
 }
 
 }  // namespace fatwal::channel

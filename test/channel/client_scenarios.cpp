@@ -713,6 +713,24 @@ TEST(ClientPayloads, A5_A13_A14_FourKinds) {
                                                        {"upstream_dns", Json::array()}}));
 }
 
+TEST(Interface, DnsServersAreAddressesWithPorts) {
+    portal::Accounts account;
+    portal::Clients client;
+    const auto servers = [&](const Json& configured) {
+        account.config = {{"upstream_dns", configured}};
+        return interface_of(&account, client).at("upstream_dns");
+    };
+    EXPECT_EQ(servers({"1.1.1.1", "1.1.1.1:5353", "2606:4700::1111", "[2606:4700::1111]",
+                       "[2606:4700::1111]:853"}),
+              Json({"1.1.1.1:53", "1.1.1.1:5353", "[2606:4700::1111]:53", "[2606:4700::1111]:53",
+                    "[2606:4700::1111]:853"}));
+    for (const Json& none :
+         {Json("dns.example.com"), Json("1.1.1.1:"), Json("1.1.1.1:0"), Json("1.1.1.1:65536"),
+          Json("1.1.1.1:53x"), Json("[1.1.1.1]:53"), Json("[::1"), Json("[::1]53"), Json(""),
+          Json(":53"), Json(53), Json("1.1.1.1, 8.8.8.8")})
+        EXPECT_EQ(servers(Json::array({none, "9.9.9.9"})), Json({"9.9.9.9:53"})) << none;
+}
+
 TEST(Scale, J29_TenThousandMembershipsInOneTransaction) {
     World w;
     for (int i = 0; i < 10'000; ++i) {

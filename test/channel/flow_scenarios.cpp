@@ -785,6 +785,25 @@ Authorize asked(const World& w) {
     return out;
 }
 
+TEST(Features, WithoutTheInternetNothingOfItIsShownOrLetThrough) {
+    World w;
+    w.resource("net", "", portal::ResourceType::Internet)
+        .connect("net", "s1")
+        .policy("p2", "g1", "net");
+    flowing(w);
+    w.create_flow("net").answer().write_flows();
+    forget(w);
+    w.edit<portal::Accounts>("account", [](auto& a) {
+         a.features = {{"internet_resource", false}};
+     }).commit();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,net)");
+    EXPECT_EQ(w.sent("c1"), "RD(net)");
+    w.create_flow("net");
+    EXPECT_EQ(w.sent("c1"), "FF(net,not_found)");
+    w.edit<portal::Accounts>("account", [](auto& a) { a.features = Json::object(); }).commit();
+    EXPECT_EQ(w.sent("c1"), "RC(net)");
+}
+
 TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
     World w;
     w.join_gateway();

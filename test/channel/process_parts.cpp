@@ -43,6 +43,44 @@ TEST(Relays, I7_I8_TheTwoNearestAndPlacelessLast) {
     EXPECT_EQ(name_of(chosen[0].id) + name_of(chosen[1].id), "R2R1");
 }
 
+std::int64_t credentials_end(const Json& relays) {
+    return relays.at(0).at("expires_at").get<std::int64_t>();
+}
+
+TEST(Relays, CredentialsEndWithTheTokenAndAfterADayAtTheLatest) {
+    Relays relays;
+    ASSERT_TRUE(relays.online(relay("R1")));
+    ASSERT_TRUE(relays.online(relay("R2", "s", Location{1, 1})));
+    const Random random = [] { return 1; };
+    RelaySelection selection;
+    RelayUser user{id("c1"), {}, kFriday + 1h};
+    EXPECT_EQ(credentials_end(selection.init(relays, user, kFriday, random)),
+              unix_seconds(kFriday + 1h));
+    EXPECT_EQ(selection.next_deadline(), std::nullopt) << "the session ends with the token";
+    user.token_expires_at.reset();
+    EXPECT_EQ(credentials_end(selection.init(relays, user, kFriday, random)),
+              unix_seconds(kFriday + 24h));
+    EXPECT_EQ(selection.next_deadline(), kFriday + 12h);
+    EXPECT_EQ(selection.update(relays, user, kFriday + 12h - 1us, random), std::nullopt);
+    const auto renewed = selection.update(relays, user, kFriday + 12h, random);
+    ASSERT_TRUE(renewed);
+    EXPECT_EQ(renewed->at("disconnected_ids"), Json::array());
+    EXPECT_EQ(credentials_end(renewed->at("connected")), unix_seconds(kFriday + 36h));
+}
+
+TEST(Relays, DevicesThatStayAreGivenNewCredentials) {
+    World w;
+    EXPECT_TRUE(w.relays.online(relay("R1")));
+    w.join_client().join_gateway();
+    EXPECT_EQ(w.sent("c1"), "init[r1]");
+    EXPECT_NE(w.sent("w1"), "");
+    w.after(12h - 1us);
+    EXPECT_EQ(w.sent("c1"), "");
+    w.after(1us);
+    EXPECT_EQ(w.sent("c1"), "relays([],2)");
+    EXPECT_EQ(w.sent("w1"), "relays([],2)");
+}
+
 TEST(Sessions, H33_ClientsTakeOverGatewaysStay) {
     Sessions sessions(1);
     EXPECT_EQ(sessions.enter(Device::Client, id("c1")).generation, 1U);

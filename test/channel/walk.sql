@@ -164,7 +164,7 @@ DECLARE
     key text := seed || ' ';
 BEGIN
     INSERT INTO walk.world VALUES (walk.id(key || 'account'));
-    INSERT INTO accounts (id, name, slug, config) VALUES (walk.account(), 'walk', 'walk-' || seed, '{"search_domain": "example.com", "upstream_dns": ["1.1.1.1"]}');
+    INSERT INTO accounts (id, name, slug, config) VALUES (walk.account(), 'walk', 'walk-' || seed, '{"search_domain": "example.com", "upstream_dns": ["1.1.1.1:53"]}');
     INSERT INTO auth_providers (id, account_id, adapter) SELECT walk.id(key || 'provider' || i), walk.account(), 'oidc' FROM generate_series(1, 6) AS i;
     PERFORM walk.make_groups(key, 180), walk.make_actors(key, 600);
     PERFORM walk.make_clients(key, 700);

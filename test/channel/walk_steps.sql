@@ -82,7 +82,7 @@ INSERT INTO walk.kinds VALUES
 ('group renamed', 1, ARRAY['UPDATE actor_groups SET name = $1 WHERE id = {actor_groups}']),
 ('group deleted', 1, ARRAY['DELETE FROM actor_groups WHERE id = {actor_groups}']),
 ('group created', 2, ARRAY['SELECT walk.make_groups($1, 1)']),
-('account config', 2, ARRAY['UPDATE accounts SET config = jsonb_build_object(''search_domain'', ''d'' || walk.draw($1, 9) || ''.example.com'', ''upstream_dns'', ''["8.8.8.8"]''::jsonb) WHERE id = walk.account()']),
+('account config', 2, ARRAY['UPDATE accounts SET config = jsonb_build_object(''search_domain'', ''d'' || walk.draw($1, 9) || ''.example.com'', ''upstream_dns'', ''["8.8.8.8:53"]''::jsonb) WHERE id = walk.account()']),
 ('account renamed', 1, ARRAY['UPDATE accounts SET name = $1 WHERE id = walk.account()']),
 ('account slug', 1, ARRAY['UPDATE accounts SET slug = ''slug-'' || $1 WHERE id = walk.account()']),
 ('flows written', 4, ARRAY['SELECT walk.make_flows($1, 20)']),

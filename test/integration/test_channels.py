@@ -63,6 +63,12 @@ class Channels(Portal):
         self.expect_end(other, 'account_disabled')
         self.expect_end(self.device('client', OTHER_CLIENT, OTHER_TOKEN), 'account_disabled')  # B23
 
+    def test_a_version_that_is_too_old_has_its_own_reason(self):
+        self.channel(**{'minimum-client-version': '1.5.0', 'minimum-gateway-version': '1.4.0'})
+        self.expect_end(self.client(version='1.4.9'), 'version_too_old')
+        self.joined(self.client())
+        self.joined(self.gateway(version='1.4.0'))
+
     def test_A2_a_token_expires(self):
         self.channel()
         self.house.sql(f"UPDATE tokens SET expires_at = now() + interval '2 seconds' WHERE id = '{TOKEN}'")

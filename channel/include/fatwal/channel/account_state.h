@@ -137,6 +137,8 @@ public:
         return sites_of_resource(resource_id).contains(site_id);
     }
 
+    // Whether the account's feature internet_resource is not set to false.
+    [[nodiscard]] bool has_internet() const;
     // A resource as a client of the version is shown it; null when it is not. The same pointer
     // until a change concerns it.
     [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id,

@@ -73,6 +73,8 @@ private:
     void join(Time now, Actions& out);
     void recompute(Time now, Actions& out);
     void push_init(Time now, Actions& out);
+    [[nodiscard]] RelayUser relay_user() const;
+    void tell_relays(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
     void create_flow(const Json& payload, Time now, Actions& out);
     // A known flow is asked for again unless that is what has just failed.

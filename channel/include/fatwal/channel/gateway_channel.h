@@ -86,6 +86,8 @@ private:
     void join(Time now, Actions& out);
     void load(Time now, Actions& out);
     void push_init(Time now, Actions& out);
+    [[nodiscard]] RelayUser relay_user() const;
+    void tell_relays(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
     void review_itself(const Ids& deleted, Time now, Actions& out);
     void review_all(const Ids& deleted, Time now, Actions& out);

@@ -58,24 +58,35 @@ private:
     std::map<Uuid, Entry> relays_;
 };
 
+// A device with a token that ends then (nothing: never), which asks for relays.
+struct RelayUser {
+    Uuid device_id;
+    std::optional<Location> location;
+    std::optional<Time> token_expires_at;
+};
+
 // The `relays` of a payload: an entry for each address of each relay, with credentials for the TURN
-// server (docs/channels.md).
-[[nodiscard]] Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time now);
+// server (docs/channels.md) until `expires_at`.
+[[nodiscard]] Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id,
+                                 Time expires_at);
 
 // The relays that one channel has told its device.
 class RelaySelection {
 public:
     // Chooses; the payload of init.
-    Json init(const Relays& relays, const Uuid& device_id, const std::optional<Location>& device,
-              Time now, const Random& random);
+    Json init(const Relays& relays, const RelayUser& user, Time now, const Random& random);
     // The payload of relays_presence when the device must be told: one of its relays is gone or
-    // another, or it has too few and more are there.
-    std::optional<Json> update(const Relays& relays, const Uuid& device_id,
-                               const std::optional<Location>& device, Time now,
+    // another, it has too few and more are there, or its credentials are to be renewed.
+    std::optional<Json> update(const Relays& relays, const RelayUser& user, Time now,
                                const Random& random);
+    // When update() is to be asked though no relay has changed.
+    [[nodiscard]] std::optional<Time> next_deadline() const { return renew_at_; }
 
 private:
+    Json render(const RelayUser& user, Time now);
+
     std::vector<Relay> chosen_;
+    std::optional<Time> renew_at_;
 };
 
 }  // namespace fatwal::channel
