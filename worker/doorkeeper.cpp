@@ -149,12 +149,13 @@ std::optional<std::string> Doorkeeper::refusal(const JoinRequest& request, const
 
 Doorkeeper::Doorkeeper(boost::asio::io_context& io, std::string database,
                        std::chrono::seconds patience, std::size_t most, Proven proven,
-                       Refused refused)
+                       Refused refused, Unproven unproven)
     : io_(io),
       patience_(patience),
       most_(most),
       proven_(std::move(proven)),
       refused_(std::move(refused)),
+      unproven_(std::move(unproven)),
       retry_(io),
       lookup_(std::make_unique<Lookup>(std::move(database), [this](Answer answer) {
           boost::asio::post(io_, [this, answer = std::move(answer)] { answered(answer); });
@@ -171,6 +172,7 @@ void Doorkeeper::ask(JoinRequest request, std::shared_ptr<Link> link) {
         const auto [begin, end] = waiting_.equal_range(token);
         for (auto at = begin; at != end; ++at)
             if (at->second.link.get() == which) {
+                unproven_(at->second.request);
                 waiting_.erase(at);
                 return;
             }
@@ -210,10 +212,13 @@ void Doorkeeper::answered(const Answer& answer) {
         while (const auto node = waiting_.extract(id)) {
             Waiting waiting = std::move(node.mapped());
             waiting.link->closed = nullptr;
-            if (const auto reason = refusal(waiting.request, token, now))
-                refused_(*waiting.link, *reason);
-            else
+            const auto reason = refusal(waiting.request, token, now);
+            if (!reason) {
                 proven_(std::move(waiting.request), std::move(waiting.link));
+                continue;
+            }
+            if (*reason == "invalid_token") unproven_(waiting.request);
+            refused_(*waiting.link, *reason);
         }
     }
     if (!waiting_.empty()) look();

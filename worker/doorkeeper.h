@@ -29,10 +29,12 @@ public:
     using Proven = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
     // Ends a link: disconnect{reason}.
     using Refused = std::function<void(Link&, const std::string& reason)>;
+    // A device had a token that is none, or left before that could be said.
+    using Unproven = std::function<void(const JoinRequest&)>;
 
     // `most`: devices that wait at a time; more are told to try again.
     Doorkeeper(boost::asio::io_context& io, std::string database, std::chrono::seconds patience,
-               std::size_t most, Proven proven, Refused refused);
+               std::size_t most, Proven proven, Refused refused, Unproven unproven);
     ~Doorkeeper();
     Doorkeeper(const Doorkeeper&) = delete;
     Doorkeeper& operator=(const Doorkeeper&) = delete;
@@ -75,6 +77,7 @@ private:
     std::size_t most_;
     Proven proven_;
     Refused refused_;
+    Unproven unproven_;
     std::multimap<Uuid, Waiting> waiting_;  // by token
     bool looking_ = false;
     boost::asio::steady_timer retry_;

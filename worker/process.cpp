@@ -152,6 +152,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                        relay_offline(id);
                    },
                    [this](JoinRequest request) { seen(std::move(request)); }}),
+      connect_rate_(settings.connects_per_second),
       doorkeeper_(
           io, settings.database, std::chrono::seconds(settings.join_timeout_s),
           // Strangers never take the places of all.
@@ -159,11 +160,15 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
           [this](JoinRequest request, std::shared_ptr<Link> link) {
               proven(std::move(request), std::move(link));
           },
-          [](Link& link, const std::string& reason) { disconnect_link(link, reason); }),
+          [](Link& link, const std::string& reason) { disconnect_link(link, reason); },
+          [this](const JoinRequest& request) {
+              if (request.remote_ip)
+                  connect_rate_.unproven(*request.remote_ip, std::chrono::steady_clock::now());
+          }),
       relay_timer_(io),
       flow_timer_(io),
       sweep_timer_(io) {
-    server_ = std::make_unique<Server>(io, settings,
+    server_ = std::make_unique<Server>(io, settings, connect_rate_,
                                        [this](JoinRequest request, std::shared_ptr<Link> link) {
                                            joined(std::move(request), std::move(link));
                                        });

@@ -11,6 +11,7 @@
 
 #include "account.h"
 #include "admin.h"
+#include "connect_rate.h"
 #include "doorkeeper.h"
 #include "fatwal/channel/channel_context.h"
 #include "fatwal/channel/flow_batch.h"
@@ -106,6 +107,7 @@ private:
     LastSeen last_seen_;
     Fleet fleet_;
     RelayDesk relay_desk_;
+    ConnectRate connect_rate_;
     Doorkeeper doorkeeper_;
     std::map<Uuid, std::shared_ptr<Account>> accounts_;
     boost::asio::steady_timer relay_timer_;

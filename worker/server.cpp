@@ -77,7 +77,8 @@ public:
         socket_.text(true);
     }
 
-    void accept(const Request& request, std::function<void(std::shared_ptr<WebSocketLink>)> open) {
+    // `done` is given this link, or null when the device has left.
+    void accept(const Request& request, std::function<void(std::shared_ptr<WebSocketLink>)> done) {
         // A browser goes on only with one of the protocols that it has offered.
         if (offers_token_protocol(request))
             socket_.set_option(websocket::stream_base::decorator([](websocket::response_type& out) {
@@ -85,9 +86,9 @@ public:
                         beast::string_view(kTokenProtocol.data(), kTokenProtocol.size()));
             }));
         socket_.async_accept(request,
-                             [self = shared_from_this(), open = std::move(open)](error_code error) {
-                                 if (error) return;
-                                 open(self);
+                             [self = shared_from_this(), done = std::move(done)](error_code error) {
+                                 if (error) return done(nullptr);
+                                 done(self);
                                  self->read();
                              });
     }
@@ -216,8 +217,9 @@ private:
 
 class Server::Listener : public std::enable_shared_from_this<Server::Listener> {
 public:
-    Listener(asio::io_context& io, const Settings& settings, Joined joined)
+    Listener(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined)
         : settings_(settings),
+          rate_(rate),
           acceptor_(io),
           retry_(io),
           joined_(std::move(joined)),
@@ -314,30 +316,24 @@ private:
         if (!websocket::is_upgrade(request)) return refuse(exchange, 426, "websocket_expected");
         if (!joined_) return refuse(exchange, 503, "going_away");
         if (*places_ >= settings_.max_sessions) return refuse(exchange, 503, "full");
-        if (!may_connect()) return refuse(exchange, 503, "too_many_connects");
+        const auto device = std::get<JoinRequest>(read).remote_ip.value_or(*peer);
+        if (!rate_.admit(device, std::chrono::steady_clock::now()))
+            return refuse(exchange, 503, "too_many_connects");
         ++*places_;
         std::shared_ptr<void> place(nullptr, [places = places_](void*) { --*places; });
         auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_,
                                                     std::move(place));
         link->count_for(queues_);
-        link->accept(request, [self = shared_from_this(), exchange,
+        link->accept(request, [self = shared_from_this(), exchange, device,
                                joining = std::move(std::get<JoinRequest>(read))](
                                   std::shared_ptr<WebSocketLink> open) mutable {
-            if (self->joined_)
+            if (open == nullptr)
+                self->rate_.unproven(device, std::chrono::steady_clock::now());
+            else if (self->joined_)
                 self->joined_(std::move(joining), std::move(open));
             else
                 open->close("going_away");
         });
-    }
-
-    // At most so many in each second.
-    bool may_connect() {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - second_ >= std::chrono::seconds(1)) {
-            second_ = now;
-            connects_ = 0;
-        }
-        return ++connects_ <= settings_.connects_per_second;
     }
 
     void refuse(const std::shared_ptr<Exchange>& exchange, unsigned status,
@@ -362,18 +358,17 @@ private:
     }
 
     const Settings& settings_;
+    ConnectRate& rate_;
     tcp::acceptor acceptor_;
     asio::steady_timer retry_;
     Joined joined_;
     std::list<Exchange*> pending_;  // without a request, the oldest first
     std::shared_ptr<int> places_;   // taken
     std::shared_ptr<QueueBudget> queues_;
-    std::chrono::steady_clock::time_point second_;
-    int connects_ = 0;
 };
 
-Server::Server(asio::io_context& io, const Settings& settings, Joined joined)
-    : listener_(std::make_shared<Listener>(io, settings, std::move(joined))) {
+Server::Server(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined)
+    : listener_(std::make_shared<Listener>(io, settings, rate, std::move(joined))) {
     listener_->accept();
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "connect_rate.h"
 #include "join_request.h"
 #include "link.h"
 #include "settings.h"
@@ -19,8 +20,8 @@ public:
     using Joined = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
 
     // Listens at once; throws boost::system::system_error when it cannot. All is called from the
-    // context's thread.
-    Server(boost::asio::io_context& io, const Settings& settings, Joined joined);
+    // context's thread. `rate`: asked before a device is let in, so outlives the server.
+    Server(boost::asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

@@ -5,6 +5,8 @@ import json
 import os
 import resource
 import socket
+import struct
+import threading
 import unittest
 import urllib.error
 import urllib.request
@@ -23,14 +25,17 @@ class Door(Portal):
         self.addCleanup(connection.close)
         return connection
 
-    def upgrade(self, *headers, token=SENTENCE):
-        """The head of the answer to a client's request, and the connection. A header that comes twice stays twice."""
-        connection = self.connection()
+    def request(self, token, *headers):
         lines = [f'GET /client?id={CLIENT}&version=1.5.0 HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
                  f'Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}', *headers]
         if token:
             lines.append(f'Authorization: Bearer {token}')
-        connection.sendall('\r\n'.join([*lines, '', '']).encode('latin-1'))
+        return '\r\n'.join([*lines, '', '']).encode('latin-1')
+
+    def upgrade(self, *headers, token=SENTENCE):
+        """The head of the answer to a client's request, and the connection. A header that comes twice stays twice."""
+        connection = self.connection()
+        connection.sendall(self.request(token, *headers))
         answer = b''
         while b'\r\n\r\n' not in answer:
             part = connection.recv(1)
@@ -107,6 +112,34 @@ class Door(Portal):
         self.assertEqual(self.stats()['accounts'], 0)
         self.assertEqual(self.house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
         until(lambda: len(os.listdir(f'/proc/{process.pid}/fd')) < before + 10, 'their descriptors to be free')
+
+    def test_whoever_guesses_tokens_leaves_room_for_others(self):
+        self.channel(**{'connects-per-second': '20'})
+        stop, answers = threading.Event(), []
+
+        def guess():
+            """As fast as it goes, from an address of its own."""
+            while not stop.is_set():
+                with socket.create_connection(('127.0.0.1', self.ports['channel']), timeout=20, source_address=('127.0.0.2', 0)) as connection:
+                    connection.sendall(self.request(f'{uuid.uuid4()}.{uuid.uuid4()}.x'))
+                    answers.append(connection.recv(12)[9:])
+                    # Some hear what they are told, some are gone before, some with a reset.
+                    if len(answers) % 3 == 0 and answers[-1] == b'101':
+                        heard = b''
+                        while b'invalid_token' not in heard and (part := connection.recv(4096)):
+                            heard += part
+                    elif len(answers) % 3 == 1:
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
+        guessing = threading.Thread(target=guess, daemon=True)
+        guessing.start()
+        self.addCleanup(guessing.join, 20)
+        self.addCleanup(stop.set)
+        until(lambda: answers.count(b'101') > 25, 'some guesses to be judged')
+        for _ in range(6):
+            self.joined(self.client())
+            count = len(answers)
+            until(lambda count=count: len(answers) > count + 100, 'more guesses')
+        self.assertIn(b'503', answers)
 
     def test_without_the_database_a_stranger_waits_and_who_is_known_comes_in(self):
         proxy = Proxy('127.0.0.1', os.environ['PGPORT'])
