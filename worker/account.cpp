@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "fatwal/channel/access.h"
 #include "fatwal/channel/json_text.h"
@@ -29,6 +30,8 @@ std::string envelope(const std::string& event, const Json& payload,
     return text_of(out);
 }
 
+// For which one account is at work before others have their turn.
+constexpr auto kSlice = std::chrono::milliseconds(5);
 constexpr double kBytesOfMessage = 4096;  // that its rate allows for
 
 Rates rates_of_account(const Settings& settings) {
@@ -81,6 +84,11 @@ Account::Account(Process& process, const Uuid& id, const channel::Presence& pres
       empty_since_(Clock::now()) {}
 
 Account::~Account() {
+    // What was decided holds for those that stay, as the gateways of other processes.
+    busy_ = true;
+    guarded([&] {
+        while (!tasks_.empty()) carry_out_next();
+    });
     for (auto& waiting : waiting_) waiting.link->close("going_away");
     while (!sessions_.empty()) end(sessions_.begin()->second->address, "going_away");
     feed_->stop();
@@ -92,7 +100,8 @@ void Account::follow() {
         Feed::Handlers{[this] { guarded([&] { snapshot(); }); },
                        [this](const channel::Affected& affected, channel::Time at) {
                            guarded([&] { transaction(affected, at); });
-                       }});
+                       },
+                       [this] { return is_sliced_; }});
     feed_->start();
 }
 
@@ -423,13 +432,27 @@ void Account::carry_out(Session& session, channel::Actions actions,
         tasks_.push_back({session.address, std::move(action), committed, ref});
     // What one task brings about comes behind those that wait, as their channels have decided in
     // that order.
-    if (std::exchange(busy_, true)) return;
-    while (!tasks_.empty()) {
-        Task task = std::move(tasks_.front());
-        tasks_.pop_front();
-        carry_out(task);
+    if (!std::exchange(busy_, true)) work_off();
+}
+
+void Account::work_off() {
+    const auto until = Clock::now() + kSlice;
+    while (!tasks_.empty() && Clock::now() < until) carry_out_next();
+    if (tasks_.empty()) {
+        busy_ = false;
+        if (std::exchange(is_sliced_, false)) feed_->handed_over();
+        return;
     }
-    busy_ = false;
+    is_sliced_ = true;
+    boost::asio::post(process_.io(), [weak = weak_from_this()] {
+        if (const auto self = weak.lock()) self->guarded([&] { self->work_off(); });
+    });
+}
+
+void Account::carry_out_next() {
+    Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    carry_out(task);
 }
 
 void Account::carry_out(Task& task) {

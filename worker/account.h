@@ -122,6 +122,9 @@ private:
     // Carries out what a channel wants, then keeps its next deadline.
     void carry_out(Session& session, channel::Actions actions,
                    std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
+    // As many tasks as there is time for in one turn; the others follow in the next ones.
+    void work_off();
+    void carry_out_next();
     void carry_out(Task& task);
     void keep_deadline(Session& session);
     void look_later();
@@ -136,7 +139,8 @@ private:
     std::vector<Waiting> waiting_;
     boost::asio::steady_timer waiting_timer_;
     std::deque<Task> tasks_;
-    bool busy_ = false;
+    bool busy_ = false;       // some are being carried out
+    bool is_sliced_ = false;  // and they take more than one turn
     std::optional<std::chrono::steady_clock::time_point> empty_since_;
 };
 

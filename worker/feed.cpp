@@ -45,16 +45,31 @@ void Feed::stop() {
 
 void Feed::unsubscribe() {
     joined_ = false;
+    owed_.reset();
     if (subscription_) feeds_.remove(*subscription_);
     subscription_.reset();
 }
 
 void Feed::take() {
-    for (int i = 0; i < kEventsAtATime && subscription_; ++i) {
+    for (int i = 0; i < kEventsAtATime && subscription_ && !is_busy(); ++i) {
         const auto event = subscription_->next(std::chrono::milliseconds(0));
         if (!event) return;
         handle(*event);
     }
+}
+
+void Feed::acknowledge() {
+    if (!subscription_) return;
+    if (is_busy())
+        owed_ = subscription_->cursor();
+    else
+        subscription_->ack();
+}
+
+void Feed::handed_over() {
+    if (subscription_ && owed_) subscription_->ack(*owed_);
+    owed_.reset();
+    take();
 }
 
 void Feed::handle(const client::Event& event) {
@@ -85,7 +100,7 @@ void Feed::handle(const client::Event& event) {
         if (affected.quarantined) return start_over();
         if (handlers_.transaction && state_.live())
             handlers_.transaction(affected, transaction->commit_time);
-        if (subscription_) subscription_->ack();
+        acknowledge();
     } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
         state_.quarantine(resync->reason);
@@ -112,7 +127,7 @@ void Feed::go_live() {
     shown_ = subscription_->cursor();
     pause_.well(std::chrono::steady_clock::now());
     if (handlers_.snapshot) handlers_.snapshot();
-    if (subscription_) subscription_->ack();
+    acknowledge();
 }
 
 void Feed::log(const channel::Affected& affected) const {

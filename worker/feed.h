@@ -27,6 +27,9 @@ public:
     struct Handlers {
         std::function<void()> snapshot;  // the state has just become live
         std::function<void(const channel::Affected&, channel::Time committed)> transaction;
+        // Whether what was handled is still being handed over. Nothing is acknowledged or taken
+        // until handed_over(). May be missing.
+        std::function<bool()> is_busy = {};
     };
 
     // Without an account: the operators' stream. Call start() once it is shared.
@@ -41,6 +44,7 @@ public:
     void stop();
     // Handles some of what has come.
     void take();
+    void handed_over();
 
     // Whether it has a fatwald, and nothing to do but wait for the account's turn there: after a
     // deploy thousands of accounts ask at once.
@@ -52,6 +56,8 @@ public:
     [[nodiscard]] const channel::AccountState& state() const { return state_; }
 
 private:
+    [[nodiscard]] bool is_busy() const { return handlers_.is_busy && handlers_.is_busy(); }
+    void acknowledge();
     void unsubscribe();
     void handle(const client::Event& event);
     void go_live();
@@ -70,6 +76,7 @@ private:
     bool joined_ = false;
     bool lost_ = false;
     bool refused_ = false;                 // the last snapshot that was asked for has failed
+    std::optional<client::Cursor> owed_;   // what is to be acknowledged once it is handed over
     std::optional<client::Cursor> shown_;  // how far any state of this account has come
     Pause pause_;
     std::size_t unknown_ = 0;  // rows of tables that the domain does not use

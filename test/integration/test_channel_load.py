@@ -5,7 +5,7 @@ import json
 import queue
 
 from house import until
-from portal import ACCOUNT, ACTOR, GATEWAY, GROUP, MEMBERSHIP, OTHER_CLIENT, OTHER_TOKEN, R1, SITE, TOKEN, Portal
+from portal import ACCOUNT, ACTOR, GATEWAY, GROUP, MEMBERSHIP, OTHER_CLIENT, OTHER_TENANT, OTHER_TOKEN, R1, SITE, TOKEN, Portal
 
 CREATE = {'resource_id': R1, 'connected_gateway_ids': []}
 
@@ -96,3 +96,25 @@ class Load(Portal):
         init = self.joined(gateway)
         self.assertEqual(init['pages'], 1)
         self.assertEqual(len({(a['client_id'], a['resource_id']) for a in init['authorizations']}), 1500)
+
+    def test_much_that_one_tenant_loses_at_once_is_handed_over_in_turns(self):
+        self.wide(60, 100)
+        self.house.sql(OTHER_TENANT)
+        self.channel()
+        gateway, client, neighbour = self.gateway(), self.client(), self.other_client()
+        self.assertEqual(len(self.joined(gateway)['authorizations']), 6000)
+        self.joined(client)
+        self.joined(neighbour)
+        self.house.sql(f"DELETE FROM actor_group_memberships WHERE id = '{MEMBERSHIP}'")
+        rejected = set()
+        for number in range(6000):
+            payload = self.expect(gateway, 'reject_access')['payload']
+            rejected.add((payload['client_id'], payload['resource_id']))
+            if number % 1000 == 0:
+                neighbour.send('nothing', {}, ref=number)
+                self.assertEqual(neighbour.next()['ref'], number)
+        self.assertEqual(len(rejected), 6000)
+        self.assertEqual({self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(101)} & {R1}, {R1})
+        # The next transaction comes behind, and the process goes on to acknowledge.
+        self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{ACTOR}', '{GROUP}')")
+        self.assertEqual({self.expect(client, 'resource_created_or_updated')['event'] for _ in range(101)}, {'resource_created_or_updated'})
