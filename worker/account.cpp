@@ -22,6 +22,10 @@ using Clock = std::chrono::steady_clock;
 constexpr auto kOwnRowsWithin = std::chrono::seconds(2);
 constexpr auto kLookEvery = std::chrono::milliseconds(200);
 constexpr std::size_t kMostWaiting = 10'000;  // devices
+// A device that is there answers a ping at once, over whatever radio.
+constexpr auto kPingWithin = std::chrono::seconds(3);
+// Until it is known of a gateway at another process.
+constexpr auto kContestWithin = kPingWithin + std::chrono::seconds(1);
 
 std::string envelope(const std::string& event, const Json& payload,
                      const std::optional<channel::Time>& committed) {
@@ -124,7 +128,9 @@ void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
     waiting_.push_back({std::move(request),
                         std::move(link),
                         Clock::now() + std::chrono::seconds(process_.settings().join_timeout_s),
-                        {}});
+                        {},
+                        {},
+                        Waiting::There::Unknown});
     admit_waiting();
 }
 
@@ -143,7 +149,10 @@ void Account::admit_waiting() {
         if (feed_->waits_for_turn())
             waiting.until = now + std::chrono::seconds(process_.settings().join_timeout_s);
         if (live() && !waiting.own_until) waiting.own_until = now + kOwnRowsWithin;
-        if (live() && (knows(waiting.request) || *waiting.own_until <= now))
+        const bool own_rows = live() && (knows(waiting.request) || *waiting.own_until <= now);
+        if (own_rows && (waits_for_others(waiting) || contests(waiting)))
+            still.push_back(std::move(waiting));
+        else if (own_rows)
             ready.push_back(std::move(waiting));
         else if (!live() && waiting.until <= now)
             disconnect_link(*waiting.link, "try_again");
@@ -185,6 +194,77 @@ std::optional<std::string> Account::refusal(const JoinRequest& request) const {
                : channel::gateway_refusal(state, request.device_id, token, wall_clock());
 }
 
+// What came while this process was paused may be a device's that has gone elsewhere since: it is
+// let in when it is known who is where, and only if it answers.
+bool Account::waits_for_others(Waiting& waiting) {
+    using There = Waiting::There;
+    if (waiting.there == There::Unknown)
+        waiting.there = process_.fleet().was_paused_lately() ? There::Doubtful : There::Sure;
+    if (!process_.fleet().knows_the_others()) return true;
+    if (waiting.there == There::Sure) return false;
+    if (std::exchange(waiting.there, There::Asked) == There::Asked) return true;
+    waiting.link->probe(
+        kPingWithin, [weak = weak_from_this(), which = waiting.link.get()](bool there) {
+            const auto self = weak.lock();
+            if (!self) return;
+            const auto found =
+                std::find_if(self->waiting_.begin(), self->waiting_.end(),
+                             [&](const Waiting& one) { return one.link.get() == which; });
+            if (found == self->waiting_.end()) return;
+            if (there) {
+                found->there = There::Sure;
+            } else {
+                disconnect_link(*found->link, "try_again");
+                self->waiting_.erase(found);
+            }
+            self->admit_waiting();
+        });
+    return true;
+}
+
+// The machine of a gateway can go without a word (its power, its NAT); the connection stands until
+// a ping is missed. When the gateway is back before that, the old connection has a moment to say
+// that it is there.
+bool Account::contests(Waiting& waiting) {
+    if (waiting.request.role != Role::Gateway || refusal(waiting.request)) return false;
+    const Uuid& id = waiting.request.device_id;
+    const auto* online = presence_.find(id);
+    if (online == nullptr || online->process == 0) return false;
+    if (waiting.contest && waiting.contest->generation == online->generation)
+        return !waiting.contest->lost && Clock::now() < waiting.contest->until;
+    waiting.contest = Contest{online->generation, Clock::now() + kContestWithin};
+    if (online->process == process_.id())
+        probe_gateway(id, online->generation, [this, id, generation = online->generation] {
+            gateway_stays(id, generation);
+        });
+    else
+        process_.ask_whether_there(id_, *online);
+    return true;
+}
+
+void Account::probe_gateway(const Uuid& id, channel::Generation generation,
+                            std::function<void()> stays) {
+    const Address address{Device::Gateway, id, generation, process_.id()};
+    Session* session = find(address);
+    if (session == nullptr) return;
+    session->link->probe(kPingWithin,
+                         [weak = weak_from_this(), address, stays = std::move(stays)](bool there) {
+                             const auto self = weak.lock();
+                             if (!self || self->find(address) == nullptr) return;
+                             if (there) return stays();
+                             self->end(address, "replaced");
+                             self->admit_waiting();
+                         });
+}
+
+void Account::gateway_stays(const Uuid& id, channel::Generation generation) {
+    for (Waiting& waiting : waiting_)
+        if (waiting.request.device_id == id && waiting.contest &&
+            waiting.contest->generation == generation)
+            waiting.contest->lost = true;
+    admit_waiting();
+}
+
 void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
     // Before any session is touched: whoever may not in puts nobody out.
     if (const auto reason = refusal(request)) return disconnect_link(*link, *reason);
@@ -194,7 +274,7 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
         if (online != nullptr && online->process != process_.id())
             return disconnect_link(*link, "already_connected");
     }
-    const auto entered = process_.sessions().enter(device, request.device_id);
+    const auto entered = process_.sessions().enter(key_of(device, request.device_id));
     if (entered.generation == 0) return disconnect_link(*link, "already_connected");
     if (entered.taken_over)
         end({device, request.device_id, *entered.taken_over, process_.id()}, "replaced");
@@ -279,9 +359,12 @@ void Account::received(const Address& from, std::string_view text) {
 
 void Account::gone(const Address& who) {
     if (find(who) == nullptr) return;
-    if (process_.sessions().leave(who.device, who.id, who.generation) &&
-        who.device == Device::Gateway)
-        process_.gateway_offline(id_, who.id, who.generation);
+    if (process_.sessions().leave(key_of(who.device, who.id), who.generation)) {
+        if (who.device == Device::Gateway)
+            process_.gateway_offline(id_, who.id, who.generation);
+        else
+            process_.client_left(id_, who.id, who.generation);
+    }
     sessions_.erase({who.device, who.id});
     if (empty()) empty_since_ = Clock::now();
 }
@@ -350,17 +433,22 @@ void Account::undeliverable(const Address& sender, const channel::PeerMessage& m
 
 void Account::route(const Address& sender, Address to, const channel::PeerMessage& message) {
     if (to.process == 0) {
-        const auto* online = to.device == Device::Gateway ? presence_.find(to.id) : nullptr;
-        to.process = online == nullptr ? process_.id() : online->process;
+        const auto where = [&](const auto* online) {
+            return online == nullptr ? process_.id() : online->process;
+        };
+        to.process = to.device == Device::Gateway ? where(presence_.find(to.id))
+                                                  : where(presence_.client(to.id));
     }
     const bool taken = to.process == process_.id() ? deliver(to, message)
                                                    : process_.send(id_, sender, to, message);
     if (!taken) undeliverable(sender, message);
 }
 
-void Account::entered_elsewhere(Device device, const Uuid& id, channel::Generation generation) {
-    const auto current = process_.sessions().current(device, id);
-    if (current && *current < generation) end({device, id, *current, process_.id()}, "replaced");
+void Account::entered_elsewhere(Device device, const Uuid& id, channel::Generation generation,
+                                channel::ProcessId process) {
+    const auto current = process_.sessions().current(key_of(device, id));
+    if (current && channel::came_later(generation, process, *current, process_.id()))
+        end({device, id, *current, process_.id()}, "replaced");
 }
 
 std::size_t Account::close_some(Device device, std::size_t count) {

@@ -3,6 +3,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "admin.h"
 #include "fatwal/channel/client_channel.h"
 #include "fatwal/channel/gateway_channel.h"
+#include "fatwal/channel/sessions.h"
 #include "feed.h"
 #include "join_request.h"
 #include "link.h"
@@ -41,8 +43,14 @@ public:
     void route(const channel::Address& sender, channel::Address to,
                const channel::PeerMessage& message);
     void relays_changed();
-    // The device has come in elsewhere, with this generation.
-    void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation);
+    // The device has come in at another process, with this generation.
+    void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation,
+                           channel::ProcessId process);
+    // Looks whether the gateway's device is still there: if it is, `stays` is called; if not, its
+    // session ends.
+    void probe_gateway(const Uuid& id, channel::Generation generation, std::function<void()> stays);
+    // It is: those who wait for its place are refused.
+    void gateway_stays(const Uuid& id, channel::Generation generation);
     // What an administrator asks for: the sessions behind `after`, as the admin socket shows them,
     // into `out` up to its limit (false: there are more); to end one; and to take a pair from every
     // gateway here and its rows from the database, of how many gateways.
@@ -90,12 +98,21 @@ private:
         boost::asio::steady_timer timer;
         std::optional<channel::Time> deadline;  // that the timer is set to
     };
+    // For the place of a gateway that is online: maybe its device is gone, and has come back.
+    struct Contest {
+        channel::Generation generation = 0;
+        std::chrono::steady_clock::time_point until;  // then it is refused
+        bool lost = false;
+    };
     struct Waiting {
         JoinRequest request;
         std::shared_ptr<Link> link;
         std::chrono::steady_clock::time_point until;  // for the account's rows
         std::optional<std::chrono::steady_clock::time_point>
             own_until;  // for the device's own, once the others are there
+        std::optional<Contest> contest;
+        // Whether its device is still there.
+        enum class There : std::uint8_t { Unknown, Sure, Doubtful, Asked } there = There::Unknown;
     };
     struct Task {
         channel::Address sender;
@@ -113,11 +130,18 @@ private:
     void transaction(const channel::Affected& affected, channel::Time committed);
     void admit_waiting();
     [[nodiscard]] bool knows(const JoinRequest& request) const;
+    // Whether it has to wait on for the other processes.
+    bool waits_for_others(Waiting& waiting);
+    // Whether it has to wait on for a gateway's place.
+    bool contests(Waiting& waiting);
     void admit(JoinRequest request, const std::shared_ptr<Link>& link);
     void received(const channel::Address& from, std::string_view text);
     void gone(const channel::Address& who);
     void end(const channel::Address& who, const std::string& reason);
     [[nodiscard]] Session* find(const channel::Address& address);
+    [[nodiscard]] channel::SessionKey key_of(channel::Device device, const Uuid& device_id) const {
+        return {id_, device, device_id};
+    }
     [[nodiscard]] std::vector<channel::Address> addresses() const;
     // Carries out what a channel wants, then keeps its next deadline.
     void carry_out(Session& session, channel::Actions actions,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "fatwal/channel/json_text.h"
 #include "fatwal/channel/signer.h"
@@ -11,9 +12,16 @@
 namespace fatwal::worker {
 namespace {
 
+// Of what processes tell each other. Raise it when a message means something else than before; a
+// field or an event more needs no other version, as what is not known is left out.
+constexpr int kVersion = 1;
 constexpr int kMostWaiting = 10'000;              // messages to one process
 constexpr std::int64_t kMostBytes = 256'000'000;  // of one message
-constexpr std::size_t kKeyText = 41;              // a CURVE key in Z85, with its end
+// A process whose tick is so late was paused; a busy one is not.
+constexpr std::chrono::milliseconds kPausedAfter{1500};
+// At its start it waits so long for the others; most have no need to start.
+constexpr std::chrono::milliseconds kLearnWithin{1000};
+constexpr std::size_t kKeyText = 41;  // a CURVE key in Z85, with its end
 
 // Nobody but the fleet knows the server's public key, so knowing it is what authenticates a
 // process.
@@ -55,6 +63,8 @@ Fleet::Fleet(boost::asio::io_context& io, zmq::context_t& context, const Setting
         peer.socket.connect(endpoint);
     }
     readable_.assign(inbox_.get(zmq::sockopt::fd));
+    ticked_ = std::chrono::steady_clock::now();
+    learned_by_ = ticked_ + kLearnWithin;
     wait();
     tick();
 }
@@ -67,6 +77,32 @@ Fleet::~Fleet() {
 std::size_t Fleet::size() const {
     return static_cast<std::size_t>(std::count_if(
         peers_.begin(), peers_.end(), [](const auto& entry) { return entry.second.process != 0; }));
+}
+
+bool Fleet::knows_the_others() const {
+    const auto now = std::chrono::steady_clock::now();
+    if (!readable_.is_open()) return true;
+    // Its own tick comes at once, and will ask the others.
+    if (now - ticked_ > kPausedAfter) return false;
+    return now >= learned_by_ || std::all_of(peers_.begin(), peers_.end(),
+                                             [](const auto& entry) { return entry.second.fresh; });
+}
+
+bool Fleet::was_paused_lately() const {
+    return readable_.is_open() && (std::chrono::steady_clock::now() < doubts_until_ ||
+                                   std::chrono::steady_clock::now() - ticked_ > kPausedAfter);
+}
+
+// The others have forgotten what this process had, and it does not know what they have now.
+void Fleet::wake() {
+    spdlog::warn("this process was paused; it asks the others what has become of its devices");
+    learned_by_ = doubts_until_ = ticked_ + kGoneAfter;
+    for (auto& [endpoint, peer] : peers_) {
+        peer.fresh = false;
+        peer.told.reset();
+        peer.introduce = peer.process != 0;
+        push(peer, {{"kind", "introduce"}});
+    }
 }
 
 void Fleet::wait() {
@@ -103,7 +139,9 @@ void Fleet::take(const zmq::message_t& message) {
     Peer& peer = endpoint->second;
     if (peer.process != process) {
         if (peer.process != 0) lost(peer);
-        spdlog::info("process {} is there, at {}", process, endpoint->first);
+        const int version = envelope.value("version", kVersion);
+        spdlog::info("process {} is there, at {}; it speaks version {} of {}", process,
+                     endpoint->first, version, kVersion);
         peer.process = process;
         peer.introduce = true;
     }
@@ -112,18 +150,18 @@ void Fleet::take(const zmq::message_t& message) {
     const std::string kind = envelope.value("kind", "");
     if (kind == "introduction") {
         handlers_.gone(process);
-        for (const Json& body : envelope.value("body", Json::array()))
-            handlers_.received(process, body);
+        for (const Json& body : envelope.value("body", Json::array())) hear(process, body);
         peer.told = number;
+        peer.fresh = true;
     } else if (kind == "broadcast") {
         if (peer.told && number == *peer.told + 1) {
             peer.told = number;
-            handlers_.received(process, envelope.value("body", Json()));
+            hear(process, envelope.value("body", Json()));
         } else {
             peer.told.reset();
         }
     } else if (kind == "message") {
-        handlers_.received(process, envelope.value("body", Json()));
+        hear(process, envelope.value("body", Json()));
     } else if (kind == "alive" && peer.told != number) {
         push(peer, {{"kind", "introduce"}});
     } else if (kind == "introduce") {
@@ -132,12 +170,30 @@ void Fleet::take(const zmq::message_t& message) {
     if (peer.introduce) introduce(peer);
 }
 
+// One that makes no sense costs itself alone: what stands beside it in an introduction counts.
+void Fleet::hear(ProcessId from, const Json& message) {
+    try {
+        if (handlers_.received(from, message)) return;
+    } catch (const Json::exception& error) {
+        spdlog::error("a message of process {} makes no sense: {}", from, error.what());
+    }
+    // Many may follow: said at the first, the second, the fourth, ...
+    if (std::has_single_bit(++not_understood_))
+        spdlog::warn("{} messages of other processes were not understood; the last is of {}",
+                     not_understood_, from);
+}
+
 void Fleet::introduce(Peer& peer) {
     peer.introduce = !push(peer, {{"kind", "introduction"}, {"body", handlers_.introduction()}});
 }
 
 void Fleet::tick() {
     const auto now = std::chrono::steady_clock::now();
+    const bool paused = now - ticked_ > kPausedAfter;
+    ticked_ = now;
+    // What came meanwhile is heard before anybody is missed.
+    drain();
+    if (paused) wake();
     for (auto& [endpoint, peer] : peers_) {
         if (peer.process != 0 && now - peer.heard > kGoneAfter) {
             spdlog::warn("process {} at {} is gone", peer.process, endpoint);
@@ -146,7 +202,6 @@ void Fleet::tick() {
         if (peer.introduce) introduce(peer);
         push(peer, {{"kind", "alive"}});
     }
-    drain();
     timer_.expires_after(kAliveEvery);
     timer_.async_wait([this](boost::system::error_code error) {
         if (!error) tick();
@@ -161,6 +216,7 @@ void Fleet::lost(Peer& peer) {
 }
 
 bool Fleet::push(Peer& peer, Json message) {
+    message["version"] = kVersion;
     message["from"] = own_;
     message["endpoint"] = settings_.fleet_endpoint;
     message["number"] = broadcasts_;

@@ -29,7 +29,8 @@ public:
     static constexpr std::chrono::milliseconds kGoneAfter{3000};
 
     struct Handlers {
-        std::function<void(ProcessId from, const Json& message)> received;
+        // False when it is not understood: another version may say it.
+        std::function<bool(ProcessId from, const Json& message)> received;
         std::function<void(ProcessId process)>
             gone;  // forget what it has told; also before it tells all of it again
         std::function<std::vector<Json>()> introduction;  // all that was broadcast and still holds
@@ -48,6 +49,15 @@ public:
     bool send(ProcessId to, const Json& message);
     void broadcast(const Json& message);
     [[nodiscard]] std::size_t size() const;  // of others that are there
+    // Messages that made no sense here.
+    [[nodiscard]] std::uint64_t not_understood() const { return not_understood_; }
+    // Whether what it knows of the others is of now. Not at first, and not after this process was
+    // paused (by the machine or a debugger): until each other one has told all that it has, or
+    // after a while without. Whoever is let in meanwhile may be one whom another process has taken
+    // over long since.
+    [[nodiscard]] bool knows_the_others() const;
+    // Whether it was paused a moment ago: what is read now may have been sent long before.
+    [[nodiscard]] bool was_paused_lately() const;
 
 private:
     struct Peer {
@@ -57,6 +67,7 @@ private:
         std::optional<std::uint64_t> told;  // the number of its last broadcast that we have;
                                             // nothing: it has to introduce itself
         bool introduce = false;             // we have to, to it
+        bool fresh = false;                 // it has introduced itself since we began, or woke
     };
 
     void wait();
@@ -66,6 +77,8 @@ private:
     void introduce(Peer& peer);
     bool push(Peer& peer, Json message);
     void lost(Peer& peer);
+    void wake();
+    void hear(ProcessId from, const Json& message);
 
     const Settings& settings_;
     ProcessId own_;
@@ -75,6 +88,11 @@ private:
     boost::asio::posix::stream_descriptor readable_;
     boost::asio::steady_timer timer_;
     std::uint64_t broadcasts_ = 0;
+    std::uint64_t not_understood_ = 0;
+    std::chrono::steady_clock::time_point ticked_;
+    std::chrono::steady_clock::time_point doubts_until_;  // after a pause
+    std::chrono::steady_clock::time_point
+        learned_by_;  // what was not heard until then is not there
 };
 
 }  // namespace fatwal::worker

@@ -1,6 +1,7 @@
 // A device's connection as the rest of the process sees it.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,6 +26,10 @@ public:
     virtual void send_first(std::string message) = 0;
     // What is queued counts for this too.
     virtual void count_for(std::shared_ptr<QueueBudget> budget) = 0;
+    // Whether the device is still there: it is pinged, and anything that comes of it within the
+    // time says yes. `answer` is called once, not from within probe().
+    virtual void probe(std::chrono::milliseconds within,
+                       std::function<void(bool there)> answer) = 0;
     // After what is queued, with the close code of the reason. Neither callback is called any more.
     virtual void close(std::string_view reason) = 0;
 

@@ -59,6 +59,14 @@ std::optional<channel::Location> location_in(const Json& message) {
                                                : std::nullopt;
 }
 
+Json session_json(const char* event, const Uuid& account, const Uuid& device,
+                  channel::Generation generation) {
+    return {{"event", event},
+            {"account", account.to_text()},
+            {"id", device.to_text()},
+            {"generation", generation}};
+}
+
 Json to_json(const Uuid& account, const channel::OnlineGateway& gateway) {
     return {{"event", "gateway_online"},
             {"account", account.to_text()},
@@ -137,7 +145,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
               }),
       last_seen_(settings.database),
       fleet_(io, zmq_, settings, id_,
-             {[this](channel::ProcessId from, const Json& message) { hear(from, message); },
+             {[this](channel::ProcessId from, const Json& message) { return hear(from, message); },
               [this](channel::ProcessId process) { forget(process); },
               [this] { return introduction(); }}),
       relay_desk_(io, feeds_, settings,
@@ -310,10 +318,18 @@ bool Process::send(const Uuid& account, const channel::Address& sender, const ch
 
 void Process::client_entered(const Uuid& account, const Uuid& client,
                              channel::Generation generation) {
-    fleet_.broadcast({{"event", "client_entered"},
-                      {"account", account.to_text()},
-                      {"id", client.to_text()},
-                      {"generation", generation}});
+    presence_[account].client_online(client, {generation, id_});
+    fleet_.broadcast(session_json("client_entered", account, client, generation));
+}
+
+void Process::client_left(const Uuid& account, const Uuid& client, channel::Generation generation) {
+    presence_[account].client_offline(client, generation);
+    fleet_.broadcast(session_json("client_left", account, client, generation));
+}
+
+void Process::ask_whether_there(const Uuid& account, const channel::OnlineGateway& gateway) {
+    fleet_.send(gateway.process,
+                session_json("gateway_wanted", account, gateway.id, gateway.generation));
 }
 
 void Process::gateway_online(const Uuid& account, const channel::OnlineGateway& gateway) {
@@ -326,71 +342,107 @@ void Process::gateway_offline(const Uuid& account, const Uuid& gateway,
                               channel::Generation generation) {
     presence_[account].offline(gateway, generation);
     if (own_gateways_[account].erase(gateway) == 0) return;
-    fleet_.broadcast({{"event", "gateway_offline"},
-                      {"account", account.to_text()},
-                      {"id", gateway.to_text()},
-                      {"generation", generation}});
+    fleet_.broadcast(session_json("gateway_offline", account, gateway, generation));
 }
 
 std::vector<Json> Process::introduction() const {
     std::vector<Json> out;
     for (const auto& [account, gateways] : own_gateways_)
         for (const auto& [id, gateway] : gateways) out.push_back(to_json(account, gateway));
+    for (const auto& [account, presence] : presence_)
+        for (const auto& [id, client] : presence.clients())
+            if (client.process == id_)
+                out.push_back(session_json("client_entered", account, id, client.generation));
     for (const auto& [id, by_process] : relay_of_)
         if (const auto own = by_process.find(id_); own != by_process.end())
             out.push_back(to_json(own->second));
     return out;
 }
 
-void Process::hear(channel::ProcessId from, const Json& message) {
+bool Process::hear(channel::ProcessId from, const Json& message) {
+    if (!message.is_object()) return false;
     const std::string event = message.value("event", "");
     if (event == "relay_online") {
         const auto relay = relay_in(message);
-        if (!relay) return;
+        if (!relay) return false;
         relay_of_[relay->id][from] = *relay;
-        return relay_online(*relay);
+        relay_online(*relay);
+        return true;
     }
-    const auto id = id_in(message, "id");
-    if (event == "relay_offline" && id) {
+    if (event == "relay_offline") {
+        const auto id = id_in(message, "id");
+        if (!id) return false;
         relay_of_[*id].erase(from);
-        return relay_offline(*id);
+        relay_offline(*id);
+        return true;
     }
     const auto account = id_in(message, "account");
-    if (!account) return;
-    const auto followed = accounts_.find(*account);
+    return account && hear_of_account(from, event, *account, message);
+}
+
+bool Process::hear_of_account(channel::ProcessId from, const std::string& event,
+                              const Uuid& account, const Json& message) {
+    const auto found = accounts_.find(account);
+    Account* const followed = found == accounts_.end() ? nullptr : found->second.get();
+    if (event == "deliver" || event == "undelivered")
+        return hear_delivery(from, event, followed, message);
+    const auto id = id_in(message, "id");
+    if (!id) return false;
     const auto generation = message.value("generation", channel::Generation{0});
+    sessions_.hear(generation);
     if (event == "gateway_online") {
         const auto gateway = gateway_in(message, from);
-        if (!gateway) return;
-        presence_[*account].online(*gateway);
+        if (!gateway) return false;
+        presence_[account].online(*gateway);
         // Both have let it in at the same time: the later one stays.
-        if (followed != accounts_.end())
-            followed->second->entered_elsewhere(Device::Gateway, gateway->id, gateway->generation);
-    } else if (event == "gateway_offline" && id) {
-        presence_[*account].offline(*id, generation);
-    } else if (event == "client_entered" && id) {
-        if (followed != accounts_.end())
-            followed->second->entered_elsewhere(Device::Client, *id, generation);
-    } else if (event == "disconnect" && id) {
+        if (followed != nullptr)
+            followed->entered_elsewhere(Device::Gateway, *id, generation, from);
+    } else if (event == "gateway_offline") {
+        presence_[account].offline(*id, generation);
+    } else if (event == "client_entered") {
+        presence_[account].client_online(*id, {generation, from});
+        if (followed != nullptr) followed->entered_elsewhere(Device::Client, *id, generation, from);
+    } else if (event == "client_left") {
+        presence_[account].client_offline(*id, generation);
+    } else if (event == "gateway_wanted") {
+        if (followed != nullptr)
+            followed->probe_gateway(*id, generation, [this, account, from, id = *id, generation] {
+                fleet_.send(from, session_json("gateway_stays", account, id, generation));
+            });
+    } else if (event == "gateway_stays") {
+        if (followed != nullptr) followed->gateway_stays(*id, generation);
+    } else if (event == "disconnect") {
         disconnect(
-            {*account, message.value("gateway", false) ? Device::Gateway : Device::Client, *id});
-    } else if (event == "reject" && id) {
-        if (const auto resource = id_in(message, "resource")) reject(*account, {*id, *resource});
-    } else if (event == "deliver" || event == "undelivered") {
-        const auto to = channel::address_from_json(message.value("to", Json()));
-        const auto sender = channel::address_from_json(message.value("sender", Json()));
-        const auto content = channel::peer_message_from_json(message.value("message", Json()));
-        if (!to || !content) return;
-        if (event == "undelivered") {
-            if (sender && followed != accounts_.end())
-                followed->second->undeliverable(*sender, *content);
-        } else if ((followed == accounts_.end() || !followed->second->deliver(*to, *content)) &&
-                   sender) {
-            Json back = message;
-            back["event"] = "undelivered";
-            fleet_.send(from, back);
-        }
+            {account, message.value("gateway", false) ? Device::Gateway : Device::Client, *id});
+    } else if (event == "reject") {
+        const auto resource = id_in(message, "resource");
+        if (resource) reject(account, {*id, *resource});
+        return resource.has_value();
+    } else {
+        return false;
     }
+    return true;
+}
+
+// What cannot be read goes back like what cannot be delivered: whoever waits for it need not wait
+// in vain.
+bool Process::hear_delivery(channel::ProcessId from, const std::string& event, Account* account,
+                            const Json& message) {
+    const auto to = channel::address_from_json(message.value("to", Json()));
+    const auto sender = channel::address_from_json(message.value("sender", Json()));
+    const auto content = channel::peer_message_from_json(message.value("message", Json()));
+    const bool understood = to && content;
+    if (event == "undelivered") {
+        if (understood && sender && account != nullptr) account->undeliverable(*sender, *content);
+        return understood;
+    }
+    if (understood && account != nullptr && account->deliver(*to, *content)) return true;
+    if (sender) {
+        Json back = message;
+        back["event"] = "undelivered";
+        fleet_.send(from, back);
+    }
+    return understood;
 }
 
 void Process::forget(channel::ProcessId process) {
@@ -465,7 +517,8 @@ Json Process::stats() const {
             {"accounts", accounts_.size()},
             {"accounts_live", live},
             {"flows_waiting", flows_.waiting()},
-            {"fleet", fleet_.size()}};
+            {"fleet", fleet_.size()},
+            {"fleet_not_understood", fleet_.not_understood()}};
 }
 
 Json Process::list(const Admin::Listing& listing) const {

@@ -57,6 +57,11 @@ public:
     void remove(const Uuid& flow_id);
     void seen(JoinRequest device);
     void client_entered(const Uuid& account, const Uuid& client, channel::Generation generation);
+    void client_left(const Uuid& account, const Uuid& client, channel::Generation generation);
+    // A device of this process wants the place of a gateway at another one: that looks whether the
+    // gateway is still there. If it is, gateway_stays() of the account is called.
+    void ask_whether_there(const Uuid& account, const channel::OnlineGateway& gateway);
+    [[nodiscard]] const Fleet& fleet() const { return fleet_; }
     void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
     // Its work has thrown: its sessions end, and it is followed anew when a device comes.
@@ -74,7 +79,11 @@ private:
     void keep_flow_deadline();
     void take_batch();
     void written(const FlowWriter::Written& result);
-    void hear(channel::ProcessId from, const Json& message);
+    bool hear(channel::ProcessId from, const Json& message);
+    bool hear_of_account(channel::ProcessId from, const std::string& event, const Uuid& account,
+                         const Json& message);
+    bool hear_delivery(channel::ProcessId from, const std::string& event, Account* account,
+                       const Json& message);
     void forget(channel::ProcessId process);
     [[nodiscard]] std::vector<Json> introduction() const;
     [[nodiscard]] Json stats() const;

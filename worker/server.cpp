@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -85,12 +86,13 @@ public:
                 out.set(http::field::sec_websocket_protocol,
                         beast::string_view(kTokenProtocol.data(), kTokenProtocol.size()));
             }));
-        socket_.async_accept(request,
-                             [self = shared_from_this(), done = std::move(done)](error_code error) {
-                                 if (error) return done(nullptr);
-                                 done(self);
-                                 self->read();
-                             });
+        socket_.async_accept(request, [self = shared_from_this(),
+                                       done = std::move(done)](error_code error) {
+            if (error) return done(nullptr);
+            self->socket_.control_callback([link = self.get()](auto, auto) { link->is_there(); });
+            done(self);
+            self->read();
+        });
     }
 
     ~WebSocketLink() override {
@@ -117,6 +119,21 @@ public:
         budgets_.push_back(std::move(budget));
     }
 
+    void probe(std::chrono::milliseconds within, std::function<void(bool)> answer) override {
+        auto timer = std::make_shared<asio::steady_timer>(socket_.get_executor(), within);
+        probes_.push_back({timer, false});
+        timer->async_wait([self = shared_from_this(), timer,
+                           answer = std::move(answer)](error_code) {
+            const auto probe = std::find_if(self->probes_.begin(), self->probes_.end(),
+                                            [&](const Probe& one) { return one.timer == timer; });
+            const bool there = probe->answered && !self->gone_;
+            self->probes_.erase(probe);
+            answer(there);
+        });
+        if (std::exchange(pinging_, true)) return;
+        socket_.async_ping({}, [self = shared_from_this()](error_code) { self->pinging_ = false; });
+    }
+
     void close(std::string_view reason) override {
         if (closing_ || gone_) return;
         closing_ = true;
@@ -131,6 +148,7 @@ private:
     void read() {
         socket_.async_read(buffer_, [self = shared_from_this()](error_code error, std::size_t) {
             if (error) return self->lost();
+            self->is_there();
             if (self->received) {
                 // A copy, as the call may close this link.
                 const auto call = self->received;
@@ -179,6 +197,13 @@ private:
         socket_.async_close(reason_, [self = shared_from_this()](error_code) { self->lost(); });
     }
 
+    void is_there() {
+        for (Probe& probe : probes_) {
+            probe.answered = true;
+            probe.timer->cancel();
+        }
+    }
+
     void cut(const char* reason) {
         if (std::exchange(cut_, true)) return;
         asio::post(socket_.get_executor(), [self = shared_from_this(), reason] {
@@ -193,6 +218,7 @@ private:
         if (std::exchange(gone_, true)) return;
         beast::get_lowest_layer(socket_).close();
         place_.reset();
+        for (Probe& probe : probes_) probe.timer->cancel();
         received = nullptr;
         if (const auto call = std::exchange(closed, nullptr)) call();
     }
@@ -207,6 +233,12 @@ private:
     std::chrono::steady_clock::time_point write_begun_;
     std::chrono::seconds patience_;  // for one message to be taken
     websocket::close_reason reason_;
+    struct Probe {
+        std::shared_ptr<asio::steady_timer> timer;
+        bool answered = false;
+    };
+    std::vector<Probe> probes_;
+    bool pinging_ = false;
     bool closing_ = false;
     bool cut_ = false;
     bool gone_ = false;

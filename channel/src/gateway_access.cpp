@@ -263,7 +263,6 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
                                {message.by, message.expires_at, message.decided_at,
                                 now + context_.durable_within});
     held.client = message.client;
-    held.address = message.from;
     out.emplace_back(Push{"authorize_flow",
                           {{"ref", message.ref},
                            {"resource", *payload},

@@ -211,14 +211,11 @@ void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& o
         return;
     }
     for (const Uuid& id : std::set<Uuid>(clients->begin(), clients->end())) {
-        // Only to those who may reach something here; any of their pairs tells the session.
+        // Only to those who may reach something here; at whichever session they have now.
         const auto first = pairs_.lower_bound(Pair{id, Uuid{}});
         if (first == pairs_.end() || first->first.client_id != id) continue;
-        Address to{Device::Client, id, 0, 0};
-        for (auto held = first; held != pairs_.end() && held->first.client_id == id; ++held)
-            if (held->second.address && held->second.address->generation > to.generation)
-                to = *held->second.address;
-        out.emplace_back(Send{to, IceCandidates{join_.gateway_id, *candidates, invalidated}});
+        out.emplace_back(Send{{Device::Client, id, 0, 0},
+                              IceCandidates{join_.gateway_id, *candidates, invalidated}});
     }
 }
 

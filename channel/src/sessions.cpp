@@ -1,36 +1,39 @@
 #include "fatwal/channel/sessions.h"
 
 namespace fatwal::channel {
+namespace {
 
-Sessions::Entered Sessions::enter(Device device, const Uuid& id) {
-    auto& sessions = device == Device::Client ? clients_ : gateways_;
-    const auto found = sessions.find(id);
-    if (found == sessions.end()) {
-        sessions.emplace(id, next_);
+// No process counts as far in thousands of years; what claims to would end the counting.
+constexpr Generation kMost = Generation{1} << 62U;
+
+}  // namespace
+
+void Sessions::hear(Generation generation) {
+    if (generation < kMost && generation >= next_) next_ = generation + 1;
+}
+
+Sessions::Entered Sessions::enter(const SessionKey& key) {
+    const auto found = sessions_.find(key);
+    if (found == sessions_.end()) {
+        sessions_.emplace(key, next_);
         return {next_++, {}};
     }
-    if (device == Device::Gateway) return {};
+    if (key.device == Device::Gateway) return {};
     const Generation before = found->second;
     found->second = next_;
     return {next_++, before};
 }
 
-bool Sessions::leave(Device device, const Uuid& id, Generation generation) {
-    auto& sessions = device == Device::Client ? clients_ : gateways_;
-    const auto found = sessions.find(id);
-    if (found == sessions.end() || found->second != generation) return false;
-    sessions.erase(found);
+bool Sessions::leave(const SessionKey& key, Generation generation) {
+    const auto found = sessions_.find(key);
+    if (found == sessions_.end() || found->second != generation) return false;
+    sessions_.erase(found);
     return true;
 }
 
-std::optional<Generation> Sessions::current(Device device, const Uuid& id) const {
-    const auto found = of(device).find(id);
-    return found == of(device).end() ? std::nullopt : std::optional(found->second);
-}
-
-bool Sessions::accepts(const Address& to) const {
-    const auto now = current(to.device, to.id);
-    return now && (to.generation == 0 || to.generation == *now);
+std::optional<Generation> Sessions::current(const SessionKey& key) const {
+    const auto found = sessions_.find(key);
+    return found == sessions_.end() ? std::nullopt : std::optional(found->second);
 }
 
 }  // namespace fatwal::channel

@@ -81,33 +81,70 @@ TEST(Relays, DevicesThatStayAreGivenNewCredentials) {
     EXPECT_EQ(w.sent("w1"), "relays([],2)");
 }
 
-TEST(Sessions, H33_ClientsTakeOverGatewaysStay) {
-    Sessions sessions(1);
-    EXPECT_EQ(sessions.enter(Device::Client, id("c1")).generation, 1U);
-    EXPECT_EQ(sessions.enter(Device::Client, id("c1")).taken_over, 1U);
-    EXPECT_FALSE(sessions.leave(Device::Client, id("c1"), 1));
-    EXPECT_FALSE(sessions.accepts({Device::Client, id("c1"), 1, 0}));
-    EXPECT_TRUE(sessions.accepts({Device::Client, id("c1"), 2, 0}));
-    const Generation established = sessions.enter(Device::Gateway, id("w1")).generation;
-    EXPECT_NE(established, 0U);
-    EXPECT_EQ(sessions.enter(Device::Gateway, id("w1")).generation, 0U);
-    EXPECT_EQ(sessions.enter(Device::Gateway, id("w1")).taken_over, std::nullopt);
-    EXPECT_EQ(sessions.current(Device::Gateway, id("w1")), established);
-    EXPECT_FALSE(sessions.leave(Device::Gateway, id("w1"), 0)) << "the refused one leaves";
-    EXPECT_TRUE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
-    EXPECT_TRUE(sessions.leave(Device::Gateway, id("w1"), established))
-        << "it did not answer the ping";
-    EXPECT_FALSE(sessions.accepts({Device::Gateway, id("w1"), 0, 0}));
-    EXPECT_GT(sessions.enter(Device::Gateway, id("w1")).generation, established);
+SessionKey client_key(const std::string& name, const std::string& account = "account") {
+    return {id(account), Device::Client, id(name)};
+}
+SessionKey gateway_key(const std::string& name) {
+    return {id("account"), Device::Gateway, id(name)};
 }
 
-TEST(Sessions, ADevicesIdIsOfItsKind) {
+TEST(Sessions, H33_ClientsTakeOverGatewaysStay) {
+    Sessions sessions(1);
+    EXPECT_EQ(sessions.enter(client_key("c1")).generation, 1U);
+    EXPECT_EQ(sessions.enter(client_key("c1")).taken_over, 1U);
+    EXPECT_FALSE(sessions.leave(client_key("c1"), 1));
+    EXPECT_EQ(sessions.current(client_key("c1")), 2U);
+    const Generation established = sessions.enter(gateway_key("w1")).generation;
+    EXPECT_NE(established, 0U);
+    EXPECT_EQ(sessions.enter(gateway_key("w1")).generation, 0U);
+    EXPECT_EQ(sessions.enter(gateway_key("w1")).taken_over, std::nullopt);
+    EXPECT_EQ(sessions.current(gateway_key("w1")), established);
+    EXPECT_FALSE(sessions.leave(gateway_key("w1"), 0)) << "the refused one leaves";
+    EXPECT_TRUE(sessions.leave(gateway_key("w1"), established)) << "it did not answer the ping";
+    EXPECT_FALSE(sessions.current(gateway_key("w1")));
+    EXPECT_GT(sessions.enter(gateway_key("w1")).generation, established);
+}
+
+TEST(Sessions, ADevicesIdIsOfItsKindAndOfItsAccount) {
     Sessions sessions(0);
-    EXPECT_EQ(sessions.enter(Device::Client, id("x")).generation, 1U) << "0 is no generation";
-    EXPECT_EQ(sessions.enter(Device::Gateway, id("x")).taken_over, std::nullopt);
-    EXPECT_TRUE(sessions.leave(Device::Client, id("x"), 1));
-    EXPECT_EQ(sessions.current(Device::Client, id("x")), std::nullopt);
-    EXPECT_EQ(sessions.current(Device::Gateway, id("x")), 2U);
+    EXPECT_EQ(sessions.enter(client_key("x")).generation, 1U) << "0 is no generation";
+    EXPECT_EQ(sessions.enter(gateway_key("x")).taken_over, std::nullopt);
+    EXPECT_EQ(sessions.enter(client_key("x", "other")).taken_over, std::nullopt);
+    EXPECT_TRUE(sessions.leave(client_key("x", "other"), 3));
+    EXPECT_EQ(sessions.current(client_key("x")), 1U);
+}
+
+TEST(Sessions, C2_WhoMovesGetsAGreaterGenerationWhicheverProcessStartedFirst) {
+    Sessions older(1000);
+    Sessions younger(5000);
+    const Generation first = younger.enter(client_key("c1")).generation;
+    older.hear(first);
+    const Generation second = older.enter(client_key("c1")).generation;
+    EXPECT_TRUE(came_later(second, 1, first, 2));
+    younger.hear(second);
+    EXPECT_TRUE(came_later(younger.enter(client_key("c1")).generation, 2, second, 1));
+    older.hear(3);
+    EXPECT_GT(older.enter(client_key("c2")).generation, second) << "never less than the highest";
+    older.hear(~Generation{0});
+    EXPECT_LT(older.enter(client_key("c3")).generation, Generation{1} << 62U);
+}
+
+TEST(Sessions, C2_TwoThatEnterAtOnceAreOrderedInTheSameWayByBoth) {
+    EXPECT_TRUE(came_later(7, 2, 7, 1));
+    EXPECT_FALSE(came_later(7, 1, 7, 2));
+}
+
+TEST(Presence, C2_AClientIsWhereItEnteredLast) {
+    Presence presence;
+    presence.client_online(id("c1"), {7, 1});
+    presence.client_online(id("c1"), {6, 2});
+    EXPECT_EQ(presence.client(id("c1"))->process, 1U);
+    presence.client_online(id("c1"), {7, 2});
+    EXPECT_EQ(presence.client(id("c1"))->process, 2U);
+    presence.client_offline(id("c1"), 6);
+    EXPECT_NE(presence.client(id("c1")), nullptr) << "an earlier session leaves";
+    presence.process_gone(2);
+    EXPECT_EQ(presence.client(id("c1")), nullptr);
 }
 
 portal::Flows flow(const std::string& name, const std::string& gateway = "w1") {

@@ -1,20 +1,19 @@
 """What a device is shown never goes back, whoever restarts, pauses or sets a clock.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
+import signal
+import socket
+import time
 import unittest
 
-import test_channels
 from house import until
-from test_channels import ACCOUNT, GROUP, P1, P2, R1, R2
+from portal import ACCOUNT, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, P1, P2, Portal, R1, R2, SECRET, TOKEN
 
 
 def policy(id, resource):
     return f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{id}', '{ACCOUNT}', '{GROUP}', '{resource}')"
 
 
-class Order(test_channels.Channels):
-    # Its world and its helpers, not its tests.
-    locals().update({name: None for name in dir(test_channels.Channels) if name.startswith('test_')})
-
+class Order(Portal):
     def snapshots(self, name='channel'):
         return self.house.read(f'{name}.err').count('rows as of')
 
@@ -66,6 +65,111 @@ class Snapshots(Order):
             self.expect(client, 'resource_deleted', id=R1)
             self.house.sql(policy(P1, R1))
             self.expect(client, 'resource_created_or_updated', id=R1)
+
+
+class Sessions(Order):
+    def silent_gateway(self, process):
+        """A gateway that has joined and whose machine is gone: nothing is ever read or answered."""
+        gateway = socket.create_connection(('127.0.0.1', self.ports[process]), timeout=10)
+        self.addCleanup(gateway.close)
+        gateway.sendall('\r\n'.join((
+            f'GET /gateway?id={GATEWAY}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
+            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
+            f'Authorization: Bearer {ACCOUNT}.{GATEWAY_TOKEN}.{SECRET}', '', '')).encode())
+        return gateway
+
+    def test_a_client_that_moves_takes_over_whichever_process_started_first(self):
+        self.two_processes()
+        for first, second in (('a', 'b'), ('b', 'a')):
+            old = self.client(first)
+            self.joined(old)
+            new = self.client(second)
+            self.joined(new)
+            self.expect_end(old, 'replaced')
+            new.close()
+            until(lambda: self.stats(first)['clients'] + self.stats(second)['clients'] == 0, 'nobody to be there')
+
+    def test_a_gateways_candidates_find_the_session_of_now(self):
+        self.two_processes()
+        gateway = self.gateway('a')
+        self.joined(gateway)
+        self.news('b')
+        old = self.client('b')
+        self.joined(old)
+        self.grant(old, gateway, R1)
+        new = self.client('a')
+        self.joined(new)
+        self.expect_end(old, 'replaced')
+        gateway.send('broadcast_ice_candidates', {'candidates': ['c1'], 'client_ids': [CLIENT]})
+        self.expect(new, 'ice_candidates', candidates=['c1'])
+        # The pair comes from its row at the next session, which has not heard of the client.
+        gateway.close()
+        until(lambda: self.stats('b')['gateways_online'] == 0, 'b to miss the gateway')
+        gateway = self.gateway('b')
+        self.assertEqual(len(self.joined(gateway)['authorizations']), 1)
+        gateway.send('broadcast_ice_candidates', {'candidates': ['c2'], 'client_ids': [CLIENT]})
+        self.expect(new, 'ice_candidates', candidates=['c2'])
+
+    def test_a_process_that_starts_anew_learns_who_is_where(self):
+        self.two_processes()
+        client = self.client('a')
+        self.joined(client)
+        self.house.stop(self.processes['b'], signal.SIGKILL)
+        until(lambda: self.stats('a')['fleet'] == 0, 'a to miss b')
+        ends = [f'ipc://{self.house.folder}/fleet-{name}' for name in 'ab']
+        self.channel('b', **{'fleet-endpoint': ends[1], 'fleet-peer': ends[0]})
+        gateway = self.gateway('b')
+        self.joined(gateway)
+        self.news('a')
+        self.grant(client, gateway, R1)
+        gateway.close()
+        until(lambda: self.stats('a')['gateways_online'] == 0, 'a to miss the gateway')
+        gateway = self.gateway('b')
+        self.joined(gateway)
+        gateway.send('broadcast_ice_candidates', {'candidates': ['c'], 'client_ids': [CLIENT]})
+        self.expect(client, 'ice_candidates', candidates=['c'])
+
+    def test_a_process_that_wakes_puts_nobody_out(self):
+        self.two_processes()
+        gateway, client = self.gateway('b'), self.client('b')
+        self.joined(gateway), self.joined(client)
+        self.news('a')
+        self.processes['b'].send_signal(signal.SIGSTOP)
+        until(lambda: self.stats('a')['gateways_online'] == 0, 'a to miss b')
+        # Somebody tries b in vain; its request waits there.
+        late = socket.create_connection(('127.0.0.1', self.ports['b']), timeout=10)
+        self.addCleanup(late.close)
+        late.sendall('\r\n'.join((
+            f'GET /client?id={CLIENT}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
+            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
+            f'Authorization: Bearer {ACCOUNT}.{TOKEN}.{SECRET}', '', '')).encode())
+        moved, mobile = self.gateway('a'), self.client('a')
+        self.joined(moved), self.joined(mobile)
+        late.close()
+        self.processes['b'].send_signal(signal.SIGCONT)
+        self.expect_end(gateway, 'replaced')
+        self.expect_end(client, 'replaced')
+        until(lambda: self.stats('b')['fleet'] == 1 and self.stats('b')['gateways_online'] == 1, 'b to know')
+        self.grant(mobile, moved, R1)
+        self.quiet(mobile)
+
+    def test_a_gateway_that_is_back_takes_the_place_of_its_dead_connection(self):
+        self.two_processes()
+        for there in ('a', 'b'):
+            self.silent_gateway('a')
+            for name in 'ab':
+                self.news(name)
+            start = time.monotonic()
+            gateway = self.gateway(there)
+            self.joined(gateway)
+            self.assertLess(time.monotonic() - start, 8)
+            # One that is there stays.
+            for other in 'ab':
+                self.expect_end(self.gateway(other), 'already_connected')
+            self.quiet(gateway)
+            gateway.close()
+            for name in 'ab':
+                until(lambda name=name: self.stats(name)['gateways_online'] == 0, 'it to be gone')
 
 
 if __name__ == '__main__':

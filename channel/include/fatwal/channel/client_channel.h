@@ -50,7 +50,7 @@ public:
     // A message from the device: create_flow, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
-    // From a gateway's channel, for this session (Sessions::accepts).
+    // From a gateway's channel, for this session.
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
     // A Send of this channel's could not be delivered: the session or its process is gone.
     [[nodiscard]] Actions undeliverable(const PeerMessage& message, Time now);

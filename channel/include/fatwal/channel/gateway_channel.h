@@ -71,8 +71,7 @@ private:
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
         std::optional<ClientContext>
-            client;                      // where the client is connected from; nothing: by its row
-        std::optional<Address> address;  // of the client's session, likewise
+            client;  // where the client is connected from; nothing: by its row
     };
     using Pairs = std::map<Pair, Held>;
     // The resource as the device was given it, while any pair has it.
