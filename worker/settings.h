@@ -28,7 +28,7 @@ struct Settings {
     std::string ready_file;
     std::string log_level = "info";
     int max_sessions = 10'000;
-    int max_pending = 1000;  // connections that have not said yet what they want
+    int max_pending = 10'000;  // connections that have not said yet what they want
     int connects_per_second = 500;
     int max_message_bytes = 65'536;   // that a device may send
     int max_queue_bytes = 8'388'608;  // that wait for a slow device, which is then cut
