@@ -105,7 +105,7 @@ void Account::follow() {
                        [this](const channel::Affected& affected, channel::Time at) {
                            guarded([&] { transaction(affected, at); });
                        },
-                       [this] { return is_sliced_; }});
+                       [this] { return is_sliced_; }, [this] { guarded([&] { revoke(); }); }});
     feed_->start();
 }
 
@@ -403,6 +403,28 @@ void Account::transaction(const channel::Affected& affected, channel::Time commi
         carry_out(*session, client->on_transaction(now), committed);
     }
     if (!waiting_.empty()) admit_waiting();
+}
+
+void Account::clock_was_set(channel::Time::duration moved) {
+    const auto now = wall_clock();
+    for (const auto& address : addresses()) {
+        Session* session = find(address);
+        if (session == nullptr) continue;
+        session->deadline.reset();
+        carry_out(*session, call(*session, [&](auto& channel) {
+            channel.clock_was_set(moved);
+            return channel.on_time(now);
+        }));
+    }
+}
+
+void Account::revoke() {
+    for (const auto& address : addresses()) {
+        Session* session = find(address);
+        if (session == nullptr || address.device != Device::Gateway) continue;
+        auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel);
+        carry_out(*session, gateway->reject_all());
+    }
 }
 
 void Account::relays_changed() {

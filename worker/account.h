@@ -43,6 +43,8 @@ public:
     void route(const channel::Address& sender, channel::Address to,
                const channel::PeerMessage& message);
     void relays_changed();
+    // By that much the wall's clock has been set.
+    void clock_was_set(channel::Time::duration moved);
     // The device has come in at another process, with this generation.
     void entered_elsewhere(channel::Device device, const Uuid& id, channel::Generation generation,
                            channel::ProcessId process);
@@ -127,6 +129,8 @@ private:
     template <class Work>
     void guarded(Work work);
     void snapshot();
+    // Nothing of it has been heard for too long: what its gateways let through ends.
+    void revoke();
     void transaction(const channel::Affected& affected, channel::Time committed);
     void admit_waiting();
     [[nodiscard]] bool knows(const JoinRequest& request) const;

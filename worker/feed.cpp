@@ -19,7 +19,8 @@ Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
       handlers_(std::move(handlers)),
       state_(account.value_or(channel::Uuid{})),
       retry_(io),
-      stale_(io) {}
+      stale_(io),
+      revoke_(io) {}
 
 Feed::~Feed() { stop(); }
 
@@ -39,6 +40,7 @@ void Feed::stop() {
     handlers_ = {};
     retry_.cancel();
     stale_.cancel();
+    revoke_.cancel();
     if (subscription_) subscription_->forget();
     unsubscribe();
 }
@@ -108,6 +110,7 @@ void Feed::handle(const client::Event& event) {
         joined_ = true;
         lost_ = false;
         stale_.cancel();
+        revoke_.cancel();
     } else if (const auto* lost_event = std::get_if<client::Lost>(&event)) {
         spdlog::warn("account {}: {}", name, lost_event->reason);
         if (lost_event->error && lost_event->error->code == wire::ErrorCode::SnapshotFailed)
@@ -141,6 +144,16 @@ void Feed::log(const channel::Affected& affected) const {
 
 void Feed::lost(const std::string& reason) {
     if (std::exchange(lost_, true)) return;
+    if (settings_.revoke_after_s > 0) {
+        revoke_.expires_after(std::chrono::seconds(settings_.revoke_after_s));
+        revoke_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+            const auto self = weak.lock();
+            if (!self || error || !self->lost_ || !self->handlers_.revoke) return;
+            spdlog::error("account {}: no fatwald for {} s: what was granted ends",
+                          self->state_.account_id().to_text(), self->settings_.revoke_after_s);
+            self->handlers_.revoke();
+        });
+    }
     stale_.expires_after(std::chrono::seconds(settings_.stale_after_s));
     stale_.async_wait([weak = weak_from_this(), reason](boost::system::error_code error) {
         const auto self = weak.lock();

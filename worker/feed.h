@@ -30,6 +30,8 @@ public:
         // Whether what was handled is still being handed over. Nothing is acknowledged or taken
         // until handed_over(). May be missing.
         std::function<bool()> is_busy = {};
+        // No fatwald has been there for revoke_after_s: nothing that was granted may stand.
+        std::function<void()> revoke = [] {};
     };
 
     // Without an account: the operators' stream. Call start() once it is shared.
@@ -73,6 +75,7 @@ private:
     std::unique_ptr<client::Subscription> subscription_;
     boost::asio::steady_timer retry_;
     boost::asio::steady_timer stale_;
+    boost::asio::steady_timer revoke_;
     bool joined_ = false;
     bool lost_ = false;
     bool refused_ = false;                 // the last snapshot that was asked for has failed

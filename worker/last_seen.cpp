@@ -48,6 +48,12 @@ std::string update_tokens() {
            "RETURNING s.id";
 }
 
+// Devices know the end of a flow themselves; a minute is for clocks that differ.
+constexpr char kPrune[] =
+    "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE expires_at < now() - interval '1 "
+    "minute' LIMIT 5000 FOR UPDATE SKIP LOCKED) RETURNING 1";
+constexpr std::chrono::seconds kPruneEvery{30};
+
 std::string_view kind_of(Role role) {
     switch (role) {
         case Role::Client: return "client";
@@ -116,7 +122,23 @@ public:
         return locked;
     }
 
+    // Of a fleet one process does it at a time. False when there are more.
+    [[nodiscard]] bool prune() {
+        connection_.run("BEGIN");
+        const auto ours =
+            connection_.run("SELECT pg_try_advisory_xact_lock(hashtext('fatwal-channel prune'))");
+        bool all = true;
+        if (PQgetvalue(ours.get(), 0, 0)[0] == 't') {
+            const auto gone = connection_.run(kPrune);
+            all = PQntuples(gone.get()) < kMostPruned;
+        }
+        connection_.run("COMMIT");
+        return all;
+    }
+
 private:
+    static constexpr int kMostPruned = 5000;
+
     // A row that is gone looks like one that is locked.
     static constexpr int kMostTries = 60;
 
@@ -152,6 +174,7 @@ void LastSeen::give_back(Devices devices) {
 
 void LastSeen::loop() {
     std::unique_ptr<Session> session;
+    auto prune_at = std::chrono::steady_clock::now();
     for (bool stopping = false; !stopping;) {
         Devices devices;
         {
@@ -166,12 +189,17 @@ void LastSeen::loop() {
                 devices.insert(waiting_.extract(next));
             }
         }
-        if (devices.empty()) continue;
+        const auto now = std::chrono::steady_clock::now();
+        const bool prunes = !stopping && now >= prune_at;
+        if (devices.empty() && !prunes) continue;
         try {
             if (!session || !session->open()) session = std::make_unique<Session>(database_);
-            give_back(session->write(devices));
+            if (!devices.empty()) give_back(session->write(devices));
+            devices.clear();
+            if (prunes && session->prune()) prune_at = now + kPruneEvery;
         } catch (const std::exception& error) {
             spdlog::error("cannot write where devices were last seen: {}", error.what());
+            prune_at = now + kPruneEvery;
             session.reset();
             give_back(std::move(devices));
         }

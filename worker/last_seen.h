@@ -1,4 +1,5 @@
-// Writes where devices were last seen, on a thread of its own.
+// Writes where devices were last seen, and takes away the rows of flows that have ended, on a
+// thread of its own.
 #pragma once
 
 #include <condition_variable>

@@ -11,6 +11,7 @@ namespace {
 using channel::Device;
 
 constexpr auto kSweepEvery = std::chrono::seconds(1);
+constexpr auto kClockSet = std::chrono::milliseconds(200);  // no slewing is so fast
 constexpr auto kDrainEvery = std::chrono::milliseconds(100);
 constexpr auto kFlowsWithin = std::chrono::seconds(10);  // once the devices are gone
 constexpr auto kFlowRetry = std::chrono::milliseconds(500);
@@ -124,6 +125,11 @@ channel::Time wall_clock() {
         std::chrono::system_clock::now());
 }
 
+channel::Time steady_clock() {
+    return channel::Time(std::chrono::duration_cast<channel::Time::duration>(
+        std::chrono::steady_clock::now().time_since_epoch()));
+}
+
 std::string text_of(const Json& json) {
     return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
@@ -175,7 +181,8 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
           }),
       relay_timer_(io),
       flow_timer_(io),
-      sweep_timer_(io) {
+      sweep_timer_(io),
+      clock_offset_(wall_clock() - steady_clock()) {
     server_ = std::make_unique<Server>(io, settings, connect_rate_,
                                        [this](JoinRequest request, std::shared_ptr<Link> link) {
                                            joined(std::move(request), std::move(link));
@@ -216,7 +223,8 @@ channel::ChannelContext Process::context(channel::AccountState& state,
             .relays = relays_,
             .signer = signer_,
             .random = [this] { return random_(); },
-            .process = id_};
+            .process = id_,
+            .flow_lifetime = std::chrono::seconds(settings_.flow_lifetime_s)};
 }
 
 Account& Process::account(const Uuid& id) {
@@ -254,12 +262,12 @@ void Process::proven(JoinRequest request, std::shared_ptr<Link> link) {
 // ----------------------------------------------------------------------------------------------------------------------------------
 
 void Process::write(portal::Flows row) {
-    tell(flows_.add(std::move(row), wall_clock()));
+    tell(flows_.add(std::move(row), steady_clock()));
     keep_flow_deadline();
 }
 
 void Process::remove(const Uuid& flow_id) {
-    flows_.remove(flow_id, wall_clock());
+    flows_.remove(flow_id, steady_clock());
     keep_flow_deadline();
 }
 
@@ -271,7 +279,7 @@ void Process::keep_flow_deadline() {
     flow_timer_.cancel();
     if (!deadline) return;
     flow_timer_.expires_after(std::clamp<std::chrono::microseconds>(
-        *deadline - wall_clock(), std::chrono::milliseconds(1), std::chrono::hours(1)));
+        *deadline - steady_clock(), std::chrono::milliseconds(1), std::chrono::hours(1)));
     flow_timer_.async_wait([this](boost::system::error_code error) {
         if (!error) keep_flow_deadline();
     });
@@ -279,15 +287,15 @@ void Process::keep_flow_deadline() {
 
 void Process::take_batch() {
     const bool draining = drained_ != nullptr;
-    if (auto batch = flows_.take(draining ? channel::Time::max() : wall_clock()))
+    if (auto batch = flows_.take(draining ? channel::Time::max() : steady_clock()))
         writer_.write(std::move(*batch));
 }
 
 void Process::written(const FlowWriter::Written& result) {
     if (result.failed)
-        flows_.failed(result.number, wall_clock() + kFlowRetry);
+        flows_.failed(result.number, steady_clock() + kFlowRetry);
     else
-        tell(flows_.written(result.number, result.result, wall_clock()));
+        tell(flows_.written(result.number, result.result, steady_clock()));
     keep_flow_deadline();
 }
 
@@ -463,7 +471,7 @@ void Process::relay_online(const channel::Relay& relay) {
 void Process::relay_offline(const Uuid& relay) {
     const auto found = relay_of_.find(relay);
     if (found != relay_of_.end() && !found->second.empty()) return;
-    relays_.offline(relay, wall_clock());
+    relays_.offline(relay, steady_clock());
     keep_relay_deadline();
 }
 
@@ -474,11 +482,11 @@ void Process::relays_changed() {
 void Process::keep_relay_deadline() {
     const auto deadline = relays_.next_deadline();
     if (!deadline) return;
-    relay_timer_.expires_after(std::max<std::chrono::microseconds>(*deadline - wall_clock(),
+    relay_timer_.expires_after(std::max<std::chrono::microseconds>(*deadline - steady_clock(),
                                                                    std::chrono::milliseconds(1)));
     relay_timer_.async_wait([this](boost::system::error_code error) {
         if (error) return;
-        if (relays_.on_time(wall_clock())) relays_changed();
+        if (relays_.on_time(steady_clock())) relays_changed();
         keep_relay_deadline();
     });
 }
@@ -486,7 +494,20 @@ void Process::keep_relay_deadline() {
 // The house
 // ------------------------------------------------------------------------------------------------------------------------------
 
+// The channels decide by the wall's clock: policies, tokens and flows end at instants of it. When
+// it is set (or the machine slept), what is to happen after a length of time keeps its length, and
+// what is to happen at an instant is looked at anew.
+void Process::look_at_the_clock() {
+    const auto offset = wall_clock() - steady_clock();
+    const auto moved = offset - std::exchange(clock_offset_, offset);
+    if (std::chrono::abs(moved) < kClockSet) return;
+    spdlog::warn("the clock was set by {} s",
+                 std::chrono::duration_cast<std::chrono::seconds>(moved).count());
+    for (const auto& [id, account] : accounts_) account->clock_was_set(moved);
+}
+
 void Process::sweep() {
+    look_at_the_clock();
     const auto now = std::chrono::steady_clock::now();
     std::erase_if(accounts_, [&](const auto& entry) {
         const auto since = entry.second->empty_since();
@@ -589,10 +610,11 @@ void Process::drain_step() {
 void Process::drain_flows() {
     keep_flow_deadline();
     const bool late = std::chrono::steady_clock::now() >= flows_until_;
-    if (flows_.waiting() == 0 || late) {
+    const auto waiting = flows_.waiting() + flows_.waiting_deletions();
+    if (waiting == 0 || late) {
         if (late)
-            spdlog::error("{} flows are not written: the database does not take them",
-                          flows_.waiting());
+            spdlog::error("{} flows are not written or deleted: the database does not take them",
+                          waiting);
         accounts_.clear();
         return drained_();
     }

@@ -26,6 +26,8 @@
 namespace fatwal::worker {
 
 [[nodiscard]] channel::Time wall_clock();
+// Time that nobody sets: for lengths of time, from no particular start.
+[[nodiscard]] channel::Time steady_clock();
 // As JSON text; what is no UTF-8 in it is replaced.
 [[nodiscard]] std::string text_of(const Json& json);
 
@@ -91,6 +93,7 @@ private:
     // Here; tells nobody.
     std::size_t disconnect(const Admin::Cursor& session);
     std::size_t reject(const Uuid& account, const channel::Pair& pair);
+    void look_at_the_clock();
     void sweep();
     void drain_step();
     void drain_flows();
@@ -122,6 +125,7 @@ private:
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;
     boost::asio::steady_timer sweep_timer_;
+    channel::Time::duration clock_offset_;  // of the wall's clock, as it was looked at last
     std::unique_ptr<Server> server_;
     std::unique_ptr<Admin> admin_;  // none unless a setting says where
     std::function<void()> drained_;

@@ -91,6 +91,9 @@ void complete(Settings& settings) {
           std::pair("--minimum-gateway-version", &settings.minimum_gateway_version)})
         if (!version->empty() && !channel::Version::parse(*version))
             throw CLI::ValidationError(name, *version + " is no version, as 1.5.0");
+    if (settings.revoke_after_s != 0 && settings.revoke_after_s < settings.stale_after_s)
+        throw CLI::ValidationError("--revoke-after-s", "is 0 or at least --stale-after-s, " +
+                                                           std::to_string(settings.stale_after_s));
     std::string error;
     auto publications = wire::split_publication_names(settings.publication, error);
     if (!publications)
@@ -204,6 +207,16 @@ std::optional<Settings> load_settings(int argc, char** argv, int& status) {
         .add("stale-after-s", settings.stale_after_s,
              "without a fatwald, after which nothing new is granted")
         ->check(CLI::Range(1, 86'400));
+    options
+        .add("revoke-after-s", settings.revoke_after_s,
+             "without a fatwald, after which gateways let nothing through; 0: what was granted "
+             "stays")
+        ->check(CLI::Range(0, 604'800));
+    options
+        .add("flow-lifetime-s", settings.flow_lifetime_s,
+             "longest life of a flow, after which the client asks again; 0: as long as its policy "
+             "holds")
+        ->check(CLI::Range(0, 31'536'000));
     options
         .add("account-linger-s", settings.account_linger_s,
              "for which an account without devices is followed on")

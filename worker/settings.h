@@ -40,6 +40,8 @@ struct Settings {
     int idle_timeout_s = 30;    // of a device that does not even answer pings
     int join_timeout_s = 10;    // without a fatwald that has the account's rows in its queue
     int stale_after_s = 60;     // without a fatwald
+    int revoke_after_s = 0;     // the same, after which what was granted ends; 0: it stays
+    int flow_lifetime_s = 0;    // the longest of a flow; 0: as long as its policy holds
     int account_linger_s = 60;  // an account without devices is followed on
     int drain_s = 20;           // over which sessions are closed at SIGTERM
     int flow_batch_ms = 1000;

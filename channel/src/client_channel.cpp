@@ -137,6 +137,10 @@ Actions ClientChannel::on_time(Time now) {
     return out;
 }
 
+void ClientChannel::clock_was_set(Time::duration moved) {
+    for (auto& [resource_id, pending] : pending_) pending.deadline += moved;
+}
+
 std::optional<Time> ClientChannel::next_deadline() const {
     if (phase_ != Phase::Joined) return std::nullopt;
     std::optional<Time> out = earlier(token_expires_at_, relays_.next_deadline());
@@ -274,7 +278,7 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     message.client_id = join_.client_id;
     message.resource_id = resource.id;
     message.by = {grant.policy_id, grant.membership_id, join_.token_id};
-    message.expires_at = earlier(grant.until, token_expires_at_);
+    message.expires_at = context_.end_of_flow(earlier(grant.until, token_expires_at_), now);
     const auto known =
         may_be_known ? known_flow(resource.id, gateway.id, message) : std::optional<Uuid>();
     message.flow_id = known ? *known : random_uuid(context_.random);

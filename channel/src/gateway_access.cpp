@@ -187,11 +187,11 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
     if (const auto context = context_of(*client, held); context.remote_ip)
         row.client_remote_ip = context.remote_ip->to_text();
     if (join_.remote_ip) row.gateway_remote_ip = join_.remote_ip->to_text();
-    row.expires_at = best->until;
+    row.expires_at = context_.end_of_flow(best->until, now);
     row.created_at = now;
     add(pair, resources_.at(pair.resource_id).row, row.id,
         {{best->policy_id, best->membership_id, token_id},
-         best->until,
+         row.expires_at,
          0,
          now + context_.durable_within});
     out.emplace_back(WriteFlow{std::move(row)});

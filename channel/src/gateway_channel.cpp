@@ -162,6 +162,15 @@ Actions GatewayChannel::on_time(Time now) {
     return out;
 }
 
+void GatewayChannel::clock_was_set(Time::duration moved) {
+    for (auto& [pair, held] : pairs_)
+        for (auto& [id, flow] : held.flows)
+            if (flow.durable_by) {
+                *flow.durable_by += moved;
+                due_.emplace(*flow.durable_by, id);
+            }
+}
+
 std::optional<Time> GatewayChannel::next_deadline() const {
     if (phase_ != Phase::Joined) return std::nullopt;
     const auto out = earlier(token_expires_at_, relays_.next_deadline());
@@ -223,6 +232,12 @@ Actions GatewayChannel::reject(const Pair& pair) {
     Actions out;
     if (phase_ != Phase::Joined) return out;
     if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, {}, out);
+    return out;
+}
+
+Actions GatewayChannel::reject_all() {
+    Actions out;
+    while (phase_ == Phase::Joined && !pairs_.empty()) reject(pairs_.begin(), {}, out);
     return out;
 }
 

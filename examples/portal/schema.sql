@@ -203,6 +203,8 @@ CREATE TABLE flows (
     FOREIGN KEY (account_id, membership_id) REFERENCES actor_group_memberships (account_id, id) ON DELETE CASCADE
 );
 
+CREATE INDEX ON flows (expires_at);
+
 CREATE TABLE change_log (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id uuid NOT NULL,

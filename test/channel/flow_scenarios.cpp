@@ -817,6 +817,39 @@ TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
     EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
 }
 
+TEST(DeadMansTimer, KeepsItsLengthWhenTheClockIsSet) {
+    for (const auto moved : {Time::duration(-10min), Time::duration(2h)}) {
+        World w;
+        w.commit();
+        w.join_gateway().join_client().create_flow();
+        forget(w);
+        w.set_clock(moved);
+        EXPECT_EQ(w.sent("w1"), "") << "not overdue yet";
+        w.after(15s - 1us);
+        EXPECT_EQ(w.sent("w1"), "");
+        EXPECT_EQ(w.sent("c1"), "");
+        w.after(1us);
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+        EXPECT_EQ(w.sent("c1"), "FF(r1,offline)");
+    }
+}
+
+TEST(Clock, AnInstantThatTheClockHasPassedHasCome) {
+    World w;
+    w.edit<portal::Tokens>("t1", [&](auto& t) { t.expires_at = w.now + 1h; }).commit();
+    w.join_client();
+    forget(w);
+    w.set_clock(2h);
+    EXPECT_EQ(w.sent("c1"), "disconnect(token_expired)");
+}
+
+TEST(FlowLifetime, EndsWhatItsPolicyWouldKeep) {
+    World w;
+    w.flow_lifetime = 1h;
+    flowing(w);
+    EXPECT_EQ(only_flow(w).expires_at, w.now + 1h);
+}
+
 TEST(DeadMansTimer, EndsWithTheWritersWordOrTheRowInTheStream) {
     for (const bool by_row : {false, true}) {
         World w;

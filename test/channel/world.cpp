@@ -328,7 +328,9 @@ void World::snapshot() {
 }
 
 ChannelContext World::context() {
-    return {state, presence, relays, signer, [this] { return generator(); }, 1};
+    ChannelContext out{state, presence, relays, signer, [this] { return generator(); }, 1};
+    out.flow_lifetime = flow_lifetime;
+    return out;
 }
 
 World& World::join_client(const std::string& name, const std::string& version,
@@ -413,6 +415,19 @@ World& World::until(Time time) {
         for (auto& [name, channel] : gateways) carry_out(name, channel->on_time(now));
     }
     throw std::logic_error("a deadline that does not pass");
+}
+
+World& World::set_clock(Time::duration moved) {
+    now += moved;
+    for (auto& [name, channel] : clients) {
+        channel->clock_was_set(moved);
+        carry_out(name, channel->on_time(now));
+    }
+    for (auto& [name, channel] : gateways) {
+        channel->clock_was_set(moved);
+        carry_out(name, channel->on_time(now));
+    }
+    return *this;
 }
 
 World& World::write_flows() {

@@ -107,6 +107,8 @@ public:
     // The clock moves; every deadline on the way is kept.
     World& until(Time time);
     World& after(Time::duration duration) { return until(now + duration); }
+    // Sets the clock; no time passes.
+    World& set_clock(Time::duration moved);
     // The flows decided so far get their rows, and their gateways are told.
     World& write_flows();
     // The writer could not write them.
@@ -123,6 +125,7 @@ public:
     AccountState state{id("account")};
     Presence presence;
     Relays relays{10s};
+    std::chrono::seconds flow_lifetime{0};
     Signer signer{std::string(32, 'k')};
     std::mt19937_64 generator{7};
     std::map<std::string, std::unique_ptr<ClientChannel>> clients;

@@ -67,6 +67,23 @@ class Snapshots(Order):
             self.expect(client, 'resource_created_or_updated', id=R1)
 
 
+class Away(Order):
+    def test_what_was_granted_ends_when_nothing_was_heard_for_too_long(self):
+        self.channel(**{'stale-after-s': '1', 'revoke-after-s': '2'})
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        self.grant(client, gateway, R1)
+        self.house.stop(self.house.processes[0], signal.SIGKILL)
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.house.fatwald('again', publication='portal')
+        until(lambda: self.house.sql('SELECT count(*) FROM flows') == '0', 'the row to go')
+        until(lambda: self.snapshots() == 2, 'the rows')
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        self.expect(client, 'flow_created', resource_id=R1)
+
+
 class Sessions(Order):
     def silent_gateway(self, process):
         """A gateway that has joined and whose machine is gone: nothing is ever read or answered."""

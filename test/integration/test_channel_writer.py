@@ -126,6 +126,33 @@ class Writer(Portal):
         proxy.thaw()
         until(lambda: self.house.sql(f"SELECT last_seen_version FROM clients WHERE id = '{CLIENT}'") == '1.5.1', 'the second')
 
+    def test_rows_of_flows_that_have_ended_are_taken_away(self):
+        self.channel(**{'flow-lifetime-s': '3600'})
+        gateway, client = self.pair()
+        self.authorized(client, gateway)
+        until(lambda: self.house.sql("SELECT expires_at BETWEEN now() AND now() + interval '1 hour' FROM flows") == 't', 'the row, of a bounded life')
+        self.house.stop(self.processes['channel'])
+        self.house.sql("UPDATE flows SET expires_at = now() - interval '2 minutes'")
+        self.channel()
+        until(lambda: self.flows(ACCOUNT) == 0, 'the row to go')
+
+    def test_deletions_are_waited_for_at_the_end(self):
+        process = self.channel(**{'drain-s': '0'})
+        gateway, client = self.pair()
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row')
+        session = self.house.session()
+        session.run('BEGIN', 'SELECT FROM flows FOR UPDATE')
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        self.house.sql(f"UPDATE resources SET address = 'other.example.com' WHERE id = '{R1}'")
+        self.expect(gateway, 'reject_access')
+        process.send_signal(signal.SIGTERM)
+        until(lambda: 'are sent elsewhere' in self.house.read('channel.err'), 'the drain')
+        time.sleep(0.5)
+        session.run('COMMIT')
+        self.assertEqual(process.wait(20), 0)
+        self.assertEqual(self.flows(ACCOUNT), 0)
+
     def test_it_names_the_privileges_that_its_role_lacks_and_needs_no_others(self):
         role = f'{self.house.database}_channel'
         self.house.sql(f'CREATE ROLE {role} LOGIN', f'REVOKE TEMPORARY ON DATABASE {self.house.database} FROM PUBLIC')

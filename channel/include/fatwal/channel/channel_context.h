@@ -1,7 +1,9 @@
 // What every channel of an account is given.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "fatwal/channel/account_state.h"
 #include "fatwal/channel/presence.h"
@@ -21,6 +23,14 @@ struct ChannelContext {
     std::chrono::milliseconds answer_within =
         std::chrono::seconds(15);  // the gateway, to an authorization
     std::chrono::milliseconds durable_within = std::chrono::seconds(15);  // the row of a flow
+    std::chrono::seconds flow_lifetime{0};  // the longest of a flow; 0: as long as its policy holds
+
+    // When a flow that is granted now until `until` (nothing: without end) ends.
+    [[nodiscard]] std::optional<Time> end_of_flow(std::optional<Time> until, Time now) const {
+        if (flow_lifetime.count() == 0) return until;
+        const Time longest = now + flow_lifetime;
+        return until ? std::min(*until, longest) : longest;
+    }
 };
 
 // Bounds of what a device may send in one message.

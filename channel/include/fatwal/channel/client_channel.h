@@ -47,6 +47,8 @@ public:
     [[nodiscard]] Actions on_relays(Time now);
     // next_deadline() has come.
     [[nodiscard]] Actions on_time(Time now);
+    // The clock that `now` is of was set by this much. Then on_time().
+    void clock_was_set(Time::duration moved);
     // A message from the device: create_flow, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);

@@ -45,11 +45,14 @@ public:
     [[nodiscard]] Actions on_transaction(const GatewayImpact& impact, Time now);
     [[nodiscard]] Actions on_relays(Time now);
     [[nodiscard]] Actions on_time(Time now);
+    // The clock that `now` is of was set by this much. Then on_time().
+    void clock_was_set(Time::duration moved);
     // A message from the device: flow_authorized, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
     // An administrator takes the pair away, whatever justifies it. The client may ask for it again.
     [[nodiscard]] Actions reject(const Pair& pair);
+    [[nodiscard]] Actions reject_all();
     // From a client's channel or the writer of flows, for this session.
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
 
