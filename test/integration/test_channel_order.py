@@ -1,9 +1,14 @@
 """What a device is shown never goes back, whoever restarts, pauses or sets a clock.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
+import hashlib
+import hmac
 import signal
 import socket
 import time
 import unittest
+
+import zmq
+import zmq.utils.z85
 
 from house import until
 from portal import ACCOUNT, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, P1, P2, Portal, R1, R2, SECRET, TOKEN
@@ -65,6 +70,66 @@ class Snapshots(Order):
             self.expect(client, 'resource_deleted', id=R1)
             self.house.sql(policy(P1, R1))
             self.expect(client, 'resource_created_or_updated', id=R1)
+
+
+class AnotherProcess:
+    """A process of the fleet by hand: JSON over CURVE, with the key that the fleet's secret gives."""
+
+    def __init__(self, secret, own, other):
+        key = zmq.utils.z85.encode(hmac.new(secret, b'fatwal fleet curve key 1', hashlib.sha256).digest())
+        public = zmq.curve_public(key)
+        self.endpoint = own
+        self.inbox, self.outbox = (zmq.Context.instance().socket(kind) for kind in (zmq.PULL, zmq.PUSH))
+        for end in (self.inbox, self.outbox):
+            end.linger, end.rcvtimeo, end.curve_publickey, end.curve_secretkey = 0, 20_000, public, key
+        self.inbox.curve_server = True
+        self.inbox.bind(own)
+        self.outbox.curve_serverkey = public
+        self.outbox.connect(other)
+
+    def send(self, kind, body=None, version=1):
+        self.outbox.send_json({'version': version, 'from': 7, 'endpoint': self.endpoint, 'number': 0, 'kind': kind, 'body': body})
+
+    def next(self, event):
+        """The next message with this event."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            got = self.inbox.recv_json()
+            if got['kind'] == 'message' and got['body'].get('event') == event:
+                return got['body']
+        raise AssertionError(f'waited in vain for {event}')
+
+    def close(self):
+        self.inbox.close()
+        self.outbox.close()
+
+
+class Fleet(Order):
+    def setUp(self):
+        super().setUp()
+        ends = [f'ipc://{self.house.folder}/fleet-{name}' for name in 'ab']
+        self.channel(**{'fleet-endpoint': ends[0], 'fleet-peer': ends[1]})
+        self.other = AnotherProcess(b'0123456789abcdef0123456789abcdef', ends[1], ends[0])
+        self.addCleanup(self.other.close)
+        self.other.inbox.recv()  # its connection to us is there
+
+    def misunderstood(self, count):
+        until(lambda: self.stats()['fleet_not_understood'] == count, f'{count} messages not to be understood')
+
+    def test_one_bad_body_costs_an_introduction_nothing_else(self):
+        online = {'event': 'gateway_online', 'account': ACCOUNT, 'id': GATEWAY, 'generation': 5, 'version': '1.5.0', 'location': None, 'remote_ip': None}
+        self.other.send('introduction', [{'event': 'gateway_online', 'account': ACCOUNT}, 5, {'event': 'of a later version', 'account': ACCOUNT, 'id': GATEWAY}, online])
+        self.misunderstood(3)
+        self.other.send('alive')
+        self.assertEqual(self.stats()['gateways_online'], 1)
+
+    def test_what_cannot_be_read_goes_back(self):
+        self.other.send('introduction', [], version=2)
+        until(lambda: self.stats()['fleet'] == 1, 'the other process')
+        sender = {'device': 'client', 'id': CLIENT, 'generation': 1, 'process': 7}
+        self.other.send('message', {'event': 'deliver', 'account': ACCOUNT, 'sender': sender, 'to': {'device': 'gateway'}, 'message': {'of': 'a later version'}})
+        self.assertEqual(self.other.next('undelivered')['message'], {'of': 'a later version'})
+        self.misunderstood(1)
 
 
 class Away(Order):
