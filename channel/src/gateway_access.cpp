@@ -51,10 +51,22 @@ std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held,
     return grant;
 }
 
+GatewayChannel::Tunnel GatewayChannel::tunnel_of(const portal::Clients& client) {
+    return {client.public_key, host_of_inet(client.ipv4), host_of_inet(client.ipv6)};
+}
+
+bool GatewayChannel::is_another_peer(const Pair& pair, const Held& held) const {
+    const auto* client = context_.state.client(pair.client_id);
+    return client != nullptr && context_.state.position() >= held.told_at &&
+           tunnel_of(*client) != held.tunnel;
+}
+
 GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resources& resource,
                                           const Uuid& flow_id, const Flow& flow) {
     const auto [held, is_new] = pairs_.try_emplace(pair);
     if (is_new) {
+        if (const auto* client = context_.state.client(pair.client_id))
+            held->second.tunnel = tunnel_of(*client);
         context_.state.hold(join_.gateway_id, pair);
         const auto [shown, first] = resources_.try_emplace(pair.resource_id);
         if (first) shown->second.row = resource;
@@ -120,6 +132,8 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
         if (is_expired(flow.expires_at, now)) expired.push_back(id);
     for (const Uuid& id : expired) remove_flow(held, id);
     if (held.flows.empty()) return drop(found);
+    // The old key may not stay let through; the client asks anew with the new one.
+    if (is_another_peer(pair, held)) return reject(found, deleted, out);
 
     const Expiry before = expiry_of(held);
     std::vector<Justification> lost;
@@ -263,6 +277,8 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
                                {message.by, message.expires_at, message.decided_at,
                                 now + context_.durable_within});
     held.client = message.client;
+    held.tunnel = {message.public_key, message.ipv4, message.ipv6};
+    held.told_at = message.decided_at;
     out.emplace_back(Push{"authorize_flow",
                           {{"ref", message.ref},
                            {"resource", *payload},

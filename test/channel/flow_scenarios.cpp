@@ -785,6 +785,27 @@ Authorize asked(const World& w) {
     return out;
 }
 
+TEST(Tunnel, AClientWithAnotherKeyOrAddressIsAnotherPeer) {
+    const std::vector<std::function<void(portal::Clients&)>> edits = {
+        [](auto& c) { c.public_key = "another"; }, [](auto& c) { c.ipv4 = "100.64.9.9"; },
+        [](auto& c) { c.ipv6 = "fd00:2021:1111::99"; }};
+    for (const auto& edit : edits) {
+        World w;
+        flowing(w);
+        forget(w);
+        w.edit<portal::Clients>("c1", [](auto& c) { c.name = "renamed"; }).commit();
+        EXPECT_EQ(w.sent("w1"), "");
+        w.edit<portal::Clients>("c1", edit).commit();
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+        EXPECT_EQ(w.deletions(), 1U);
+        forget(w);
+        w.create_flow().answer().write_flows();
+        EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)");
+        w.edit<portal::Clients>("c1", [](auto& c) { c.name = "again"; }).commit();
+        EXPECT_EQ(w.sent("w1"), "");
+    }
+}
+
 TEST(Features, WithoutTheInternetNothingOfItIsShownOrLetThrough) {
     World w;
     w.resource("net", "", portal::ResourceType::Internet)
@@ -882,6 +903,10 @@ TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
     ask.client_id = id("c1");
     ask.resource_id = id("r1");
     ask.by = {id("p2"), id("m1"), id("t1")};
+    const auto& client = *w.state.client(id("c1"));
+    ask.public_key = client.public_key;
+    ask.ipv4 = host_of_inet(client.ipv4);
+    ask.ipv6 = host_of_inet(client.ipv6);
     ask.decided_at = w.state.position() + 1;
     w.peer("w1", ask);
     EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)") << "its state has not seen the policy yet";

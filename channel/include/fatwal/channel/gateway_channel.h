@@ -71,10 +71,20 @@ private:
         std::optional<Time> durable_by;  // nothing: its row is written
         bool seen = false;               // the state has held its row
     };
+    // What a gateway is told of a client: with another key or another address it is another peer of
+    // the tunnel.
+    struct Tunnel {
+        std::string public_key;
+        std::string ipv4;
+        std::string ipv6;
+        friend bool operator==(const Tunnel&, const Tunnel&) = default;
+    };
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
         std::optional<ClientContext>
-            client;  // where the client is connected from; nothing: by its row
+            client;                 // where the client is connected from; nothing: by its row
+        Tunnel tunnel;              // as the device was told,
+        std::uint64_t told_at = 0;  // by a state at this position
     };
     using Pairs = std::map<Pair, Held>;
     // The resource as the device was given it, while any pair has it.
@@ -95,6 +105,9 @@ private:
     void review_all(const Ids& deleted, Time now, Actions& out);
     // Compares the flows with the rows of a new snapshot: those of them whose rows are gone.
     [[nodiscard]] Ids missing_rows(Time now);
+    [[nodiscard]] static Tunnel tunnel_of(const portal::Clients& client);
+    // Whether the client's row has another key or address than the device was told.
+    [[nodiscard]] bool is_another_peer(const Pair& pair, const Held& held) const;
     void review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out);
     // Judges the flows of a pair; `deleted` are those whose rows are gone.
     void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
