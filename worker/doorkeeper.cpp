@@ -31,15 +31,6 @@ std::string bytes_of_hex(std::string_view text) {
     return out;
 }
 
-std::string_view type_of(Role role) {
-    switch (role) {
-        case Role::Client: return "client";
-        case Role::Gateway: return "gateway";
-        case Role::Relay: return "relay";
-    }
-    return "";
-}
-
 }  // namespace
 
 class Doorkeeper::Lookup {
@@ -138,7 +129,7 @@ private:
 std::optional<std::string> Doorkeeper::refusal(const JoinRequest& request, const Token* token,
                                                channel::Time now) {
     if (token == nullptr || token->account_id != request.token.account_id ||
-        token->type != type_of(request.role) || !request.token.matches(token->secret_hash))
+        token->type != name_of(request.role) || !request.token.matches(token->secret_hash))
         return "invalid_token";
     if (request.role != Role::Gateway &&
         token->device_id.value_or(request.device_id) != request.device_id)

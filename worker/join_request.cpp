@@ -92,6 +92,15 @@ std::optional<std::string> some(const std::string& text) {
 
 }  // namespace
 
+std::string_view name_of(Role role) {
+    switch (role) {
+        case Role::Client: return "client";
+        case Role::Gateway: return "gateway";
+        case Role::Relay: return "relay";
+    }
+    return "";
+}
+
 std::optional<DeviceToken> DeviceToken::parse(std::string_view text) {
     const auto first = text.find('.');
     const auto second = first == std::string_view::npos ? first : text.find('.', first + 1);

@@ -29,6 +29,8 @@ struct DeviceToken {
 };
 
 enum class Role : std::uint8_t { Client, Gateway, Relay };
+// As the column tokens.type has it.
+[[nodiscard]] std::string_view name_of(Role role);
 
 struct JoinRequest {
     Role role = Role::Client;

@@ -54,15 +54,6 @@ constexpr char kPrune[] =
     "minute' LIMIT 5000 FOR UPDATE SKIP LOCKED) RETURNING 1";
 constexpr std::chrono::seconds kPruneEvery{30};
 
-std::string_view kind_of(Role role) {
-    switch (role) {
-        case Role::Client: return "client";
-        case Role::Gateway: return "gateway";
-        case Role::Relay: return "relay";
-    }
-    return "";
-}
-
 template <class T>
 Json or_null(const std::optional<T>& value) {
     return value ? Json(*value) : Json();
@@ -70,7 +61,7 @@ Json or_null(const std::optional<T>& value) {
 
 Json facts_of(const JoinRequest& device) {
     Json out = {{"id", device.device_id.to_text()},
-                {"kind", kind_of(device.role)},
+                {"kind", name_of(device.role)},
                 {"token", device.token.token_id.to_text()},
                 {"version", device.version},
                 {"user_agent", device.user_agent},

@@ -496,7 +496,7 @@ void Process::keep_relay_deadline() {
 
 // The channels decide by the wall's clock: policies, tokens and flows end at instants of it. When
 // it is set (or the machine slept), what is to happen after a length of time keeps its length, and
-// what is to happen at an instant is looked at anew.
+// what is to happen at an instant is looked at again.
 void Process::look_at_the_clock() {
     const auto offset = wall_clock() - steady_clock();
     const auto moved = offset - std::exchange(clock_offset_, offset);

@@ -132,7 +132,7 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
         if (is_expired(flow.expires_at, now)) expired.push_back(id);
     for (const Uuid& id : expired) remove_flow(held, id);
     if (held.flows.empty()) return drop(found);
-    // The old key may not stay let through; the client asks anew with the new one.
+    // The old key may not stay let through; the client asks again with the new one.
     if (is_another_peer(pair, held)) return reject(found, deleted, out);
 
     const Expiry before = expiry_of(held);

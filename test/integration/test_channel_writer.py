@@ -18,22 +18,27 @@ class Writer(Portal):
         process = self.channel(database=f"host=127.0.0.1 port={proxy.port} user={os.environ['PGUSER']} dbname={self.house.database}", **settings)
         return proxy, process
 
+    def joined_both(self, *devices):
+        for device in devices:
+            self.joined(device)
+        return devices
+
     def pair(self):
-        gateway, client = self.gateway(), self.client()
-        self.joined(gateway)
-        self.joined(client)
-        return gateway, client
+        return self.joined_both(self.gateway(), self.client())
+
+    def open_transaction(self, statement):
+        """A session whose transaction has run the statement, and stays open."""
+        session = self.house.session()
+        session.run('BEGIN', statement)
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        return session
 
     def test_a_tenants_open_transaction_holds_up_nobody_else(self):
         self.house.sql(OTHER_TENANT)
         self.channel()
         gateway, client = self.pair()
-        other_gateway, other_client = self.other_gateway(), self.other_client()
-        self.joined(other_gateway)
-        self.joined(other_client)
-        session = self.house.session()
-        session.run('BEGIN', f"DELETE FROM policies WHERE id = '{P1}'")
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        other_gateway, other_client = self.joined_both(self.other_gateway(), self.other_client())
+        session = self.open_transaction(f"DELETE FROM policies WHERE id = '{P1}'")
         self.authorized(client, gateway)
         self.authorized(other_client, other_gateway, uid(0xe, 7))
         until(lambda: self.flows(OTHER_ACCOUNT) == 1, 'the row of the other tenant')
@@ -46,15 +51,11 @@ class Writer(Portal):
         self.house.sql(OTHER_TENANT)
         self.channel()
         gateway, client = self.pair()
-        other_gateway, other_client = self.other_gateway(), self.other_client()
-        self.joined(other_gateway)
-        self.joined(other_client)
+        other_gateway, other_client = self.joined_both(self.other_gateway(), self.other_client())
         self.authorized(client, gateway)
         self.authorized(other_client, other_gateway, uid(0xe, 7))
         until(lambda: self.flows(ACCOUNT) == self.flows(OTHER_ACCOUNT) == 1, 'the rows')
-        session = self.house.session()
-        session.run('BEGIN', f"SELECT FROM flows WHERE account_id = '{ACCOUNT}' FOR UPDATE")
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        session = self.open_transaction(f"SELECT FROM flows WHERE account_id = '{ACCOUNT}' FOR UPDATE")
         self.house.sql('UPDATE policies SET disabled_at = now()')
         until(lambda: self.flows(OTHER_ACCOUNT) == 0, 'the row of the other tenant to go')
         self.assertEqual(self.flows(ACCOUNT), 1)
@@ -107,9 +108,7 @@ class Writer(Portal):
 
     def test_where_a_device_was_seen_waits_for_its_row_and_is_written_once_a_second(self):
         self.channel()
-        session = self.house.session()
-        session.run('BEGIN', f"SELECT FROM clients WHERE id = '{CLIENT}' FOR UPDATE")
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        session = self.open_transaction(f"SELECT FROM clients WHERE id = '{CLIENT}' FOR UPDATE")
         gateway, client = self.pair()
         until(lambda: self.house.sql('SELECT last_seen_version FROM gateways') == '1.5.0', 'the gateway to be seen')
         self.assertEqual(self.house.sql(f"SELECT last_seen_version FROM clients WHERE id = '{CLIENT}'"), '')
@@ -141,9 +140,7 @@ class Writer(Portal):
         gateway, client = self.pair()
         self.authorized(client, gateway)
         until(lambda: self.flows(ACCOUNT) == 1, 'the row')
-        session = self.house.session()
-        session.run('BEGIN', 'SELECT FROM flows FOR UPDATE')
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        session = self.open_transaction('SELECT FROM flows FOR UPDATE')
         self.house.sql(f"UPDATE resources SET address = 'other.example.com' WHERE id = '{R1}'")
         self.expect(gateway, 'reject_access')
         process.send_signal(signal.SIGTERM)
