@@ -70,6 +70,8 @@ constexpr typed::ColumnSpec kAccountsColumns[] = {
     {"features", TypeCode::Jsonb},
     {"limits", TypeCode::Jsonb},
     {"disabled_at", TypeCode::TimestampTz},
+    {"ipv4_range", TypeCode::Cidr},
+    {"ipv6_range", TypeCode::Cidr},
 };
 // clang-format on
 constexpr typed::TableSpec kAccountsTable{Accounts::kSchema, Accounts::kTable, kAccountsColumns};
@@ -138,6 +140,9 @@ constexpr typed::ColumnSpec kClientsColumns[] = {
     {"public_key", TypeCode::Text},
     {"ipv4", TypeCode::Inet},
     {"ipv6", TypeCode::Inet},
+    {"device_serial", TypeCode::Text},
+    {"device_uuid", TypeCode::Text},
+    {"identifier_for_vendor", TypeCode::Text},
     {"verified_at", TypeCode::TimestampTz},
     {"last_used_token_id", TypeCode::Uuid},
     {"last_seen_version", TypeCode::Text},
@@ -318,6 +323,8 @@ std::optional<Accounts> Accounts::decode(const Row& row, DecodeError* error) {
     read(out.features, parse_json);
     read(out.limits, parse_json);
     read(out.disabled_at);
+    read(out.ipv4_range);
+    read(out.ipv6_range);
     if (!read.ok()) return std::nullopt;
     return out;
 }
@@ -397,6 +404,9 @@ std::optional<Clients> Clients::decode(const Row& row, DecodeError* error) {
     read(out.public_key);
     read(out.ipv4);
     read(out.ipv6);
+    read(out.device_serial);
+    read(out.device_uuid);
+    read(out.identifier_for_vendor);
     read(out.verified_at);
     read(out.last_used_token_id);
     read(out.last_seen_version);

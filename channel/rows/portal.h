@@ -88,6 +88,8 @@ struct Accounts {
     nlohmann::json features;
     nlohmann::json limits;
     std::optional<Timestamp> disabled_at;
+    std::string ipv4_range;
+    std::string ipv6_range;
 
     // Nothing, with the column and the reason in `error`, when a column is not as it was. From any thread.
     [[nodiscard]] static std::optional<Accounts> decode(const fatwal::client::Row& row, fatwal::client::DecodeError* error = nullptr);
@@ -180,6 +182,9 @@ struct Clients {
     std::string public_key;
     std::string ipv4;
     std::string ipv6;
+    std::optional<std::string> device_serial;
+    std::optional<std::string> device_uuid;
+    std::optional<std::string> identifier_for_vendor;
     std::optional<Timestamp> verified_at;
     std::optional<Uuid> last_used_token_id;
     std::optional<std::string> last_seen_version;

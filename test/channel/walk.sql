@@ -84,11 +84,11 @@ BEGIN
     SELECT walk.id(key || 'identity' || i), walk.account(), walk.id(key || 'actor' || i), walk.one(key || 'provider' || i, providers), 'a' || i || '@example.com'
     FROM generate_series(1, count) AS i WHERE i % 12 <> 0;
 END $$;
+CREATE SEQUENCE walk.addresses;  -- of tunnels
 -- Of actors of the account, each with a token.
 CREATE FUNCTION walk.make_clients(key text, count int) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     actors uuid[] := ARRAY(SELECT id FROM actors WHERE account_id = walk.account() ORDER BY id);
-    base int := (SELECT count(*) FROM clients);
 BEGIN
     INSERT INTO tokens (id, account_id, type, actor_id, identity_id, secret_hash, expires_at)
     SELECT walk.id(key || 'token' || i), walk.account(), 'client', a, (SELECT id FROM auth_identities WHERE actor_id = a ORDER BY id LIMIT 1), decode(md5(key || i), 'hex'), '2100-01-01'
@@ -96,21 +96,19 @@ BEGIN
     INSERT INTO clients (id, account_id, actor_id, identity_id, external_id, name, public_key, ipv4, ipv6, verified_at, last_used_token_id, last_seen_version, last_seen_remote_ip,
         last_seen_remote_ip_location_region)
     SELECT walk.id(key || 'client' || i), walk.account(), t.actor_id, t.identity_id, key || i, 'client ' || key || i, 'k' || key || i,
-        '100.64.0.0'::inet + base + i, 'fd00:64::'::inet + base + i, CASE WHEN walk.draw(key || 'verified' || i, 2) = 0 THEN '2026-01-01'::timestamptz END, t.id,
+        '100.64.0.0'::inet + nextval('walk.addresses'), 'fd00:64::'::inet + nextval('walk.addresses'), CASE WHEN walk.draw(key || 'verified' || i, 2) = 0 THEN '2026-01-01'::timestamptz END, t.id,
         walk.one(key || 'version' || i, ARRAY['1.1.4', '1.2.0', '1.3.2', '1.5.0', '1.5.0']), walk.ip(key || i), walk.region(key || i)
     FROM generate_series(1, count) AS i JOIN tokens t ON t.id = walk.id(key || 'token' || i);
 END $$;
 -- Sites with their gateways.
 CREATE FUNCTION walk.make_sites(key text, count int, gateways int) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    base int := (SELECT count(*) FROM gateways);
 BEGIN
     INSERT INTO sites (id, account_id, name) SELECT walk.id(key || 'site' || i), walk.account(), 'site ' || key || i FROM generate_series(1, count) AS i;
     INSERT INTO tokens (id, account_id, type, site_id, secret_hash)
     SELECT walk.id(key || 'site token' || i), walk.account(), 'gateway', walk.id(key || 'site' || i), decode(md5(key || i), 'hex') FROM generate_series(1, count) AS i;
     INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6, last_used_token_id, last_seen_version)
     SELECT walk.id(key || 'gateway' || i || ' ' || g), walk.account(), walk.id(key || 'site' || i), key || i || ' ' || g, 'gateway ' || key || i || ' ' || g, 'k' || i || g,
-        '100.80.0.0'::inet + base + i * gateways + g, 'fd00:80::'::inet + base + i * gateways + g, walk.id(key || 'site token' || i), '1.5.0'
+        '100.64.0.0'::inet + nextval('walk.addresses'), 'fd00:64::'::inet + nextval('walk.addresses'), walk.id(key || 'site token' || i), '1.5.0'
     FROM generate_series(1, count) AS i, generate_series(1, gateways) AS g;
 END $$;
 CREATE FUNCTION walk.make_resources(key text, count int) RETURNS void LANGUAGE plpgsql AS $$

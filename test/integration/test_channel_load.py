@@ -34,7 +34,7 @@ class Load(Portal):
     def wide(self, clients, resources):
         """A gateway with a flow of each of many clients to each of many resources, all by one membership."""
         self.house.sql(
-            f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) SELECT md5('c' || n)::uuid, '{ACCOUNT}', '{ACTOR}', 'wide' || n, 'w', 'k', '100.64.0.9', 'fd00::9' FROM generate_series(1, {clients}) n",
+            f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) SELECT md5('c' || n)::uuid, '{ACCOUNT}', '{ACTOR}', 'wide' || n, 'w', 'k', '100.80.0.0'::inet + n, 'fd01::'::inet + n FROM generate_series(1, {clients}) n",
             f"INSERT INTO resources (id, account_id, name, type, address) SELECT md5('r' || n)::uuid, '{ACCOUNT}', 'r' || n, 'dns', 'r' || n || '.example.com' FROM generate_series(1, {resources}) n",
             f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT '{ACCOUNT}', md5('r' || n)::uuid, '{SITE}' FROM generate_series(1, {resources}) n",
             f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) SELECT md5('p' || n)::uuid, '{ACCOUNT}', '{GROUP}', md5('r' || n)::uuid FROM generate_series(1, {resources}) n",
