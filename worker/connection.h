@@ -14,9 +14,11 @@
 namespace fatwal::worker {
 
 struct SqlError : std::runtime_error {
-    SqlError(std::string_view state, const std::string& message)
+    SqlError(std::string_view sqlstate, const std::string& message)
         : std::runtime_error(message),
+          state(sqlstate),
           of_the_rows(state.starts_with("22") || state.starts_with("23")) {}
+    std::string state;
     bool of_the_rows;  // another attempt would find the same
 };
 

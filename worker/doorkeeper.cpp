@@ -3,11 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/post.hpp>
-#include <charconv>
-#include <set>
 
 #include "connection.h"
-#include "fatwal/wire/publication_names.h"
 #include "process.h"
 
 namespace fatwal::worker {
@@ -16,20 +13,6 @@ namespace {
 constexpr Connection::Limits kLimits{std::chrono::seconds(3), std::chrono::seconds(1)};
 constexpr std::size_t kMostAtOnce = 1000;  // tokens of one query
 constexpr std::chrono::milliseconds kRetry{500};
-
-constexpr char kQuery[] =
-    "SELECT id, account_id, type, encode(secret_hash, 'hex'), (extract(epoch FROM expires_at) * "
-    "1000000)::numeric(20), device_id FROM tokens WHERE id = ANY ($1::uuid[])";
-
-std::string bytes_of_hex(std::string_view text) {
-    std::string out;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
-        unsigned byte = 0;
-        std::from_chars(text.data() + i, text.data() + i + 2, byte, 16);
-        out += static_cast<char>(byte);
-    }
-    return out;
-}
 
 }  // namespace
 
@@ -74,46 +57,13 @@ private:
             try {
                 if (!connection || !connection->open())
                     connection = std::make_unique<Connection>(database_, kLimits);
-                read(*connection, answer);
+                answer.tokens = read_tokens(*connection, answer.asked);
             } catch (const std::exception& error) {
                 spdlog::error("cannot look tokens up: {}", error.what());
                 connection.reset();
                 answer.failed = true;
             }
             done_(std::move(answer));
-        }
-    }
-
-    static void read(Connection& connection, Answer& answer) {
-        std::vector<std::string> ids;
-        for (const Uuid& id : answer.asked) ids.push_back(id.to_text());
-        const auto rows = connection.run(kQuery, {wire::text_array(ids)});
-        for (int row = 0; row < PQntuples(rows.get()); ++row) {
-            const auto text = [&](int column) {
-                return PQgetisnull(rows.get(), row, column) != 0
-                           ? std::optional<std::string>()
-                           : std::optional<std::string>(PQgetvalue(rows.get(), row, column));
-            };
-            const auto uuid = [&](int column) {
-                const auto value = text(column);
-                return value ? Uuid::from_text(*value) : std::nullopt;
-            };
-            Token token;
-            token.account_id = uuid(1);
-            token.type = text(2).value_or("");
-            token.secret_hash = bytes_of_hex(text(3).value_or(""));
-            if (const auto micros = text(4)) {
-                std::int64_t value = 0;
-                const auto [end, error] =
-                    std::from_chars(micros->data(), micros->data() + micros->size(), value);
-                // "infinity" is no end; what else is no number has come long ago.
-                if (error == std::errc{} && end == micros->data() + micros->size())
-                    token.expires_at = channel::Time(std::chrono::microseconds(value));
-                else if (*micros != "Infinity")
-                    token.expires_at = channel::Time::min();
-            }
-            token.device_id = uuid(5);
-            if (const auto id = uuid(0)) answer.tokens.emplace(*id, std::move(token));
         }
     }
 
@@ -125,18 +75,6 @@ private:
     bool stopping_ = false;
     std::thread thread_;
 };
-
-std::optional<std::string> Doorkeeper::refusal(const JoinRequest& request, const Token* token,
-                                               channel::Time now) {
-    if (token == nullptr || token->account_id != request.token.account_id ||
-        token->type != name_of(request.role) || !request.token.matches(token->secret_hash))
-        return "invalid_token";
-    if (request.role != Role::Gateway &&
-        token->device_id.value_or(request.device_id) != request.device_id)
-        return "invalid_token";
-    if (token->expires_at && *token->expires_at <= now) return "token_expired";
-    return std::nullopt;
-}
 
 Doorkeeper::Doorkeeper(boost::asio::io_context& io, std::string database,
                        std::chrono::seconds patience, std::size_t most, Proven proven,
@@ -198,12 +136,13 @@ void Doorkeeper::answered(const Answer& answer) {
     const auto now = wall_clock();
     for (const Uuid& id : answer.asked) {
         const auto found = answer.tokens.find(id);
-        const Token* token = found == answer.tokens.end() ? nullptr : &found->second;
+        const TokenRow* row = found == answer.tokens.end() ? nullptr : &found->second;
         // What is called here may close others of them.
         while (const auto node = waiting_.extract(id)) {
             Waiting waiting = std::move(node.mapped());
             waiting.link->closed = nullptr;
-            const auto reason = refusal(waiting.request, token, now);
+            const auto reason = token_refusal(waiting.request.token, waiting.request.role,
+                                              waiting.request.device_id, row, now);
             if (!reason) {
                 proven_(std::move(waiting.request), std::move(waiting.link));
                 continue;

@@ -16,6 +16,7 @@
 #include "fatwal/channel/basics.h"
 #include "join_request.h"
 #include "link.h"
+#include "token_row.h"
 
 namespace fatwal::worker {
 
@@ -42,18 +43,6 @@ public:
     void ask(JoinRequest request, std::shared_ptr<Link> link);
     [[nodiscard]] std::size_t waiting() const { return waiting_.size(); }
 
-    // A row of tokens.
-    struct Token {
-        std::optional<Uuid> account_id;
-        std::string type;  // client, gateway or relay
-        std::string secret_hash;
-        std::optional<channel::Time> expires_at;
-        std::optional<Uuid> device_id;
-    };
-    // Why a device with this token may not in; nothing when it may. `token` null: there is none.
-    [[nodiscard]] static std::optional<std::string> refusal(const JoinRequest& request,
-                                                            const Token* token, channel::Time now);
-
 private:
     struct Waiting {
         JoinRequest request;
@@ -62,7 +51,7 @@ private:
     };
     struct Answer {
         std::vector<Uuid> asked;
-        std::map<Uuid, Token> tokens;
+        std::map<Uuid, TokenRow> tokens;
         bool failed = false;
     };
     // Looks tokens up, on a thread of its own.

@@ -101,6 +101,12 @@ std::string_view name_of(Role role) {
     return "";
 }
 
+std::optional<Role> role_of(std::string_view path) {
+    for (const Role role : {Role::Client, Role::Gateway, Role::Relay})
+        if (path.starts_with('/') && path.substr(1) == name_of(role)) return role;
+    return std::nullopt;
+}
+
 std::optional<DeviceToken> DeviceToken::parse(std::string_view text) {
     const auto first = text.find('.');
     const auto second = first == std::string_view::npos ? first : text.find('.', first + 1);
@@ -125,39 +131,42 @@ bool DeviceToken::matches(std::string_view hash) const {
     return hash.size() == own.size() && CRYPTO_memcmp(own.data(), hash.data(), own.size()) == 0;
 }
 
-std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
-                                                        const Header& header,
-                                                        const channel::IpAddress& peer,
-                                                        const Proxies& proxies) {
-    JoinRequest out;
-    const auto path = target.substr(0, target.find('?'));
-    if (path == "/client")
-        out.role = Role::Client;
-    else if (path == "/gateway")
-        out.role = Role::Gateway;
-    else if (path == "/relay")
-        out.role = Role::Relay;
-    else
-        return BadRequest{404, "not_found"};
-    const auto query = query_of(target);
-    if (!query) return BadRequest{400, "malformed_query"};
-
+std::optional<DeviceToken> token_of(const Header& header, Role role) {
     constexpr std::string_view kBearer = "Bearer ";
     const std::string authorization = header("Authorization");
     auto token = DeviceToken::parse(authorization.starts_with(kBearer)
                                         ? authorization.substr(kBearer.size())
                                         : offered_token(header("Sec-WebSocket-Protocol")));
-    if (!token || token->account_id.has_value() == (out.role == Role::Relay))
-        return BadRequest{401, "invalid_token"};
+    if (token && token->account_id.has_value() == (role == Role::Relay)) token.reset();
+    return token;
+}
+
+std::optional<channel::IpAddress> address_of(const Header& header, const channel::IpAddress& peer,
+                                             const Proxies& proxies) {
+    return forwarded(header("X-Forwarded-For"), peer, proxies.networks);
+}
+
+std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
+                                                        const Header& header,
+                                                        const channel::IpAddress& peer,
+                                                        const Proxies& proxies) {
+    JoinRequest out;
+    const auto role = role_of(target.substr(0, target.find('?')));
+    if (!role) return BadRequest{404, "not_found"};
+    out.role = *role;
+    const auto query = query_of(target);
+    if (!query) return BadRequest{400, "malformed_query"};
+
+    auto token = token_of(header, out.role);
+    if (!token) return BadRequest{401, "invalid_token"};
     out.token = std::move(*token);
     const auto id = Uuid::from_text(value_of(*query, "id"));
     if (!id) return BadRequest{400, "invalid_id"};
     out.device_id = *id;
     out.version = clean(value_of(*query, "version"));
     out.user_agent = clean(header("User-Agent"));
-    out.remote_ip = peer;
+    out.remote_ip = address_of(header, peer, proxies);
     if (in_any(proxies.networks, peer)) {
-        out.remote_ip = forwarded(header("X-Forwarded-For"), peer, proxies.networks);
         const auto said = [&](const std::string& name) {
             return name.empty() ? std::string() : header(name);
         };

@@ -31,6 +31,8 @@ struct DeviceToken {
 enum class Role : std::uint8_t { Client, Gateway, Relay };
 // As the column tokens.type has it.
 [[nodiscard]] std::string_view name_of(Role role);
+// Of a request's path: /client, /gateway or /relay.
+[[nodiscard]] std::optional<Role> role_of(std::string_view path);
 
 struct JoinRequest {
     Role role = Role::Client;
@@ -47,6 +49,8 @@ struct JoinRequest {
 struct BadRequest {
     int status = 400;
     std::string reason;
+    std::string field{};  // of a body; empty when the reason is about no field
+    std::string hint{};   // what mends it; empty when the reason says it
 };
 
 // The value of a header: of several lines of one name all, joined by commas, as if they were one
@@ -62,10 +66,19 @@ struct Proxies {
     std::string coordinates_header;  // "48.85,2.35"
 };
 
-// Of GET /client?id=…&version=… (or /gateway, /relay), the token in `Authorization: Bearer …`, or
-// from a browser, which cannot set that, as the WebSocket protocol after kTokenProtocol. `peer` is
-// the address of the connection. Behind a proxy of ours the device's is the last address of
-// X-Forwarded-For that is no proxy of ours, and the proxy's word on where that is holds.
+// The token in `Authorization: Bearer …`, or from a browser, which cannot set that, as the
+// WebSocket protocol after kTokenProtocol. Nothing when there is none that a device of the role can
+// have.
+[[nodiscard]] std::optional<DeviceToken> token_of(const Header& header, Role role);
+
+// Where a device is whose connection comes from `peer`: behind proxies of ours the last address of
+// X-Forwarded-For that is no proxy of ours; nothing when a proxy has written what is no address.
+[[nodiscard]] std::optional<channel::IpAddress> address_of(const Header& header,
+                                                           const channel::IpAddress& peer,
+                                                           const Proxies& proxies);
+
+// Of GET /client?id=…&version=… (or /gateway, /relay), with its token. `peer` is the address
+// of the connection. If a proxy of ours has it, the proxy's word on where the device is holds.
 [[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(
     std::string_view target, const Header& header, const channel::IpAddress& peer,
     const Proxies& proxies);

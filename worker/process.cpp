@@ -179,14 +179,23 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
               if (request.remote_ip)
                   connect_rate_.unproven(*request.remote_ip, std::chrono::steady_clock::now());
           }),
+      registrar_(io, settings.database, std::chrono::seconds(settings.join_timeout_s),
+                 static_cast<std::size_t>(settings.max_sessions / 4 + 1),
+                 [this](const channel::IpAddress& from) {
+                     connect_rate_.unproven(from, std::chrono::steady_clock::now());
+                 }),
       relay_timer_(io),
       flow_timer_(io),
       sweep_timer_(io),
       clock_offset_(wall_clock() - steady_clock()) {
-    server_ = std::make_unique<Server>(io, settings, connect_rate_,
-                                       [this](JoinRequest request, std::shared_ptr<Link> link) {
-                                           joined(std::move(request), std::move(link));
-                                       });
+    server_ = std::make_unique<Server>(
+        io, settings, connect_rate_,
+        [this](JoinRequest request, std::shared_ptr<Link> link) {
+            joined(std::move(request), std::move(link));
+        },
+        [this](Registration registration, Registrar::Done done) {
+            registrar_.ask(std::move(registration), std::move(done));
+        });
     if (!settings.admin_socket.empty())
         admin_ = std::make_unique<Admin>(
             io, settings.admin_socket,
@@ -537,6 +546,7 @@ Json Process::stats() const {
             {"relays", relay_desk_.size()},
             {"accounts", accounts_.size()},
             {"accounts_live", live},
+            {"registrations_waiting", registrar_.waiting()},
             {"flows_waiting", flows_.waiting()},
             {"fleet", fleet_.size()},
             {"fleet_not_understood", fleet_.not_understood()}};

@@ -19,6 +19,7 @@
 #include "fleet.h"
 #include "flow_writer.h"
 #include "last_seen.h"
+#include "registrar.h"
 #include "relay_desk.h"
 #include "server.h"
 #include "settings.h"
@@ -31,7 +32,7 @@ namespace fatwal::worker {
 // As JSON text; what is no UTF-8 in it is replaced.
 [[nodiscard]] std::string text_of(const Json& json);
 
-// One thread, on which all of it runs but the writing of flows.
+// One thread, on which all of it runs but what the database is asked.
 class Process {
 public:
     Process(boost::asio::io_context& io, const Settings& settings);
@@ -121,6 +122,7 @@ private:
     RelayDesk relay_desk_;
     ConnectRate connect_rate_;
     Doorkeeper doorkeeper_;
+    Registrar registrar_;
     std::map<Uuid, std::shared_ptr<Account>> accounts_;
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;

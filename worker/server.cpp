@@ -28,15 +28,17 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr std::uint32_t kMostHeaderBytes = 16'384;
+constexpr char kShorter[] = "a body has 8,192 bytes at most";
 constexpr std::size_t kKeptBytes = 4096;  // of a session's buffer between two messages
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
+constexpr auto kRestWithin = std::chrono::seconds(2);  // of a request that is refused unread
 
 websocket::close_code close_code_of(std::string_view reason) {
     return reason == "going_away" ? websocket::close_code::service_restart
                                   : websocket::close_code::policy_error;
 }
 
-using Request = http::request<http::empty_body>;
+using Request = http::request<http::string_body>;
 
 std::string header_of(const Request& request, std::string_view name) {
     std::string out;
@@ -249,12 +251,14 @@ private:
 
 class Server::Listener : public std::enable_shared_from_this<Server::Listener> {
 public:
-    Listener(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined)
+    Listener(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined,
+             Registering registering)
         : settings_(settings),
           rate_(rate),
           acceptor_(io),
           retry_(io),
           joined_(std::move(joined)),
+          registering_(std::move(registering)),
           places_(std::make_shared<int>(0)),
           queues_(std::make_shared<QueueBudget>(static_cast<std::size_t>(settings.max_queued_mib)
                                                 << 20)) {
@@ -290,6 +294,7 @@ public:
         acceptor_.close(ignored);
         retry_.cancel();
         joined_ = nullptr;
+        registering_ = nullptr;
     }
 
 private:
@@ -297,10 +302,11 @@ private:
     struct Exchange {
         explicit Exchange(tcp::socket socket) : stream(std::move(socket)) {
             parser.header_limit(kMostHeaderBytes);
+            parser.body_limit(kMostRegistrationBytes);
         }
         beast::tcp_stream stream;
         beast::flat_buffer buffer;
-        http::request_parser<http::empty_body> parser;
+        http::request_parser<http::string_body> parser;
         http::response<http::string_body> response;
         std::list<Exchange*>::iterator place;  // in pending_, until its request is there
     };
@@ -319,7 +325,10 @@ private:
         http::async_read(exchange->stream, exchange->buffer, exchange->parser,
                          [self = shared_from_this(), exchange](error_code error, std::size_t) {
                              self->forget(*exchange);
-                             if (!error) self->handle(exchange);
+                             if (error == http::error::body_limit)
+                                 self->refuse(exchange, {413, "body_too_large", {}, kShorter});
+                             else if (!error)
+                                 self->handle(exchange);
                          });
     }
 
@@ -340,19 +349,16 @@ private:
         const auto peer =
             error ? std::nullopt : channel::IpAddress::parse(endpoint.address().to_string());
         if (!peer) return;
-        auto read = read_join_request(
-            target, [&](std::string_view name) { return header_of(request, name); }, *peer,
-            settings_.proxies);
-        if (const auto* bad = std::get_if<BadRequest>(&read))
-            return refuse(exchange, static_cast<unsigned>(bad->status), bad->reason);
-        if (!websocket::is_upgrade(request)) return refuse(exchange, 426, "websocket_expected");
-        if (!joined_) return refuse(exchange, 503, "going_away");
-        if (*places_ >= settings_.max_sessions) return refuse(exchange, 503, "full");
+        const Header header = [&](std::string_view name) { return header_of(request, name); };
+        if (request.method() == http::verb::post)
+            return handle_registration(exchange, *peer,
+                                       read_registration(target, header, *peer, settings_.proxies));
+        auto read = read_join_request(target, header, *peer, settings_.proxies);
+        if (const auto* bad = std::get_if<BadRequest>(&read)) return refuse(exchange, *bad);
+        if (!websocket::is_upgrade(request)) return refuse(exchange, {426, "websocket_expected"});
         const auto device = std::get<JoinRequest>(read).remote_ip.value_or(*peer);
-        if (!rate_.admit(device, std::chrono::steady_clock::now()))
-            return refuse(exchange, 503, "too_many_connects");
-        ++*places_;
-        std::shared_ptr<void> place(nullptr, [places = places_](void*) { --*places; });
+        auto place = admit(exchange, device);
+        if (!place) return;
         auto link = std::make_shared<WebSocketLink>(std::move(exchange->stream), settings_,
                                                     std::move(place));
         link->count_for(queues_);
@@ -368,9 +374,46 @@ private:
         });
     }
 
-    void refuse(const std::shared_ptr<Exchange>& exchange, unsigned status,
-                const std::string& reason) {
-        answer(exchange, status, R"({"reason":")" + reason + R"("})");
+    void handle_registration(const std::shared_ptr<Exchange>& exchange,
+                             const channel::IpAddress& peer,
+                             std::variant<Registration, BadRequest> read) {
+        if (const auto* bad = std::get_if<BadRequest>(&read)) return refuse(exchange, *bad);
+        auto& registration = std::get<Registration>(read);
+        auto place = admit(exchange, registration.remote_ip.value_or(peer));
+        if (!place) return;
+        auto device = read_device(registration.role, exchange->parser.get().body());
+        if (const auto* bad = std::get_if<BadRequest>(&device)) return refuse(exchange, *bad);
+        registration.device = std::get<channel::Json>(std::move(device));
+        registering_(std::move(registration),
+                     [exchange, place = std::move(place)](const Registrar::Answer& said) {
+                         answer(exchange, said.status, said.body.dump());
+                     });
+    }
+
+    // A place among max_sessions; null when there is none now, which the device is told.
+    std::shared_ptr<void> admit(const std::shared_ptr<Exchange>& exchange,
+                                const channel::IpAddress& device) {
+        const char* reason = nullptr;
+        if (!joined_)
+            reason = "going_away";
+        else if (*places_ >= settings_.max_sessions)
+            reason = "full";
+        else if (!rate_.admit(device, std::chrono::steady_clock::now()))
+            reason = "too_many_connects";
+        if (reason != nullptr) {
+            refuse(exchange, {503, reason});
+            return nullptr;
+        }
+        ++*places_;
+        // It points to something, so that the caller can tell it from none.
+        return {places_.get(), [places = places_](void*) { --*places; }};
+    }
+
+    void refuse(const std::shared_ptr<Exchange>& exchange, const BadRequest& bad) {
+        channel::Json body = {{"reason", bad.reason}};
+        if (!bad.field.empty()) body["field"] = bad.field;
+        if (!bad.hint.empty()) body["hint"] = bad.hint;
+        answer(exchange, static_cast<unsigned>(bad.status), body.dump());
     }
 
     static void answer(const std::shared_ptr<Exchange>& exchange, unsigned status,
@@ -383,10 +426,25 @@ private:
         response.body() = std::move(body);
         response.keep_alive(false);
         response.prepare_payload();
+        // What was given for the request may be over: a registration can wait for longer.
+        exchange->stream.expires_after(kRequestTimeout);
         http::async_write(exchange->stream, response, [exchange](error_code, std::size_t) {
             error_code ignored;
             exchange->stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
+            // To close before the rest of a request is read would reset the connection, and the
+            // device might not see the answer.
+            if (exchange->parser.is_done()) return;
+            exchange->stream.expires_after(kRestWithin);
+            read_rest(exchange);
         });
+    }
+
+    static void read_rest(const std::shared_ptr<Exchange>& exchange) {
+        exchange->buffer.clear();
+        exchange->stream.async_read_some(exchange->buffer.prepare(kMostRegistrationBytes),
+                                         [exchange](error_code error, std::size_t) {
+                                             if (!error) read_rest(exchange);
+                                         });
     }
 
     const Settings& settings_;
@@ -394,13 +452,16 @@ private:
     tcp::acceptor acceptor_;
     asio::steady_timer retry_;
     Joined joined_;
+    Registering registering_;
     std::list<Exchange*> pending_;  // without a request, the oldest first
     std::shared_ptr<int> places_;   // taken
     std::shared_ptr<QueueBudget> queues_;
 };
 
-Server::Server(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined)
-    : listener_(std::make_shared<Listener>(io, settings, rate, std::move(joined))) {
+Server::Server(asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined,
+               Registering registering)
+    : listener_(std::make_shared<Listener>(io, settings, rate, std::move(joined),
+                                           std::move(registering))) {
     listener_->accept();
 }
 

@@ -1,5 +1,5 @@
-// The HTTP server that devices connect to: requests become joined links. GET /health tells whoever
-// asks no more than whether devices are let in.
+// The HTTP server that devices connect to: requests become joined links, or registrations. GET
+// /health tells whoever asks no more than whether devices are let in.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +10,8 @@
 #include "connect_rate.h"
 #include "join_request.h"
 #include "link.h"
+#include "registrar.h"
+#include "registration.h"
 #include "settings.h"
 
 namespace fatwal::worker {
@@ -18,10 +20,13 @@ class Server {
 public:
     // A WebSocket that is open, with what the device said of itself.
     using Joined = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
+    // A device that wants a row.
+    using Registering = std::function<void(Registration, Registrar::Done)>;
 
     // Listens at once; throws boost::system::system_error when it cannot. All is called from the
     // context's thread. `rate`: asked before a device is let in, so outlives the server.
-    Server(boost::asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined);
+    Server(boost::asio::io_context& io, const Settings& settings, ConnectRate& rate, Joined joined,
+           Registering registering);
     ~Server();
     Server(const Server&) = delete;
     Server& operator=(const Server&) = delete;

@@ -3,8 +3,8 @@
 #include <map>
 #include <vector>
 
-#include "doorkeeper.h"
 #include "join_request.h"
+#include "token_row.h"
 
 namespace fatwal::worker {
 namespace {
@@ -127,15 +127,17 @@ TEST_F(JoinRequestTest, ItsTextsAreText) {
 
 TEST_F(JoinRequestTest, ATokenProvesItsAccountAndItsDevice) {
     const auto request = good(client);
-    const Doorkeeper::Token right{Uuid::from_text(kAccount), "client", kHash, std::nullopt,
-                                  std::nullopt};
+    const TokenRow right{Uuid::from_text(kAccount), "client", kHash, std::nullopt, std::nullopt};
+    const auto refusal = [&](const TokenRow* row, channel::Time at) {
+        return token_refusal(request.token, request.role, request.device_id, row, at);
+    };
     const channel::Time now{};
-    EXPECT_EQ(Doorkeeper::refusal(request, &right, now), std::nullopt);
-    EXPECT_EQ(Doorkeeper::refusal(request, nullptr, now), "invalid_token");
+    EXPECT_EQ(refusal(&right, now), std::nullopt);
+    EXPECT_EQ(refusal(nullptr, now), "invalid_token");
     const auto with = [&](auto change) {
         auto token = right;
         change(token);
-        return Doorkeeper::refusal(request, &token, now).value_or("");
+        return refusal(&token, now).value_or("");
     };
     EXPECT_EQ(with([](auto& token) { token.account_id.reset(); }), "invalid_token");
     EXPECT_EQ(with([](auto& token) { token.account_id = Uuid::from_text(kToken); }),
