@@ -1,20 +1,51 @@
 #!/usr/bin/python3
 """A device of the portal, for the demo and the tests: speaks WebSocket and JSON with fatwal-channel (docs/channels.md).
 
-  examples/portal/device.py client|gateway --url ws://127.0.0.1:8080 --id ID --token TOKEN [--name NAME] [--version 1.5.0] [--flows]
+  examples/portal/device.py client|gateway --url ws://127.0.0.1:8080 --token TOKEN --key FILE [--external-id ID] [--name NAME] [--version 1.5.0] [--flows]
 
-Prints a line for each event, with the milliseconds since the COMMIT that caused it. A gateway takes every authorization; a client with --flows
+First it registers, which makes its row or renews it. FILE has its private WireGuard key, as PEM, and is made with a new one if it is missing: the key
+never leaves the device. --external-id (default: this machine's name) tells the row again. With --id ID instead of --key it is the device whose row has
+this id. Prints a line for each event, with the milliseconds since the COMMIT that caused it. A gateway takes every authorization; a client with --flows
 asks for a flow to each resource that it is shown.
 """
 import argparse
 import asyncio
+import base64
 import json
+import pathlib
 import queue
+import socket
+import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import websockets
+
+
+def public_key(file):
+    """Of the private key in the file, as WireGuard writes it; a new private key if there is no file yet."""
+    if not pathlib.Path(file).exists():
+        subprocess.run(['openssl', 'genpkey', '-algorithm', 'X25519', '-out', file], check=True)
+        pathlib.Path(file).chmod(0o600)
+    der = subprocess.run(['openssl', 'pkey', '-in', file, '-pubout', '-outform', 'DER'], check=True, capture_output=True).stdout
+    return base64.b64encode(der[-32:]).decode()
+
+
+def register(url, role, token, **device):
+    """The device's id and tunnel addresses. Asks again as long as it is told to try again."""
+    request = urllib.request.Request(f"{url.replace('ws', 'http', 1)}/{role}", json.dumps(device).encode(),
+                                     {'Authorization': f'Bearer {token}', 'Content-Type': 'application/json'})
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            if error.code != 503:
+                raise SystemExit(f'{role} {device["external_id"]} cannot register: {error.read().decode()}') from None
+            time.sleep(int(error.headers['Retry-After']))
 
 
 class Device:
@@ -110,13 +141,19 @@ def told(event, names):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('role', choices=('client', 'gateway'))
-    for name in ('url', 'id', 'token'):
+    for name in ('url', 'token'):
         parser.add_argument(f'--{name}', required=True)
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument('--key', metavar='FILE')
+    who.add_argument('--id')
+    parser.add_argument('--external-id', default=socket.gethostname())
     parser.add_argument('--name')
     parser.add_argument('--version', default='1.5.0')
     parser.add_argument('--flows', action='store_true')
     options = parser.parse_args()
-    device = Device(options.url, options.role, options.id, options.token, options.version)
+    id = options.id or register(options.url, options.role, options.token, external_id=options.external_id, name=options.name or options.external_id,
+                                public_key=public_key(options.key))['id']
+    device = Device(options.url, options.role, id, options.token, options.version)
     names, there, asked = {}, set(), set()
     while event := device.next(timeout=None):
         since = f"{(event['received_at'] - event['committed_at']) / 1000:8.1f} ms" if 'committed_at' in event else ' ' * 11
