@@ -50,61 +50,65 @@ BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string
 
 std::span<const std::string_view> published_tables() { return kTables; }
 
-std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown) {
-    std::vector<RowChange> out;
-    transaction.for_each([&](const client::Change& change) {
-        const bool resync = change.op == wire::Op::Resync;
-        if (change.schema == nullptr && !resync) return;
-        if (change.schema != nullptr && !is_known(*change.schema)) {
-            if (unknown != nullptr) ++*unknown;
-            return;
+void typed_change(const client::Change& change, std::vector<RowChange>& out, std::size_t& unknown) {
+    const bool resync = change.op == wire::Op::Resync;
+    if (change.schema == nullptr && !resync) return;
+    if (change.schema != nullptr && !is_known(*change.schema)) {
+        ++unknown;
+        return;
+    }
+    RowChange typed;
+    client::DecodeError error;
+    if (change.schema != nullptr) typed.voided_by = incomplete(*change.schema);
+    if (!typed.voided_by.empty()) {
+        // Whatever the change says, another of the table may be missing.
+    } else if (resync) {
+        const std::string rows =
+            change.schema == nullptr ? "" : " of " + std::string(change.schema->table());
+        typed.voided_by = "rows" + rows + " changed in a way that the stream cannot tell";
+    } else if (change.op == wire::Op::Truncate) {
+        typed.voided_by = "a table was truncated";
+    } else if (change.malformed) {
+        typed.bad = bad_row(*change.schema,
+                            change.new_row   ? &*change.new_row
+                            : change.old_row ? &*change.old_row
+                                             : nullptr,
+                            "malformed");
+    } else {
+        if (change.new_row) {
+            typed.after = portal::decode_any(*change.new_row, &error);
+            if (typed.after.index() == 0)
+                typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
         }
-        RowChange typed;
-        client::DecodeError error;
-        if (change.schema != nullptr) typed.voided_by = incomplete(*change.schema);
-        if (!typed.voided_by.empty()) {
-            // Whatever the change says, another of the table may be missing.
-        } else if (resync) {
-            const std::string rows =
-                change.schema == nullptr ? "" : " of " + std::string(change.schema->table());
-            typed.voided_by = "rows" + rows + " changed in a way that the stream cannot tell";
-        } else if (change.op == wire::Op::Truncate) {
-            typed.voided_by = "a table was truncated";
-        } else if (change.malformed) {
-            typed.bad = bad_row(*change.schema,
-                                change.new_row   ? &*change.new_row
-                                : change.old_row ? &*change.old_row
-                                                 : nullptr,
-                                "malformed");
-        } else {
-            if (change.new_row) {
-                typed.after = portal::decode_any(*change.new_row, &error);
-                if (typed.after.index() == 0)
-                    typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
-            }
-            if (change.old_row && !typed.bad) {
-                typed.before = portal::decode_any(*change.old_row, &error);
-                // Of an update the new row says all when the key has not changed, which is the
-                // rule.
-                if (typed.before.index() == 0) {
-                    const BadRow before =
-                        bad_row(*change.schema, &*change.old_row, error.message());
-                    const BadRow after =
-                        change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
-                    const bool same_key = change.new_row && before.id && before.id == after.id &&
-                                          before.site == after.site;
-                    if (!same_key) {
-                        // The row that was is taken away first; then comes the one that is.
-                        RowChange gone;
-                        gone.bad = before;
-                        out.push_back(std::move(gone));
-                        if (!change.new_row) return;
-                    }
+        if (change.old_row && !typed.bad) {
+            typed.before = portal::decode_any(*change.old_row, &error);
+            // Of an update the new row says all when the key has not changed, which is the
+            // rule.
+            if (typed.before.index() == 0) {
+                const BadRow before = bad_row(*change.schema, &*change.old_row, error.message());
+                const BadRow after =
+                    change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
+                const bool same_key = change.new_row && before.id && before.id == after.id &&
+                                      before.site == after.site;
+                if (!same_key) {
+                    // The row that was is taken away first; then comes the one that is.
+                    RowChange gone;
+                    gone.bad = before;
+                    out.push_back(std::move(gone));
+                    if (!change.new_row) return;
                 }
             }
         }
-        out.push_back(std::move(typed));
-    });
+    }
+    out.push_back(std::move(typed));
+}
+
+std::vector<RowChange> typed_changes(const client::Transaction& transaction, std::size_t* unknown) {
+    std::vector<RowChange> out;
+    std::size_t left_out = 0;
+    transaction.for_each(
+        [&](const client::Change& change) { typed_change(change, out, left_out); });
+    if (unknown != nullptr) *unknown += left_out;
     return out;
 }
 

@@ -8,6 +8,17 @@ std::size_t Transaction::size() const {
     return changes;
 }
 
+std::optional<Change> Transaction::Reader::next() {
+    while (true) {
+        if (records_)
+            if (const auto record = records_->next())
+                return transaction_.change_of(transaction_.frames_[frame_ - 1], *record);
+        done_ = frame_ == transaction_.frames_.size();
+        if (done_) return std::nullopt;
+        records_.emplace(*transaction_.frames_[frame_++].view);
+    }
+}
+
 Change Transaction::change_of(const Frame& frame, const wire::RecordView& record) const {
     Change change;
     change.op = record.op();

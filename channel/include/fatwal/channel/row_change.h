@@ -36,11 +36,14 @@ struct RowChange {
 // The domain's tables, in schema public.
 [[nodiscard]] std::span<const std::string_view> published_tables();
 
-// The typed rows of a transaction, in their order. Rows of other tables and messages are left out;
-// their count is added to `unknown` when given. Everything known is voided by a truncate, by a
-// resync record of a table of the domain or of all tables, and by a change of a table whose schema
-// says that its old rows are not whole: then a DELETE does not arrive, and what it revoked would
-// stay granted.
+// The typed rows of a change, behind `out`: mostly one, two when a row that cannot be read has
+// taken another's place. Rows of other tables are counted in `unknown`, messages are left out.
+// Everything known is voided by a truncate, by a resync record of a table of the domain or of all
+// tables, and by a change of a table whose schema says that its old rows are not whole: then a
+// DELETE does not arrive, and what it revoked would stay granted.
+void typed_change(const client::Change& change, std::vector<RowChange>& out, std::size_t& unknown);
+
+// Those of a whole transaction, in their order.
 [[nodiscard]] std::vector<RowChange> typed_changes(const client::Transaction& transaction,
                                                    std::size_t* unknown = nullptr);
 

@@ -46,14 +46,28 @@ public:
     std::chrono::sys_time<std::chrono::microseconds> commit_time;
     bool transactional = true;
 
+    // Reads the changes in the order in which they were made. The transaction outlives it, and
+    // stays where it is. For a worker that has other work to do amid a large transaction.
+    class Reader {
+    public:
+        explicit Reader(const Transaction& transaction) : transaction_(transaction) {}
+        // Nothing at the end.
+        [[nodiscard]] std::optional<Change> next();
+        // Whether next() has said that this is the end.
+        [[nodiscard]] bool done() const { return done_; }
+
+    private:
+        const Transaction& transaction_;
+        bool done_ = false;
+        std::size_t frame_ = 0;  // of those that are begun, the next one
+        std::optional<wire::FrameView::Records> records_;
+    };
+
     // Calls `visit(const Change&)` for each change, in the order in which they were made.
     template <class Visit>
     void for_each(Visit&& visit) const {
-        for (const Frame& frame : frames_)
-            frame.view->for_each_record([&](const wire::RecordView& record) {
-                visit(change_of(frame, record));
-                return true;
-            });
+        Reader reader(*this);
+        while (const auto change = reader.next()) visit(*change);
     }
     // How many changes there are.
     [[nodiscard]] std::size_t size() const;

@@ -90,16 +90,32 @@ public:
     // `index` is below relation_count().
     [[nodiscard]] SchemaId relation(std::uint16_t index) const noexcept;
 
+    // Reads the records in order. Only after parse(). Valid as long as the frame's bytes.
+    class Records {
+    public:
+        explicit Records(const FrameView& frame) noexcept
+            : bytes_(frame.bytes_.subspan(frame.records_offset())), left_(frame.record_count()) {}
+        // Nothing at the end.
+        [[nodiscard]] std::optional<RecordView> next() noexcept {
+            if (left_ == 0) return std::nullopt;
+            --left_;
+            const RecordView record(bytes_.first(load<std::uint32_t>(bytes_.data())));
+            bytes_ = bytes_.subspan(record.length());
+            return record;
+        }
+
+    private:
+        Bytes bytes_;
+        std::uint32_t left_;
+    };
+
     // Calls `visit(RecordView)` for each record in order, until it returns false. Only after
     // parse().
     template <class Visit>
     void for_each_record(Visit&& visit) const {
-        std::size_t at = records_offset();
-        for (std::uint32_t i = 0; i < record_count(); ++i) {
-            const RecordView record(bytes_.subspan(at, load<std::uint32_t>(bytes_.data() + at)));
-            if (!visit(record)) return;
-            at += record.length();
-        }
+        Records records(*this);
+        while (const auto record = records.next())
+            if (!visit(*record)) return;
     }
 
     [[nodiscard]] Bytes bytes() const noexcept { return bytes_; }
