@@ -29,9 +29,10 @@ constexpr auto kContestWithin = kPingWithin + std::chrono::seconds(1);
 
 std::string envelope(const std::string& event, const Json& payload,
                      const std::optional<channel::Time>& committed) {
-    Json out = {{"event", event}, {"payload", payload}};
-    if (committed) out["committed_at"] = committed->time_since_epoch().count();
-    return text_of(out);
+    std::string out = "{";
+    if (committed)
+        out += "\"committed_at\":" + std::to_string(committed->time_since_epoch().count()) + ',';
+    return out + "\"event\":\"" + event + "\",\"payload\":" + text_of(payload) + '}';
 }
 
 // For which one account is at work before others have their turn.
@@ -91,7 +92,7 @@ Account::~Account() {
     // What was decided holds for those that stay, as the gateways of other processes.
     busy_ = true;
     guarded([&] {
-        while (!tasks_.empty()) carry_out_next();
+        while (!tasks_.empty() || !steps_.empty()) work_off_one();
     });
     for (auto& waiting : waiting_) waiting.link->close("going_away");
     while (!sessions_.empty()) end(sessions_.begin()->second->address, "going_away");
@@ -102,10 +103,11 @@ void Account::follow() {
     feed_ = std::make_shared<Feed>(
         process_.io(), process_.feeds(), process_.settings(), id_,
         Feed::Handlers{[this] { guarded([&] { snapshot(); }); },
-                       [this](const channel::Affected& affected, channel::Time at) {
-                           guarded([&] { transaction(affected, at); });
+                       [this](channel::Affected affected, channel::Time at) {
+                           guarded([&] { transaction(std::move(affected), at); });
                        },
-                       [this] { return is_sliced_; }, [this] { guarded([&] { revoke(); }); }});
+                       [this] { return is_sliced_; }, [this] { guarded([&] { work(); }); },
+                       [this] { guarded([&] { revoke(); }); }});
     feed_->start();
 }
 
@@ -142,6 +144,8 @@ bool Account::knows(const JoinRequest& request) const {
 }
 
 void Account::admit_waiting() {
+    admits_later_ = !is_whole();
+    if (admits_later_) return;
     const auto now = Clock::now();
     std::vector<Waiting> still;
     std::vector<Waiting> ready;
@@ -160,7 +164,19 @@ void Account::admit_waiting() {
             still.push_back(std::move(waiting));
     }
     waiting_ = std::move(still);
-    for (Waiting& waiting : ready) admit(std::move(waiting.request), waiting.link);
+    // After a deploy all of an account's devices come at once.
+    std::size_t admitted = 0;
+    while (admitted < ready.size() && (admitted == 0 || Clock::now() < now + kSlice)) {
+        Waiting& waiting = ready[admitted++];
+        admit(std::move(waiting.request), waiting.link);
+    }
+    if (admitted < ready.size()) {
+        std::move(ready.begin() + static_cast<std::ptrdiff_t>(admitted), ready.end(),
+                  std::back_inserter(waiting_));
+        boost::asio::post(process_.io(), [weak = weak_from_this()] {
+            if (const auto self = weak.lock()) self->guarded([&] { self->admit_waiting(); });
+        });
+    }
     if (!waiting_.empty()) look_later();
     if (empty() && !empty_since_) empty_since_ = now;
 }
@@ -290,7 +306,7 @@ void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
         if (const auto self = weak.lock()) self->guarded([&] { self->received(address, text); });
     };
     link->closed = [weak = weak_from_this(), address] {
-        if (const auto self = weak.lock()) self->gone(address);
+        if (const auto self = weak.lock()) self->guarded([&] { self->gone(address); });
     };
     auto context = process_.context(feed_->state(), presence_);
     const auto now = wall_clock();
@@ -347,14 +363,15 @@ void Account::received(const Address& from, std::string_view text) {
                          ref);
     if (*event == "create_flow" && !RateLimit::take_flow(session->limit, limit_, Clock::now()))
         return carry_out(*session, {limited}, {}, ref);
-    const Json payload = message.value("payload", Json::object());
-    carry_out(*session,
-              call(*session,
-                   [&](auto& channel) {
-                       return channel.on_message(event->get_ref<const std::string&>(), payload,
-                                                 wall_clock());
-                   }),
-              {}, ref);
+    when_whole([this, from, event = event->get<std::string>(), ref,
+                payload = message.value("payload", Json::object())] {
+        Session* still = find(from);
+        if (still == nullptr) return;
+        auto actions = call(*still, [&](auto& channel) {
+            return channel.on_message(event, payload, wall_clock());
+        });
+        carry_out(*still, std::move(actions), {}, ref);
+    });
 }
 
 void Account::gone(const Address& who) {
@@ -365,7 +382,11 @@ void Account::gone(const Address& who) {
         else
             process_.client_left(id_, who.id, who.generation);
     }
-    sessions_.erase({who.device, who.id});
+    const auto over = sessions_.find({who.device, who.id});
+    auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&over->second->channel);
+    if (gateway != nullptr && *gateway != nullptr) leaving_.push_back(std::move(*gateway));
+    sessions_.erase(over);
+    work();
     if (empty()) empty_since_ = Clock::now();
 }
 
@@ -377,80 +398,103 @@ void Account::end(const Address& who, const std::string& reason) {
 }
 
 void Account::snapshot() {
-    const auto now = wall_clock();
     // As with a transaction: those that let through hear of it first.
     for (const Device device : {Device::Gateway, Device::Client})
         for (const auto& address : addresses())
-            if (Session* session = address.device == device ? find(address) : nullptr)
-                carry_out(*session,
-                          call(*session, [&](auto& channel) { return channel.on_snapshot(now); }));
-    admit_waiting();
+            if (address.device == device)
+                ask_later(address, [](Session& session) {
+                    return call(session, [](auto& one) { return one.on_snapshot(wall_clock()); });
+                });
+    admits_later_ = true;
+    work();
 }
 
-void Account::transaction(const channel::Affected& affected, channel::Time committed) {
-    const auto now = wall_clock();
+void Account::transaction(channel::Affected affected, channel::Time committed) {
     // Those that lose first: a gateway has cut a client before the client hears of it.
-    for (const auto& [id, impact] : affected.gateways) {
-        Session* session = find({Device::Gateway, id});
-        if (session == nullptr) continue;
-        auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel);
-        carry_out(*session, gateway->on_transaction(impact, now), committed);
-    }
-    for (const auto& id : affected.clients) {
-        Session* session = find({Device::Client, id});
-        if (session == nullptr) continue;
-        auto& client = std::get<std::unique_ptr<channel::ClientChannel>>(session->channel);
-        carry_out(*session, client->on_transaction(now), committed);
-    }
-    if (!waiting_.empty()) admit_waiting();
+    for (auto& [id, impact] : affected.gateways)
+        ask_later(
+            {Device::Gateway, id},
+            [impact = std::move(impact)](Session& session) mutable {
+                return std::get<std::unique_ptr<channel::GatewayChannel>>(session.channel)
+                    ->on_transaction(std::move(impact), wall_clock());
+            },
+            committed);
+    for (const auto& id : affected.clients)
+        ask_later(
+            {Device::Client, id},
+            [](Session& session) {
+                return std::get<std::unique_ptr<channel::ClientChannel>>(session.channel)
+                    ->on_transaction(wall_clock());
+            },
+            committed);
+    if (!waiting_.empty()) admits_later_ = true;
+    work();
+}
+
+void Account::when_whole(std::function<void()> then) {
+    // Behind what waits already: a device's messages stay in their order.
+    if (is_whole() && waiting_work_.empty())
+        then();
+    else
+        waiting_work_.push_back(std::move(then));
 }
 
 void Account::clock_was_set(channel::Time::duration moved) {
-    const auto now = wall_clock();
-    for (const auto& address : addresses()) {
-        Session* session = find(address);
-        if (session == nullptr) continue;
-        session->deadline.reset();
-        carry_out(*session, call(*session, [&](auto& channel) {
-            channel.clock_was_set(moved);
-            return channel.on_time(now);
-        }));
-    }
+    when_whole([this, moved] {
+        const auto now = wall_clock();
+        for (const auto& address : addresses()) {
+            Session* session = find(address);
+            if (session == nullptr) continue;
+            session->deadline.reset();
+            carry_out(*session, call(*session, [&](auto& channel) {
+                channel.clock_was_set(moved);
+                return channel.on_time(now);
+            }));
+        }
+    });
 }
 
 void Account::revoke() {
-    for (const auto& address : addresses()) {
-        Session* session = find(address);
-        if (session == nullptr || address.device != Device::Gateway) continue;
-        auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel);
-        carry_out(*session, gateway->reject_all());
-    }
+    for (const auto& address : addresses())
+        if (address.device == Device::Gateway)
+            ask_later(address, [](Session& session) {
+                return std::get<std::unique_ptr<channel::GatewayChannel>>(session.channel)
+                    ->reject_all();
+            });
+    work();
 }
 
 void Account::relays_changed() {
-    const auto now = wall_clock();
-    for (const auto& address : addresses())
-        if (Session* session = find(address))
-            carry_out(*session,
-                      call(*session, [&](auto& channel) { return channel.on_relays(now); }));
+    when_whole([this] {
+        const auto now = wall_clock();
+        for (const auto& address : addresses())
+            if (Session* session = find(address))
+                carry_out(*session,
+                          call(*session, [&](auto& channel) { return channel.on_relays(now); }));
+    });
 }
 
 bool Account::deliver(const Address& to, const channel::PeerMessage& message) {
-    Session* session = find(to);
-    if (session == nullptr) return false;
+    if (find(to) == nullptr) return false;
     guarded([&] {
-        carry_out(*session, call(*session, [&](auto& channel) {
-            return channel.on_peer(message, wall_clock());
-        }));
+        when_whole([this, to, message] {
+            if (Session* session = find(to))
+                carry_out(*session, call(*session, [&](auto& channel) {
+                    return channel.on_peer(message, wall_clock());
+                }));
+        });
     });
     return true;
 }
 
 void Account::undeliverable(const Address& sender, const channel::PeerMessage& message) {
-    Session* session = find(sender);
-    if (session == nullptr || sender.device != Device::Client) return;
-    auto& client = std::get<std::unique_ptr<channel::ClientChannel>>(session->channel);
-    carry_out(*session, client->undeliverable(message, wall_clock()));
+    if (sender.device != Device::Client) return;
+    when_whole([this, sender, message] {
+        Session* session = find(sender);
+        if (session == nullptr) return;
+        auto& client = std::get<std::unique_ptr<channel::ClientChannel>>(session->channel);
+        carry_out(*session, client->undeliverable(message, wall_clock()));
+    });
 }
 
 void Account::route(const Address& sender, Address to, const channel::PeerMessage& message) {
@@ -520,10 +564,15 @@ std::size_t Account::reject(const channel::Pair& pair) {
     for (const auto& address : addresses()) {
         Session* session = find(address);
         if (session == nullptr || address.device != Device::Gateway) continue;
-        auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel);
-        auto actions = gateway->reject(pair);
-        if (!actions.empty()) ++count;
-        carry_out(*session, std::move(actions));
+        if (!std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel)->holds(pair))
+            continue;
+        ++count;
+        when_whole([this, address, pair] {
+            Session* still = find(address);
+            if (still == nullptr) return;
+            auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(still->channel);
+            carry_out(*still, gateway->reject(pair));
+        });
     }
     return count;
 }
@@ -540,6 +589,24 @@ void Account::carry_out(Session& session, channel::Actions actions,
     keep_deadline(session);
     for (channel::Action& action : actions)
         tasks_.push_back({session.address, std::move(action), committed, ref});
+    auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel);
+    if (gateway != nullptr && (*gateway)->has_more())
+        steps_.push_front({session.address,
+                           [](Session& same) {
+                               return std::get<std::unique_ptr<channel::GatewayChannel>>(
+                                          same.channel)
+                                   ->go_on(wall_clock());
+                           },
+                           committed});
+    work();
+}
+
+void Account::ask_later(const Address& who, std::function<channel::Actions(Session&)> ask,
+                        std::optional<channel::Time> committed) {
+    steps_.push_back({who, std::move(ask), committed});
+}
+
+void Account::work() {
     // What one task brings about comes behind those that wait, as their channels have decided in
     // that order.
     if (!std::exchange(busy_, true)) work_off();
@@ -547,8 +614,9 @@ void Account::carry_out(Session& session, channel::Actions actions,
 
 void Account::work_off() {
     const auto until = Clock::now() + kSlice;
-    while (!tasks_.empty() && Clock::now() < until) carry_out_next();
-    if (tasks_.empty()) {
+    bool had_some = true;
+    while (had_some && Clock::now() < until) had_some = work_off_one();
+    if (!had_some) {
         busy_ = false;
         if (std::exchange(is_sliced_, false)) feed_->handed_over();
         return;
@@ -557,6 +625,33 @@ void Account::work_off() {
     boost::asio::post(process_.io(), [weak = weak_from_this()] {
         if (const auto self = weak.lock()) self->guarded([&] { self->work_off(); });
     });
+}
+
+bool Account::work_off_one() {
+    if (!tasks_.empty()) {
+        carry_out_next();
+    } else if (!steps_.empty()) {
+        ask_next();
+    } else if (!leaving_.empty()) {
+        if (!leaving_.front()->let_go()) leaving_.pop_front();
+    } else if (!is_whole()) {
+        return false;
+    } else if (!waiting_work_.empty()) {
+        const auto then = std::move(waiting_work_.front());
+        waiting_work_.pop_front();
+        then();
+    } else if (admits_later_) {
+        admit_waiting();
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void Account::ask_next() {
+    const Step step = std::move(steps_.front());
+    steps_.pop_front();
+    if (Session* session = find(step.who)) carry_out(*session, step.ask(*session), step.committed);
 }
 
 void Account::carry_out_next() {
@@ -598,6 +693,14 @@ void Account::carry_out(Task& task) {
         task.action);
 }
 
+void Account::due(const Address& who) {
+    Session* session = find(who);
+    if (session == nullptr) return;
+    session->deadline.reset();
+    carry_out(*session,
+              call(*session, [](auto& channel) { return channel.on_time(wall_clock()); }));
+}
+
 void Account::keep_deadline(Session& session) {
     const auto deadline = call(session, [](auto& channel) { return channel.next_deadline(); });
     if (deadline == session.deadline) return;
@@ -610,12 +713,10 @@ void Account::keep_deadline(Session& session) {
     session.timer.expires_after(wait);
     session.timer.async_wait(
         [weak = weak_from_this(), address = session.address](boost::system::error_code error) {
-            const auto self = weak.lock();
-            Session* late = self && !error ? self->find(address) : nullptr;
-            if (late == nullptr) return;
-            late->deadline.reset();
-            self->carry_out(
-                *late, call(*late, [](auto& channel) { return channel.on_time(wall_clock()); }));
+            if (const auto self = weak.lock(); self && !error)
+                self->guarded([&] {
+                    self->when_whole([account = self.get(), address] { account->due(address); });
+                });
         });
 }
 

@@ -116,6 +116,12 @@ private:
         // Whether its device is still there.
         enum class There : std::uint8_t { Unknown, Sure, Doubtful, Asked } there = There::Unknown;
     };
+    // Something that a channel is asked: it decides on what then becomes tasks.
+    struct Step {
+        channel::Address who;
+        std::function<channel::Actions(Session&)> ask;
+        std::optional<channel::Time> committed;
+    };
     struct Task {
         channel::Address sender;
         channel::Action action;
@@ -128,10 +134,17 @@ private:
     // What goes wrong in the work of an account is that account's alone.
     template <class Work>
     void guarded(Work work);
+    // A transaction is one change for all: while a part of it is in the state, or has come to some
+    // of its channels, nothing else is asked of them.
+    [[nodiscard]] bool is_whole() const {
+        return steps_.empty() && leaving_.empty() && !feed_->is_applying();
+    }
+    // Does it now, or once the account is whole again; then a session that was found may be gone.
+    void when_whole(std::function<void()> then);
     void snapshot();
     // Nothing of it has been heard for too long: what its gateways let through ends.
     void revoke();
-    void transaction(const channel::Affected& affected, channel::Time committed);
+    void transaction(channel::Affected affected, channel::Time committed);
     void admit_waiting();
     [[nodiscard]] bool knows(const JoinRequest& request) const;
     // Whether it has to wait on for the other processes.
@@ -150,11 +163,19 @@ private:
     // Carries out what a channel wants, then keeps its next deadline.
     void carry_out(Session& session, channel::Actions actions,
                    std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
-    // As many tasks as there is time for in one turn; the others follow in the next ones.
+    void ask_later(const channel::Address& who, std::function<channel::Actions(Session&)> ask,
+                   std::optional<channel::Time> committed = {});
+    // As much as there is time for in one turn; the rest follows in the next ones.
+    void work();
     void work_off();
+    // First what is decided, then what is to be decided, then what has waited for that. Whether
+    // there was any.
+    bool work_off_one();
     void carry_out_next();
+    void ask_next();
     void carry_out(Task& task);
     void keep_deadline(Session& session);
+    void due(const channel::Address& who);
     void look_later();
 
     Process& process_;
@@ -167,6 +188,11 @@ private:
     std::vector<Waiting> waiting_;
     boost::asio::steady_timer waiting_timer_;
     std::deque<Task> tasks_;
+    std::deque<Step> steps_;
+    std::deque<std::unique_ptr<channel::GatewayChannel>> leaving_;  // of sessions that are over
+    std::deque<std::function<void()>>
+        waiting_work_;  // as much as rates let in within a transaction
+    bool admits_later_ = false;
     bool busy_ = false;       // some are being carried out
     bool is_sliced_ = false;  // and they take more than one turn
     std::optional<std::chrono::steady_clock::time_point> empty_since_;

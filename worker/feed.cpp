@@ -2,18 +2,32 @@
 
 #include <spdlog/spdlog.h>
 
+#include <boost/asio/post.hpp>
+
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::worker {
 namespace {
 
-constexpr int kEventsAtATime = 200;  // so that one account's backlog leaves room for the others
+using Clock = std::chrono::steady_clock;
+
+// For which one account's stream is at work before others have their turn.
+constexpr auto kSlice = std::chrono::milliseconds(5);
+constexpr int kChangesAtATime = 100;  // between two looks at the clock
 
 }  // namespace
 
+struct Feed::Applying {
+    explicit Applying(client::Transaction from) : transaction(std::move(from)) {}
+    client::Transaction transaction;
+    client::Transaction::Reader reader{transaction};
+    std::vector<channel::RowChange> changes;  // those that were read last
+};
+
 Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
            std::optional<channel::Uuid> account, Handlers handlers)
-    : feeds_(feeds),
+    : io_(io),
+      feeds_(feeds),
       settings_(settings),
       account_(account),
       handlers_(std::move(handlers)),
@@ -47,17 +61,74 @@ void Feed::stop() {
 
 void Feed::unsubscribe() {
     joined_ = false;
+    applying_.reset();
     owed_.reset();
     if (subscription_) feeds_.remove(*subscription_);
     subscription_.reset();
 }
 
-void Feed::take() {
-    for (int i = 0; i < kEventsAtATime && subscription_ && !is_busy(); ++i) {
-        const auto event = subscription_->next(std::chrono::milliseconds(0));
-        if (!event) return;
-        handle(*event);
+// What goes wrong with an account's rows puts that account aside.
+template <class Work>
+void Feed::guarded(Work work) {
+    try {
+        work();
+    } catch (const std::exception& error) {
+        state_.quarantine(error.what());
+        start_over();
     }
+}
+
+void Feed::take() {
+    const auto until = Clock::now() + kSlice;
+    while (subscription_ && !applying_ && !is_busy() && Clock::now() < until) {
+        auto event = subscription_->next(std::chrono::milliseconds(0));
+        if (!event) return;
+        guarded([&] { handle(*event); });
+    }
+}
+
+void Feed::apply(client::Transaction transaction) {
+    state_.begin_transaction(transaction.commit_lsn);
+    applying_ = std::make_unique<Applying>(std::move(transaction));
+    apply_on(Clock::now() + kSlice);
+}
+
+void Feed::apply_on(Clock::time_point until) {
+    Applying& now = *applying_;
+    while (!now.reader.done()) {
+        if (Clock::now() >= until) return apply_later();
+        now.changes.clear();
+        for (int i = 0; i < kChangesAtATime; ++i) {
+            const auto change = now.reader.next();
+            if (!change) break;
+            channel::typed_change(*change, now.changes, unknown_);
+        }
+        for (const channel::RowChange& change : now.changes) state_.change(change);
+    }
+    if (Clock::now() >= until) return apply_later();
+    const auto committed = now.transaction.commit_time;
+    applying_.reset();
+    applied(state_.end_transaction(), committed);
+}
+
+void Feed::apply_later() {
+    boost::asio::post(io_, [weak = weak_from_this()] {
+        const auto self = weak.lock();
+        if (!self) return;
+        if (self->applying_) self->guarded([&] { self->apply_on(Clock::now() + kSlice); });
+        if (self->applying_) return;
+        self->handlers_.applied();
+        self->take();
+    });
+}
+
+void Feed::applied(channel::Affected affected, channel::Time committed) {
+    log(affected);
+    shown_ = subscription_->cursor();
+    if (affected.quarantined) return start_over();
+    if (handlers_.transaction && state_.live())
+        handlers_.transaction(std::move(affected), committed);
+    acknowledge();
 }
 
 void Feed::acknowledge() {
@@ -74,7 +145,7 @@ void Feed::handed_over() {
     take();
 }
 
-void Feed::handle(const client::Event& event) {
+void Feed::handle(client::Event& event) {
     const std::string name = account_ ? account_->to_text() : "operators";
     if (std::holds_alternative<client::SnapshotBegin>(event)) {
         state_.begin_snapshot();
@@ -94,15 +165,8 @@ void Feed::handle(const client::Event& event) {
         subscription_->ack();
     } else if (std::holds_alternative<client::CaughtUp>(event)) {
         go_live();
-    } else if (const auto* transaction = std::get_if<client::Transaction>(&event)) {
-        const auto changes = channel::typed_changes(*transaction, &unknown_);
-        const auto affected = state_.apply(transaction->commit_lsn, changes);
-        log(affected);
-        shown_ = subscription_->cursor();
-        if (affected.quarantined) return start_over();
-        if (handlers_.transaction && state_.live())
-            handlers_.transaction(affected, transaction->commit_time);
-        acknowledge();
+    } else if (auto* transaction = std::get_if<client::Transaction>(&event)) {
+        apply(std::move(*transaction));
     } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
         state_.quarantine(resync->reason);

@@ -26,10 +26,13 @@ class Feed : public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
         std::function<void()> snapshot;  // the state has just become live
-        std::function<void(const channel::Affected&, channel::Time committed)> transaction;
+        std::function<void(channel::Affected, channel::Time committed)> transaction;
         // Whether what was handled is still being handed over. Nothing is acknowledged or taken
         // until handed_over(). May be missing.
         std::function<bool()> is_busy = {};
+        // A transaction that has taken several turns is in the state, or has put it aside. What
+        // the transaction concerns was told by `transaction` before.
+        std::function<void()> applied = [] {};
         // No fatwald has been there for revoke_after_s: nothing that was granted may stand.
         std::function<void()> revoke = [] {};
     };
@@ -44,9 +47,12 @@ public:
     void start();
     // For good: nothing is kept for it by Postgres any more, and no handler is called.
     void stop();
-    // Handles some of what has come.
+    // Handles some of what has come, for a few milliseconds.
     void take();
     void handed_over();
+    // Whether a part of a transaction is in the state: nothing may be asked of that, nor of the
+    // channels.
+    [[nodiscard]] bool is_applying() const { return applying_ != nullptr; }
 
     // Whether it has a fatwald, and nothing to do but wait for the account's turn there: after a
     // deploy thousands of accounts ask at once.
@@ -61,18 +67,28 @@ private:
     [[nodiscard]] bool is_busy() const { return handlers_.is_busy && handlers_.is_busy(); }
     void acknowledge();
     void unsubscribe();
-    void handle(const client::Event& event);
+    struct Applying;
+    void handle(client::Event& event);
+    void apply(client::Transaction transaction);
+    // Takes in some changes; what is left follows in the next turns.
+    void apply_on(std::chrono::steady_clock::time_point until);
+    void apply_later();
+    void applied(channel::Affected affected, channel::Time committed);
+    template <class Work>
+    void guarded(Work work);
     void go_live();
     void start_over();
     void lost(const std::string& reason);
     void log(const channel::Affected& affected) const;
 
+    boost::asio::io_context& io_;
     Feeds& feeds_;
     const Settings& settings_;
     std::optional<channel::Uuid> account_;
     Handlers handlers_;
     channel::AccountState state_;
     std::unique_ptr<client::Subscription> subscription_;
+    std::unique_ptr<Applying> applying_;  // a transaction that is not whole in the state
     boost::asio::steady_timer retry_;
     boost::asio::steady_timer stale_;
     boost::asio::steady_timer revoke_;

@@ -7,7 +7,8 @@
 namespace fatwal::worker {
 namespace {
 
-constexpr int kTurnsAtATime = 64;  // of feeds, so that the devices have theirs
+// For which the feeds are at work before the devices have their turn.
+constexpr auto kSlice = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -34,7 +35,8 @@ void Feeds::wait() {
 }
 
 void Feeds::pump() {
-    for (int turn = 0; turn < kTurnsAtATime; ++turn) {
+    const auto until = std::chrono::steady_clock::now() + kSlice;
+    while (std::chrono::steady_clock::now() < until) {
         const client::Subscription* const subscription = group_.ready(std::chrono::milliseconds(0));
         if (subscription == nullptr) return wait();
         if (const auto feed = feeds_.at(subscription).lock()) feed->take();

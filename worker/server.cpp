@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
@@ -180,7 +181,16 @@ private:
         return !queue_.empty() && std::chrono::steady_clock::now() - write_begun_ > patience_;
     }
 
+    // While more is to be written the kernel keeps back a packet that is not full.
+    void cork(bool on) {
+        if (std::exchange(corked_, on) == on) return;
+        const int value = on ? 1 : 0;
+        (void)setsockopt(beast::get_lowest_layer(socket_).socket().native_handle(), IPPROTO_TCP,
+                         TCP_CORK, &value, sizeof value);
+    }
+
     void write() {
+        cork(queue_.size() > 1);
         write_begun_ = std::chrono::steady_clock::now();
         socket_.async_write(asio::buffer(queue_.front().text),
                             [self = shared_from_this()](error_code error, std::size_t) {
@@ -240,6 +250,7 @@ private:
         bool answered = false;
     };
     std::vector<Probe> probes_;
+    bool corked_ = false;
     bool pinging_ = false;
     bool closing_ = false;
     bool cut_ = false;

@@ -181,7 +181,7 @@ void AccountState::drop_id(const Uuid& id, Touched& touched) {
     touch(found->second, touched);
     link(found->second, false);
     if constexpr (std::is_same_v<Row, portal::Flows>)
-        touched.out->gateways[found->second.gateway_id].deleted_flows.push_back(id);
+        touched.out->gateways[found->second.gateway_id].deleted_flows.insert(id);
     rows.erase(found);
 }
 
@@ -198,7 +198,7 @@ void AccountState::drop(const Row& row, Touched& touched) {
     } else if constexpr (std::is_same_v<Row, portal::Flows>) {
         // A gateway can hold a flow whose row this state has never seen.
         if (!flows_.contains(row.id))
-            touched.out->gateways[row.gateway_id].deleted_flows.push_back(row.id);
+            touched.out->gateways[row.gateway_id].deleted_flows.insert(row.id);
         drop_id<Row>(row.id, touched);
     } else {
         drop_id<Row>(row.id, touched);
@@ -353,22 +353,34 @@ Affected AccountState::go_live() {
 }
 
 Affected AccountState::apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes) {
-    Affected out;
-    if (status_ != Status::Live && status_ != Status::CatchingUp) return out;
-    if (commit_lsn <= position_) {
-        out.ignored = true;
-        return out;
-    }
-    Touched touched;
-    touched.out = &out;
-    for (const RowChange& change : changes) {
-        take(change, touched);
-        if (touched.poisoned) {
-            quarantine_for(std::move(touched.reason), out);
-            return out;
-        }
-    }
-    position_ = commit_lsn;
+    begin_transaction(commit_lsn);
+    for (const RowChange& one : changes) change(one);
+    return end_transaction();
+}
+
+void AccountState::begin_transaction(std::uint64_t commit_lsn) {
+    commit_lsn_ = commit_lsn;
+    affected_ = {};
+    touched_ = {};
+    touched_.out = &affected_;
+    affected_.ignored =
+        (status_ == Status::Live || status_ == Status::CatchingUp) && commit_lsn <= position_;
+}
+
+void AccountState::change(const RowChange& change) {
+    if (status_ != Status::Live && status_ != Status::CatchingUp) return;
+    if (affected_.ignored) return;
+    take(change, touched_);
+    if (touched_.poisoned) quarantine_for(std::move(touched_.reason), affected_);
+}
+
+Affected AccountState::end_transaction() {
+    const Touched touched = std::exchange(touched_, {});
+    Affected out = std::exchange(affected_, {});
+    if (status_ != Status::Live && status_ != Status::CatchingUp)
+        return out.quarantined ? out : Affected{};
+    if (out.ignored) return out;
+    position_ = commit_lsn_;
     for (const Ids* ids : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *ids)
             for (auto& views : views_) views.erase(id);

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "device_message.h"
+#include "fatwal/channel/init_pages.h"
 
 namespace fatwal::channel {
 namespace {
@@ -61,11 +62,12 @@ void ClientChannel::join(Time now, Actions& out) {
 }
 
 void ClientChannel::push_init(Time now, Actions& out) {
-    Json resources = Json::array();
-    for (const auto& [id, view] : view_.resources) resources.push_back(view->payload);
-    Json payload = {{"interface", view_.interface},
-                    {"relays", relays_.init(context_.relays, relay_user(), now, context_.random)}};
-    push_init_in_pages(std::move(payload), "resources", std::move(resources), out);
+    InitPages pages({{"interface", view_.interface},
+                     {"relays", relays_.init(context_.relays, relay_user(), now, context_.random)}},
+                    "resources", view_.resources.size());
+    auto at = view_.resources.begin();
+    while (!pages.done())
+        out.emplace_back(pages.next([&](std::size_t) { return (at++)->second->payload; }));
 }
 
 void ClientChannel::disconnect(std::string reason, Actions& out) {

@@ -49,25 +49,6 @@ namespace fatwal::channel {
     return out;
 }
 
-// What a device is shown first. A list that is long goes in pages: the first in init, which has the
-// number of the others, and each of them in an init_page behind it.
-inline void push_init_in_pages(Json payload, const char* key, Json list, Actions& out) {
-    constexpr std::size_t kMostOfPage = 1000;
-    const auto page = [&](std::size_t number) {
-        Json entries = Json::array();
-        const std::size_t end = std::min(list.size(), (number + 1) * kMostOfPage);
-        for (std::size_t i = number * kMostOfPage; i < end; ++i)
-            entries.push_back(std::move(list[i]));
-        return entries;
-    };
-    const std::size_t others = list.empty() ? 0 : (list.size() - 1) / kMostOfPage;
-    if (others > 0) payload["pages"] = others;
-    payload[key] = page(0);
-    out.emplace_back(Push{"init", std::move(payload)});
-    for (std::size_t number = 1; number <= others; ++number)
-        out.emplace_back(Push{"init_page", {{"page", number}, {key, page(number)}}});
-}
-
 [[nodiscard]] inline Json ice_payload(const IceCredentials& ice) {
     return {{"username", ice.username}, {"password", ice.password}};
 }

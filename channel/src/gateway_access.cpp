@@ -99,27 +99,22 @@ void GatewayChannel::reject(Pairs::iterator pair, const Ids& deleted, Actions& o
     drop(pair);
 }
 
-void GatewayChannel::review_resources(const std::vector<Pair>& pairs, const Ids& deleted,
-                                      Actions& out) {
-    Ids seen;
-    for (const Pair& pair : pairs) {
-        const auto shown = resources_.find(pair.resource_id);
-        const auto* row = context_.state.resource(pair.resource_id);
-        if (shown == resources_.end() || row == nullptr) continue;
-        const auto payload = render_for_gateway(*row, version_);
-        const portal::Resources& before = shown->second.row;
+void GatewayChannel::review_resource(const Pair& pair, const Ids& deleted, Actions& out) {
+    const auto shown = resources_.find(pair.resource_id);
+    const auto* row = context_.state.resource(pair.resource_id);
+    if (shown == resources_.end() || row == nullptr) return;
+    portal::Resources& before = shown->second.row;
+    const bool is_another = before.type != row->type || before.address != row->address ||
+                            before.ip_stack != row->ip_stack;
+    if (!is_another && before.filters == row->filters) return;
+    const auto payload = render_for_gateway(*row, version_);
+    if (is_another || !payload) {
         // Another target is another resource: nothing of what was allowed is said of it.
-        if (!payload || before.type != row->type || before.address != row->address ||
-            before.ip_stack != row->ip_stack) {
-            if (const auto held = pairs_.find(pair); held != pairs_.end())
-                reject(held, deleted, out);
-            continue;
-        }
-        if (seen.insert(pair.resource_id).second && before.filters != row->filters) {
-            out.emplace_back(Push{"resource_updated", *payload});
-            shown->second.row = *row;
-        }
+        if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, deleted, out);
+        return;
     }
+    before = *row;
+    out.emplace_back(Push{"resource_updated", *payload});
 }
 
 void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Actions& out) {
@@ -230,26 +225,6 @@ Ids GatewayChannel::missing_rows(Time now) {
         }
     }
     return out;
-}
-
-void GatewayChannel::review_all(const Ids& deleted, Time now, Actions& out) {
-    std::vector<Pair> pairs;
-    pairs.reserve(pairs_.size());
-    for (const auto& [pair, held] : pairs_) pairs.push_back(pair);
-    review_resources(pairs, deleted, out);
-    for (const Pair& pair : pairs) review(pair, deleted, now, out);
-}
-
-void GatewayChannel::review_itself(const Ids& deleted, Time now, Actions& out) {
-    const auto refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
-    // A disabled account's gateways stay, with nothing to let through, for when it is enabled
-    // again.
-    if (refusal && *refusal != "account_disabled")
-        return disconnect(*refusal == "invalid_token" ? "token_expired" : *refusal, out);
-    if (const auto* token = context_.state.token(join_.token_id))
-        token_expires_at_ = token->expires_at;
-    review_all(deleted, now, out);
-    if (shown() != shown_) push_init(now, out);
 }
 
 void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out) {

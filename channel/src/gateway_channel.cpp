@@ -5,13 +5,25 @@
 #include "device_message.h"
 
 namespace fatwal::channel {
+namespace {
+
+// Flows or pairs of one part: each costs 5 to 10 microseconds.
+constexpr std::size_t kMostOfPart = 200;
+
+}  // namespace
 
 GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join)
     : context_(std::move(context)), join_(std::move(join)) {}
 
 GatewayChannel::~GatewayChannel() {
-    for (const auto& [pair, held] : pairs_) context_.state.release(join_.gateway_id, pair);
+    while (let_go()) continue;
     if (phase_ != Phase::Created) context_.state.detach_gateway(join_.gateway_id, join_.token_id);
+}
+
+bool GatewayChannel::let_go() {
+    if (phase_ != Phase::Created) phase_ = Phase::Closed;
+    for (std::size_t left = kMostOfPart; left > 0 && !pairs_.empty(); --left) drop(pairs_.begin());
+    return !pairs_.empty();
 }
 
 Actions GatewayChannel::start(Time now) {
@@ -35,28 +47,102 @@ void GatewayChannel::join(Time now, Actions& out) {
     version_ = *version;
     phase_ = Phase::Joined;
     token_expires_at_ = context_.state.token(join_.token_id)->expires_at;
-    load(now, out);
-    push_init(now, out);
+    const Ids& flows = context_.state.flows_of_gateway(join_.gateway_id);
+    begin({.flows = {{flows.begin(), flows.end()}}, .is_join = true}, now, out);
 }
 
-void GatewayChannel::load(Time now, Actions& out) {
-    const AccountState& state = context_.state;
-    for (const Uuid& id : state.flows_of_gateway(join_.gateway_id)) {
-        const auto& row = *state.flow(id);
-        if (row.expires_at && *row.expires_at <= now) continue;
-        const auto* resource = state.resource(row.resource_id);
-        if (resource == nullptr || !render_for_gateway(*resource, version_)) {
-            out.emplace_back(DeleteFlow{id});
+void GatewayChannel::begin(Rest rest, Time now, Actions& out) {
+    rest_ = std::move(rest);
+    rest_->unread = rest_->deleted.begin();
+    work_off(now, out);
+}
+
+Actions GatewayChannel::go_on(Time now) {
+    Actions out;
+    if (rest_) work_off(now, out);
+    return out;
+}
+
+void GatewayChannel::work_off(Time now, Actions& out) {
+    Rest& rest = *rest_;
+    std::size_t left = kMostOfPart;
+    for (; left > 0 && !rest.flows.empty(); --left) take_in(rest.flows.take(), now, out);
+    for (; left > 0 && rest.unread != rest.deleted.end(); --left) {
+        const auto found = pair_of_flow_.find(*rest.unread++);
+        if (found != pair_of_flow_.end() &&
+            !std::binary_search(rest.pairs.all.begin(), rest.pairs.all.end(), found->second))
+            rest.also.push_back(found->second);
+    }
+    if (!rest.flows.empty() || rest.unread != rest.deleted.end()) return;
+    if (!std::exchange(rest.is_gathered, true)) gather(now);
+    Actions reviewed;
+    for (; left > 0 && !rest.pairs.empty(); --left) {
+        const Pair& pair = rest.pairs.take();
+        if (rest.rejects) {
+            if (const auto held = pairs_.find(pair); held != pairs_.end())
+                reject(held, {}, reviewed);
             continue;
         }
-        add({row.client_id, row.resource_id}, *resource, id,
-            {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}, true});
+        if (rest.moved_clients.contains(pair.client_id))
+            if (const auto held = pairs_.find(pair); held != pairs_.end())
+                held->second.client.reset();
+        review_resource(pair, rest.deleted, reviewed);
+        review(pair, rest.deleted, now, reviewed);
     }
-    // The device is told by init alone.
-    Actions reviewed;
-    review_all({}, now, reviewed);
     for (Action& action : reviewed)
-        if (!std::holds_alternative<Push>(action)) out.push_back(std::move(action));
+        if (!rest.is_join || !std::holds_alternative<Push>(action))
+            out.push_back(std::move(action));
+    if (!rest.pairs.empty()) return;
+
+    if (rest.refusal) {
+        disconnect(*rest.refusal == "invalid_token" ? "token_expired" : *rest.refusal, out);
+    } else if (!rest.pages && (rest.is_join || (rest.is_of_itself && shown() != shown_)))
+        begin_init(now);
+    if (rest.pages) {
+        out.emplace_back(
+            rest.pages->next([&](std::size_t i) { return authorization(rest.shown[i]); }));
+        if (!rest.pages->done()) return;
+    }
+    rest_.reset();
+}
+
+void GatewayChannel::gather(Time now) {
+    Rest& rest = *rest_;
+    std::vector<Pair>& pairs = rest.pairs.all;
+    if (rest.is_of_itself) {
+        if (const auto* token = context_.state.token(join_.token_id))
+            token_expires_at_ = token->expires_at;
+        rest.refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
+        // A disabled account's gateways stay, with nothing to let through, for when it is enabled
+        // again.
+        if (rest.refusal == "account_disabled") rest.refusal.reset();
+    }
+    if (rest.is_join || (rest.is_of_itself && !rest.refusal)) {
+        pairs = all_pairs();
+    } else if (!rest.also.empty()) {
+        pairs.insert(pairs.end(), rest.also.begin(), rest.also.end());
+        std::sort(pairs.begin(), pairs.end());
+        pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
+    }
+}
+
+void GatewayChannel::take_in(const Uuid& flow_id, Time now, Actions& out) {
+    const auto& row = *context_.state.flow(flow_id);
+    if (row.expires_at && *row.expires_at <= now) return;
+    const auto* resource = context_.state.resource(row.resource_id);
+    if (resource == nullptr || !render_for_gateway(*resource, version_)) {
+        out.emplace_back(DeleteFlow{flow_id});
+        return;
+    }
+    add({row.client_id, row.resource_id}, *resource, flow_id,
+        {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}, true});
+}
+
+std::vector<Pair> GatewayChannel::all_pairs() const {
+    std::vector<Pair> out;
+    out.reserve(pairs_.size());
+    for (const auto& [pair, held] : pairs_) out.push_back(pair);
+    return out;
 }
 
 Json GatewayChannel::shown() const {
@@ -68,16 +154,18 @@ Json GatewayChannel::shown() const {
              {{"ipv4", host_of_inet(gateway->ipv4)}, {"ipv6", host_of_inet(gateway->ipv6)}}}};
 }
 
-void GatewayChannel::push_init(Time now, Actions& out) {
+void GatewayChannel::begin_init(Time now) {
     shown_ = shown();
     Json payload = shown_;
-    Json authorizations = Json::array();
-    for (const auto& [pair, held] : pairs_)
-        authorizations.push_back({{"client_id", pair.client_id.to_text()},
-                                  {"resource_id", pair.resource_id.to_text()},
-                                  {"expires_at", time_payload(expiry_of(held))}});
     payload["relays"] = relays_.init(context_.relays, relay_user(), now, context_.random);
-    push_init_in_pages(std::move(payload), "authorizations", std::move(authorizations), out);
+    rest_->shown = all_pairs();
+    rest_->pages.emplace(std::move(payload), "authorizations", rest_->shown.size());
+}
+
+Json GatewayChannel::authorization(const Pair& pair) const {
+    return {{"client_id", pair.client_id.to_text()},
+            {"resource_id", pair.resource_id.to_text()},
+            {"expires_at", time_payload(expiry_of(pairs_.at(pair)))}};
 }
 
 void GatewayChannel::disconnect(std::string reason, Actions& out) {
@@ -91,18 +179,13 @@ Actions GatewayChannel::on_snapshot(Time now) {
     if (phase_ == Phase::Waiting)
         join(now, out);
     else if (phase_ == Phase::Joined)
-        review_itself(missing_rows(now), now, out);
+        begin({.deleted = missing_rows(now), .is_of_itself = true}, now, out);
     return out;
 }
 
-Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
+Actions GatewayChannel::on_transaction(GatewayImpact impact, Time now) {
     Actions out;
     if (phase_ != Phase::Joined || !context_.state.live()) return out;
-    const Ids deleted(impact.deleted_flows.begin(), impact.deleted_flows.end());
-    std::set<Pair> pairs(impact.pairs.begin(), impact.pairs.end());
-    for (const Uuid& id : impact.deleted_flows)
-        if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end())
-            pairs.insert(found->second);
     // The row is seen in the stream before its writer has told of it.
     for (const Uuid& id : impact.written_flows) {
         const auto found = pair_of_flow_.find(id);
@@ -111,13 +194,11 @@ Actions GatewayChannel::on_transaction(const GatewayImpact& impact, Time now) {
         flow.seen = true;
         flow.durable_by.reset();
     }
-    for (const Pair& pair : pairs)
-        if (const auto held = pairs_.find(pair);
-            held != pairs_.end() && impact.moved_clients.contains(pair.client_id))
-            held->second.client.reset();
-    review_resources(impact.pairs, deleted, out);
-    for (const Pair& pair : pairs) review(pair, deleted, now, out);
-    if (impact.itself) review_itself(deleted, now, out);
+    begin({.deleted = std::move(impact.deleted_flows),
+           .pairs = {std::move(impact.pairs)},
+           .moved_clients = std::move(impact.moved_clients),
+           .is_of_itself = impact.itself},
+          now, out);
     return out;
 }
 
@@ -144,7 +225,9 @@ Actions GatewayChannel::on_time(Time now) {
         return out;
     }
     if (relays_.next_deadline() && *relays_.next_deadline() <= now) tell_relays(now, out);
-    while (!due_.empty() && due_.begin()->first <= now) {
+    // What is left is due at once.
+    for (std::size_t left = kMostOfPart; left > 0 && !due_.empty() && due_.begin()->first <= now;
+         --left) {
         const Uuid id = due_.begin()->second;
         due_.erase(due_.begin());
         const auto pair = pair_of_flow_.find(id);
@@ -237,7 +320,8 @@ Actions GatewayChannel::reject(const Pair& pair) {
 
 Actions GatewayChannel::reject_all() {
     Actions out;
-    while (phase_ == Phase::Joined && !pairs_.empty()) reject(pairs_.begin(), {}, out);
+    if (phase_ != Phase::Joined) return out;
+    begin({.pairs = {all_pairs()}, .rejects = true}, {}, out);
     return out;
 }
 

@@ -488,6 +488,8 @@ void World::carry_out(const std::string& device, const Actions& actions) {
                           [&](const portal::Flows& row) { return row.id == remove->flow_id; });
         }
     }
+    if (const auto found = gateways.find(device); found != gateways.end())
+        if (found->second->has_more()) carry_out(device, found->second->go_on(now));
 }
 
 }  // namespace fatwal::channel::test

@@ -75,6 +75,11 @@ public:
     // nothing is granted by it; when not even its key can be read, or the change voids what is
     // known (RowChange::voided_by), the state is quarantined.
     Affected apply(std::uint64_t commit_lsn, const std::vector<RowChange>& changes);
+    // The same in parts, for a transaction that is too large for one turn: begin, then each change,
+    // then end. In between the state is of no transaction: ask nothing of it.
+    void begin_transaction(std::uint64_t commit_lsn);
+    void change(const RowChange& change);
+    Affected end_transaction();
 
     // From outside: the stream has lost its place, or is too far behind.
     void quarantine(std::string reason);
@@ -204,6 +209,10 @@ private:
     Status status_ = Status::Empty;
     std::string reason_;
     std::uint64_t position_ = 0;
+    // The transaction between begin_transaction() and end_transaction().
+    std::uint64_t commit_lsn_ = 0;
+    Touched touched_;
+    Affected affected_;
     std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
     std::vector<Issue> issues_;
 

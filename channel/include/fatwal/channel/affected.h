@@ -26,8 +26,8 @@ struct Pair {
 // What of a transaction concerns one gateway channel.
 struct GatewayImpact {
     std::vector<Pair>
-        pairs;  // of its pairs: those whose justification or resource may differ; each once
-    std::vector<Uuid> deleted_flows;  // rows of flows of this gateway that are gone
+        pairs;          // of its pairs: those whose justification or resource may differ; each once
+    Ids deleted_flows;  // rows of flows of this gateway that are gone
     std::vector<Uuid> written_flows;  // that have come
     Ids moved_clients;  // of its pairs: by their rows they are connected from elsewhere than before
     bool itself = false;  // its own row, token, site or account

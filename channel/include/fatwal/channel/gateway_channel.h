@@ -13,6 +13,7 @@
 #include "fatwal/channel/access.h"
 #include "fatwal/channel/action.h"
 #include "fatwal/channel/channel_context.h"
+#include "fatwal/channel/init_pages.h"
 #include "fatwal/channel/version.h"
 
 namespace fatwal::channel {
@@ -28,6 +29,10 @@ struct GatewayJoin {
 
 // Events in, actions out. After each call ask next_deadline(), which may have moved. When closed()
 // it takes nothing more; destroy it.
+//
+// A gateway can hold 100,000 pairs, and one row can concern them all. start(), on_snapshot(),
+// on_transaction() and reject_all() therefore do a first part and give its actions: a millisecond's
+// work or two. While has_more(), call go_on() and nothing else, and leave the state as it is.
 class GatewayChannel {
 public:
     GatewayChannel(ChannelContext context, GatewayJoin join);
@@ -42,7 +47,7 @@ public:
     // justified any more.
     [[nodiscard]] Actions on_snapshot(Time now);
     // The state has applied a transaction that has this gateway among its Affected::gateways.
-    [[nodiscard]] Actions on_transaction(const GatewayImpact& impact, Time now);
+    [[nodiscard]] Actions on_transaction(GatewayImpact impact, Time now);
     [[nodiscard]] Actions on_relays(Time now);
     [[nodiscard]] Actions on_time(Time now);
     // The clock that `now` is of was set by this much. Then on_time().
@@ -53,6 +58,11 @@ public:
     // An administrator takes the pair away, whatever justifies it. The client may ask for it again.
     [[nodiscard]] Actions reject(const Pair& pair);
     [[nodiscard]] Actions reject_all();
+    // For a session that is over: gives up a part of what it holds, as the destructor does at once
+    // with all; false when nothing is left. No other channel of the gateway may be there yet.
+    bool let_go();
+    [[nodiscard]] bool has_more() const { return rest_.has_value(); }
+    [[nodiscard]] Actions go_on(Time now);
     // From a client's channel or the writer of flows, for this session.
     [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
 
@@ -61,6 +71,7 @@ public:
     [[nodiscard]] bool closed() const { return phase_ == Phase::Closed; }
     [[nodiscard]] const Uuid& gateway_id() const { return join_.gateway_id; }
     [[nodiscard]] std::size_t pair_count() const { return pairs_.size(); }
+    [[nodiscard]] bool holds(const Pair& pair) const { return pairs_.contains(pair); }
 
 private:
     enum class Phase : std::uint8_t { Created, Waiting, Joined, Closed };
@@ -94,21 +105,50 @@ private:
     };
     // The latest of the flows; nothing: no end.
     using Expiry = std::optional<Time>;
+    template <class T>
+    struct Remaining {
+        std::vector<T> all = {};
+        std::size_t next = 0;
+        [[nodiscard]] bool empty() const { return next == all.size(); }
+        const T& take() { return all[next++]; }
+    };
+    // What a call has left to do, in this order.
+    struct Rest {
+        Remaining<Uuid> flows = {};                  // whose rows are to be taken in
+        Ids deleted = {};                            // flows whose rows are gone:
+        Ids::const_iterator unread = deleted.end();  // from here on it is not known which pairs
+        std::vector<Pair> also = {};                 // they are of, but for those of `pairs`
+        bool is_gathered = false;
+        Remaining<Pair> pairs = {};  // to be reviewed, or rejected
+        std::optional<InitPages> pages = {};
+        std::vector<Pair> shown = {};  // the entries of the pages
+
+        Ids moved_clients = {};
+        bool is_join = false;       // the device hears of it by init alone
+        bool is_of_itself = false;  // init is due if it differs
+        bool rejects = false;
+        std::optional<Refusal> refusal = {};  // then it ends
+    };
 
     void join(Time now, Actions& out);
-    void load(Time now, Actions& out);
-    void push_init(Time now, Actions& out);
+    void begin(Rest rest, Time now, Actions& out);
+    void work_off(Time now, Actions& out);
+    void take_in(const Uuid& flow_id, Time now, Actions& out);
+    // Which pairs are to be reviewed.
+    void gather(Time now);
+    void begin_init(Time now);
+    [[nodiscard]] Json authorization(const Pair& pair) const;
+    [[nodiscard]] std::vector<Pair> all_pairs() const;
     [[nodiscard]] RelayUser relay_user() const;
     void tell_relays(Time now, Actions& out);
     void disconnect(std::string reason, Actions& out);
-    void review_itself(const Ids& deleted, Time now, Actions& out);
-    void review_all(const Ids& deleted, Time now, Actions& out);
     // Compares the flows with the rows of a new snapshot: those of them whose rows are gone.
     [[nodiscard]] Ids missing_rows(Time now);
     [[nodiscard]] static Tunnel tunnel_of(const portal::Clients& client);
     // Whether the client's row has another key or address than the device was told.
     [[nodiscard]] bool is_another_peer(const Pair& pair, const Held& held) const;
-    void review_resources(const std::vector<Pair>& pairs, const Ids& deleted, Actions& out);
+    // What the device was told of the pair's resource may not hold any more.
+    void review_resource(const Pair& pair, const Ids& deleted, Actions& out);
     // Judges the flows of a pair; `deleted` are those whose rows are gone.
     void review(const Pair& pair, const Ids& deleted, Time now, Actions& out);
     // Another policy in place of `lost`, which did not do.
@@ -140,6 +180,7 @@ private:
     std::set<std::pair<Time, Uuid>>
         due_;  // when to look at a flow: it is overdue or expired, unless that has changed
     RelaySelection relays_;
+    std::optional<Rest> rest_;
     Json shown_;  // of init: the account's slug and the own addresses
 };
 
