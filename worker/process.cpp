@@ -621,8 +621,8 @@ void Process::drain_flows() {
     keep_flow_deadline();
     const bool late = std::chrono::steady_clock::now() >= flows_until_;
     const auto waiting = flows_.waiting() + flows_.waiting_deletions();
-    if (waiting == 0 || late) {
-        if (late)
+    if ((waiting == 0 && registrar_.waiting() == 0) || late) {
+        if (waiting > 0)
             spdlog::error("{} flows are not written or deleted: the database does not take them",
                           waiting);
         accounts_.clear();

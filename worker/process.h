@@ -41,7 +41,7 @@ public:
     Process& operator=(const Process&) = delete;
 
     // Nobody new is let in; the devices are sent elsewhere over drain_s, clients first; what flows
-    // are left is written; then `done`.
+    // are left is written, and who registers is answered; then `done`.
     void drain(std::function<void()> done);
     [[nodiscard]] std::uint16_t port() const { return server_->port(); }
 

@@ -22,7 +22,8 @@ using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
 // A lock that is not had within this time is held for longer, so the other accounts go on.
-constexpr Connection::Limits kLimits{std::chrono::seconds(3), milliseconds(50)};
+constexpr milliseconds kLockWithin{50};
+constexpr Connection::Limits kLimits{std::chrono::seconds(3), kLockWithin};
 constexpr std::size_t kMostTokens = 1000;  // of one query
 constexpr milliseconds kDatabaseAgain{500};
 constexpr milliseconds kFirstPause{50};  // of an account
@@ -99,6 +100,7 @@ private:
         std::deque<Request> requests;  // never empty
         Tick not_before = Tick::min();
         milliseconds pause = kFirstPause;
+        bool failed = false;  // the last attempt
     };
     using Queues = std::map<Uuid, Queue>;
 
@@ -123,7 +125,7 @@ private:
     bool wait() {
         drop_late();
         Tick due = Tick::max();
-        for (const auto& [account, queue] : queues_) due = std::min(due, queue.not_before);
+        for (const auto& [account, queue] : queues_) due = std::min(due, due_at(queue));
         if (!unproven_.empty()) due = Tick::min();
         std::unique_lock lock(mutex_);
         for (;;) {
@@ -183,10 +185,15 @@ private:
         queue->second.requests.push_back(std::move(request));
     }
 
+    // Those whose locks were not had take half of the time at most, however many they are.
+    [[nodiscard]] Tick due_at(const Queue& queue) const {
+        return queue.failed ? std::max(queue.not_before, failed_at_) : queue.not_before;
+    }
+
     // Accounts go in turns.
     Queues::iterator next_turn() {
         const auto now = Clock::now();
-        const auto is_due = [&](const auto& entry) { return entry.second.not_before <= now; };
+        const auto is_due = [&](const auto& entry) { return due_at(entry.second) <= now; };
         const auto begin = queues_.upper_bound(turn_);
         auto out = std::find_if(begin, queues_.end(), is_due);
         if (out == queues_.end()) {
@@ -204,11 +211,14 @@ private:
         try {
             answer = carry_out(connection, request.registration);
             queue.pause = kFirstPause;
+            queue.failed = false;
         } catch (const SqlError& error) {
             if (!connection.open()) throw;
             if (passes(error)) {
                 queue.not_before = Clock::now() + queue.pause;
                 queue.pause = std::min(queue.pause * 2, kLongestPause);
+                queue.failed = true;
+                failed_at_ = Clock::now() + kLockWithin;
                 return;
             }
             // A database without the functions registers nobody.
@@ -246,6 +256,7 @@ private:
     Queues queues_;
     Uuid turn_;                       // whose turn was the last
     Tick database_at_ = Tick::min();  // not before, as it was away
+    Tick failed_at_ = Tick::min();    // the same of accounts whose last attempt failed
     std::thread thread_;
 };
 

@@ -90,6 +90,13 @@ class Portal(unittest.TestCase):
             self.ports[name] = int(ready.read_text())
         return process
 
+    def open_transaction(self, statement):
+        """A session whose transaction has run the statement, and stays open."""
+        session = self.house.session()
+        session.run('BEGIN', statement)
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        return session
+
     def two_processes(self):
         """They know each other when this returns."""
         ends = [f'ipc://{self.house.folder}/fleet-{name}' for name in 'ab']

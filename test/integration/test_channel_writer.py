@@ -26,13 +26,6 @@ class Writer(Portal):
     def pair(self):
         return self.joined_both(self.gateway(), self.client())
 
-    def open_transaction(self, statement):
-        """A session whose transaction has run the statement, and stays open."""
-        session = self.house.session()
-        session.run('BEGIN', statement)
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
-        return session
-
     def test_a_tenants_open_transaction_holds_up_nobody_else(self):
         self.house.sql(OTHER_TENANT)
         self.channel()
