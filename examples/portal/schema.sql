@@ -253,22 +253,36 @@ CREATE TRIGGER keep_addresses_truncated AFTER TRUNCATE ON clients FOR EACH STATE
 CREATE TRIGGER keep_addresses_truncated AFTER TRUNCATE ON gateways FOR EACH STATEMENT EXECUTE FUNCTION keep_tunnel_addresses();
 
 -- An address of the range that no device of the account has; null when there is none. It is drawn at random, so that an address is not another device's soon
--- after it was given back, while a peer may still let it through. If it is taken, it is the next free one. The first and the last of a range are nobody's.
+-- after it was given back, while a peer may still let it through. In a range that is nearly full it is the next free one after an address that was drawn, or
+-- else the lowest. The first and the last of a range are nobody's.
 CREATE FUNCTION free_tunnel_address(of_account uuid, of_range cidr) RETURNS inet LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
 DECLARE
     lowest CONSTANT inet := host(network(of_range))::inet + 1;
     highest CONSTANT inet := host(broadcast(of_range))::inet - 1;
+    size CONSTANT bigint := highest - lowest + 1;
+    drawn inet;
     first inet;
     found inet;
 BEGIN
-    FOREACH first IN ARRAY ARRAY[lowest + floor(random() * (highest - lowest + 1))::bigint, lowest] LOOP
+    FOR draw IN 1..8 LOOP
+        drawn := lowest + floor(random() * size)::bigint;
+        IF NOT EXISTS (SELECT FROM tunnel_addresses t WHERE t.account_id = of_account AND t.address = drawn) THEN
+            RETURN drawn;
+        END IF;
+    END LOOP;
+    -- Cheaper than to look for what there is not.
+    IF (SELECT count(*) FROM tunnel_addresses t WHERE t.account_id = of_account AND t.address BETWEEN lowest AND highest) >= size THEN
+        RETURN NULL;
+    END IF;
+    FOREACH first IN ARRAY ARRAY[drawn, lowest] LOOP
         IF NOT EXISTS (SELECT FROM tunnel_addresses t WHERE t.account_id = of_account AND t.address = first) THEN
             RETURN first;
         END IF;
-        SELECT t.address + 1 INTO found FROM tunnel_addresses t
-        WHERE t.account_id = of_account AND t.address >= first AND t.address < highest
-            AND NOT EXISTS (SELECT FROM tunnel_addresses n WHERE n.account_id = of_account AND n.address = t.address + 1)
-        ORDER BY t.address LIMIT 1;
+        SELECT address + 1 INTO found
+        FROM (SELECT t.address, lead(t.address) OVER (ORDER BY t.address) AS next FROM tunnel_addresses t
+            WHERE t.account_id = of_account AND t.address BETWEEN first AND highest) AS taken
+        WHERE address < highest AND next IS DISTINCT FROM address + 1
+        LIMIT 1;
         IF found IS NOT NULL THEN
             RETURN found;
         END IF;

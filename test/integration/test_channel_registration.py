@@ -123,6 +123,29 @@ class Registration(Portal):
         self.house.sql(f"DELETE FROM clients WHERE id = '{said[0]['id']}'")
         self.assertEqual(self.register('gateway', body('g2'), token=GATEWAY_TOKEN)['ipv4'], said[0]['ipv4'])
 
+    def test_a_range_is_used_to_its_last_address_and_a_lone_gap_is_found(self):
+        for range, size in (('10.1.0.0/30', 2), ('10.2.0.0/29', 6), ('10.3.0.0/25', 126), ('fd00:1::/126', 2), ('fd00:2::/122', 62)):
+            with self.subTest(range):
+                self.house.sql(f"""DO $$
+                    DECLARE
+                        found inet;
+                        gap inet;
+                    BEGIN
+                        FOR n IN 1..{size} LOOP
+                            found := free_tunnel_address('{ACCOUNT}', '{range}');
+                            ASSERT found << '{range}'::cidr AND found NOT IN (host(network('{range}'))::inet, host(broadcast('{range}'))::inet), found;
+                            INSERT INTO tunnel_addresses VALUES ('{ACCOUNT}', found);
+                        END LOOP;
+                        ASSERT free_tunnel_address('{ACCOUNT}', '{range}') IS NULL;
+                        FOR n IN 1..20 LOOP
+                            DELETE FROM tunnel_addresses WHERE address = (SELECT address FROM tunnel_addresses WHERE address << '{range}'::cidr ORDER BY random() LIMIT 1)
+                            RETURNING address INTO gap;
+                            found := free_tunnel_address('{ACCOUNT}', '{range}');
+                            ASSERT found = gap, format('%s instead of %s', found, gap);
+                            INSERT INTO tunnel_addresses VALUES ('{ACCOUNT}', gap);
+                        END LOOP;
+                    END $$""")
+
     def test_rows_made_by_hand_have_addresses_too(self):
         self.house.sql(f"UPDATE accounts SET ipv4_range = '10.9.0.0/29' WHERE id = '{ACCOUNT}'", f"UPDATE clients SET ipv4 = '10.9.0.3/29' WHERE id = '{CLIENT}'",
                        f"UPDATE gateways SET ipv4 = '10.9.0.4' WHERE id = '{GATEWAY}'")
