@@ -126,7 +126,8 @@ public:
                 });
             if (std::holds_alternative<client::SnapshotEnd>(event)) break;
         }
-        (void)state_.end_snapshot(subscription_.cursor()->next - 1);
+        (void)state_.end_snapshot(
+            {subscription_.cursor()->history, subscription_.cursor()->next - 1});
         std::printf("state: %zu rows, %.0f bytes/row\n", rows_,
                     static_cast<double>(in_use() - before_rows_) / static_cast<double>(rows_));
     }

@@ -159,7 +159,8 @@ void Feed::handle(client::Event& event) {
         });
     } else if (std::holds_alternative<client::SnapshotEnd>(event)) {
         const auto cursor = subscription_->cursor();
-        state_.end_rows(cursor ? cursor->next - 1 : 0);
+        state_.end_rows(cursor ? channel::Position{cursor->history, cursor->next - 1}
+                               : channel::Position{});
         // The snapshot was void: another one is tried, as the table may be mended meanwhile.
         if (state_.status() != channel::AccountState::Status::CatchingUp) return start_over();
         subscription_->ack();
@@ -186,11 +187,14 @@ void Feed::handle(client::Event& event) {
 }
 
 void Feed::go_live() {
+    // A promoted server's history continues that of the one before.
+    const auto cursor = subscription_->cursor();
+    if (cursor && state_.follow(cursor->history) && handlers_.snapshot) return handlers_.snapshot();
     if (state_.status() != channel::AccountState::Status::CatchingUp) return;
     log(state_.go_live());
     spdlog::info("account {}: rows as of {}",
                  account_ ? account_->to_text() : std::string("operators"),
-                 wire::lsn_text(state_.position()));
+                 wire::lsn_text(state_.position().lsn));
     shown_ = subscription_->cursor();
     pause_.well(std::chrono::steady_clock::now());
     if (handlers_.snapshot) handlers_.snapshot();

@@ -329,15 +329,21 @@ void AccountState::snapshot_row(RowChange row) {
     take(row, touched);
 }
 
-void AccountState::end_rows(std::uint64_t position) {
+void AccountState::end_rows(const Position& position) {
     if (status_ != Status::Loading) return;
     status_ = Status::CatchingUp;
     position_ = position;
 }
 
-Affected AccountState::end_snapshot(std::uint64_t position) {
+Affected AccountState::end_snapshot(const Position& position) {
     end_rows(position);
     return go_live();
+}
+
+bool AccountState::follow(const wire::History& history) {
+    if (history == position_.history) return false;
+    position_.history = history;
+    return live();
 }
 
 Affected AccountState::go_live() {
@@ -364,7 +370,7 @@ void AccountState::begin_transaction(std::uint64_t commit_lsn) {
     touched_ = {};
     touched_.out = &affected_;
     affected_.ignored =
-        (status_ == Status::Live || status_ == Status::CatchingUp) && commit_lsn <= position_;
+        (status_ == Status::Live || status_ == Status::CatchingUp) && commit_lsn <= position_.lsn;
 }
 
 void AccountState::change(const RowChange& change) {
@@ -380,7 +386,7 @@ Affected AccountState::end_transaction() {
     if (status_ != Status::Live && status_ != Status::CatchingUp)
         return out.quarantined ? out : Affected{};
     if (out.ignored) return out;
-    position_ = commit_lsn_;
+    position_.lsn = commit_lsn_;
     for (const Ids* ids : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *ids)
             for (auto& views : views_) views.erase(id);

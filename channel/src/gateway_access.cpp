@@ -57,7 +57,7 @@ GatewayChannel::Tunnel GatewayChannel::tunnel_of(const portal::Clients& client) 
 
 bool GatewayChannel::is_another_peer(const Pair& pair, const Held& held) const {
     const auto* client = context_.state.client(pair.client_id);
-    return client != nullptr && context_.state.position() >= held.told_at &&
+    return client != nullptr && !context_.state.position().is_behind(held.told_at) &&
            tunnel_of(*client) != held.tunnel;
 }
 
@@ -135,7 +135,7 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
     std::vector<Uuid> gone;
     for (auto& [id, flow] : held.flows) {
         const bool is_deleted = deleted.contains(id);
-        if (!is_deleted && context_.state.position() < flow.decided_at) continue;
+        if (!is_deleted && context_.state.position().is_behind(flow.decided_at)) continue;
         const auto grant = is_deleted ? std::nullopt : judge(pair, held, flow.by, now);
         if (!grant) {
             if (!is_deleted) out.emplace_back(DeleteFlow{id});
@@ -201,7 +201,7 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
     add(pair, resources_.at(pair.resource_id).row, row.id,
         {{best->policy_id, best->membership_id, token_id},
          row.expires_at,
-         0,
+         {},
          now + context_.durable_within});
     out.emplace_back(WriteFlow{std::move(row)});
     return true;
@@ -216,11 +216,11 @@ Ids GatewayChannel::missing_rows(Time now) {
                 flow.durable_by.reset();
             } else if (flow.seen) {
                 out.insert(id);
-            } else if (!flow.durable_by) {
+            } else {
                 // Written after the snapshot, then its row is yet to come; or before, and deleted
                 // unseen.
-                flow.durable_by = now + context_.durable_within;
-                due_.emplace(*flow.durable_by, id);
+                flow.missed = true;
+                if (!flow.durable_by) await_row(id, flow, now);
             }
         }
     }
@@ -241,7 +241,7 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
     // will have it judged.
     const bool may =
         payload && is_here == message.known &&
-        (state.position() < message.decided_at || judge(pair, asked, message.by, now)) &&
+        (state.position().is_behind(message.decided_at) || judge(pair, asked, message.by, now)) &&
         !is_expired(message.expires_at, now);
     if (!may) {
         out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
@@ -268,21 +268,41 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
                            {"gateway_ice_credentials", ice_payload(message.gateway_ice)}}});
 }
 
-void GatewayChannel::lose(const Uuid& flow_id, bool overdue, Time now, Actions& out) {
+void GatewayChannel::await_row(const Uuid& flow_id, Flow& flow, Time now) {
+    flow.durable_by = now + context_.durable_within;
+    due_.emplace(*flow.durable_by, flow_id);
+}
+
+void GatewayChannel::written(const Uuid& flow_id, Time now) {
     const auto pair = pair_of_flow_.find(flow_id);
     if (pair == pair_of_flow_.end()) return;
-    const Pair of = pair->second;
-    if (!overdue) return review(of, {flow_id}, now, out);
-    // The database does not answer: nothing takes the flow's place, as its row would fare no
-    // better.
-    const auto found = pairs_.find(of);
+    Flow& flow = pairs_.at(pair->second).flows.at(flow_id);
+    // The row was written before the snapshot and deleted before it, or it is yet to come in the
+    // stream: that is known when its time is over.
+    if (flow.missed && !flow.seen) return await_row(flow_id, flow, now);
+    flow.durable_by.reset();
+}
+
+void GatewayChannel::lose(const Uuid& flow_id, Time now, Actions& out) {
+    const auto pair = pair_of_flow_.find(flow_id);
+    if (pair == pair_of_flow_.end()) return;
+    // A state that is not live has no rows to judge the pair's other flows by, nor to replace this
+    // one.
+    if (context_.state.live())
+        review(Pair(pair->second), {flow_id}, now, out);
+    else
+        end_flow(flow_id, out);
+}
+
+void GatewayChannel::end_flow(const Uuid& flow_id, Actions& out) {
+    const Pair pair = pair_of_flow_.at(flow_id);
+    const auto found = pairs_.find(pair);
     const Expiry before = expiry_of(found->second);
-    out.emplace_back(DeleteFlow{flow_id});
     remove_flow(found->second, flow_id);
     if (found->second.flows.empty()) return reject(found, {}, out);
     const Expiry after = expiry_of(found->second);
     if (after == before) return;
-    Json payload = pair_payload(of);
+    Json payload = pair_payload(pair);
     payload["expires_at"] = time_payload(after);
     out.emplace_back(Push{"access_authorization_expiry_updated", std::move(payload)});
 }

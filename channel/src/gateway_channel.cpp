@@ -135,7 +135,7 @@ void GatewayChannel::take_in(const Uuid& flow_id, Time now, Actions& out) {
         return;
     }
     add({row.client_id, row.resource_id}, *resource, flow_id,
-        {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, 0, {}, true});
+        {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, {}, {}, true});
 }
 
 std::vector<Pair> GatewayChannel::all_pairs() const {
@@ -239,7 +239,9 @@ Actions GatewayChannel::on_time(Time now) {
             remove_flow(held->second, id);
             if (held->second.flows.empty()) drop(held);
         } else if (flow.durable_by && *flow.durable_by <= now) {
-            lose(id, true, now, out);
+            // The database does not answer: another flow's row would fare no better.
+            out.emplace_back(DeleteFlow{id});
+            end_flow(id, out);
         }
     }
     return out;
@@ -331,11 +333,9 @@ Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
     if (const auto* request = std::get_if<Authorize>(&message)) {
         authorize(*request, now, out);
     } else if (const auto* durable = std::get_if<FlowsDurable>(&message)) {
-        for (const Uuid& id : durable->flow_ids)
-            if (const auto found = pair_of_flow_.find(id); found != pair_of_flow_.end())
-                pairs_.at(found->second).flows.at(id).durable_by.reset();
+        for (const Uuid& id : durable->flow_ids) written(id, now);
     } else if (const auto* lost = std::get_if<FlowsLost>(&message)) {
-        for (const Uuid& id : lost->flow_ids) lose(id, false, now, out);
+        for (const Uuid& id : lost->flow_ids) lose(id, now, out);
     } else if (const auto* ice = std::get_if<IceCandidates>(&message)) {
         // Of a client that may reach nothing here the device knows nothing.
         const auto first = pairs_.lower_bound(Pair{ice->from, Uuid{}});

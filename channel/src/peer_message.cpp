@@ -69,7 +69,10 @@ Json message_to_json(const Authorize& m) {
         {"token_id", m.by.token_id.to_text()},
         {"expires_at_us", m.expires_at ? Json(m.expires_at->time_since_epoch().count()) : Json()},
         {"ref", m.ref},
-        {"decided_at", m.decided_at},
+        {"decided_at", m.decided_at.lsn},
+        {"history",
+         {{"system_identifier", m.decided_at.history.system_identifier},
+          {"timeline", m.decided_at.history.timeline}}},
         {"client", context_to_json(m.client)},
         {"from", to_json(m.from)},
         {"public_key", m.public_key},
@@ -114,7 +117,11 @@ Authorize authorize_of(const Json& json) {
     if (const auto& at = json.at("expires_at_us"); !at.is_null())
         out.expires_at = Time(Time::duration(at.get<std::int64_t>()));
     out.ref = json.at("ref").get<std::string>();
-    out.decided_at = json.at("decided_at").get<std::uint64_t>();
+    out.decided_at.lsn = json.at("decided_at").get<std::uint64_t>();
+    // A process of an earlier version names none: what it has decided is judged at once.
+    if (const auto history = json.find("history"); history != json.end())
+        out.decided_at.history = {history->at("system_identifier").get<std::uint64_t>(),
+                                  history->at("timeline").get<std::uint32_t>()};
     out.client = context_of(json.at("client"));
     out.from = address_of(json.at("from"));
     out.public_key = json.at("public_key").get<std::string>();

@@ -46,6 +46,14 @@ BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string
     return out;
 }
 
+// Whether both rows have the same key, as far as they can be read.
+bool keeps_key(const client::Change& change) {
+    if (!change.old_row || !change.new_row) return false;
+    const BadRow before = bad_row(*change.schema, &*change.old_row, {});
+    const BadRow after = bad_row(*change.schema, &*change.new_row, {});
+    return before.id && before.id == after.id && before.site == after.site;
+}
+
 }  // namespace
 
 std::span<const std::string_view> published_tables() { return kTables; }
@@ -68,37 +76,30 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
         typed.voided_by = "rows" + rows + " changed in a way that the stream cannot tell";
     } else if (change.op == wire::Op::Truncate) {
         typed.voided_by = "a table was truncated";
-    } else if (change.malformed) {
-        typed.bad = bad_row(*change.schema,
-                            change.new_row   ? &*change.new_row
-                            : change.old_row ? &*change.old_row
-                                             : nullptr,
-                            "malformed");
     } else {
-        if (change.new_row) {
-            typed.after = portal::decode_any(*change.new_row, &error);
-            if (typed.after.index() == 0)
-                typed.bad = bad_row(*change.schema, &*change.new_row, error.message());
+        // Decodes into `into`; else gives what can be read all the same.
+        const auto unread = [&](const std::optional<client::Row>& row,
+                                portal::AnyRow& into) -> std::optional<BadRow> {
+            if (!row) return std::nullopt;
+            if (change.malformed) return bad_row(*change.schema, &*row, "malformed");
+            into = portal::decode_any(*row, &error);
+            if (into.index() != 0) return std::nullopt;
+            return bad_row(*change.schema, &*row, error.message());
+        };
+        auto bad_before = unread(change.old_row, typed.before);
+        typed.bad = unread(change.new_row, typed.after);
+        if (change.malformed && !change.old_row && !change.new_row)
+            typed.bad = bad_row(*change.schema, nullptr, "malformed");
+        // Of a row that keeps its key the new form says all, read or not. If either cannot be read
+        // and the key is another, the row that was is taken away first; then comes the one that is.
+        if (change.old_row && (bad_before || typed.bad) && !keeps_key(change)) {
+            RowChange gone;
+            gone.before = std::move(typed.before);
+            gone.bad = std::move(bad_before);
+            out.push_back(std::move(gone));
+            if (!change.new_row) return;
         }
-        if (change.old_row && !typed.bad) {
-            typed.before = portal::decode_any(*change.old_row, &error);
-            // Of an update the new row says all when the key has not changed, which is the
-            // rule.
-            if (typed.before.index() == 0) {
-                const BadRow before = bad_row(*change.schema, &*change.old_row, error.message());
-                const BadRow after =
-                    change.new_row ? bad_row(*change.schema, &*change.new_row, "") : BadRow{};
-                const bool same_key = change.new_row && before.id && before.id == after.id &&
-                                      before.site == after.site;
-                if (!same_key) {
-                    // The row that was is taken away first; then comes the one that is.
-                    RowChange gone;
-                    gone.bad = before;
-                    out.push_back(std::move(gone));
-                    if (!change.new_row) return;
-                }
-            }
-        }
+        if (bad_before || typed.bad) typed.before = {};
     }
     out.push_back(std::move(typed));
 }

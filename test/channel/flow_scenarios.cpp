@@ -782,6 +782,10 @@ Authorize asked(const World& w) {
     out.resource_id = id("r1");
     out.by = {id("p1"), id("m1"), id("t1")};
     out.decided_at = w.state.position();
+    const auto& client = *w.state.client(id("c1"));
+    out.public_key = client.public_key;
+    out.ipv4 = host_of_inet(client.ipv4);
+    out.ipv6 = host_of_inet(client.ipv6);
     return out;
 }
 
@@ -907,7 +911,7 @@ TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
     ask.public_key = client.public_key;
     ask.ipv4 = host_of_inet(client.ipv4);
     ask.ipv6 = host_of_inet(client.ipv6);
-    ask.decided_at = w.state.position() + 1;
+    ask.decided_at = {{}, w.state.position().lsn + 1};
     w.peer("w1", ask);
     EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)") << "its state has not seen the policy yet";
     ask.flow_id = id("f2");
@@ -918,6 +922,118 @@ TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
     EXPECT_EQ(w.sent("w1"), "");
     w.cascade("p2").commit();
     EXPECT_EQ(w.sent("w1"), "EXP(c1,r1,none)") << "p1 does as well";
+}
+
+// c1's request for r1 by a policy that the gateway's state has not seen yet.
+Authorize asked_ahead(const World& w, const wire::History& history) {
+    Authorize out = asked(w);
+    out.by.policy_id = id("p2");
+    out.decided_at = {history, w.state.position().lsn + 1'000'000};
+    return out;
+}
+
+TEST(TwoProcesses, C4_WhatAnotherHistoryDecidedIsJudgedByTheStateThatIsThere) {
+    World w;
+    w.history = {1, 1};
+    w.snapshot();
+    w.join_gateway();
+    w.peer("w1", asked_ahead(w, w.history));
+    EXPECT_EQ(w.sent("w1"), "init[] AF(c1,r1,none)");
+    w.snapshot();
+    EXPECT_EQ(w.sent("w1"), "") << "of the same history, and still behind";
+    // A failover to a server that stands at lower positions and has never had the policy.
+    w.cascade("p1");
+    w.history = {1, 2};
+    w.snapshot();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.deletions(), 1U);
+    // The client's process has not heard of the failover.
+    w.peer("w1", asked_ahead(w, {1, 1}));
+    EXPECT_EQ(w.sent("w1"), "");
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
+}
+
+TEST(TwoProcesses, C4_APromotionThatContinuesTheStreamHasWhatIsAheadJudged) {
+    World w;
+    w.history = {1, 1};
+    w.cascade("p1");
+    w.snapshot();
+    w.join_gateway();
+    w.peer("w1", asked_ahead(w, w.history));
+    EXPECT_EQ(w.sent("w1"), "init[] AF(c1,r1,none)");
+    EXPECT_FALSE(w.state.follow({1, 1}));
+    EXPECT_TRUE(w.state.follow({1, 2}));
+    w.history = {1, 2};
+    w.snapshot();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+}
+
+TEST(TwoSources, C4_ALostRowTakesNoOtherFlowAlongWhileASnapshotLoads) {
+    World w;
+    flowing(w);
+    Authorize ask = asked(w);
+    ask.expires_at = w.now + 1h;
+    w.peer("w1", ask);
+    forget(w);
+    w.state.begin_snapshot();
+    w.peer("w1", FlowsLost{{ask.flow_id}});
+    EXPECT_EQ(w.sent("w1"), "");
+    w.snapshot();
+    EXPECT_EQ(w.sent("w1"), "");
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+    // The last one is lost: nothing is left to let the client through by.
+    w.state.begin_snapshot();
+    w.peer("w1", FlowsLost{{only_flow(w).id}});
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+}
+
+// Which of the two says first that the row was written, and which that it was deleted.
+TEST(TwoSources, C4_AnAdministratorsDeletionIsSeenInWhateverOrder) {
+    const auto taken = [](World& w) {
+        w.join_gateway().peer("w1", asked(w));
+        (void)w.sent("w1");
+    };
+    const FlowsDurable told{{id("f1")}};
+    portal::Flows row{};
+    row.id = id("f1");
+    row.account_id = id("account");
+    row.client_id = id("c1");
+    row.resource_id = id("r1");
+    row.gateway_id = id("w1");
+    {
+        World w;
+        taken(w);
+        w.snapshot();
+        w.peer("w1", told).after(15s - 1us);
+        EXPECT_EQ(w.sent("w1"), "") << "its row may be yet to come";
+        w.after(1us);
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)") << "a snapshot, the writer's word, no row";
+    }
+    {
+        World w;
+        taken(w);
+        w.peer("w1", told).snapshot();
+        w.after(15s);
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)") << "the writer's word, a snapshot, no row";
+    }
+    {
+        World w;
+        taken(w);
+        w.snapshot();
+        w.peer("w1", told).put(row).commit();
+        w.after(1h);
+        EXPECT_EQ(w.sent("w1"), "") << "the row came behind the snapshot";
+        w.erase_row(row).commit();
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    }
+    {
+        World w;
+        taken(w);
+        w.put(row).erase_row(row).commit();
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+        w.peer("w1", told);
+        EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U) << "the writer's word comes late";
+    }
 }
 
 TEST(Join, GatewayRefusals) {

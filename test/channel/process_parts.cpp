@@ -323,7 +323,7 @@ TEST(AccountState, C1_RowsOfThePastAreShownWhenTheyHaveCaughtUp) {
     (void)w.sent("c1");
     w.state.begin_snapshot();
     for (const auto& [key, row] : w.rows()) w.state.snapshot_row({{}, row, {}, {}});
-    w.state.end_rows(2000);
+    w.state.end_rows({{}, 2000});
     EXPECT_FALSE(w.state.live());
     // Meanwhile r1 was taken away.
     w.erase<portal::Policies>("p1");
@@ -345,7 +345,7 @@ TEST(AccountState, C1_RowsOfThePastAreShownWhenTheyHaveCaughtUp) {
 TEST(AccountState, C1_ATransactionThatVoidsRowsOfThePastPutsThemAside) {
     World w;
     w.state.begin_snapshot();
-    w.state.end_rows(2000);
+    w.state.end_rows({{}, 2000});
     RowChange truncated;
     truncated.voided_by = "a table was truncated";
     EXPECT_TRUE(w.state.apply(2001, {truncated}).quarantined);

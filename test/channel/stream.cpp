@@ -87,6 +87,34 @@ TEST(Stream, J2_ATableOfTheDomainInAnotherFormIsABadRow) {
     EXPECT_EQ(w.sent("c1"), "init[r1] RD(r1)");
 }
 
+TEST(Stream, C4_ARowThatIsAnotherNowAndCannotBeReadTakesAwayTheOneThatWas) {
+    const auto schema = fatwal::test::schema_message(2, "actor_group_memberships", kMembership);
+    const auto unreadable = [](const char* name) {
+        return fatwal::test::row(
+            {value(id(name)), value(id("account")), value(id("A")), Value::null()});
+    };
+    struct Update {
+        std::string before;
+        std::string after;
+    };
+    for (const auto& [before, after] :
+         {Update{membership("m1"), unreadable("m9")}, Update{membership("m1"), unreadable("m1")},
+          Update{unreadable("m1"), unreadable("m9")}}) {
+        World w;
+        w.join_client();
+        EXPECT_FALSE(w.apply(1000, typed_changes(transaction(
+                                       {schema}, {{wire::Op::Update, 0, 0, 0, after, before}})))
+                         .quarantined);
+        EXPECT_EQ(w.sent("c1"), "init[r1] RD(r1)");
+    }
+    World w;
+    w.join_client();
+    w.apply(1000, typed_changes(transaction({schema}, {{wire::Op::Update, 0, 0, 0, membership("m9"),
+                                                        unreadable("m1")}})));
+    EXPECT_EQ(w.sent("c1"), "init[r1]") << "the row that is grants as well";
+    EXPECT_EQ(name_of(*w.state.membership(id("A"), id("g1"))), "m9");
+}
+
 // A table of the domain whose old rows are not whole may have lost a DELETE: nothing that is known
 // counts.
 TEST(Stream, B7_ATableWithoutWholeOldRowsVoidsWhatIsKnown) {
@@ -112,11 +140,11 @@ TEST(Stream, B7_ATableWithoutWholeOldRowsVoidsWhatIsKnown) {
         World w;
         w.state.begin_snapshot();
         w.state.snapshot_row(std::move(*row));
-        w.state.end_snapshot(2000);
+        w.state.end_snapshot({{}, 2000});
         EXPECT_FALSE(w.state.live()) << "a snapshot does not mend it";
         EXPECT_NE(w.state.reason().find("REPLICA IDENTITY FULL"), std::string::npos);
         w.state.begin_snapshot();
-        w.state.end_snapshot(3000);
+        w.state.end_snapshot({{}, 3000});
         EXPECT_TRUE(w.state.live());
     }
     // Of a table that nobody here reads it does not matter.

@@ -310,7 +310,7 @@ Affected World::apply(std::uint64_t lsn, const std::vector<RowChange>& changes) 
 
 Affected World::commit() { return apply(++lsn_, take_changes()); }
 
-void World::load(AccountState& into, std::uint64_t position) const {
+void World::load(AccountState& into, const Position& position) const {
     into.begin_snapshot();
     for (const auto& [key, row] : rows_) {
         RowChange change;
@@ -322,7 +322,7 @@ void World::load(AccountState& into, std::uint64_t position) const {
 
 void World::snapshot() {
     changes_.clear();
-    load(state, ++lsn_);
+    load(state, {history, ++lsn_});
     for (auto& [name, channel] : gateways) carry_out(name, channel->on_snapshot(now));
     for (auto& [name, channel] : clients) carry_out(name, channel->on_snapshot(now));
 }

@@ -84,7 +84,7 @@ public:
     std::vector<RowChange> take_changes();
     Affected apply(std::uint64_t lsn, const std::vector<RowChange>& changes);
     // All rows into a state.
-    void load(AccountState& state, std::uint64_t position = 0) const;
+    void load(AccountState& state, const Position& position = {}) const;
     void snapshot();
     [[nodiscard]] const std::map<std::tuple<std::size_t, Uuid, Uuid>, portal::AnyRow>& rows()
         const {
@@ -122,6 +122,7 @@ public:
     [[nodiscard]] std::size_t deletions();
 
     Time now = kFriday;
+    wire::History history;  // of the next snapshot
     AccountState state{id("account")};
     Presence presence;
     Relays relays{10s};

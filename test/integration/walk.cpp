@@ -169,7 +169,8 @@ private:
                 });
             loaded = std::holds_alternative<client::CaughtUp>(event);
         }
-        const Affected affected = state_.end_snapshot(subscription_.cursor()->next - 1);
+        const Affected affected = state_.end_snapshot(
+            {subscription_.cursor()->history, subscription_.cursor()->next - 1});
         if (affected.bad_rows > 0) throw std::runtime_error("bad rows in the snapshot");
         fleet_.connect_all(now_);
         settle();

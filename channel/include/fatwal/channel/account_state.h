@@ -17,6 +17,7 @@
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/conditions.h"
 #include "fatwal/channel/index.h"
+#include "fatwal/channel/position.h"
 #include "fatwal/channel/resource_view.h"
 #include "fatwal/channel/row_change.h"
 #include "fatwal/channel/version.h"
@@ -54,7 +55,7 @@ public:
     // Why it is quarantined: "quarantined: take a new snapshot: ...".
     [[nodiscard]] const std::string& reason() const { return reason_; }
     // The commit LSN of the last transaction that it holds.
-    [[nodiscard]] std::uint64_t position() const { return position_; }
+    [[nodiscard]] const Position& position() const { return position_; }
 
     // Everything known is void; the attached channels stay attached.
     void begin_snapshot();
@@ -62,12 +63,16 @@ public:
     // voids the snapshot quarantines the state, which then stays so through go_live().
     void snapshot_row(RowChange row);
     // `position`: every transaction that commits at or before it is held (of a Cursor: next - 1).
-    void end_rows(std::uint64_t position);
+    void end_rows(const Position& position);
     // It has taken all that was committed when the snapshot was asked for, and all that was ever
     // shown. Does nothing unless it was catching up. Then on_snapshot() of every channel.
     Affected go_live();
     // Both, of rows that are known to be of the present.
-    Affected end_snapshot(std::uint64_t position);
+    Affected end_snapshot(const Position& position);
+    // The stream continues in this history. True when that is another one than before, of a live
+    // state: then on_snapshot() of every channel, as what another state decided in the old history
+    // is to be judged by this one.
+    bool follow(const wire::History& history);
 
     // A whole transaction, its changes in order. Neither live nor catching up, it does nothing;
     // catching up, nobody is affected. Then on_transaction()
@@ -208,7 +213,7 @@ private:
     Uuid account_id_;
     Status status_ = Status::Empty;
     std::string reason_;
-    std::uint64_t position_ = 0;
+    Position position_;
     // The transaction between begin_transaction() and end_transaction().
     std::uint64_t commit_lsn_ = 0;
     Touched touched_;

@@ -78,9 +78,10 @@ private:
     struct Flow {
         Justification by;
         std::optional<Time> expires_at;
-        std::uint64_t decided_at = 0;    // a state that is behind does not judge it
+        Position decided_at;             // a state that is behind does not judge it
         std::optional<Time> durable_by;  // nothing: its row is written
         bool seen = false;               // the state has held its row
+        bool missed = false;  // a snapshot has come without its row, which was not written yet
     };
     // What a gateway is told of a client: with another key or another address it is another peer of
     // the tunnel.
@@ -93,9 +94,9 @@ private:
     struct Held {
         std::unordered_map<Uuid, Flow> flows;  // never empty between two calls
         std::optional<ClientContext>
-            client;                 // where the client is connected from; nothing: by its row
-        Tunnel tunnel;              // as the device was told,
-        std::uint64_t told_at = 0;  // by a state at this position
+            client;        // where the client is connected from; nothing: by its row
+        Tunnel tunnel;     // as the device was told,
+        Position told_at;  // by a state at this position
     };
     using Pairs = std::map<Pair, Held>;
     // The resource as the device was given it, while any pair has it.
@@ -160,7 +161,12 @@ private:
     void drop(Pairs::iterator pair);
     void remove_flow(Held& held, const Uuid& flow_id);
     void authorize(const Authorize& message, Time now, Actions& out);
-    void lose(const Uuid& flow_id, bool overdue, Time now, Actions& out);
+    // The writer's word: the row was committed, or cannot be.
+    void written(const Uuid& flow_id, Time now);
+    void lose(const Uuid& flow_id, Time now, Actions& out);
+    // Takes the flow away; nothing takes its place.
+    void end_flow(const Uuid& flow_id, Actions& out);
+    void await_row(const Uuid& flow_id, Flow& flow, Time now);
     void answer(const Json& payload, Actions& out);
     void broadcast(const Json& payload, bool invalidated, Actions& out);
     [[nodiscard]] Json shown() const;

@@ -9,6 +9,7 @@
 
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/conditions.h"
+#include "fatwal/channel/position.h"
 
 namespace fatwal::channel {
 
@@ -45,9 +46,9 @@ struct Authorize {
     Uuid resource_id;
     Justification by;
     std::optional<Time> expires_at;
-    std::string ref;               // the device answers with it
-    std::uint64_t decided_at = 0;  // AccountState::position() of the state that decided
-    ClientContext client;          // for judging another policy in place of this one
+    std::string ref;       // the device answers with it
+    Position decided_at;   // AccountState::position() of the state that decided
+    ClientContext client;  // for judging another policy in place of this one
     Address from;
     std::string public_key;  // the client's
     std::string ipv4;
