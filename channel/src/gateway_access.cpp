@@ -84,6 +84,11 @@ void GatewayChannel::remove_flow(Held& held, const Uuid& flow_id) {
     pair_of_flow_.erase(flow_id);
 }
 
+void GatewayChannel::remove_expired(Held& held, const Uuid& flow_id, Actions& out) {
+    if (held.flows.at(flow_id).shortened) out.emplace_back(DeleteFlow{flow_id});
+    remove_flow(held, flow_id);
+}
+
 void GatewayChannel::drop(Pairs::iterator pair) {
     for (const auto& [id, flow] : pair->second.flows) pair_of_flow_.erase(id);
     context_.state.release(join_.gateway_id, pair->first);
@@ -125,7 +130,7 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
     std::vector<Uuid> expired;
     for (const auto& [id, flow] : held.flows)
         if (is_expired(flow.expires_at, now)) expired.push_back(id);
-    for (const Uuid& id : expired) remove_flow(held, id);
+    for (const Uuid& id : expired) remove_expired(held, id, out);
     if (held.flows.empty()) return drop(found);
     // The old key may not stay let through; the client asks again with the new one.
     if (is_another_peer(pair, held)) return reject(found, deleted, out);
@@ -143,6 +148,7 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
             gone.push_back(id);
         } else if (grant->until && (!flow.expires_at || *grant->until < *flow.expires_at)) {
             flow.expires_at = grant->until;
+            flow.shortened = true;
             due_.emplace(*flow.expires_at, id);
         }
     }

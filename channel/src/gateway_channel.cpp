@@ -236,7 +236,7 @@ Actions GatewayChannel::on_time(Time now) {
         const Flow& flow = held->second.flows.at(id);
         if (flow.expires_at && *flow.expires_at <= now) {
             // The device knows.
-            remove_flow(held->second, id);
+            remove_expired(held->second, id, out);
             if (held->second.flows.empty()) drop(held);
         } else if (flow.durable_by && *flow.durable_by <= now) {
             // The database does not answer: another flow's row would fare no better.

@@ -51,12 +51,13 @@ def register(url, role, token, **device):
 class Device:
     """Connected from its making until close() or until the server closes it. Events are dicts: event, payload, perhaps committed_at and ref."""
 
-    def __init__(self, url, role, id, token, version='1.5.0', headers=None):
+    def __init__(self, url, role, id, token, version='1.5.0', headers=None, open_timeout=20):
         self.role = role
         self.events = queue.Queue()  # None: closed
         self.close_code = None
         self._url = f'{url}/{role}?id={id}&version={version}'
         self._headers = {'Authorization': f'Bearer {token}'} | (headers or {})
+        self._open_timeout = open_timeout  # s
         self._loop = asyncio.new_event_loop()
         self._socket = None
         self._first = None  # an init whose pages are not all here
@@ -74,7 +75,7 @@ class Device:
 
     async def _run(self):
         try:
-            async with websockets.connect(self._url, extra_headers=self._headers, max_size=2**26, open_timeout=20) as socket:
+            async with websockets.connect(self._url, extra_headers=self._headers, max_size=2**26, open_timeout=self._open_timeout) as socket:
                 self._socket = socket
                 self._open.set()
                 async for text in socket:

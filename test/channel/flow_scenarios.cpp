@@ -875,6 +875,20 @@ TEST(FlowLifetime, EndsWhatItsPolicyWouldKeep) {
     EXPECT_EQ(only_flow(w).expires_at, w.now + 1h);
 }
 
+TEST(Expiry, DeletesTheRowThatNamesALaterEnd) {
+    for (const bool row_names_it : {true, false}) {
+        World w;
+        const auto end = w.now + 1h;
+        if (row_names_it) w.client_token("t1", "A", end);
+        flowing(w);
+        if (!row_names_it) w.client_token("t1", "A", end).commit();
+        w.unwanted.clear();
+        w.until(end);
+        EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
+        EXPECT_EQ(w.unwanted.size(), row_names_it ? 0U : 1U);
+    }
+}
+
 TEST(DeadMansTimer, EndsWithTheWritersWordOrTheRowInTheStream) {
     for (const bool by_row : {false, true}) {
         World w;

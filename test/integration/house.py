@@ -95,9 +95,9 @@ class House:
         until(lambda: self.sql(f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND granted AND mode = 'AccessExclusiveLock'") == '1', 'the lock')
         return session
 
-    def start(self, command, name):
+    def start(self, command, name, environment=None):
         out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err)
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err, env=os.environ | (environment or {}))
         out.close()
         err.close()
         self.processes.append(process)

@@ -76,14 +76,14 @@ class Portal(unittest.TestCase):
         self.ports = {}
         self.processes = {}
 
-    def channel(self, name='channel', wait=True, **settings):
+    def channel(self, name='channel', wait=True, environment=None, **settings):
         """A process fatwal-channel; when this returns devices can connect."""
         ready = self.house.folder / f'{name}.ready'
         ready.unlink(missing_ok=True)
         settings = {'database': self.house.conninfo(), 'publication': 'portal', 'control': self.house.control, 'listen': '127.0.0.1:0', 'secret-file': self.house.folder / 'secret',
                     'name': name, 'ready-file': ready, 'admin-socket': self.admin(name), 'drain-s': '1', 'flow-batch-ms': '50'} | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
-        process = self.processes[name] = self.house.start([BUILD / 'worker' / 'fatwal-channel', *arguments], name)
+        process = self.processes[name] = self.house.start([BUILD / 'worker' / 'fatwal-channel', *arguments], name, environment)
         if wait:
             until(lambda: ready.exists() and ready.read_text().strip() or process.poll() is not None, f'{name} to listen')
             self.assertIsNone(process.poll(), self.house.read(f'{name}.err'))

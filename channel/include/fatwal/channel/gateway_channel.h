@@ -81,7 +81,8 @@ private:
         Position decided_at;             // a state that is behind does not judge it
         std::optional<Time> durable_by;  // nothing: its row is written
         bool seen = false;               // the state has held its row
-        bool missed = false;  // a snapshot has come without its row, which was not written yet
+        bool missed = false;     // a snapshot has come without its row, which was not written yet
+        bool shortened = false;  // it ends before its row says
     };
     // What a gateway is told of a client: with another key or another address it is another peer of
     // the tunnel.
@@ -160,6 +161,8 @@ private:
               const Flow& flow);
     void drop(Pairs::iterator pair);
     void remove_flow(Held& held, const Uuid& flow_id);
+    // Of a flow whose end has come. Its row is left to the prune of rows, unless that says later.
+    void remove_expired(Held& held, const Uuid& flow_id, Actions& out);
     void authorize(const Authorize& message, Time now, Actions& out);
     // The writer's word: the row was committed, or cannot be.
     void written(const Uuid& flow_id, Time now);
