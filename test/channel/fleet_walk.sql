@@ -40,6 +40,14 @@ CREATE FUNCTION fleet_walk.note(clocks timestamptz[]) RETURNS void LANGUAGE sql 
     ON CONFLICT DO NOTHING
 $$;
 
+-- Whether each of these clocks grants it: what a client asks for is judged by its process and by its
+-- gateway's.
+CREATE FUNCTION fleet_walk.granted_by_all(client uuid, resource uuid, clocks timestamptz[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT bool_and(EXISTS (SELECT FROM oracle.grants(client, clock) AS g WHERE g.resource_id = resource)
+        AND NOT EXISTS (SELECT FROM tokens t WHERE t.device_id = client AND t.expires_at <= clock))
+    FROM unnest(clocks) AS clock
+$$;
+
 -- An administrator who deletes the row of a flow takes its access away. By a foreign key the row
 -- goes with a parent, and note() says whether another one grants the same.
 CREATE FUNCTION fleet_walk.deleted() RETURNS trigger LANGUAGE plpgsql AS $$

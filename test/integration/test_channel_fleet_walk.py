@@ -11,7 +11,8 @@ class FleetWalk(Fleet):
         self.begin(seed=1)
         self.quiet_point('start')
         self.round(12, faults=False)
-        self.round(12, faults=True)
+        self.round(15, faults=True)
+        self.round(15, faults=True)
 
 
 del Fleet  # it is no test by itself
