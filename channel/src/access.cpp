@@ -30,7 +30,7 @@ std::optional<Refusal> identity_refusal(const AccountState& state, const std::op
 
 std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, const Uuid& actor_id,
                               const ClientContext& context, Time now) {
-    if (!policy.enabled() || !policy.row.actor_group_id) return std::nullopt;
+    if (!state.in_force(policy) || !policy.row.actor_group_id) return std::nullopt;
     const Uuid* membership = state.membership(actor_id, *policy.row.actor_group_id);
     if (membership == nullptr) return std::nullopt;
     const auto verdict = policy.conditions.evaluate(context, now);
@@ -121,7 +121,7 @@ bool has_policy(const AccountState& state, const Uuid& actor_id, const Uuid& res
     const Ids& policies = state.policies_of_resource(resource_id);
     return std::any_of(policies.begin(), policies.end(), [&](const Uuid& id) {
         const Policy* policy = state.policy(id);
-        return policy != nullptr && policy->enabled() && policy->row.actor_group_id &&
+        return policy != nullptr && state.in_force(*policy) && policy->row.actor_group_id &&
                state.membership(actor_id, *policy->row.actor_group_id) != nullptr;
     });
 }
@@ -135,7 +135,7 @@ std::vector<std::string> violated_properties(const AccountState& state, const Uu
     std::vector<std::string> out;
     for (const Uuid& id : ids) {
         const Policy* policy = state.policy(id);
-        if (policy == nullptr || !policy->enabled() || !policy->row.actor_group_id) continue;
+        if (policy == nullptr || !state.in_force(*policy) || !policy->row.actor_group_id) continue;
         if (state.membership(actor_id, *policy->row.actor_group_id) == nullptr) continue;
         for (std::string& property : policy->conditions.violated(context, now))
             if (std::find(out.begin(), out.end(), property) == out.end())

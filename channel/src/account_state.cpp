@@ -390,6 +390,8 @@ Affected AccountState::end_transaction() {
     for (const Ids* ids : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *ids)
             for (auto& views : views_) views.erase(id);
+    if (touched.account)
+        for (auto& views : views_) views.clear();
     if (status_ == Status::CatchingUp) {
         // go_live() concerns all.
         out.gateways.clear();
@@ -419,21 +421,33 @@ const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id)
     return found == membership_of_.end() || !groups_.contains(group_id) ? nullptr : &found->second;
 }
 
-bool AccountState::has_internet() const {
-    if (!account_ || !account_->features.is_object()) return true;
-    return account_->features.value("internet_resource", Json(true)) != Json(false);
+bool AccountState::has_feature(std::string_view name) const {
+    if (!account_ || !account_->features.is_object()) return false;
+    const auto found = account_->features.find(name);
+    return found == account_->features.end() || *found == Json(true);
+}
+
+bool AccountState::offers(const portal::Resources& resource) const {
+    if (resource.type == portal::ResourceType::Internet && !has_feature("internet_resource"))
+        return false;
+    return resource.filters == Json::array() || has_feature("traffic_filters");
+}
+
+bool AccountState::in_force(const Policy& policy) const {
+    if (policy.row.disabled_at) return false;
+    return policy.row.conditions.empty() || has_feature("policy_conditions");
 }
 
 std::shared_ptr<const ResourceView> AccountState::view_of(const Uuid& resource_id,
                                                           const Version& version) const {
     const bool double_star = knows_double_star(version);
-    const bool internet = knows_internet(version) && has_internet();
+    const bool internet = knows_internet(version);
     auto& views =
         views_.at(static_cast<std::size_t>(double_star) + static_cast<std::size_t>(internet));
     const auto kept = views.find(resource_id);
     if (kept != views.end()) return kept->second;
     std::shared_ptr<const ResourceView> out;
-    if (const auto* row = resource(resource_id)) {
+    if (const auto* row = resource(resource_id); row != nullptr && offers(*row)) {
         std::vector<SiteName> names;
         for (const Uuid& id : sites_of_resource(resource_id))
             if (const auto* found = site(id)) names.push_back({id, found->name});

@@ -64,7 +64,8 @@ template <class Row>
 }
 [[nodiscard]] inline bool differs(const Policy& a, const Policy& b) {
     return a.row.actor_group_id != b.row.actor_group_id || a.row.resource_id != b.row.resource_id ||
-           a.row.conditions != b.row.conditions || a.enabled() != b.enabled();
+           a.row.conditions != b.row.conditions ||
+           a.row.disabled_at.has_value() != b.row.disabled_at.has_value();
 }
 
 }  // namespace fatwal::channel

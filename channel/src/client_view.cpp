@@ -71,7 +71,7 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
         if (state.membership(client.actor_id, group_id) == nullptr) continue;
         for (const Uuid& policy_id : state.policies_of_group(group_id)) {
             const Policy* policy = state.policy(policy_id);
-            if (policy == nullptr || !policy->enabled()) continue;
+            if (policy == nullptr || !state.in_force(*policy)) continue;
             out.next_change = earlier(out.next_change, policy->conditions.next_change(now));
             if (out.resources.contains(policy->row.resource_id) ||
                 !policy->conditions.evaluate(context, now).holds)

@@ -41,9 +41,7 @@ std::optional<Grant> GatewayChannel::judge(const Pair& pair, const Held& held,
         return std::nullopt;
     if (!state.connected(pair.resource_id, gateway->site_id)) return std::nullopt;
     const auto* resource = state.resource(pair.resource_id);
-    if (resource != nullptr && resource->type == portal::ResourceType::Internet &&
-        !state.has_internet())
-        return std::nullopt;
+    if (resource == nullptr || !state.offers(*resource)) return std::nullopt;
     const auto& client = *state.client(pair.client_id);
     auto grant = grant_by(state, by.policy_id, by.membership_id, client.actor_id, pair.resource_id,
                           context_of(client, held), now);

@@ -16,7 +16,7 @@ CREATE TABLE accounts (
     name text NOT NULL,
     slug text NOT NULL UNIQUE,
     config jsonb NOT NULL DEFAULT '{}',     -- {"search_domain": text, "upstream_dns": [text]}
-    features jsonb NOT NULL DEFAULT '{}',
+    features jsonb NOT NULL DEFAULT '{}',   -- {"internet_resource" | "traffic_filters" | "policy_conditions": boolean}; absent: true
     limits jsonb NOT NULL DEFAULT '{}',     -- {"clients": number, "gateways": number, "seats": number of actors with a client}; without one there is no limit
     disabled_at timestamptz,
     -- Where its devices' tunnel addresses are: in the shared address space of RFC 6598, and in a prefix of RFC 4193.

@@ -829,6 +829,40 @@ TEST(Features, WithoutTheInternetNothingOfItIsShownOrLetThrough) {
     EXPECT_EQ(w.sent("c1"), "RC(net)");
 }
 
+// What a feature lets be used goes when it goes, and is never used without what it was bound to.
+TEST(Features, AreObeyedWhereverTheyAreRead) {
+    const Json ports = Json::array({{{"protocol", "tcp"}, {"ports", {"443"}}}});
+    for (const char* feature : {"policy_conditions", "traffic_filters"}) {
+        World w;
+        if (std::string_view(feature) == "traffic_filters")
+            w.edit<portal::Resources>("r1", [&](auto& r) { r.filters = ports; });
+        else
+            w.edit<portal::Policies>("p1", [](auto& p) { p.conditions = {during("F/true/UTC")}; });
+        w.resource("r2").connect("r2", "s1").policy("p2", "g1", "r2");
+        flowing(w);
+        w.create_flow("r2").answer().write_flows();
+        forget(w);
+        const auto set = [&](const Json& value) {
+            w.edit<portal::Accounts>("account", [&](auto& a) {
+                 a.features = {{feature, value}};
+             }).commit();
+        };
+        set(true);
+        EXPECT_EQ(w.sent("w1") + w.sent("c1"), "") << feature;
+        set("no");
+        EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)") << feature;
+        EXPECT_EQ(w.sent("c1"), "RD(r1)") << feature;
+        w.create_flow("r1");
+        EXPECT_EQ(w.sent("c1"), "FF(r1,not_found)") << feature;
+        set(Json());
+        EXPECT_EQ(w.sent("c1"), "") << feature;
+        set(true);
+        EXPECT_EQ(w.sent("c1"), "RC(r1)") << feature;
+        w.edit<portal::Accounts>("account", [&](auto& a) { a.features = Json::array(); }).commit();
+        EXPECT_EQ(w.sent("c1"), "RD(r1)") << feature;
+    }
+}
+
 TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
     World w;
     w.join_gateway();

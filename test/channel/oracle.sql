@@ -158,6 +158,17 @@ CREATE FUNCTION oracle.holds(policy_id uuid, client_id uuid, at timestamptz) RET
     SELECT oracle.holds_until(policy_id, client_id, at) IS NOT NULL
 $$;
 
+-- Whether the account has a feature: one that is not named is there, and only true is true.
+CREATE FUNCTION oracle.has_feature(account_id uuid, feature text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT jsonb_typeof(features) = 'object' AND coalesce(features -> feature = 'true', true) FROM accounts WHERE id = account_id
+$$;
+
+-- Whether its features let the account use the resource.
+CREATE FUNCTION oracle.offered(resource resources) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (resource.type <> 'internet' OR oracle.has_feature(resource.account_id, 'internet_resource'))
+        AND (resource.filters = '[]' OR oracle.has_feature(resource.account_id, 'traffic_filters'))
+$$;
+
 -- What a client is granted ---------------------------------------------------------------------------------------------------------------
 
 -- Whether the client may have a session at all: nothing of what it stands on is disabled.
@@ -174,7 +185,8 @@ RETURNS TABLE (policy_id uuid, membership_id uuid, resource_id uuid, until times
     SELECT g.policy_id, g.membership_id, g.resource_id, g.until
     FROM (SELECT p.id AS policy_id, m.id AS membership_id, p.resource_id, oracle.conditions_until(p.conditions, c, at) AS until
           FROM clients c JOIN actor_group_memberships m ON m.actor_id = c.actor_id JOIN policies p ON p.actor_group_id = m.group_id
-          WHERE c.id = client_id AND p.disabled_at IS NULL AND oracle.may_connect(client_id)) AS g
+          WHERE c.id = client_id AND p.disabled_at IS NULL AND oracle.may_connect(client_id)
+            AND (p.conditions = '{}' OR oracle.has_feature(p.account_id, 'policy_conditions'))) AS g
     WHERE g.until IS NOT NULL
 $$;
 
@@ -225,7 +237,7 @@ $$;
 -- Null when the client's version cannot express the resource, when it has no site or when its row makes no sense.
 CREATE FUNCTION oracle.render(resource resources, version int[]) RETURNS jsonb LANGUAGE sql STABLE AS $$
     SELECT CASE
-        WHEN sites.rendered IS NULL THEN NULL
+        WHEN sites.rendered IS NULL OR NOT oracle.offered(resource) THEN NULL
         WHEN resource.type = 'internet' THEN
             CASE WHEN version >= '{1,3}' THEN
                 jsonb_build_object('id', resource.id, 'type', 'internet', 'gateway_groups', sites.rendered, 'can_be_disabled', true) END
@@ -264,6 +276,7 @@ RETURNS TABLE (client_id uuid, resource_id uuid, justified boolean, own boolean,
             coalesce(t.expires_at, 'infinity') AS token_expires_at,
             -- What is deleted has taken its flows along, by the foreign keys; what is left to ask is what can change.
             EXISTS (SELECT FROM resource_connections rc JOIN gateways g ON g.site_id = rc.site_id WHERE g.id = f.gateway_id AND rc.resource_id = f.resource_id)
+                AND oracle.offered((SELECT r FROM resources r WHERE r.id = f.resource_id))
                 AND coalesce(t.expires_at > at, true) AS possible
         FROM flows f JOIN tokens t ON t.id = f.token_id
         WHERE f.gateway_id = gateway_pairs.gateway_id AND coalesce(f.expires_at > at, true)),
@@ -292,7 +305,9 @@ RETURNS TABLE (client_id uuid, policy_id uuid, membership_id uuid, resource_id u
     WITH client AS MATERIALIZED (SELECT c AS of FROM clients c WHERE c.id = ANY (ids) AND oracle.may_connect(c.id)),
     candidate AS MATERIALIZED (
         SELECT c.of, p.id AS policy_id, m.id AS membership_id, p.resource_id, p.conditions
-        FROM client c JOIN actor_group_memberships m ON m.actor_id = (c.of).actor_id JOIN policies p ON p.actor_group_id = m.group_id WHERE p.disabled_at IS NULL),
+        FROM client c JOIN actor_group_memberships m ON m.actor_id = (c.of).actor_id JOIN policies p ON p.actor_group_id = m.group_id
+            JOIN (SELECT a.id, oracle.has_feature(a.id, 'policy_conditions') AS conditions FROM accounts a) AS has ON has.id = p.account_id
+        WHERE p.disabled_at IS NULL AND (p.conditions = '{}' OR has.conditions)),
     timed AS MATERIALIZED (
         SELECT condition, oracle.condition_until(condition, NULL, at) AS until
         FROM (SELECT DISTINCT condition FROM candidate, unnest(conditions) AS condition WHERE condition ->> 'property' = 'current_utc_datetime') AS t),

@@ -83,6 +83,8 @@ INSERT INTO walk.kinds VALUES
 ('group deleted', 1, ARRAY['DELETE FROM actor_groups WHERE id = {actor_groups}']),
 ('group created', 2, ARRAY['SELECT walk.make_groups($1, 1)']),
 ('account config', 2, ARRAY['UPDATE accounts SET config = jsonb_build_object(''search_domain'', ''d'' || walk.draw($1, 9) || ''.example.com'', ''upstream_dns'', ''["8.8.8.8:53"]''::jsonb) WHERE id = walk.account()']),
+('account features', 2, ARRAY['UPDATE accounts SET features = jsonb_build_object((ARRAY[''internet_resource'', ''traffic_filters'', ''policy_conditions''])[1 + walk.draw($1, 3)], walk.draw($1 || ''v'', 2) = 0) WHERE id = walk.account()']),
+('account features all', 3, ARRAY['UPDATE accounts SET features = ''{}'' WHERE id = walk.account()']),
 ('account renamed', 1, ARRAY['UPDATE accounts SET name = $1 WHERE id = walk.account()']),
 ('account slug', 1, ARRAY['UPDATE accounts SET slug = ''slug-'' || $1 WHERE id = walk.account()']),
 ('flows written', 4, ARRAY['SELECT walk.make_flows($1, 20)']),

@@ -110,6 +110,19 @@ class Oracle(unittest.TestCase):
         self.assertEqual(self.view('DELETE FROM resource_connections'), [])
         self.assertEqual(self.view(f"DELETE FROM sites WHERE id = '{SITE}'"), [])
 
+    def test_features(self):
+        def without(feature, value='false'):
+            return f"UPDATE accounts SET features = '{{\"{feature}\": {value}}}'"
+        filters = "UPDATE resources SET filters = '[{\"protocol\": \"tcp\"}]'"
+        conditions = "UPDATE policies SET conditions = ARRAY['" + json.dumps(condition('client_verified', 'is', 'false')) + "']::jsonb[]"
+        internet = f"UPDATE resources SET type = 'internet', address = NULL WHERE id = '{RESOURCE}'"
+        for feature, change in (('internet_resource', internet), ('traffic_filters', filters), ('policy_conditions', conditions)):
+            self.assertEqual(len(self.names(without(feature))), 1, feature)
+            self.assertEqual(len(self.names(change, without(feature, 'true'))), 1, feature)
+            for value in ('false', 'null', '\"true\"', '1'):
+                self.assertEqual(self.names(change, without(feature, value)), [], feature)
+        self.assertEqual(self.names(filters, "UPDATE accounts SET features = '[]'"), [])
+
     def test_addresses_of_older_devices(self):
         for address, old in (('**.x', '*.x'), ('*.x', '?.x'), ('a.x', 'a.x'), ('a*.x', None), ('?.x', None), ('*.*.x', None), ('***.x', None)):
             change = f"UPDATE resources SET address = '{address}' WHERE id = '{RESOURCE}'"

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -28,7 +29,6 @@ namespace fatwal::channel {
 struct Policy {
     portal::Policies row;
     Conditions conditions;
-    [[nodiscard]] bool enabled() const { return !row.disabled_at; }
 };
 
 // Whatever is missing grants nothing: a row may come before its parents, twice, or never.
@@ -147,8 +147,12 @@ public:
         return sites_of_resource(resource_id).contains(site_id);
     }
 
-    // Whether the account's feature internet_resource is not set to false.
-    [[nodiscard]] bool has_internet() const;
+    // What the account's features let be used. A feature that is not named is there; one that is
+    // anything but true is not. What a policy demands or a resource filters is never left out for
+    // that: the policy grants nothing then, and the resource is nobody's.
+    [[nodiscard]] bool has_feature(std::string_view name) const;
+    [[nodiscard]] bool offers(const portal::Resources& resource) const;
+    [[nodiscard]] bool in_force(const Policy& policy) const;
     // A resource as a client of the version is shown it; null when it is not. The same pointer
     // until a change concerns it.
     [[nodiscard]] std::shared_ptr<const ResourceView> view_of(const Uuid& resource_id,
