@@ -301,7 +301,8 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
 
     Pending& pending = pending_[resource.id];
     pending.deadline = now + context_.answer_within;
-    std::erase(pending.flows, message.flow_id);
+    if (std::erase(pending.flows, message.flow_id) == 0 && known)
+        pending.established.insert(message.flow_id);
     if (pending.flows.size() == kMaxUnanswered) pending.flows.erase(pending.flows.begin());
     pending.flows.push_back(message.flow_id);
     asked_.insert_or_assign(resource.id, Asked{message.flow_id, gateway.id, message.by,
@@ -330,10 +331,14 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     out.emplace_back(WriteFlow{std::move(row)});
 }
 
+void ClientChannel::withdraw(const Pending& pending, const Uuid& flow_id, Actions& out) {
+    if (!pending.established.contains(flow_id)) out.emplace_back(DeleteFlow{flow_id});
+}
+
 void ClientChannel::fail_pending(const Uuid& resource_id, Actions& out) {
     const auto found = pending_.find(resource_id);
     if (found == pending_.end()) return;
-    for (const Uuid& id : found->second.flows) out.emplace_back(DeleteFlow{id});
+    for (const Uuid& id : found->second.flows) withdraw(found->second, id, out);
     pending_.erase(found);
     out.emplace_back(failed(resource_id, "offline"));
 }
@@ -400,8 +405,8 @@ Actions ClientChannel::undeliverable(const PeerMessage& message, Time now) {
         const bool was_known = is_last && asked->second.known;
         if (is_last) asked_.erase(asked);
         if (was_known) {
-            // The gateway has it no more.
-            out.emplace_back(DeleteFlow{flow_id});
+            // The gateway has it no more and deletes its row; or cannot be reached, and has it on.
+            withdraw(found->second, flow_id, out);
             flows.pop_back();
             if (flows.empty()) pending_.erase(found);
             ask(resource_id, {}, false, now, out);
@@ -409,7 +414,7 @@ Actions ClientChannel::undeliverable(const PeerMessage& message, Time now) {
             fail_pending(resource_id, out);
         }
     } else if (std::erase(flows, flow_id) > 0) {
-        out.emplace_back(DeleteFlow{flow_id});
+        withdraw(found->second, flow_id, out);
     }
     return out;
 }

@@ -248,6 +248,8 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
         (state.position().is_behind(message.decided_at) || judge(pair, asked, message.by, now)) &&
         !is_expired(message.expires_at, now);
     if (!may) {
+        if (message.known && !is_here && state.live())
+            out.emplace_back(DeleteFlow{message.flow_id});
         out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
         return;
     }

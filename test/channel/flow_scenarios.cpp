@@ -909,6 +909,19 @@ TEST(FlowLifetime, EndsWhatItsPolicyWouldKeep) {
     EXPECT_EQ(only_flow(w).expires_at, w.now + 1h);
 }
 
+TEST(Established, AFlowOutlivesAGatewayThatGivesNoAnswer) {
+    World w;
+    flowing(w);
+    forget(w);
+    w.unwanted.clear();
+    w.create_flow();
+    (void)w.sent("w1");
+    w.after(15s);
+    EXPECT_EQ(w.sent("c1"), "FF(r1,offline)");
+    EXPECT_TRUE(w.unwanted.empty());
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+}
+
 TEST(Expiry, DeletesTheRowThatNamesALaterEnd) {
     for (const bool row_names_it : {true, false}) {
         World w;

@@ -70,6 +70,7 @@ private:
     struct Pending {
         Time deadline;
         std::vector<Uuid> flows;  // asked for and unanswered, the latest last
+        Ids established;          // those that were there before: their rows stay whatever comes
     };
 
     void join(Time now, Actions& out);
@@ -82,6 +83,8 @@ private:
     // A known flow is asked for again unless that is what has just failed.
     void ask(const Uuid& resource_id, const std::vector<Uuid>& connected, bool may_be_known,
              Time now, Actions& out);
+    // Takes back what has had no answer and was not there before.
+    static void withdraw(const Pending& pending, const Uuid& flow_id, Actions& out);
     [[nodiscard]] std::optional<Uuid> known_flow(const Uuid& resource_id, const Uuid& gateway_id,
                                                  const Authorize& wanted) const;
     void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
