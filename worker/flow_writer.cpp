@@ -104,7 +104,9 @@ std::string array_of(const std::vector<channel::Uuid>& ids) {
 
 class FlowWriter::Session {
 public:
-    explicit Session(const std::string& database) : connection_(database, kLimits) {
+    Session(const std::string& database, Progress& progress)
+        : connection_(database, kLimits), progress_(progress) {
+        end_doubt();
         connection_.run(std::string("CREATE TEMP TABLE staged ON COMMIT DELETE ROWS AS SELECT ") +
                         kColumns + " FROM flows WITH NO DATA");
     }
@@ -113,13 +115,38 @@ public:
 
     [[nodiscard]] channel::FlowBatch::Result write(const channel::FlowBatch::Batch& batch) {
         channel::FlowBatch::Result out;
-        insert(batch.rows, out);
+        if (progress_.written.empty()) {
+            insert(batch.rows, out);
+        } else {
+            std::vector<portal::Flows> rest;
+            for (const auto& row : batch.rows)
+                if (!progress_.written.contains(row.id)) rest.push_back(row);
+            insert(rest, out);
+        }
         remove(batch.deletions, out);
+        progress_ = {};
         return out;
     }
 
 private:
     using Rows = std::span<const portal::Flows>;
+
+    void end_doubt() {
+        if (progress_.in_doubt.empty()) return;
+        std::string status = "aborted";
+        try {
+            const auto answer = connection_.run("SELECT coalesce(pg_xact_status($1::xid8), 'old')",
+                                                {progress_.in_doubt});
+            status = PQgetvalue(answer.get(), 0, 0);
+        } catch (const SqlError& error) {
+            // Of the future: the server that was promoted meanwhile has never had it.
+            if (!error.of_the_rows || !open()) throw;
+        }
+        if (status == "in progress")
+            throw SqlError("", "a transaction whose connection was lost has not ended yet");
+        if (status != "aborted") progress_.written.merge(progress_.its_rows);
+        progress_.forget_doubt();
+    }
 
     // What a row brings with it is found by halves: each is written or refused as a whole.
     void insert(Rows rows, channel::FlowBatch::Result& out) {
@@ -129,6 +156,7 @@ private:
         } catch (const SqlError& error) {
             if (!error.of_the_rows || !open()) throw;
             connection_.run("ROLLBACK");
+            progress_.forget_doubt();
             if (rows.size() == 1) {
                 spdlog::error("the row of a flow of account {} is refused: {}",
                               rows.front().account_id.to_text(), error.what());
@@ -150,7 +178,15 @@ private:
         connection_.copy(lines);
         connection_.run(kInsert);
         const auto missing = connection_.run(kMissing);
+        const auto transaction = connection_.run("SELECT pg_current_xact_id()");
+        for (const auto& row : rows) progress_.its_rows.insert(row.id);
+        for (int i = 0; i < PQntuples(missing.get()); ++i)
+            if (const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0)))
+                progress_.its_rows.erase(*id);
+        progress_.in_doubt = PQgetvalue(transaction.get(), 0, 0);
         connection_.run("COMMIT");
+        progress_.written.merge(progress_.its_rows);
+        progress_.forget_doubt();
         for (int i = 0; i < PQntuples(missing.get()); ++i) {
             const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0));
             if (!id) continue;
@@ -176,6 +212,7 @@ private:
     }
 
     Connection connection_;
+    Progress& progress_;
 };
 
 FlowWriter::FlowWriter(std::string database, Done done)
@@ -201,6 +238,7 @@ void FlowWriter::write(channel::FlowBatch::Batch batch) {
 }
 
 void FlowWriter::loop() {
+    Progress progress;
     std::unique_ptr<Session> session;
     for (;;) {
         channel::FlowBatch::Batch batch;
@@ -214,7 +252,8 @@ void FlowWriter::loop() {
         Written written;
         written.number = batch.number;
         try {
-            if (!session || !session->open()) session = std::make_unique<Session>(database_);
+            if (!session || !session->open())
+                session = std::make_unique<Session>(database_, progress);
             written.result = session->write(batch);
         } catch (const std::exception& error) {
             spdlog::error("cannot write flows: {}", error.what());

@@ -16,8 +16,11 @@ namespace fatwal::worker {
 // A batch goes by COPY into a table of the session, and from there into flows as far as all its
 // parents are there. What somebody else's transaction has locked (an account that is being deleted,
 // a policy) is passed over and goes again later, so that it waits alone. When the database refuses
-// a row, the batch goes in halves, down to that row. A batch that has been written already, its
-// answer lost, is written once.
+// a row, the batch goes in halves, down to that row.
+//
+// A batch whose try has failed comes again. What was committed all the same is not written again,
+// as somebody may have deleted it meanwhile: when the answer to a COMMIT is lost, the server is
+// asked how that transaction ended (pg_xact_status).
 class FlowWriter {
 public:
     struct Written {
@@ -39,6 +42,16 @@ public:
 
 private:
     class Session;
+    // What the tries of a batch have done, until one of them succeeds.
+    struct Progress {
+        channel::Ids written;
+        std::string in_doubt;  // the transaction whose COMMIT was not answered; empty: none
+        channel::Ids its_rows;
+        void forget_doubt() {
+            in_doubt.clear();
+            its_rows.clear();
+        }
+    };
     void loop();
 
     std::string database_;

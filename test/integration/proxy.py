@@ -9,8 +9,10 @@ class Proxy:
         self.target = (host, int(port))
         self.lock = threading.Condition()
         self.frozen = set()  # numbers of connections
+        self.mute = set()  # likewise, but only what the server sends
         self.freeze_new = False
         self.refused = None  # (bytes in a startup packet, SQLSTATE, message): answered so, as a pooler does
+        self.unanswered = None  # (bytes that the client has sent, bytes that it sends): the connection gets no answer from then on, once
         self.begun = []  # what the client sent first on each connection
         self.ended = []  # directions of each connection that have ended
         self.listener = socket.socket()
@@ -42,6 +44,11 @@ class Proxy:
                     self.lock.wait_for(lambda: number not in self.frozen)
                     if from_client and len(self.begun[number]) < 10000:
                         self.begun[number] += data
+                    if from_client and self.unanswered and self.unanswered[0] in self.begun[number] and self.unanswered[1] in data:
+                        self.unanswered = None
+                        self.mute.add(number)
+                    if not from_client:
+                        self.lock.wait_for(lambda: number not in self.mute)
                 if from_client and self.refused and self.refused[0] in data:
                     self.refuse(source)
                     break
@@ -73,6 +80,7 @@ class Proxy:
     def thaw(self):
         with self.lock:
             self.frozen.clear()
+            self.mute.clear()
             self.freeze_new = False
             self.lock.notify_all()
 

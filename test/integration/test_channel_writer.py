@@ -86,6 +86,22 @@ class Writer(Portal):
         until(lambda: self.flows(ACCOUNT) == 1, 'the row')
         self.quiet(gateway)
 
+    def test_C9_a_row_that_was_deleted_before_its_commit_was_answered_stays_deleted(self):
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R2}')")
+        proxy, _ = self.proxied()
+        gateway, client = self.pair()
+        proxy.unanswered = (b'staged', b'COMMIT\0')
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row')
+        self.house.sql('DELETE FROM flows')
+        self.expect(gateway, 'reject_access')
+        # The batch goes again, with the next flow.
+        until(lambda: 'cannot write flows' in self.house.read('channel.err'), 'the connection to be given up')
+        self.authorized(client, gateway, R2)
+        until(lambda: R2 in self.house.sql('SELECT resource_id FROM flows'), 'the next row')
+        self.quiet(gateway)
+        self.assertEqual(self.house.sql('SELECT resource_id FROM flows'), R2)
+
     def test_a_second_signal_ends_at_once_whatever_hangs(self):
         proxy, process = self.proxied()
         gateway, client = self.pair()
