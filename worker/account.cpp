@@ -464,6 +464,10 @@ void Account::revoke() {
     work();
 }
 
+void Account::publication_changed(wire::Lsn at) {
+    guarded([&] { feed_->publication_changed(at); });
+}
+
 void Account::relays_changed() {
     when_whole([this] {
         const auto now = wall_clock();

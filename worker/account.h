@@ -43,6 +43,8 @@ public:
     void route(const channel::Address& sender, channel::Address to,
                const channel::PeerMessage& message);
     void relays_changed();
+    // What is published is not what it was: see Feed::publication_changed().
+    void publication_changed(wire::Lsn at);
     // By that much the wall's clock has been set.
     void clock_was_set(channel::Time::duration moved);
     // The device has come in at another process, with this generation.

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 
 #include "fatwal/wire/text_sink.h"
@@ -39,6 +40,8 @@ Feed::Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
 Feed::~Feed() { stop(); }
 
 void Feed::start() {
+    if (subscription_) return;
+    if (account_ && !feeds_.fault().empty()) return put_aside();
     client::SubscriptionOptions options;
     options.control = settings_.control;
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
@@ -48,6 +51,23 @@ void Feed::start() {
     for (const std::string_view table : channel::published_tables())
         options.resync_tables.push_back("public." + std::string(table));
     subscription_ = feeds_.subscribe(std::move(options), shared_from_this());
+}
+
+void Feed::publication_changed(wire::Lsn at) {
+    // The stream does not bring a snapshot of before to what was not published.
+    if (shown_) shown_->next = std::max(shown_->next, at);
+    if (!feeds_.fault().empty()) return put_aside();
+    state_.quarantine("what is published was changed, and rows may have changed unheard");
+    start_over();
+}
+
+void Feed::put_aside() {
+    state_.quarantine(feeds_.fault());
+    retry_.cancel();
+    // What changes meanwhile is not in the stream: there is nothing to continue.
+    if (subscription_) subscription_->forget();
+    unsubscribe();
+    lost(feeds_.fault());
 }
 
 void Feed::stop() {

@@ -45,6 +45,10 @@ public:
     Feed& operator=(const Feed&) = delete;
 
     void start();
+    // Before `at` rows may have changed without being published: the account is put aside until a
+    // snapshot of later, which is not tried before the fault of the publication (Feeds::fault), if
+    // any, is mended.
+    void publication_changed(wire::Lsn at);
     // For good: nothing is kept for it by Postgres any more, and no handler is called.
     void stop();
     // Handles some of what has come, for a few milliseconds.
@@ -79,6 +83,7 @@ private:
     void go_live();
     void start_over();
     void lost(const std::string& reason);
+    void put_aside();
     void log(const channel::Affected& affected) const;
 
     boost::asio::io_context& io_;

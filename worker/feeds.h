@@ -5,6 +5,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <memory>
+#include <string>
 #include <unordered_map>
 
 #include "fatwal/client/subscription.h"
@@ -26,6 +27,11 @@ public:
         client::SubscriptionOptions options, const std::shared_ptr<Feed>& feed);
     void remove(const client::Subscription& subscription) { feeds_.erase(&subscription); }
 
+    // What is wrong with the publication, by which no account's rows can be trusted; empty:
+    // nothing.
+    void set_fault(std::string fault) { fault_ = std::move(fault); }
+    [[nodiscard]] const std::string& fault() const { return fault_; }
+
 private:
     void wait();
     void pump();
@@ -34,6 +40,7 @@ private:
     client::SubscriptionGroup group_;
     boost::asio::posix::stream_descriptor readable_;
     std::unordered_map<const client::Subscription*, std::weak_ptr<Feed>> feeds_;
+    std::string fault_;
 };
 
 }  // namespace fatwal::worker

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
 #include <cstdio>
@@ -41,11 +42,18 @@ int main(int argc, char** argv) {
     std::signal(SIGPIPE, SIG_IGN);
     raise_descriptor_limit(*settings);
     try {
-        fatwal::worker::check_publication(settings->database, settings->publications);
+        auto publication =
+            fatwal::worker::check_publication(settings->database, settings->publications);
         fatwal::worker::check_privileges(settings->database);
         boost::asio::io_context io(1);
         boost::asio::signal_set signals(io, SIGTERM, SIGINT);
         fatwal::worker::Process process(io, *settings);
+        const fatwal::worker::PublicationWatch watch(
+            settings->database, settings->publications, std::move(publication),
+            [&](fatwal::worker::PublicationLook look) {
+                boost::asio::post(
+                    io, [&process, look = std::move(look)] { process.publication_changed(look); });
+            });
         const std::function<void()> wait = [&] {
             signals.async_wait([&](boost::system::error_code error, int) {
                 if (error) return;

@@ -245,6 +245,15 @@ Account& Process::account(const Uuid& id) {
     return *account;
 }
 
+void Process::publication_changed(const PublicationLook& look) {
+    if (look.fault.empty())
+        spdlog::warn("what is published was changed: new snapshots are taken");
+    else
+        spdlog::error("{}\n  nothing new is granted until it is mended", look.fault);
+    feeds_.set_fault(look.fault);
+    for (const auto& [id, account] : accounts_) account->publication_changed(look.at);
+}
+
 void Process::broken(const Uuid& id, const std::string& reason) {
     spdlog::error("account {}: {}; its devices are sent away", id.to_text(), reason);
     // Not while it is at work.

@@ -19,6 +19,7 @@
 #include "fleet.h"
 #include "flow_writer.h"
 #include "last_seen.h"
+#include "publication.h"
 #include "registrar.h"
 #include "relay_desk.h"
 #include "server.h"
@@ -67,6 +68,8 @@ public:
     [[nodiscard]] const Fleet& fleet() const { return fleet_; }
     void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
+    // What is published is not what it was.
+    void publication_changed(const PublicationLook& look);
     // Its work has thrown: its sessions end, and it is followed anew when a device comes.
     void broken(const Uuid& account, const std::string& reason);
 

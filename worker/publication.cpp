@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <chrono>
+#include <utility>
+
 #include "connection.h"
 #include "fatwal/channel/row_change.h"
 #include "fatwal/wire/publication_names.h"
@@ -10,6 +13,8 @@ namespace fatwal::worker {
 namespace {
 
 constexpr Connection::Limits kLimits{std::chrono::seconds(30), std::chrono::seconds(30)};
+constexpr Connection::Limits kWatchLimits{std::chrono::seconds(5), std::chrono::seconds(2)};
+constexpr auto kLookEvery = std::chrono::seconds(2);
 
 // What ($1: the publications, $2: the tables, in schema public) is not as it has to be.
 constexpr const char* kFindings = R"(
@@ -29,50 +34,130 @@ SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FR
                           ORDER BY c.relnamespace::regnamespace::text, c.relname)
         FROM pg_class c WHERE c.relreplident <> 'f' AND c.oid IN (
             SELECT unnest(array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
-            FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)))";
+            FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)),
+       -- A row filter does no harm: who does not see a row grants nothing by it. A deleted row whose deleted_at is left out is seen.
+       (SELECT string_agg(format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass), ' '
+                          ORDER BY p.pubname, r.prrelid::regclass::text)
+        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
+        JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed)
+        WHERE EXISTS (SELECT FROM pg_attribute a
+                      WHERE a.attrelid = c.oid AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.attnum <> ALL (r.prattrs))),
+       -- Each ALTER PUBLICATION writes such a row anew, whatever it changes.
+       (SELECT md5(string_agg(entry, ',' ORDER BY entry)) FROM (
+            SELECT format('p%s.%s', p.oid, p.xmin) AS entry FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
+            UNION ALL SELECT format('r%s.%s', r.oid, r.xmin) FROM pg_publication_rel r
+                JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
+                JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed)
+            UNION ALL SELECT format('n%s.%s', n.oid, n.xmin) FROM pg_publication_namespace n
+                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)) entries),
+       pg_current_wal_insert_lsn() - '0/0')";
 
-}  // namespace
+struct Findings {
+    PublicationLook look;
+    std::string first;    // one of the publications
+    std::string surplus;  // tables that nobody here reads
+};
 
-void check_publication(const std::string& database, const std::vector<std::string>& publications) {
+Findings look(Connection& connection, const std::vector<std::string>& publications) {
     const auto names = channel::published_tables();
-    Connection::Result found;
-    try {
-        found = Connection(database, kLimits)
-                    .run(kFindings, {wire::text_array(publications),
-                                     wire::text_array({names.begin(), names.end()})});
-    } catch (const SqlError& error) {
-        spdlog::warn("cannot look whether the publication has all that is needed: {}",
-                     error.what());
-        return;
-    }
+    const auto found = connection.run(kFindings, {wire::text_array(publications),
+                                                  wire::text_array({names.begin(), names.end()})});
     const auto finding = [&](int column) -> std::string {
         return PQgetvalue(found.get(), 0, column);
     };
-    const std::string first = finding(4);
+    Findings out;
+    out.first = finding(4);
+    out.surplus = finding(3);
+    out.look.version = finding(7);
+    out.look.at = std::stoull(finding(8));
+    std::string& fault = out.look.fault;
     if (const std::string missing = finding(0); !missing.empty())
-        throw RequirementError("publication " + missing +
-                               " does not exist\n  hint: CREATE PUBLICATION " + missing +
-                               " FOR TABLE " + finding(1) + ";");
-    if (const std::string missing = finding(1); !missing.empty())
-        throw RequirementError(
-            "publication " + first + " lacks tables that access is decided by: " + missing +
-            "\n  hint: ALTER PUBLICATION " + first + " ADD TABLE " + missing + ";");
-    if (const std::string partial = finding(2); !partial.empty())
-        throw RequirementError(
-            "publication " + partial +
-            " does not publish all that is done to its tables\n  hint: ALTER PUBLICATION " +
-            partial + " SET (publish = 'insert, update, delete, truncate');");
-    if (const std::string partial = finding(5); !partial.empty())
-        throw RequirementError(
+        fault = "publication " + missing + " does not exist\n  hint: CREATE PUBLICATION " +
+                missing + " FOR TABLE " + finding(1) + ";";
+    else if (const std::string lacking = finding(1); !lacking.empty())
+        fault = "publication " + out.first + " lacks tables that access is decided by: " + lacking +
+                "\n  hint: ALTER PUBLICATION " + out.first + " ADD TABLE " + lacking + ";";
+    else if (const std::string partial = finding(2); !partial.empty())
+        fault = "publication " + partial +
+                " does not publish all that is done to its tables\n  hint: ALTER PUBLICATION " +
+                partial + " SET (publish = 'insert, update, delete, truncate');";
+    else if (const std::string keyed = finding(5); !keyed.empty())
+        fault =
             "tables that access is decided by do not log whole old rows: a deleted row would not "
-            "say whose it was, and access would stay"
-            "\n  hint: " +
-            partial);
-    if (const std::string surplus = finding(3); !surplus.empty())
+            "say whose it was, and access would stay\n  hint: " +
+            keyed;
+    else if (const std::string listed = finding(6); !listed.empty())
+        fault =
+            "a publication leaves out the column deleted_at of tables that access is decided by: "
+            "access would stay\n  hint: BEGIN; " +
+            listed + " COMMIT;";
+    return out;
+}
+
+}  // namespace
+
+std::optional<PublicationLook> check_publication(const std::string& database,
+                                                 const std::vector<std::string>& publications) {
+    Findings found;
+    try {
+        Connection connection(database, kLimits);
+        found = look(connection, publications);
+    } catch (const SqlError& error) {
+        spdlog::warn("cannot look whether the publication has all that is needed: {}",
+                     error.what());
+        return std::nullopt;
+    }
+    if (!found.look.fault.empty()) throw RequirementError(found.look.fault);
+    if (!found.surplus.empty())
         spdlog::warn(
             "publication {} has tables that nobody here reads: {}; if nobody else does: ALTER "
             "PUBLICATION {} DROP TABLE {};",
-            first, surplus, first, surplus);
+            found.first, found.surplus, found.first, found.surplus);
+    return found.look;
+}
+
+PublicationWatch::PublicationWatch(std::string database, std::vector<std::string> publications,
+                                   std::optional<PublicationLook> first, Changed changed)
+    : database_(std::move(database)),
+      publications_(std::move(publications)),
+      last_(std::move(first)),
+      changed_(std::move(changed)) {
+    thread_ = std::thread([this] { loop(); });
+}
+
+PublicationWatch::~PublicationWatch() {
+    {
+        const std::lock_guard lock(mutex_);
+        is_stopping_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+}
+
+void PublicationWatch::loop() {
+    std::optional<Connection> connection;
+    bool is_away = false;
+    for (;;) {
+        {
+            std::unique_lock lock(mutex_);
+            if (wake_.wait_for(lock, kLookEvery, [&] { return is_stopping_; })) return;
+        }
+        try {
+            if (!connection || !connection->open()) connection.emplace(database_, kWatchLimits);
+            PublicationLook now = look(*connection, publications_).look;
+            is_away = false;
+            // When the database was away at the start, the first look has nothing to be compared
+            // with: then only a fault counts.
+            const bool differs = last_ ? now.differs_from(*last_) : !now.fault.empty();
+            last_ = now;
+            if (differs) changed_(std::move(now));
+        } catch (const std::exception& error) {
+            if (!std::exchange(is_away, true))
+                spdlog::warn("cannot look whether the publication has all that is needed: {}",
+                             error.what());
+            connection.reset();
+        }
+    }
 }
 
 }  // namespace fatwal::worker

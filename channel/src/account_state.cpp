@@ -16,6 +16,10 @@ void add_issue(std::size_t& count, std::vector<Issue>& issues, const BadRow& bad
     issues.push_back({bad.table, std::move(key), bad.reason});
 }
 
+std::string other_columns(const TableShape& shape) {
+    return "the columns of table " + shape.table + " were changed";
+}
+
 }  // namespace
 
 template <>
@@ -218,12 +222,29 @@ void AccountState::connect(const Uuid& resource_id, const Uuid& site_id, bool th
     }
 }
 
-void AccountState::take(const RowChange& change, Touched& touched) {
-    if (!change.voided_by.empty()) {
-        touched.poisoned = true;
-        touched.reason = change.voided_by;
-        return;
+bool AccountState::knows_shape(const RowChange& change) {
+    if (!change.shape) return true;
+    KnownTable& known = known_[change.shape->table];
+    if (known.shape != change.shape) {
+        const bool is_same = known.shape && *known.shape == *change.shape;
+        // Of rows that were left out it is not known what they say now.
+        if (known.shape && !is_same &&
+            (known.is_unreadable || !known.shape->holds_in(*change.shape)))
+            return false;
+        known.shape = change.shape;
+        if (!is_same) known.is_unreadable = false;
     }
+    if (change.bad && change.bad->of_schema) known.is_unreadable = true;
+    return true;
+}
+
+void AccountState::take(const RowChange& change, Touched& touched) {
+    const auto poison = [&](std::string reason) {
+        touched.poisoned = true;
+        touched.reason = std::move(reason);
+    };
+    if (!change.voided_by.empty()) return poison(change.voided_by);
+    if (!knows_shape(change)) return poison(other_columns(*change.shape));
     if (change.bad) {
         take_bad(*change.bad, touched);
         return;
@@ -246,10 +267,7 @@ void AccountState::take(const RowChange& change, Touched& touched) {
     std::visit(
         [&](const auto& after) {
             if constexpr (!std::is_same_v<std::decay_t<decltype(after)>, std::monostate>) {
-                if (is_deleted(after))
-                    drop(after, touched);
-                else
-                    put(after, touched);
+                put(after, touched);
             }
         },
         change.after);
@@ -306,6 +324,7 @@ void AccountState::clear() {
           &identities_of_provider_, &flows_of_client_, &flows_of_gateway_})
         index->clear();
     for (auto& views : views_) views.clear();
+    known_.clear();
     bad_rows_ = 0;
     issues_.clear();
 }
@@ -319,6 +338,7 @@ void AccountState::begin_snapshot() {
 void AccountState::snapshot_row(RowChange row) {
     if (status_ != Status::Loading) return;
     if (!row.voided_by.empty()) return quarantine(std::move(row.voided_by));
+    if (!knows_shape(row)) return quarantine(other_columns(*row.shape));
     if (row.bad) {
         add_issue(bad_rows_, issues_, *row.bad);
         return;

@@ -8,15 +8,6 @@
 
 namespace fatwal::channel {
 
-// A schema with soft deletion: a row whose deleted_at is set is not there.
-template <class Row>
-[[nodiscard]] bool is_deleted(const Row& row) {
-    if constexpr (requires { row.deleted_at; })
-        return row.deleted_at.has_value();
-    else
-        return false;
-}
-
 // Whether an update concerns anybody: the session columns, which change with each heartbeat, do
 // not.
 template <class Row>

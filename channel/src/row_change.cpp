@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace fatwal::channel {
 namespace {
@@ -35,8 +36,15 @@ std::optional<Uuid> uuid_of(const client::Row& row, const char* column) {
     return bytes ? std::optional(Uuid{*bytes}) : std::nullopt;
 }
 
-BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string reason) {
+bool is_of_schema(const client::DecodeError& error) {
+    using Reason = client::DecodeError::Reason;
+    return error.reason == Reason::MissingColumn || error.reason == Reason::OtherType;
+}
+
+BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string reason,
+               bool of_schema = false) {
     BadRow out;
+    out.of_schema = of_schema;
     out.table = schema.table();
     out.reason = std::move(reason);
     if (row == nullptr) return out;
@@ -44,6 +52,21 @@ BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string
     out.id = uuid_of(*row, connection ? "resource_id" : "id");
     if (connection) out.site = uuid_of(*row, "site_id");
     return out;
+}
+
+// Decodes the row into `into` and tells whether it is one that is not there; else gives what can be
+// read of it all the same.
+std::optional<BadRow> unread(const client::Row& row, const TableShape& shape, portal::AnyRow& into,
+                             bool& is_deleted) {
+    client::DecodeError error;
+    into = portal::decode_any(row, &error);
+    if (into.index() == 0) return bad_row(row.schema(), &row, error.message(), is_of_schema(error));
+    if (!shape.deleted_at) return std::nullopt;
+    const auto state = row.state(*shape.deleted_at);
+    is_deleted = state == client::Row::State::Value;
+    if (is_deleted || state == client::Row::State::Null) return std::nullopt;
+    into = {};
+    return bad_row(row.schema(), &row, "column deleted_at cannot be read");
 }
 
 // Whether both rows have the same key, as far as they can be read.
@@ -66,8 +89,10 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
         return;
     }
     RowChange typed;
-    client::DecodeError error;
-    if (change.schema != nullptr) typed.voided_by = incomplete(*change.schema);
+    if (change.schema != nullptr) {
+        typed.voided_by = incomplete(*change.schema);
+        typed.shape = shape_of(*change.schema);
+    }
     if (!typed.voided_by.empty()) {
         // Whatever the change says, another of the table may be missing.
     } else if (resync) {
@@ -77,29 +102,30 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
     } else if (change.op == wire::Op::Truncate) {
         typed.voided_by = "a table was truncated";
     } else {
-        // Decodes into `into`; else gives what can be read all the same.
-        const auto unread = [&](const std::optional<client::Row>& row,
-                                portal::AnyRow& into) -> std::optional<BadRow> {
+        bool is_deleted = false;
+        const auto read = [&](const std::optional<client::Row>& row,
+                              portal::AnyRow& into) -> std::optional<BadRow> {
+            is_deleted = false;
             if (!row) return std::nullopt;
             if (change.malformed) return bad_row(*change.schema, &*row, "malformed");
-            into = portal::decode_any(*row, &error);
-            if (into.index() != 0) return std::nullopt;
-            return bad_row(*change.schema, &*row, error.message());
+            return unread(*row, *typed.shape, into, is_deleted);
         };
-        auto bad_before = unread(change.old_row, typed.before);
-        typed.bad = unread(change.new_row, typed.after);
+        auto bad_before = read(change.old_row, typed.before);
+        typed.bad = read(change.new_row, typed.after);
         if (change.malformed && !change.old_row && !change.new_row)
             typed.bad = bad_row(*change.schema, nullptr, "malformed");
         // Of a row that keeps its key the new form says all, read or not. If either cannot be read
         // and the key is another, the row that was is taken away first; then comes the one that is.
-        if (change.old_row && (bad_before || typed.bad) && !keeps_key(change)) {
+        if (change.old_row && (bad_before || typed.bad || is_deleted) && !keeps_key(change)) {
             RowChange gone;
             gone.before = std::move(typed.before);
             gone.bad = std::move(bad_before);
+            gone.shape = typed.shape;
             out.push_back(std::move(gone));
             if (!change.new_row) return;
         }
         if (bad_before || typed.bad) typed.before = {};
+        if (is_deleted) typed.before = std::exchange(typed.after, {});
     }
     out.push_back(std::move(typed));
 }
@@ -117,10 +143,11 @@ std::optional<RowChange> typed_row(const client::Row& row) {
     if (!is_known(row.schema())) return std::nullopt;
     RowChange out;
     out.voided_by = incomplete(row.schema());
+    out.shape = shape_of(row.schema());
     if (!out.voided_by.empty()) return out;
-    client::DecodeError error;
-    out.after = portal::decode_any(row, &error);
-    if (out.after.index() == 0) out.bad = bad_row(row.schema(), &row, error.message());
+    bool is_deleted = false;
+    out.bad = unread(row, *out.shape, out.after, is_deleted);
+    if (is_deleted) out.before = std::exchange(out.after, {});
     return out;
 }
 

@@ -322,7 +322,7 @@ TEST(AccountState, C1_RowsOfThePastAreShownWhenTheyHaveCaughtUp) {
     w.join_client().join_gateway();
     (void)w.sent("c1");
     w.state.begin_snapshot();
-    for (const auto& [key, row] : w.rows()) w.state.snapshot_row({{}, row, {}, {}});
+    for (const auto& [key, row] : w.rows()) w.state.snapshot_row({{}, row, {}, {}, {}});
     w.state.end_rows({{}, 2000});
     EXPECT_FALSE(w.state.live());
     // Meanwhile r1 was taken away.

@@ -1,7 +1,6 @@
 // J: from the stream's transactions to rows, and what of them stays apart.
 #include <gtest/gtest.h>
 
-#include "../../channel/src/account_tables.h"
 #include "channel/world.h"
 #include "fatwal/client/follower.h"
 #include "support/builder.h"
@@ -187,16 +186,110 @@ TEST(Stream, J12_APoisonedAccountIsPutAsideAlone) {
     EXPECT_EQ(poisoned.sent("c1"), "RC(r2)");
 }
 
-TEST(SoftDeletion, C21_IsHeldByIsDeletedAsThePortalHasNoSuchColumn) {
-    struct {
-        std::optional<Time> deleted_at;
-    } row;
-    EXPECT_FALSE(is_deleted(row));
-    row.deleted_at = kFriday;
-    EXPECT_TRUE(is_deleted(row));
-    row.deleted_at.reset();
-    EXPECT_FALSE(is_deleted(row));
-    EXPECT_FALSE(is_deleted(portal::Policies{}));
+// A membership with one column more.
+std::string with(const char* name, const Value& last) {
+    return fatwal::test::row(
+        {value(id(name)), value(id("account")), value(id("A")), value(id("g1")), last});
+}
+
+// What c1 is sent: a world that was read with the memberships' columns, then one change.
+struct OfColumns {
+    World w;
+    explicit OfColumns(const std::string& schema, const std::string& known) {
+        w.join_client();
+        (void)w.sent("c1");
+        w.state.begin_snapshot();
+        for (const auto& [key, row] : w.rows())
+            if (!std::holds_alternative<portal::ActorGroupMemberships>(row)) {
+                RowChange change;
+                change.after = row;
+                w.state.snapshot_row(std::move(change));
+            }
+        const auto parsed = client::Schema::parse(schema);
+        w.state.snapshot_row(
+            *typed_row(client::Row(*parsed, *wire::RowView::parse(wire::as_bytes(known)))));
+        (void)w.state.end_snapshot({{}, 900});
+    }
+    Affected change(const std::string& schema, const fatwal::test::RecordSpec& record) {
+        return w.apply(1000, typed_changes(transaction({schema}, {record})));
+    }
+    [[nodiscard]] bool grants() const { return w.state.membership(id("A"), id("g1")) != nullptr; }
+};
+
+std::vector<fatwal::test::ColumnSpec> soft(wire::TypeCode code = wire::TypeCode::TimestampTz) {
+    auto columns = kMembership;
+    columns.push_back({"deleted_at", code});
+    return columns;
+}
+std::string memberships(const std::vector<fatwal::test::ColumnSpec>& columns) {
+    return fatwal::test::schema_message(2, "actor_group_memberships", columns);
+}
+
+TEST(SoftDeletion, C7_IsOfTheSchemaThatTravels) {
+    const std::string schema = memberships(soft());
+    const std::string there = with("m1", Value::null());
+    const std::string gone = with("m1", Value::fixed(5));
+    OfColumns deleted(schema, gone);
+    EXPECT_FALSE(deleted.grants()) << "a snapshot's row";
+    deleted.change(schema, {wire::Op::Update, 0, 0, 0, there, gone});
+    EXPECT_TRUE(deleted.grants()) << "it is taken back";
+    OfColumns updated(schema, there);
+    EXPECT_TRUE(updated.grants());
+    EXPECT_FALSE(updated.change(schema, {wire::Op::Update, 0, 0, 0, gone, there}).quarantined);
+    EXPECT_FALSE(updated.grants());
+    OfColumns renamed(schema, there);
+    renamed.change(schema, {wire::Op::Update, 0, 0, 0, with("m9", Value::fixed(5)), there});
+    EXPECT_FALSE(renamed.grants()) << "it got another key and was deleted";
+    OfColumns inserted(schema, gone);
+    inserted.change(schema, {wire::Op::Insert, 0, 0, 0, with("m9", Value::fixed(5))});
+    EXPECT_FALSE(inserted.grants());
+    OfColumns unknown(schema, there);
+    EXPECT_EQ(unknown.change(schema, {wire::Op::Insert, 0, 0, 0, with("m1", Value::unavailable())})
+                  .bad_rows,
+              1U);
+    EXPECT_FALSE(unknown.grants()) << "whether it is deleted is not known";
+}
+
+TEST(Schema, C7_WhatAccessIsDecidedByIsLookedAtAgainWhenItsColumnsChange) {
+    const auto plain = kMembership;
+    auto renamed = plain;
+    renamed[3].name = "team_id";
+    auto retyped = plain;
+    retyped[3].code = wire::TypeCode::Text;
+    auto replaced = plain;  // dropped, and another column of the name added
+    replaced[3].attribute_number = 5;
+    auto dropped = plain;
+    dropped.pop_back();
+    auto more = kMembership;
+    more.push_back({"note", wire::TypeCode::Text});
+    const std::string dropped_row =
+        fatwal::test::row({value(id("m8")), value(id("account")), value(id("A"))});
+    const std::string known = membership("m1");
+    struct Step {
+        const char* what;
+        std::string schema;
+        std::string row;
+        bool is_void;
+    };
+    for (const Step& step :
+         {Step{"a column of that name is gone", memberships(renamed), membership("m8"), true},
+          Step{"it has another type", memberships(retyped), membership("m8"), true},
+          Step{"it is another column", memberships(replaced), membership("m8"), true},
+          Step{"it is dropped", memberships(dropped), dropped_row, true},
+          Step{"rows may be deleted", memberships(soft()), with("m8", Value::null()), true},
+          Step{"a column that nobody reads", memberships(more), with("m8", Value::null()), false},
+          Step{"the same", memberships(plain), membership("m8"), false}}) {
+        OfColumns world(memberships(plain), known);
+        const auto affected = world.change(step.schema, {wire::Op::Insert, 0, 0, 0, step.row});
+        EXPECT_EQ(affected.quarantined, step.is_void) << step.what;
+        EXPECT_EQ(world.w.state.live(), !step.is_void) << step.what;
+    }
+    // The new snapshot leaves out what cannot be read; when it can be again, another one is taken.
+    OfColumns unreadable(memberships(dropped), dropped_row);
+    EXPECT_FALSE(unreadable.grants());
+    EXPECT_TRUE(
+        unreadable.change(memberships(kMembership), {wire::Op::Insert, 0, 0, 0, membership("m8")})
+            .quarantined);
 }
 
 }  // namespace

@@ -350,6 +350,76 @@ class Channels(Portal):
         self.house.sql('ALTER TABLE policies REPLICA IDENTITY FULL', f"DELETE FROM policies WHERE id = '{P1}'")
         self.expect(client, 'resource_deleted', id=R1)
 
+    def both_with_access(self):
+        client, gateway = self.client(), self.gateway()
+        self.joined(client)
+        self.joined(gateway)
+        self.authorized(client, gateway)
+        until(lambda: self.flows(ACCOUNT) == 1, 'the row')
+        return client, gateway
+
+    def test_C7_what_is_no_longer_published_puts_its_accounts_aside_until_it_is_mended(self):
+        self.channel()
+        client, gateway = self.both_with_access()
+
+        def put_aside(broken, mended):
+            self.house.sql(broken)
+            until(lambda: mended in self.house.read('channel.err'), 'the log to name the statement')
+
+        def is_offline():
+            client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+            self.expect(client, 'flow_creation_failed', resource_id=R1, reason='offline')
+        mended = "ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate');"
+        put_aside("ALTER PUBLICATION portal SET (publish = 'insert')", mended)
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")  # of which nobody hears
+        is_offline()
+        self.house.sql(mended)
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}', '{GROUP}', '{R1}')")
+        self.expect(client, 'resource_created_or_updated', id=R1)
+        # The stream tells by itself of a table that has gone from the publication; there are no rows of it.
+        put_aside('ALTER PUBLICATION portal DROP TABLE policies', 'ALTER PUBLICATION portal ADD TABLE policies;')
+        self.expect(client, 'resource_deleted', id=R1)
+        is_offline()
+        self.house.sql('ALTER PUBLICATION portal ADD TABLE policies')
+        self.expect(client, 'resource_created_or_updated', id=R1)
+        # All columns but the one by which rows are deleted.
+        self.house.sql('ALTER TABLE policies ADD COLUMN deleted_at timestamptz')
+        columns = self.house.sql("SELECT string_agg(attname, ', ') FROM pg_attribute WHERE attrelid = 'policies'::regclass AND attnum > 0 AND attname <> 'deleted_at'")
+        put_aside(f'BEGIN; ALTER PUBLICATION portal DROP TABLE policies; ALTER PUBLICATION portal ADD TABLE policies ({columns}); COMMIT',
+                  'BEGIN; ALTER PUBLICATION portal DROP TABLE policies; ALTER PUBLICATION portal ADD TABLE policies; COMMIT;')
+        is_offline()
+
+    def test_C7_what_was_not_published_for_a_moment_is_found_out(self):
+        self.channel()
+        client, gateway = self.both_with_access()
+        self.house.sql("ALTER PUBLICATION portal SET (publish = 'insert')", f"DELETE FROM policies WHERE id = '{P1}'",
+                       "ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate')")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+
+    def test_C7_a_column_deleted_at_that_is_added_later_deletes(self):
+        self.channel()
+        client, gateway = self.both_with_access()
+        self.house.sql('ALTER TABLE policies ADD COLUMN deleted_at timestamptz')
+        self.house.sql(f"UPDATE policies SET deleted_at = now() WHERE id = '{P1}'")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+        self.house.sql(f"UPDATE policies SET deleted_at = NULL WHERE id = '{P1}'")
+        self.expect(client, 'resource_created_or_updated', id=R1)
+
+    def test_C7_a_table_that_cannot_be_read_any_more_grants_nothing(self):
+        self.channel()
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R2}')")
+        client, gateway = self.both_with_access()
+        self.assertNotIn('were changed', self.house.read('channel.err'), 'snapshots and the stream have the same columns')
+        self.house.sql('ALTER TABLE policies RENAME disabled_at TO disabled_since', f"UPDATE policies SET disabled_since = now() WHERE id = '{P2}'")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.assertEqual({self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(2)}, {R1, R2})
+        self.house.sql('ALTER TABLE policies RENAME disabled_since TO disabled_at', f"UPDATE policies SET description = 'x' WHERE id = '{P1}'")
+        self.expect(client, 'resource_created_or_updated', id=R1)
+
     def test_behind_a_proxy_conditions_see_the_device(self):
         self.channel(**{'trusted-proxy': '127.0.0.0/8', 'region-header': 'CF-IPCountry', 'coordinates-header': 'X-Coordinates'})
         region = json.dumps({'property': 'remote_ip_location_region', 'operator': 'is_in', 'values': ['FR']})

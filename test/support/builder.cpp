@@ -52,7 +52,8 @@ std::string schema_message(std::uint32_t relation, const std::string& table,
         put(out, std::uint32_t{1000});
         put(out, std::uint32_t{1000});
         put(out, std::int32_t{-1});
-        put(out, ++number);
+        ++number;
+        put(out, column.attribute_number != 0 ? column.attribute_number : number);
         put_str(out, column.name);
         put_str(out, "type");
         put(out, static_cast<std::uint16_t>(column.labels.size()));

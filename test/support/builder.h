@@ -22,6 +22,7 @@ struct ColumnSpec {
     wire::TypeCode code;
     wire::TypeCode element = wire::TypeCode::Other;
     std::vector<std::pair<std::uint32_t, std::string>> labels = {};
+    std::int16_t attribute_number = 0;  // 0: by its place
 };
 
 std::string schema_message(std::uint32_t relation, const std::string& table,

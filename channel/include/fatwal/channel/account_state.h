@@ -190,6 +190,9 @@ private:
 
     void clear();
     void take(const RowChange& change, Touched& touched);
+    // Whether the rows that are known of the table say by its present columns what they said when
+    // they were read.
+    [[nodiscard]] bool knows_shape(const RowChange& change);
     void take_bad(const BadRow& bad, Touched& touched);
     // A row is there with new content, or is gone. By their key and what is known of them, so that
     // a change may come twice.
@@ -224,6 +227,13 @@ private:
     Affected affected_;
     std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
     std::vector<Issue> issues_;
+
+    // A table as the rows that were read last had it.
+    struct KnownTable {
+        std::shared_ptr<const TableShape> shape;
+        bool is_unreadable = false;  // rows were left out, as no row of such a table can be read
+    };
+    std::unordered_map<std::string, KnownTable> known_;  // by name: at most the domain's tables
 
     std::optional<portal::Accounts> account_;
     Table<portal::Actors> actors_;

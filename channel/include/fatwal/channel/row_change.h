@@ -1,6 +1,7 @@
 // Changes of typed rows, as the account's state takes them.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "fatwal/channel/basics.h"
+#include "fatwal/channel/table_shape.h"
 #include "fatwal/client/events.h"
 #include "rows/portal.h"
 
@@ -20,10 +22,13 @@ struct BadRow {
         id;  // its key, as far as it can be read; of resource_connections the resource
     std::optional<Uuid> site;  // of resource_connections
     std::string reason;
+    bool of_schema = false;  // the table lacks a column, or has it with another type: no row of it
+                             // can be read
 };
 
 // A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a
-// snapshot; both: an update.
+// snapshot; both: an update. A row whose table has a column deleted_at, and a value in it, is not
+// there: to set it is a delete, to take it back an insert.
 struct RowChange {
     portal::AnyRow before;  // std::monostate: none
     portal::AnyRow after;
@@ -31,6 +36,7 @@ struct RowChange {
     // Not a row: why nothing that is known of the account holds any more. Then the state is
     // quarantined until a new snapshot.
     std::string voided_by;
+    std::shared_ptr<const TableShape> shape;  // of the table; null: nothing is known of it
 };
 
 // The domain's tables, in schema public.

@@ -1,0 +1,43 @@
+// What is known of a table's columns, from the schema that travels with its rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "fatwal/client/schema.h"
+
+namespace fatwal::channel {
+
+// Rows that were read say what they say as long as the table's columns are those. ALTER TABLE
+// changes what they say without changing the rows: a column that is dropped, renamed or of another
+// type, or a deleted_at with a default, is in no row of the stream.
+struct TableShape {
+    struct Column {
+        std::string name;
+        std::int16_t number = 0;  // Postgres gives a number once: another column of the name has
+                                  // another one
+        wire::TypeCode code = wire::TypeCode::Other;
+        wire::TypeCode element = wire::TypeCode::Other;
+        friend bool operator==(const Column&, const Column&) = default;
+    };
+
+    std::string table;
+    std::vector<Column> columns;
+    // The column by which rows are deleted without going: its index. Not one of the columns that
+    // the structs were made with, so it counts whenever the table gets it.
+    std::optional<std::uint16_t> deleted_at;
+
+    // Whether rows that were read by this shape say the same by `later`: no column of it is
+    // missing, and there is no new deleted_at. Any other new column says nothing.
+    [[nodiscard]] bool holds_in(const TableShape& later) const;
+
+    friend bool operator==(const TableShape&, const TableShape&) = default;
+};
+
+// Made once for each version of a table.
+[[nodiscard]] std::shared_ptr<const TableShape> shape_of(const client::Schema& schema);
+
+}  // namespace fatwal::channel
