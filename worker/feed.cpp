@@ -225,6 +225,8 @@ void Feed::log(const channel::Affected& affected) const {
     for (const auto& issue : affected.issues)
         spdlog::error("account {}: the row {} of {} is left out: {}", state_.account_id().to_text(),
                       issue.key, issue.table, issue.reason);
+    for (const auto& ignored : affected.ignored_settings)
+        spdlog::warn("account {}: the setting {}", state_.account_id().to_text(), ignored);
     if (affected.bad_rows > affected.issues.size())
         spdlog::error("account {}: {} rows are left out in all", state_.account_id().to_text(),
                       affected.bad_rows);

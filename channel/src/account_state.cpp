@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "account_tables.h"
+#include "fatwal/channel/client_view.h"
 
 namespace fatwal::channel {
 namespace {
@@ -144,6 +145,11 @@ void AccountState::put(const Row& row, Touched& touched) {
         if (row.id != account_id_) return;
         if (!account_ || differs(*account_, row)) touched.account = true;
         account_ = row;
+        auto ignored = ignored_settings(row);
+        if (ignored != ignored_settings_) {
+            ignored_settings_ = std::move(ignored);
+            tells_ignored_ = true;
+        }
     } else if constexpr (std::is_same_v<Row, portal::ResourceConnections>) {
         connect(row.resource_id, row.site_id, true, touched);
     } else if constexpr (std::is_same_v<Row, portal::Policies>) {
@@ -372,6 +378,7 @@ Affected AccountState::go_live() {
     status_ = Status::Live;
     out.bad_rows = bad_rows_;
     out.issues = std::move(issues_);
+    if (std::exchange(tells_ignored_, false)) out.ignored_settings = ignored_settings_;
     issues_.clear();
     for (const auto& [id, count] : attached_clients_) out.clients.insert(id);
     for (const auto& [id, count] : attached_gateways_) out.gateways[id].itself = true;
@@ -417,6 +424,7 @@ Affected AccountState::end_transaction() {
         out.gateways.clear();
         return out;
     }
+    if (std::exchange(tells_ignored_, false)) out.ignored_settings = ignored_settings_;
     resolve(touched, out);
     // Flows of gateways that are connected elsewhere.
     std::erase_if(out.gateways,

@@ -61,6 +61,46 @@ Json interface_of(const portal::Accounts* account, const portal::Clients& client
     return out;
 }
 
+std::vector<std::string> ignored_settings(const portal::Accounts& account) {
+    constexpr std::size_t kMost = 20;
+    constexpr std::size_t kMostOfValue = 100;
+    std::vector<std::string> out;
+    const auto ignore = [&](std::string_view setting, const Json& value, std::string_view why) {
+        if (out.size() == kMost) return;
+        // As ASCII, so that it may be cut anywhere.
+        std::string shown = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+        if (shown.size() > kMostOfValue) shown = shown.substr(0, kMostOfValue) + "...";
+        out.push_back(std::string(setting) + ": " + shown + ' ' + std::string(why));
+    };
+    // Null when it is not there.
+    const auto value_of = [](const Json& object, const char* key) {
+        return object.is_object() ? object.value(key, Json()) : Json();
+    };
+    for (const auto& [column, object] :
+         {std::pair("config", &account.config), std::pair("features", &account.features),
+          std::pair("limits", &account.limits)})
+        if (!object->is_object() && !object->is_null()) ignore(column, *object, "is no object");
+    if (const Json domain = value_of(account.config, "search_domain");
+        !domain.is_null() && !domain.is_string())
+        ignore("config.search_domain", domain, "is no text");
+    const Json servers = value_of(account.config, "upstream_dns");
+    if (!servers.is_null() && !servers.is_array())
+        ignore("config.upstream_dns", servers, "is no list");
+    if (servers.is_array())
+        for (const Json& server : servers)
+            if (!server.is_string() || !dns_server(server.get_ref<const std::string&>()))
+                ignore("config.upstream_dns", server, "is no address");
+    for (const std::string name : {"internet_resource", "traffic_filters", "policy_conditions"})
+        if (const Json feature = value_of(account.features, name.c_str());
+            !feature.is_null() && !feature.is_boolean())
+            ignore("features." + name, feature, "is neither true nor false");
+    for (const std::string name : {"clients", "gateways", "seats"})
+        if (const Json limit = value_of(account.limits, name.c_str());
+            !limit.is_null() && !limit.is_number())
+            ignore("limits." + name, limit, "is no number");
+    return out;
+}
+
 ClientView ClientView::of(const AccountState& state, const portal::Clients& client,
                           const Version& version, const ClientContext& session, Time now) {
     ClientView out;

@@ -163,9 +163,14 @@ void GatewayChannel::begin_init(Time now) {
 }
 
 Json GatewayChannel::authorization(const Pair& pair) const {
+    const Held& held = pairs_.at(pair);
     return {{"client_id", pair.client_id.to_text()},
             {"resource_id", pair.resource_id.to_text()},
-            {"expires_at", time_payload(expiry_of(pairs_.at(pair)))}};
+            {"expires_at", time_payload(expiry_of(held))},
+            {"client",
+             {{"public_key", held.tunnel.public_key},
+              {"ipv4", held.tunnel.ipv4},
+              {"ipv6", held.tunnel.ipv6}}}};
 }
 
 void GatewayChannel::disconnect(std::string reason, Actions& out) {

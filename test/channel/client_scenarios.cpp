@@ -731,6 +731,39 @@ TEST(Interface, DnsServersAreAddressesWithPorts) {
         EXPECT_EQ(servers(Json::array({none, "9.9.9.9"})), Json({"9.9.9.9:53"})) << none;
 }
 
+TEST(Settings, C8_WhatIsIgnoredIsToldOnce) {
+    World w;
+    EXPECT_TRUE(w.commit().ignored_settings.empty());
+    w.edit<portal::Accounts>("account", [](auto& a) {
+        a.config = {{"search_domain", 5}, {"upstream_dns", {"1.1.1.1", "dns.example", 7}}};
+        a.features = {{"internet_resource", "no"}, {"unknown", 1}};
+        a.limits = {{"clients", "many"}, {"seats", 3}, {"gateways", nullptr}};
+    });
+    const std::vector<std::string> expected{
+        "config.search_domain: 5 is no text", "config.upstream_dns: \"dns.example\" is no address",
+        "config.upstream_dns: 7 is no address",
+        "features.internet_resource: \"no\" is neither true nor false",
+        "limits.clients: \"many\" is no number"};
+    EXPECT_EQ(w.commit().ignored_settings, expected);
+    w.edit<portal::Accounts>("account", [](auto& a) { a.name = "another"; });
+    EXPECT_TRUE(w.commit().ignored_settings.empty());
+    w.state.begin_snapshot();
+    RowChange row;
+    row.after = w.get<portal::Accounts>("account");
+    w.state.snapshot_row(row);
+    EXPECT_TRUE(w.state.end_snapshot({{}, 1000}).ignored_settings.empty()) << "nor by a snapshot";
+    auto other = w.get<portal::Accounts>("account");
+    other.config = {{"upstream_dns", std::string(1000, 'x')}};
+    other.features = other.limits = Json::array();
+    row.after = other;
+    w.state.begin_snapshot();
+    w.state.snapshot_row(row);
+    const auto told = w.state.end_snapshot({{}, 2000}).ignored_settings;
+    ASSERT_EQ(told.size(), 3U);
+    EXPECT_EQ(told[0], "features: [] is no object");
+    EXPECT_LT(told[2].size(), 150U);
+}
+
 TEST(Scale, J29_TenThousandMembershipsInOneTransaction) {
     World w;
     for (int i = 0; i < 10'000; ++i) {

@@ -810,6 +810,24 @@ TEST(Tunnel, AClientWithAnotherKeyOrAddressIsAnotherPeer) {
     }
 }
 
+TEST(Tunnel, WhatAClientIsNowIsInTheInitOfAGatewayThatWasAway) {
+    World w;
+    flowing(w);
+    w.leave("w1");
+    w.edit<portal::Clients>("c1", [](auto& c) {
+         c.public_key = "another";
+         c.ipv4 = "100.64.9.9";
+     }).commit();
+    w.join_gateway();
+    const Json expected = {
+        {"public_key", "another"}, {"ipv4", "100.64.9.9"}, {"ipv6", "fd00:2021:1111::1"}};
+    EXPECT_EQ(w.payloads.back().at("authorizations").at(0).at("client"), expected);
+    // Asked again, the pair goes on by the new key.
+    forget(w);
+    w.create_flow().answer();
+    EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)");
+}
+
 TEST(Features, WithoutTheInternetNothingOfItIsShownOrLetThrough) {
     World w;
     w.resource("net", "", portal::ResourceType::Internet)

@@ -227,6 +227,8 @@ private:
     Affected affected_;
     std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
     std::vector<Issue> issues_;
+    std::vector<std::string> ignored_settings_;  // of the account's row that came last
+    bool tells_ignored_ = false;                 // nobody has been told of them
 
     // A table as the rows that were read last had it.
     struct KnownTable {

@@ -42,6 +42,8 @@ struct Affected {
     std::size_t bad_rows = 0;   // how many were left out
     std::vector<Issue> issues;  // the first of them, for the log: at most kMaxIssues
     static constexpr std::size_t kMaxIssues = 100;
+    // Of the account's settings, when they differ from what was told last: what of them is ignored.
+    std::vector<std::string> ignored_settings;
 };
 
 }  // namespace fatwal::channel
