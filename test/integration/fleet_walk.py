@@ -93,6 +93,7 @@ class Agent(threading.Thread):
         self.told = {}          # client: payload by resource; gateway: the pair's expiry by (client, resource)
         # Pairs whose end a clock has passed that was set back since: the process may have let them go.
         self.doubtful = set()
+        self.clock_at_join = 0  # of its process: what had ended by it was not loaded
         self.process = None     # of the device
         self.joined = False
         self.refusals = collections.Counter()
@@ -179,6 +180,7 @@ class Agent(threading.Thread):
         with self.lock:
             self.note('connected', process, self.token)
             self.device, self.process, self.joined, self.doubtful = device, process, False, set()
+            self.clock_at_join = self.walk.clock[process]
 
     # What the walk asks of it, done by its own thread.
     def move(self, process, overlap):
@@ -623,6 +625,8 @@ class Fleet(Portal):
                 now = time.time() + self.clock[process]
                 granted = {(c, r): own for c, r, justified, own in wanted['pairs'] if justified}
                 rows = {(c, r) for c, r, *_ in wanted['pairs']}
+                if self.clock[process] < agent.clock_at_join:
+                    doubtful |= rows - set(told)
                 through = {pair for pair, end in told.items() if end is None or end > now}
                 out += [f'{who}: lets {c[-3:]} through to {r[-3:]}' for c, r in sorted(through - set(granted) - doubtful)]
                 out += [f'{who}: does not let {c[-3:]} through to {r[-3:]}' for c, r in sorted(set(granted) - set(told) - doubtful)]
