@@ -111,6 +111,17 @@ void Account::follow() {
     feed_->start();
 }
 
+std::shared_ptr<void> Account::hold() {
+    ++holds_;
+    empty_since_.reset();
+    return {nullptr, [weak = weak_from_this()](void*) {
+                const auto self = weak.lock();
+                if (!self) return;
+                --self->holds_;
+                if (self->empty()) self->empty_since_ = Clock::now();
+            }};
+}
+
 std::size_t Account::sessions(Device device) const {
     return static_cast<std::size_t>(
         std::count_if(sessions_.begin(), sessions_.end(),
@@ -406,6 +417,7 @@ void Account::snapshot() {
                     return call(session, [](auto& one) { return one.on_snapshot(wall_clock()); });
                 });
     admits_later_ = true;
+    if (holds_ > 0) process_.review_relays();
     work();
 }
 
@@ -428,6 +440,7 @@ void Account::transaction(channel::Affected affected, channel::Time committed) {
             },
             committed);
     if (!waiting_.empty()) admits_later_ = true;
+    if (holds_ > 0) process_.review_relays();
     work();
 }
 

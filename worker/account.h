@@ -65,7 +65,13 @@ public:
     std::size_t close_some(channel::Device device, std::size_t count);
 
     [[nodiscard]] std::size_t sessions(channel::Device device) const;
-    [[nodiscard]] bool empty() const { return sessions_.empty() && waiting_.empty(); }
+    [[nodiscard]] bool empty() const {
+        return sessions_.empty() && waiting_.empty() && holds_ == 0;
+    }
+    // It is followed as long as the answer is kept: for a relay of its own, which has no session
+    // here.
+    [[nodiscard]] std::shared_ptr<void> hold();
+    [[nodiscard]] const channel::AccountState& state() const { return feed_->state(); }
     // Whether its rows are here and the token is among them, with this secret.
     [[nodiscard]] bool knows_token(const DeviceToken& token) const;
     [[nodiscard]] bool live() const { return feed_->state().live(); }
@@ -188,6 +194,7 @@ private:
     RateLimit limit_;  // of all sessions
     std::shared_ptr<QueueBudget> queues_;
     std::vector<Waiting> waiting_;
+    std::size_t holds_ = 0;
     boost::asio::steady_timer waiting_timer_;
     std::deque<Task> tasks_;
     std::deque<Step> steps_;

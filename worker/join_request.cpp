@@ -137,7 +137,7 @@ std::optional<DeviceToken> token_of(const Header& header, Role role) {
     auto token = DeviceToken::parse(authorization.starts_with(kBearer)
                                         ? authorization.substr(kBearer.size())
                                         : offered_token(header("Sec-WebSocket-Protocol")));
-    if (token && token->account_id.has_value() == (role == Role::Relay)) token.reset();
+    if (token && !token->account_id && role != Role::Relay) token.reset();
     return token;
 }
 

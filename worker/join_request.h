@@ -16,8 +16,8 @@ namespace fatwal::worker {
 
 using channel::Uuid;
 
-// ACCOUNT.TOKEN.SECRET: two ids and the secret whose SHA-256 the row of tokens holds. A relay's
-// token belongs to no account: -.TOKEN.SECRET
+// ACCOUNT.TOKEN.SECRET: two ids and the secret whose SHA-256 the row of tokens holds. The token of
+// an operators' relay belongs to no account: -.TOKEN.SECRET
 struct DeviceToken {
     std::optional<Uuid> account_id;
     Uuid token_id;

@@ -19,9 +19,9 @@ constexpr std::size_t kMostAtOnce = 1000;  // devices of one transaction
 constexpr std::chrono::seconds kEvery{1};
 constexpr Connection::Limits kLimits{std::chrono::seconds(5), std::chrono::seconds(1)};
 
-// $1: an array of the devices' facts. Each gives the ids that it has written.
+// $1: an array of the devices' facts, numbered by n. Each gives the numbers that it has written.
 constexpr char kFacts[] =
-    "jsonb_to_recordset($1::jsonb) AS s(id uuid, kind text, token uuid, version text, "
+    "jsonb_to_recordset($1::jsonb) AS s(n int, id uuid, kind text, token uuid, version text, "
     "user_agent text, ip inet, region text, city text, lat float8, lon float8)";
 
 std::string update_devices(const std::string& table, const std::string& kind) {
@@ -33,7 +33,7 @@ std::string update_devices(const std::string& table, const std::string& kind) {
            kFacts + " WHERE s.kind = '" + kind + "' AND d.id = s.id AND d.id IN (SELECT id FROM " +
            table +
            " WHERE id IN (SELECT (e ->> 'id')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR "
-           "NO KEY UPDATE SKIP LOCKED) RETURNING d.id";
+           "NO KEY UPDATE SKIP LOCKED) RETURNING s.n";
 }
 
 // A gateway's token is its site's, which all gateways of the site may use.
@@ -45,7 +45,7 @@ std::string update_tokens() {
            kFacts +
            " WHERE d.id = s.token AND d.id IN (SELECT id FROM tokens WHERE id IN (SELECT (e ->> "
            "'token')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR NO KEY UPDATE SKIP LOCKED) "
-           "RETURNING s.id";
+           "RETURNING s.n";
 }
 
 // Devices know the end of a flow themselves; a minute is for clocks that differ.
@@ -59,8 +59,9 @@ Json or_null(const std::optional<T>& value) {
     return value ? Json(*value) : Json();
 }
 
-Json facts_of(const JoinRequest& device) {
-    Json out = {{"id", device.device_id.to_text()},
+Json facts_of(std::size_t number, const JoinRequest& device) {
+    Json out = {{"n", number},
+                {"id", device.device_id.to_text()},
                 {"kind", name_of(device.role)},
                 {"token", device.token.token_id.to_text()},
                 {"version", device.version},
@@ -86,29 +87,31 @@ public:
     // Those of the devices that were locked.
     [[nodiscard]] Devices write(const Devices& devices) {
         Json facts = Json::array();
-        for (const auto& [id, device] : devices) facts.push_back(facts_of(device));
+        for (const auto& [key, device] : devices) facts.push_back(facts_of(facts.size(), device));
         const std::string text = facts.dump(-1, ' ', false, Json::error_handler_t::replace);
         connection_.run("BEGIN");
-        std::set<Uuid> devices_done;
-        std::set<Uuid> tokens_done;
-        const auto update = [&](const std::string& statement, std::set<Uuid>& done) {
+        std::set<std::size_t> devices_done;
+        std::set<std::size_t> tokens_done;
+        const auto update = [&](const std::string& statement, std::set<std::size_t>& done) {
             const auto rows = connection_.run(statement, {text});
             for (int i = 0; i < PQntuples(rows.get()); ++i)
-                if (const auto id = Uuid::from_text(PQgetvalue(rows.get(), i, 0))) done.insert(*id);
+                done.insert(std::stoul(PQgetvalue(rows.get(), i, 0)));
         };
         update(update_devices("clients", "client"), devices_done);
         update(update_devices("gateways", "gateway"), devices_done);
         update(update_tokens(), tokens_done);
         connection_.run("COMMIT");
         Devices locked;
-        for (const auto& [id, device] : devices) {
+        std::size_t number = 0;
+        for (const auto& [key, device] : devices) {
             // Of relays there is a token alone, and a gateway shares its token with others.
-            const bool done = (device.role == Role::Relay || devices_done.contains(id)) &&
-                              (device.role == Role::Gateway || tokens_done.contains(id));
-            if (!done && ++tries_[id] < kMostTries)
-                locked.emplace(id, device);
+            const bool done = (device.role == Role::Relay || devices_done.contains(number)) &&
+                              (device.role == Role::Gateway || tokens_done.contains(number));
+            ++number;
+            if (!done && ++tries_[key] < kMostTries)
+                locked.emplace(key, device);
             else
-                tries_.erase(id);
+                tries_.erase(key);
         }
         return locked;
     }
@@ -134,7 +137,7 @@ private:
     static constexpr int kMostTries = 60;
 
     Connection connection_;
-    std::map<Uuid, int> tries_;
+    std::map<Key, int> tries_;
 };
 
 LastSeen::LastSeen(std::string database) : database_(std::move(database)) {
@@ -152,9 +155,9 @@ LastSeen::~LastSeen() {
 
 void LastSeen::seen(JoinRequest device) {
     const std::lock_guard lock(mutex_);
-    const Uuid id = device.device_id;
-    if (waiting_.size() >= kMostWaiting && !waiting_.contains(id)) return;
-    waiting_.insert_or_assign(id, std::move(device));
+    const Key key{device.role, device.token.account_id, device.device_id};
+    if (waiting_.size() >= kMostWaiting && !waiting_.contains(key)) return;
+    waiting_.insert_or_assign(key, std::move(device));
 }
 
 // Unless it has come again meanwhile.

@@ -5,6 +5,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -28,7 +29,14 @@ public:
 
 private:
     class Session;
-    using Devices = std::map<Uuid, JoinRequest>;
+    // A relay says its id itself, which can be that of another account's device.
+    struct Key {
+        Role role = Role::Client;
+        std::optional<Uuid> account_id;
+        Uuid device_id;
+        friend auto operator<=>(const Key&, const Key&) = default;
+    };
+    using Devices = std::map<Key, JoinRequest>;
     void loop();
     void give_back(Devices devices);
 
@@ -36,7 +44,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     Devices waiting_;  // at most kMostWaiting
-    Uuid turn_;        // the device that was taken last
+    Key turn_;         // the device that was taken last
     bool stopping_ = false;
     std::thread thread_;
 };

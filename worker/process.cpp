@@ -93,9 +93,23 @@ std::optional<channel::OnlineGateway> gateway_in(const Json& message, channel::P
                                       : std::nullopt};
 }
 
+// Null of an operators' relay.
+Json account_json(const channel::RelayId& relay) {
+    return relay.account_id ? Json(relay.account_id->to_text()) : Json();
+}
+
+std::optional<channel::RelayId> relay_id_in(const Json& message) {
+    const auto id = id_in(message, "id");
+    const auto account = id_in(message, "account");
+    const bool has_account = !message.value("account", Json()).is_null();
+    if (!id || has_account != account.has_value()) return std::nullopt;
+    return channel::RelayId{*id, account};
+}
+
 Json to_json(const channel::Relay& relay) {
     return {{"event", "relay_online"},
-            {"id", relay.id.to_text()},
+            {"id", relay.id.id.to_text()},
+            {"account", account_json(relay.id)},
             {"ipv4", relay.ipv4 ? Json(*relay.ipv4) : Json()},
             {"ipv6", relay.ipv6 ? Json(*relay.ipv6) : Json()},
             {"port", relay.port},
@@ -104,7 +118,7 @@ Json to_json(const channel::Relay& relay) {
 }
 
 std::optional<channel::Relay> relay_in(const Json& message) {
-    const auto id = id_in(message, "id");
+    const auto id = relay_id_in(message);
     if (!id) return std::nullopt;
     const auto text = [&](const char* key) {
         const Json value = message.value(key, Json());
@@ -160,12 +174,19 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                        fleet_.broadcast(to_json(relay));
                        relay_online(relay);
                    },
-                   [this](const Uuid& id) {
-                       fleet_.broadcast({{"event", "relay_offline"}, {"id", id.to_text()}});
+                   [this](const channel::RelayId& id) {
+                       fleet_.broadcast({{"event", "relay_offline"},
+                                         {"id", id.id.to_text()},
+                                         {"account", account_json(id)}});
                        relay_of_[id].erase(id_);
                        relay_offline(id);
                    },
-                   [this](JoinRequest request) { seen(std::move(request)); }}),
+                   [this](JoinRequest request) { seen(std::move(request)); },
+                   [this](const Uuid& id) { return account(id).hold(); },
+                   [this](const Uuid& id) {
+                       const auto found = accounts_.find(id);
+                       return found == accounts_.end() ? nullptr : &found->second->state();
+                   }}),
       connect_rate_(settings.connects_per_second),
       doorkeeper_(
           io, settings.database, std::chrono::seconds(settings.join_timeout_s),
@@ -262,8 +283,9 @@ void Process::broken(const Uuid& id, const std::string& reason) {
 
 void Process::joined(JoinRequest request, std::shared_ptr<Link> link) {
     // The rows of an account that is followed already tell the same without a query.
-    const auto followed =
-        request.token.account_id ? accounts_.find(*request.token.account_id) : accounts_.end();
+    const auto followed = request.token.account_id && request.role != Role::Relay
+                              ? accounts_.find(*request.token.account_id)
+                              : accounts_.end();
     if (followed != accounts_.end() && followed->second->knows_token(request.token))
         return followed->second->join(std::move(request), std::move(link));
     doorkeeper_.ask(std::move(request), std::move(link));
@@ -396,7 +418,7 @@ bool Process::hear(channel::ProcessId from, const Json& message) {
         return true;
     }
     if (event == "relay_offline") {
-        const auto id = id_in(message, "id");
+        const auto id = relay_id_in(message);
         if (!id) return false;
         relay_of_[*id].erase(from);
         relay_offline(*id);
@@ -481,20 +503,21 @@ void Process::forget(channel::ProcessId process) {
 // ---------------------------------------------------------------------------------------------------------------------------------
 
 void Process::relay_online(const channel::Relay& relay) {
-    if (relays_.online(relay)) relays_changed();
+    if (relays_.online(relay)) relays_changed(relay.id.account_id);
     keep_relay_deadline();
 }
 
 // Unless another process has it too: a relay that moves is there before it is gone.
-void Process::relay_offline(const Uuid& relay) {
+void Process::relay_offline(const channel::RelayId& relay) {
     const auto found = relay_of_.find(relay);
     if (found != relay_of_.end() && !found->second.empty()) return;
     relays_.offline(relay, steady_clock());
     keep_relay_deadline();
 }
 
-void Process::relays_changed() {
-    for (const auto& [id, account] : accounts_) account->relays_changed();
+void Process::relays_changed(const std::optional<Uuid>& of) {
+    for (const auto& [id, account] : accounts_)
+        if (of.value_or(id) == id) account->relays_changed();
 }
 
 void Process::keep_relay_deadline() {
@@ -504,7 +527,7 @@ void Process::keep_relay_deadline() {
                                                                    std::chrono::milliseconds(1)));
     relay_timer_.async_wait([this](boost::system::error_code error) {
         if (error) return;
-        if (relays_.on_time(steady_clock())) relays_changed();
+        if (relays_.on_time(steady_clock())) relays_changed({});
         keep_relay_deadline();
     });
 }

@@ -66,6 +66,8 @@ public:
     // gateway is still there. If it is, gateway_stays() of the account is called.
     void ask_whether_there(const Uuid& account, const channel::OnlineGateway& gateway);
     [[nodiscard]] const Fleet& fleet() const { return fleet_; }
+    // The rows of an account with relays of its own have changed.
+    void review_relays() { relay_desk_.review(); }
     void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
     // What is published is not what it was.
@@ -79,8 +81,9 @@ private:
     Account& account(const Uuid& id);
     void tell(const std::vector<channel::FlowBatch::Notice>& notices);
     void relay_online(const channel::Relay& relay);
-    void relay_offline(const Uuid& relay);
-    void relays_changed();
+    void relay_offline(const channel::RelayId& relay);
+    // Of an account, or of all.
+    void relays_changed(const std::optional<Uuid>& account);
     void keep_relay_deadline();
     void keep_flow_deadline();
     void take_batch();
@@ -112,7 +115,7 @@ private:
     channel::Signer signer_;
     channel::Sessions sessions_;
     channel::Relays relays_;
-    std::map<Uuid, std::map<channel::ProcessId, channel::Relay>>
+    std::map<channel::RelayId, std::map<channel::ProcessId, channel::Relay>>
         relay_of_;  // who has it connected; of our own id_ too
     channel::FlowBatch flows_;
     std::map<Uuid, channel::Presence>

@@ -6,6 +6,7 @@
 
 #include "fatwal/channel/json_text.h"
 #include "process.h"
+#include "token_row.h"
 
 namespace fatwal::worker {
 namespace {
@@ -24,7 +25,7 @@ std::optional<std::string> address_of(const Json& payload, const char* key, bool
     return address && address->v6 == v6 ? std::optional(address->to_text()) : std::nullopt;
 }
 
-std::optional<channel::Relay> relay_of(const Uuid& id, const Json& payload) {
+std::optional<channel::Relay> relay_of(const channel::RelayId& id, const Json& payload) {
     if (!payload.is_object()) return std::nullopt;
     channel::Relay out;
     out.id = id;
@@ -62,36 +63,45 @@ RelayDesk::~RelayDesk() {
 }
 
 void RelayDesk::join(JoinRequest request, std::shared_ptr<Link> link) {
-    if (!feed_) {
+    if (waiting_.size() >= kMostWaiting) return disconnect_link(*link, "full");
+    std::shared_ptr<void> follows;
+    if (request.token.account_id) {
+        follows = handlers_.follow(*request.token.account_id);
+    } else if (!feed_) {
         feed_ = std::make_shared<Feed>(
             io_, feeds_, settings_, std::nullopt,
             Feed::Handlers{[this] { review(); },
                            [this](const channel::Affected&, channel::Time) { review(); }});
         feed_->start();
-        look_later();
     }
-    if (waiting_.size() >= kMostWaiting) return disconnect_link(*link, "full");
+    if (!std::exchange(looks_, true)) look_later();
     link->closed = [this, which = link.get()] {
         std::erase_if(waiting_,
                       [&](const Waiting& waiting) { return waiting.link.get() == which; });
     };
     waiting_.push_back(
-        {std::move(request), std::move(link),
+        {std::move(request), std::move(link), std::move(follows),
          std::chrono::steady_clock::now() + std::chrono::seconds(settings_.join_timeout_s)});
     review();
 }
 
-bool RelayDesk::valid(const JoinRequest& request) const {
-    const auto* token = feed_->state().token(request.token.token_id);
-    return token != nullptr && token->type == portal::TokenType::Relay &&
-           (!token->expires_at || *token->expires_at > wall_clock()) &&
-           token->device_id.value_or(request.device_id) == request.device_id &&
-           request.token.matches(token->secret_hash);
+const channel::AccountState* RelayDesk::state_of(const JoinRequest& request) const {
+    if (request.token.account_id) return handlers_.state(*request.token.account_id);
+    return feed_ ? &feed_->state() : nullptr;
+}
+
+bool RelayDesk::valid(const JoinRequest& request, const channel::AccountState& state) {
+    const auto* token = state.token(request.token.token_id);
+    if (token == nullptr) return false;
+    if (request.token.account_id && (state.account() == nullptr || state.account()->disabled_at))
+        return false;
+    const TokenRow row = token_row(*token);
+    return !token_refusal(request.token, Role::Relay, request.device_id, &row, wall_clock());
 }
 
 // Judged already, so that whoever may not in puts nobody out.
 void RelayDesk::admit(Waiting waiting) {
-    const Uuid id = waiting.request.device_id;
+    const channel::RelayId id{waiting.request.device_id, waiting.request.token.account_id};
     end(id, "replaced");
     const auto& link = waiting.link;
     link->received = [this, id, which = link.get()](std::string_view text) {
@@ -100,24 +110,29 @@ void RelayDesk::admit(Waiting waiting) {
     link->closed = [this, id, which = link.get()] { gone(id, which); };
     handlers_.admitted(waiting.request);
     say(*link, "init", Json::object());
-    relays_[id] = {std::move(waiting.request), std::move(waiting.link), false};
+    relays_[id] = {std::move(waiting.request), std::move(waiting.link), std::move(waiting.follows),
+                   false};
 }
 
 void RelayDesk::review() {
     const auto now = std::chrono::steady_clock::now();
-    const bool live = feed_->state().live();
-    if (live) {
-        std::vector<Uuid> over;
-        for (const auto& [id, relay] : relays_)
-            if (!valid(relay.request)) over.push_back(id);
-        for (const Uuid& id : over) end(id, "token_expired");
+    std::map<channel::RelayId, std::string> over;
+    for (const auto& [id, relay] : relays_) {
+        const auto* state = state_of(relay.request);
+        if (state == nullptr)
+            over.emplace(id, "going_away");
+        else if (state->live() && !valid(relay.request, *state))
+            over.emplace(id, "token_expired");
     }
+    for (const auto& [id, reason] : over) end(id, reason);
     for (Waiting& waiting : std::exchange(waiting_, {})) {
-        if (feed_->waits_for_turn())
+        if (!waiting.request.token.account_id && feed_->waits_for_turn())
             waiting.until = now + std::chrono::seconds(settings_.join_timeout_s);
-        if (live && valid(waiting.request))
+        const auto* state = state_of(waiting.request);
+        const bool live = state != nullptr && state->live();
+        if (live && valid(waiting.request, *state))
             admit(std::move(waiting));
-        else if (waiting.until <= now)
+        else if (waiting.until <= now || state == nullptr)
             disconnect_link(*waiting.link, live ? "invalid_token" : "try_again");
         else
             waiting_.push_back(std::move(waiting));
@@ -134,7 +149,7 @@ void RelayDesk::look_later() {
     });
 }
 
-void RelayDesk::received(const Uuid& id, const Link* link, std::string_view text) {
+void RelayDesk::received(const channel::RelayId& id, const Link* link, std::string_view text) {
     const auto found = relays_.find(id);
     if (found == relays_.end() || found->second.link.get() != link) return;
     const Json message = channel::parse_json(text).value_or(Json());
@@ -148,7 +163,7 @@ void RelayDesk::received(const Uuid& id, const Link* link, std::string_view text
     handlers_.online(*relay);
 }
 
-void RelayDesk::gone(const Uuid& id, const Link* link) {
+void RelayDesk::gone(const channel::RelayId& id, const Link* link) {
     const auto found = relays_.find(id);
     if (found == relays_.end() || found->second.link.get() != link) return;
     const bool announced = found->second.announced;
@@ -156,7 +171,7 @@ void RelayDesk::gone(const Uuid& id, const Link* link) {
     if (announced) handlers_.offline(id);
 }
 
-void RelayDesk::end(const Uuid& id, const std::string& reason) {
+void RelayDesk::end(const channel::RelayId& id, const std::string& reason) {
     const auto found = relays_.find(id);
     if (found == relays_.end()) return;
     const auto link = found->second.link;

@@ -60,6 +60,16 @@ std::map<Uuid, TokenRow> read_tokens(Connection& connection, const std::vector<U
     return out;
 }
 
+TokenRow token_row(const portal::Tokens& row) {
+    TokenRow out;
+    out.account_id = row.account_id;
+    out.type = portal::to_text(row.type);
+    out.secret_hash = row.secret_hash;
+    out.expires_at = row.expires_at;
+    out.device_id = row.device_id;
+    return out;
+}
+
 std::optional<std::string> token_refusal(const DeviceToken& token, Role role,
                                          const std::optional<Uuid>& device, const TokenRow* row,
                                          channel::Time now) {

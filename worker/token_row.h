@@ -9,6 +9,7 @@
 
 #include "fatwal/channel/basics.h"
 #include "join_request.h"
+#include "rows/portal.h"
 
 namespace fatwal::worker {
 
@@ -25,6 +26,9 @@ struct TokenRow {
 // Those of the tokens that there are, by one query.
 [[nodiscard]] std::map<Uuid, TokenRow> read_tokens(Connection& connection,
                                                    const std::vector<Uuid>& ids);
+
+// The same of a row that the stream has brought.
+[[nodiscard]] TokenRow token_row(const portal::Tokens& row);
 
 // Why a device with this token is turned away; nothing when the token proves it. `row` null: there
 // is none. `device`: the id of the device's row; nothing when the device does not say it.

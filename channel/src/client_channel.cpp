@@ -108,7 +108,7 @@ Actions ClientChannel::on_transaction(Time now) {
 }
 
 RelayUser ClientChannel::relay_user() const {
-    return {join_.client_id, join_.location, token_expires_at_};
+    return {context_.state.account_id(), join_.client_id, join_.location, token_expires_at_};
 }
 
 Actions ClientChannel::on_relays(Time now) {

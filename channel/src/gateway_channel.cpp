@@ -208,7 +208,7 @@ Actions GatewayChannel::on_transaction(GatewayImpact impact, Time now) {
 }
 
 RelayUser GatewayChannel::relay_user() const {
-    return {join_.gateway_id, join_.location, token_expires_at_};
+    return {context_.state.account_id(), join_.gateway_id, join_.location, token_expires_at_};
 }
 
 Actions GatewayChannel::on_relays(Time now) {

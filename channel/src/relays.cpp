@@ -10,6 +10,10 @@ namespace {
 // that stays is given new ones in the middle of their time.
 constexpr auto kCredentialLifetime = std::chrono::hours(24);
 
+bool is_for(const RelayId& relay, const Uuid& account_id) {
+    return relay.account_id.value_or(account_id) == account_id;
+}
+
 }  // namespace
 
 bool Relays::online(const Relay& relay) {
@@ -19,7 +23,7 @@ bool Relays::online(const Relay& relay) {
     return differs;
 }
 
-void Relays::offline(const Uuid& id, Time now) {
+void Relays::offline(const RelayId& id, Time now) {
     const auto found = relays_.find(id);
     if (found != relays_.end() && !found->second.gone_at) found->second.gone_at = now + debounce_;
 }
@@ -37,30 +41,38 @@ std::optional<Time> Relays::next_deadline() const {
     return out;
 }
 
-const Relay* Relays::find(const Uuid& id) const {
+std::size_t Relays::count_for(const Uuid& account_id) const {
+    return static_cast<std::size_t>(
+        std::count_if(relays_.begin(), relays_.end(),
+                      [&](const auto& entry) { return is_for(entry.first, account_id); }));
+}
+
+const Relay* Relays::find(const RelayId& id) const {
     const auto found = relays_.find(id);
     return found == relays_.end() ? nullptr : &found->second.relay;
 }
 
-std::vector<Relay> Relays::choose(const std::optional<Location>& device,
+std::vector<Relay> Relays::choose(const Uuid& account_id, const std::optional<Location>& device,
                                   const Random& random) const {
     struct Candidate {
         const Relay* relay;
         bool leaving;  // has gone, though not for long: taken when there is no other
+        bool shared;   // the operators'
         bool placeless;
         double distance;
         std::uint64_t lot;
     };
     std::vector<Candidate> candidates;
     for (const auto& [id, entry] : relays_) {
+        if (!is_for(id, account_id)) continue;
         const Relay& relay = entry.relay;
-        candidates.push_back({&relay, entry.gone_at.has_value(), device && !relay.location,
-                              device && relay.location ? distance_km(*device, *relay.location) : 0,
-                              random()});
+        candidates.push_back(
+            {&relay, entry.gone_at.has_value(), !id.account_id, device && !relay.location,
+             device && relay.location ? distance_km(*device, *relay.location) : 0, random()});
     }
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-        return std::tie(a.leaving, a.placeless, a.distance, a.lot) <
-               std::tie(b.leaving, b.placeless, b.distance, b.lot);
+        return std::tie(a.leaving, a.shared, a.placeless, a.distance, a.lot) <
+               std::tie(b.leaving, b.shared, b.placeless, b.distance, b.lot);
     });
     std::vector<Relay> out;
     // Of one place a second one only where there is no other place: what takes one down may take
@@ -92,7 +104,7 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
         const std::string password =
             base64(std::string_view(reinterpret_cast<const char*>(mac.data()), mac.size()));
         const auto add = [&](const std::string& address) {
-            out.push_back({{"id", relay.id.to_text()},
+            out.push_back({{"id", relay.id.id.to_text()},
                            {"type", "turn"},
                            {"addr", address + ':' + std::to_string(relay.port)},
                            {"username", username},
@@ -107,7 +119,7 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
 
 Json RelaySelection::init(const Relays& relays, const RelayUser& user, Time now,
                           const Random& random) {
-    chosen_ = relays.choose(user.location, random);
+    chosen_ = relays.choose(user.account_id, user.location, random);
     return render(user, now);
 }
 
@@ -125,12 +137,13 @@ std::optional<Json> RelaySelection::update(const Relays& relays, const RelayUser
     Json gone = Json::array();
     for (const Relay& relay : chosen_) {
         const Relay* present = relays.find(relay.id);
-        if (present == nullptr || *present != relay) gone.push_back(relay.id.to_text());
+        if (present == nullptr || *present != relay) gone.push_back(relay.id.id.to_text());
     }
-    const bool too_few = chosen_.size() < Relays::kPerDevice && relays.size() > chosen_.size();
+    const bool too_few =
+        chosen_.size() < Relays::kPerDevice && relays.count_for(user.account_id) > chosen_.size();
     const bool to_renew = renew_at_ && *renew_at_ <= now;
     if (gone.empty() && !too_few && !to_renew) return std::nullopt;
-    if (!gone.empty() || too_few) chosen_ = relays.choose(user.location, random);
+    if (!gone.empty() || too_few) chosen_ = relays.choose(user.account_id, user.location, random);
     return Json{{"disconnected_ids", std::move(gone)}, {"connected", render(user, now)}};
 }
 

@@ -79,7 +79,7 @@ CREATE TABLE sites (
     UNIQUE (account_id, id)
 );
 
--- A relay's token belongs to no account: it is the operators'.
+-- The token of an operators' relay belongs to no account. A relay whose token has one serves that account alone.
 CREATE TABLE tokens (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid REFERENCES accounts ON DELETE CASCADE,

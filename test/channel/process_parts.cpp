@@ -9,7 +9,7 @@ namespace {
 
 Relay relay(const std::string& name, const std::string& secret = "s",
             std::optional<Location> location = {}) {
-    return {id(name), "192.0.2.1", "2001:db8::1", 3478, location, secret};
+    return {{id(name)}, "192.0.2.1", "2001:db8::1", 3478, location, secret};
 }
 
 TEST(Relays, I1_to_I5_ToldWhenTheyChange) {
@@ -21,12 +21,12 @@ TEST(Relays, I1_to_I5_ToldWhenTheyChange) {
     EXPECT_TRUE(w.relays.online(relay("R2")));
     w.relays_changed();
     EXPECT_EQ(w.sent("c1"), "relays([],4)");
-    w.relays.offline(id("R1"), w.now);
+    w.relays.offline({id("R1")}, w.now);
     EXPECT_FALSE(w.relays.online(relay("R1"))) << "back with the same secret";
     EXPECT_TRUE(w.relays.online(relay("R1", "other")));
     w.relays_changed();
     EXPECT_EQ(w.sent("c1"), "relays([R1],4)");
-    w.relays.offline(id("R1"), w.now);
+    w.relays.offline({id("R1")}, w.now);
     w.after(10s - 1us);
     EXPECT_EQ(w.sent("c1"), "");
     w.after(1us);
@@ -38,9 +38,38 @@ TEST(Relays, I7_I8_TheTwoNearestAndPlacelessLast) {
     for (int i = 0; i < 5; ++i)
         EXPECT_TRUE(w.relays.online(relay("R" + std::to_string(i), "s", Location{10.0 * i, 0})));
     EXPECT_TRUE(w.relays.online(relay("R9")));
-    const auto chosen = w.relays.choose(Location{19, 0}, [&] { return w.generator(); });
+    const auto chosen =
+        w.relays.choose(id("account"), Location{19, 0}, [&] { return w.generator(); });
     ASSERT_EQ(chosen.size(), 2U);
-    EXPECT_EQ(name_of(chosen[0].id) + name_of(chosen[1].id), "R2R1");
+    EXPECT_EQ(name_of(chosen[0].id.id) + name_of(chosen[1].id.id), "R2R1");
+}
+
+Relay own(const std::string& name, const std::string& account) {
+    Relay out = relay(name);
+    out.id.account_id = id(account);
+    return out;
+}
+
+TEST(Relays, AnAccountsOwnAreForItsDevicesAloneAndComeFirst) {
+    World w;
+    w.join_client();
+    (void)w.sent("c1");
+    EXPECT_TRUE(w.relays.online(own("R1", "other")));
+    w.relays_changed();
+    EXPECT_EQ(w.sent("c1"), "");
+    EXPECT_TRUE(w.relays.online(relay("R2", "s", Location{19, 0})));
+    EXPECT_TRUE(w.relays.online(relay("R3", "s", Location{20, 0})));
+    EXPECT_TRUE(w.relays.online(own("R4", "account")));
+    const auto chosen =
+        w.relays.choose(id("account"), Location{19, 0}, [&] { return w.generator(); });
+    ASSERT_EQ(chosen.size(), 2U);
+    EXPECT_EQ(name_of(chosen[0].id.id) + name_of(chosen[1].id.id), "R4R2");
+    // Another account's relay says the same id: it is another one.
+    EXPECT_TRUE(w.relays.online(own("R4", "other")));
+    w.relays.offline({id("R4"), id("other")}, w.now);
+    ASSERT_TRUE(w.relays.on_time(w.now + 10s));
+    EXPECT_NE(w.relays.find({id("R4"), id("account")}), nullptr);
+    EXPECT_EQ(w.relays.find({id("R4"), id("other")}), nullptr);
 }
 
 std::int64_t credentials_end(const Json& relays) {
@@ -53,7 +82,7 @@ TEST(Relays, CredentialsEndWithTheTokenAndAfterADayAtTheLatest) {
     ASSERT_TRUE(relays.online(relay("R2", "s", Location{1, 1})));
     const Random random = [] { return 1; };
     RelaySelection selection;
-    RelayUser user{id("c1"), {}, kFriday + 1h};
+    RelayUser user{id("account"), id("c1"), {}, kFriday + 1h};
     EXPECT_EQ(credentials_end(selection.init(relays, user, kFriday, random)),
               unix_seconds(kFriday + 1h));
     EXPECT_EQ(selection.next_deadline(), std::nullopt) << "the session ends with the token";

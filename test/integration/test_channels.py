@@ -2,6 +2,7 @@
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import json
 import signal
+import time
 import unittest
 
 from house import until
@@ -183,6 +184,55 @@ class Channels(Portal):
         self.expect(again, 'init')
         self.house.sql(f"DELETE FROM tokens WHERE id = '{RELAY_TOKEN}'")                      # J5
         self.expect_end(again, 'token_expired')
+
+    def announce(self, relay, address):
+        self.expect(relay, 'init')
+        relay.send('announce', {'ipv4': address, 'secret': 's'})
+
+    def test_an_accounts_own_relay_is_for_its_devices_alone(self):
+        self.house.sql(OTHER_TENANT, f"INSERT INTO tokens (id, account_id, type, secret_hash) VALUES ('{uid(0x70, 20)}', '{ACCOUNT}', 'relay', {HASH})")
+        self.channel(**{'relay-debounce-ms': '100', 'account-linger-s': '1'})
+        relay, client, stranger = self.device('relay', uid(0x4e, 1), uid(0x70, 20)), self.client(), self.other_client()
+        self.announce(relay, '192.0.2.1')
+        shown = self.joined(client)['relays'] or self.expect(client, 'relays_presence')['payload']['connected']
+        self.assertEqual([entry['addr'] for entry in shown], ['192.0.2.1:3478'])
+        self.assertEqual(self.joined(stranger)['relays'], [])
+        self.quiet(stranger, 'a relay of another account')
+        # The operators' relay of the same id is another one.
+        common = self.device('relay', uid(0x4e, 1), RELAY_TOKEN, account=None)
+        self.announce(common, '192.0.2.2')
+        self.assertEqual(len(self.expect(client, 'relays_presence')['payload']['connected']), 2)
+        self.assertEqual(len(self.expect(stranger, 'relays_presence')['payload']['connected']), 1)
+        # Its account's token is no operator's, and no other account's.
+        self.expect_end(self.device('relay', uid(0x4e, 3), uid(0x70, 20), account=None), 'invalid_token')
+        self.expect_end(self.device('relay', uid(0x4e, 3), uid(0x70, 20), account=OTHER_ACCOUNT), 'invalid_token')
+        until(lambda: self.house.sql(f"SELECT device_id FROM tokens WHERE id = '{uid(0x70, 20)}'") == uid(0x4e, 1), 'the token to be its own')
+        self.expect_end(self.device('relay', uid(0x4e, 3), uid(0x70, 20)), 'invalid_token')
+        self.house.sql(f"DELETE FROM tokens WHERE id = '{uid(0x70, 20)}'")
+        self.expect_end(relay, 'token_expired')
+        self.expect(client, 'relays_presence', disconnected_ids=[uid(0x4e, 1)])
+        self.quiet(stranger)
+
+    def test_the_rows_of_an_account_are_followed_for_its_relay_alone(self):
+        self.house.sql(f"INSERT INTO tokens (id, account_id, type, secret_hash) VALUES ('{uid(0x70, 20)}', '{ACCOUNT}', 'relay', {HASH})")
+        self.channel(**{'account-linger-s': '0'})
+        relay = self.device('relay', uid(0x4e, 1), uid(0x70, 20))
+        self.announce(relay, '192.0.2.1')
+        self.quiet(relay)
+        time.sleep(2)  # longer than the process keeps an account that nobody needs
+        self.house.sql(f"UPDATE accounts SET disabled_at = now() WHERE id = '{ACCOUNT}'")
+        self.expect_end(relay, 'token_expired')
+
+    def test_another_process_is_told_of_an_accounts_relay(self):
+        self.house.sql(f"INSERT INTO tokens (id, account_id, type, secret_hash) VALUES ('{uid(0x70, 20)}', '{ACCOUNT}', 'relay', {HASH})", OTHER_TENANT)
+        self.two_processes()
+        relay = self.device('relay', uid(0x4e, 1), uid(0x70, 20), process='a')
+        client, stranger = self.client('b'), self.other_client(process='b')
+        self.joined(client)
+        self.joined(stranger)
+        self.announce(relay, '192.0.2.1')
+        self.assertEqual(len(self.expect(client, 'relays_presence')['payload']['connected']), 1)
+        self.quiet(stranger, 'a relay of another account')
 
     def test_J29_many_memberships_in_one_transaction_are_one_push(self):
         self.channel()

@@ -70,8 +70,6 @@ TEST_F(JoinRequestTest, ThatMakesNoSense) {
     EXPECT_EQ(reason("/client"), "400 invalid_id");
     EXPECT_EQ(reason("/client?id=%2"), "400 malformed_query");
     EXPECT_EQ(reason("/client?id=%zz"), "400 malformed_query");
-    EXPECT_EQ(reason("/relay?id=" + kDevice), "401 invalid_token")
-        << "a relay's belongs to no account";
     const std::vector<std::string> wrong = {"",
                                             "x",
                                             "-",
@@ -84,6 +82,12 @@ TEST_F(JoinRequestTest, ThatMakesNoSense) {
         headers["Authorization"] = "Bearer " + token;
         EXPECT_EQ(reason(client), "401 invalid_token") << token;
     }
+}
+
+TEST_F(JoinRequestTest, ARelayIsTheOperatorsOrAnAccounts) {
+    EXPECT_EQ(good("/relay?id=" + kDevice).token.account_id, Uuid::from_text(kAccount));
+    headers["Authorization"] = "Bearer -." + kToken + ".s";
+    EXPECT_EQ(good("/relay?id=" + kDevice).token.account_id, std::nullopt);
 }
 
 TEST_F(JoinRequestTest, ASecretIsKnownByItsHash) {

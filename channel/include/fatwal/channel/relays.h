@@ -1,8 +1,9 @@
-// The relays that are online, and which of them a device is given. One for a process: relays belong
-// to no account.
+// The relays that are online, and which of them a device is given. One for a process: most relays
+// are the operators', for the devices of all accounts; an account's own are for its devices alone.
 #pragma once
 
 #include <chrono>
+#include <compare>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,8 +15,15 @@
 
 namespace fatwal::channel {
 
-struct Relay {
+// A relay says its id itself, so that of one account is another one than the same of another.
+struct RelayId {
     Uuid id;
+    std::optional<Uuid> account_id = {};  // nothing: the operators'
+    friend auto operator<=>(const RelayId&, const RelayId&) = default;
+};
+
+struct Relay {
+    RelayId id;
     std::optional<std::string> ipv4;
     std::optional<std::string> ipv6;
     std::uint16_t port = 3478;
@@ -36,17 +44,20 @@ public:
     // another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
-    void offline(const Uuid& id, Time now);
+    void offline(const RelayId& id, Time now);
     // True when the channels are to be told.
     [[nodiscard]] bool on_time(Time now);
     [[nodiscard]] std::optional<Time> next_deadline() const;
 
-    [[nodiscard]] const Relay* find(const Uuid& id) const;
-    [[nodiscard]] std::size_t size() const { return relays_.size(); }
+    [[nodiscard]] const Relay* find(const RelayId& id) const;
+    // How many a device of the account may be given.
+    [[nodiscard]] std::size_t count_for(const Uuid& account_id) const;
 
-    // At most kPerDevice: of the places nearest to the device one each (a relay without a location
-    // is the last), at random where the place or the device's location says nothing.
-    [[nodiscard]] std::vector<Relay> choose(const std::optional<Location>& device,
+    // At most kPerDevice for a device of the account: its account's own first, then the operators'.
+    // Of the places nearest to the device one each (a relay without a location is the last), at
+    // random where the place or the device's location says nothing.
+    [[nodiscard]] std::vector<Relay> choose(const Uuid& account_id,
+                                            const std::optional<Location>& device,
                                             const Random& random) const;
 
 private:
@@ -55,11 +66,12 @@ private:
         std::optional<Time> gone_at;
     };
     std::chrono::milliseconds debounce_;
-    std::map<Uuid, Entry> relays_;
+    std::map<RelayId, Entry> relays_;
 };
 
 // A device with a token that ends then (nothing: never), which asks for relays.
 struct RelayUser {
+    Uuid account_id;
     Uuid device_id;
     std::optional<Location> location;
     std::optional<Time> token_expires_at;
