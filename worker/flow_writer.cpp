@@ -38,6 +38,11 @@ constexpr std::array<Parent, 7> kParents = {{{"account_id", "accounts"},
                                              {"token_id", "tokens"},
                                              {"membership_id", "actor_group_memberships"}}};
 
+// A flow by a group that is everyone's has no membership.
+std::string names_none(const char* column) {
+    return column == std::string_view("membership_id") ? "s.membership_id IS NULL OR " : "";
+}
+
 // Writes the rows whose parents are there and not locked. The lock that a foreign key takes is
 // taken here first, as the key itself would wait for it.
 std::string insert_statement() {
@@ -48,8 +53,8 @@ std::string insert_statement() {
         with += (with.empty() ? "WITH " : ", ") + free + " AS MATERIALIZED (SELECT id FROM " +
                 table + " WHERE id IN (SELECT " + column +
                 " FROM pg_temp.staged) FOR KEY SHARE SKIP LOCKED)";
-        where += (where.empty() ? " WHERE " : " AND ") + std::string("s.") + column +
-                 " IN (SELECT id FROM " + free + ")";
+        where += (where.empty() ? " WHERE (" : " AND (") + names_none(column) + "s." + column +
+                 " IN (SELECT id FROM " + free + "))";
     }
     return with + " INSERT INTO flows (" + kColumns + ") SELECT " + kColumns +
            " FROM pg_temp.staged s" + where + " ON CONFLICT (id) DO NOTHING";
@@ -59,8 +64,8 @@ std::string insert_statement() {
 std::string missing_statement() {
     std::string all;
     for (const auto& [column, table] : kParents)
-        all += (all.empty() ? "" : " AND ") + std::string("EXISTS (SELECT FROM ") + table +
-               " WHERE id = s." + column + ")";
+        all += (all.empty() ? "(" : " AND (") + names_none(column) + "EXISTS (SELECT FROM " +
+               table + " WHERE id = s." + column + "))";
     return "SELECT s.id, " + all +
            " FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE f.id = s.id)";
 }
@@ -85,8 +90,9 @@ std::string field(const std::optional<std::string>& text) { return text.value_or
 std::string copy_line(const portal::Flows& row) {
     std::string out;
     for (const auto* id : {&row.id, &row.account_id, &row.policy_id, &row.client_id,
-                           &row.gateway_id, &row.resource_id, &row.token_id, &row.membership_id})
+                           &row.gateway_id, &row.resource_id, &row.token_id})
         out += id->to_text() + '\t';
+    out += (row.membership_id ? row.membership_id->to_text() : "\\N") + '\t';
     out += field(row.client_remote_ip) + '\t' + field(row.gateway_remote_ip) + '\t';
     out += field(row.expires_at ? std::optional(text_of(*row.expires_at)) : std::nullopt) + '\t' +
            text_of(row.created_at) + '\n';

@@ -211,7 +211,7 @@ struct Flows {
     Uuid gateway_id;
     Uuid resource_id;
     Uuid token_id;
-    Uuid membership_id;
+    std::optional<Uuid> membership_id;
     std::optional<std::string> client_remote_ip;
     std::optional<std::string> gateway_remote_ip;
     std::optional<Timestamp> expires_at;

@@ -82,7 +82,9 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
                     groups.insert(*found->row.actor_group_id);
     for (const Uuid& group_id : groups) {
         const Ids& members = actors_of_group_.of(group_id);
-        if (members.size() <= attached_clients_.size()) {
+        if (touched.everyones.contains(group_id) || is_everyones(group_id)) {
+            for (const auto& [id, count] : attached_clients_) affected.clients.insert(id);
+        } else if (members.size() <= attached_clients_.size()) {
             for (const Uuid& actor_id : members)
                 for (const Uuid& id : clients_of_actor_.of(actor_id))
                     if (attached_clients_.contains(id)) affected.clients.insert(id);

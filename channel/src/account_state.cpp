@@ -93,6 +93,11 @@ void AccountState::link(const Row& row, bool there) {
             enter(groups_of_actor_, row.actor_id, row.group_id);
             enter(actors_of_group_, row.group_id, row.actor_id);
         }
+    } else if constexpr (std::is_same_v<Row, portal::ActorGroups>) {
+        if (there && row.type == portal::GroupType::Managed)
+            managed_groups_.insert(row.id);
+        else
+            managed_groups_.erase(row.id);
     } else if constexpr (std::is_same_v<Row, portal::AuthIdentities>) {
         enter(identities_of_provider_, row.provider_id, row.id);
     } else if constexpr (std::is_same_v<Row, portal::Clients>) {
@@ -114,8 +119,15 @@ void AccountState::touch(const Row& row, Touched& touched) const {
         touched.actors.insert(row.id);
     } else if constexpr (std::is_same_v<Row, portal::ActorGroups>) {
         touched.groups.insert(row.id);
+        if (row.type == portal::GroupType::Managed) touched.everyones.insert(row.id);
     } else if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) {
         touched.actors.insert(row.actor_id);
+        // The first membership of a managed group takes it from all others, the last one that goes
+        // gives it to them.
+        if (managed_groups_.contains(row.group_id)) {
+            touched.groups.insert(row.group_id);
+            touched.everyones.insert(row.group_id);
+        }
     } else if constexpr (std::is_same_v<Row, portal::AuthProviders>) {
         for (const Uuid& id : identities_of_provider_.of(row.id))
             if (const auto* found = identity(id)) touched.actors.insert(found->actor_id);
@@ -324,6 +336,7 @@ void AccountState::clear() {
     policies_.clear();
     flows_.clear();
     membership_of_.clear();
+    managed_groups_.clear();
     for (Index* index :
          {&groups_of_actor_, &actors_of_group_, &policies_of_group_, &policies_of_resource_,
           &sites_of_resource_, &resources_of_site_, &gateways_of_site_, &clients_of_actor_,
@@ -446,7 +459,12 @@ void AccountState::quarantine_for(std::string reason, Affected& affected) {
 
 const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id) const {
     const auto found = membership_of_.find(std::pair(actor_id, group_id));
-    return found == membership_of_.end() || !groups_.contains(group_id) ? nullptr : &found->second;
+    if (found != membership_of_.end() && groups_.contains(group_id)) return &found->second;
+    return is_everyones(group_id) && actors_.contains(actor_id) ? &kEveryone : nullptr;
+}
+
+bool AccountState::is_everyones(const Uuid& group_id) const {
+    return managed_groups_.contains(group_id) && actors_of_group_.of(group_id).empty();
 }
 
 bool AccountState::has_feature(std::string_view name) const {

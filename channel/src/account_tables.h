@@ -17,8 +17,8 @@ template <class Row>
 [[nodiscard]] inline bool differs(const portal::Actors& a, const portal::Actors& b) {
     return a.disabled_at != b.disabled_at;
 }
-[[nodiscard]] inline bool differs(const portal::ActorGroups&, const portal::ActorGroups&) {
-    return false;
+[[nodiscard]] inline bool differs(const portal::ActorGroups& a, const portal::ActorGroups& b) {
+    return a.type != b.type;
 }
 [[nodiscard]] inline bool differs(const portal::AuthProviders& a, const portal::AuthProviders& b) {
     return a.disabled_at != b.disabled_at;

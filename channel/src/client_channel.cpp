@@ -262,7 +262,8 @@ std::optional<Uuid> ClientChannel::known_flow(const Uuid& resource_id, const Uui
     for (const Uuid& id : context_.state.flows_of_client(join_.client_id)) {
         const auto& row = *context_.state.flow(id);
         if (row.resource_id == resource_id && row.gateway_id == gateway_id &&
-            Justification{row.policy_id, row.membership_id, row.token_id} == wanted.by &&
+            Justification{row.policy_id, row.membership_id.value_or(kEveryone), row.token_id} ==
+                wanted.by &&
             row.expires_at == wanted.expires_at)
             return id;
     }
@@ -321,7 +322,7 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     row.gateway_id = gateway.id;
     row.resource_id = resource.id;
     row.token_id = join_.token_id;
-    row.membership_id = grant.membership_id;
+    row.membership_id = membership_column(grant.membership_id);
     if (join_.remote_ip) row.client_remote_ip = join_.remote_ip->to_text();
     if (gateway.remote_ip) row.gateway_remote_ip = gateway.remote_ip->to_text();
     row.expires_at = message.expires_at;

@@ -107,8 +107,7 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
     out.interface = interface_of(state.account(), client);
     ClientContext context = session;
     complete_context(state, client, context);
-    for (const Uuid& group_id : state.groups_of_actor(client.actor_id)) {
-        if (state.membership(client.actor_id, group_id) == nullptr) continue;
+    state.for_each_group_of(client.actor_id, [&](const Uuid& group_id) {
         for (const Uuid& policy_id : state.policies_of_group(group_id)) {
             const Policy* policy = state.policy(policy_id);
             if (policy == nullptr || !state.in_force(*policy)) continue;
@@ -119,7 +118,7 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
             if (auto view = state.view_of(policy->row.resource_id, version))
                 out.resources.emplace(policy->row.resource_id, std::move(view));
         }
-    }
+    });
     return out;
 }
 

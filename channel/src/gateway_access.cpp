@@ -196,7 +196,7 @@ bool GatewayChannel::replace(const Pair& pair, Held& held, const std::vector<Jus
     row.gateway_id = join_.gateway_id;
     row.resource_id = pair.resource_id;
     row.token_id = token_id;
-    row.membership_id = best->membership_id;
+    row.membership_id = membership_column(best->membership_id);
     if (const auto context = context_of(*client, held); context.remote_ip)
         row.client_remote_ip = context.remote_ip->to_text();
     if (join_.remote_ip) row.gateway_remote_ip = join_.remote_ip->to_text();

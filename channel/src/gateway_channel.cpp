@@ -135,7 +135,11 @@ void GatewayChannel::take_in(const Uuid& flow_id, Time now, Actions& out) {
         return;
     }
     add({row.client_id, row.resource_id}, *resource, flow_id,
-        {{row.policy_id, row.membership_id, row.token_id}, row.expires_at, {}, {}, true});
+        {{row.policy_id, row.membership_id.value_or(kEveryone), row.token_id},
+         row.expires_at,
+         {},
+         {},
+         true});
 }
 
 std::vector<Pair> GatewayChannel::all_pairs() const {

@@ -52,6 +52,26 @@ CREATE TABLE actor_group_memberships (
     FOREIGN KEY (account_id, group_id) REFERENCES actor_groups (account_id, id) ON DELETE CASCADE
 );
 
+-- A managed group is everyone's: it has no rows here, and grants every actor. With rows it would be its members', and the deletion of
+-- the last of them would give it to everyone.
+CREATE FUNCTION refuse_members_of_managed_groups() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'actor_groups' THEN
+        PERFORM FROM actor_group_memberships WHERE group_id = NEW.id;
+    ELSE
+        PERFORM FROM actor_groups WHERE id = NEW.group_id AND type = 'managed' FOR SHARE;
+    END IF;
+    IF FOUND THEN
+        RAISE EXCEPTION 'a managed group has every actor in it, and so no memberships'
+            USING HINT = 'Make the group static, or delete its memberships first.', ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER refuse_members BEFORE INSERT OR UPDATE OF group_id ON actor_group_memberships
+    FOR EACH ROW EXECUTE FUNCTION refuse_members_of_managed_groups();
+CREATE TRIGGER refuse_members BEFORE UPDATE OF type ON actor_groups
+    FOR EACH ROW WHEN (NEW.type = 'managed') EXECUTE FUNCTION refuse_members_of_managed_groups();
+
 CREATE TABLE auth_providers (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
@@ -196,7 +216,7 @@ CREATE TABLE flows (
     gateway_id uuid NOT NULL,
     resource_id uuid NOT NULL,
     token_id uuid NOT NULL,
-    membership_id uuid NOT NULL,
+    membership_id uuid,                     -- none: by a group that is everyone's
     client_remote_ip inet,
     gateway_remote_ip inet,
     expires_at timestamptz,

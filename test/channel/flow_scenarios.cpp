@@ -881,6 +881,74 @@ TEST(Features, AreObeyedWhereverTheyAreRead) {
     }
 }
 
+// A managed group without memberships is everyone's.
+struct Everyone : ::testing::Test {
+    Everyone() {
+        w.group("all");
+        set_type(portal::GroupType::Managed);
+        w.erase<portal::Policies>("p1").policy("p2", "all", "r1");
+        w.actor("B").client_row("c2", "B").client_token("t2", "B");
+        w.commit();
+        w.join_gateway().join_client();
+        w.create_flow().answer().write_flows();
+    }
+    void set_type(portal::GroupType type) {
+        w.edit<portal::ActorGroups>("all", [&](auto& group) { group.type = type; });
+    }
+    World w;
+};
+
+TEST_F(Everyone, IsGrantedByNoMembership) {
+    EXPECT_EQ(w.sent("c1"), "init[r1] FC(r1,w1)");
+    EXPECT_EQ(w.gateways.at("w1")->pair_count(), 1U);
+    w.join_client("c2", "1.5.0", "t2");
+    EXPECT_EQ(w.sent("c2"), "init[r1]");
+    // A gateway that joins takes the row, which names no membership.
+    w.leave("w1").join_gateway();
+    EXPECT_EQ(w.gateways.at("w1")->pair_count(), 1U);
+}
+
+TEST_F(Everyone, IsTakenFromAllByTheFirstMembership) {
+    forget(w);
+    w.member("mb", "B", "all").commit();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.sent("c1"), "RD(r1)");
+    w.erase<portal::ActorGroupMemberships>("mb").commit();
+    EXPECT_EQ(w.sent("c1"), "RC(r1)");
+}
+
+TEST_F(Everyone, ItsOwnMembershipTakesTheFlowOver) {
+    forget(w);
+    w.member("ma", "A", "all").commit();
+    EXPECT_EQ(w.sent("c1"), "");
+    EXPECT_EQ(w.gateways.at("w1")->pair_count(), 1U);
+    ASSERT_EQ(w.unwritten.size(), 1U);
+    EXPECT_EQ(w.unwritten.at(0).membership_id, id("ma"));
+}
+
+TEST_F(Everyone, EndsWithTheTypeTheGroupAndTheActor) {
+    forget(w);
+    set_type(portal::GroupType::Static);
+    w.commit();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.sent("c1"), "RD(r1)");
+    set_type(portal::GroupType::Managed);
+    w.commit();
+    EXPECT_EQ(w.sent("c1"), "RC(r1)");
+    w.create_flow().answer().write_flows();
+    forget(w);
+    w.edit<portal::Actors>("A", [&](auto& actor) { actor.disabled_at = w.now; }).commit();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.sent("c1"), "disconnect(actor_disabled)");
+}
+
+TEST_F(Everyone, IsNobodysWhenTheGroupIsGone) {
+    forget(w);
+    w.cascade("all").commit();
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.sent("c1"), "RD(r1)");
+}
+
 TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
     World w;
     w.join_gateway();

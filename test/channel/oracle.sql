@@ -169,6 +169,13 @@ CREATE FUNCTION oracle.offered(resource resources) RETURNS boolean LANGUAGE sql 
         AND (resource.filters = '[]' OR oracle.has_feature(resource.account_id, 'traffic_filters'))
 $$;
 
+-- Who is in which group: by a membership, or by none in a managed group that has no memberships, which is everyone's.
+CREATE VIEW oracle.members AS
+    SELECT id, actor_id, group_id FROM actor_group_memberships
+    UNION ALL
+    SELECT NULL, a.id, g.id FROM actor_groups g JOIN actors a USING (account_id)
+    WHERE g.type = 'managed' AND NOT EXISTS (SELECT FROM actor_group_memberships m WHERE m.group_id = g.id);
+
 -- What a client is granted ---------------------------------------------------------------------------------------------------------------
 
 -- Whether the client may have a session at all: nothing of what it stands on is disabled.
@@ -184,7 +191,7 @@ CREATE FUNCTION oracle.grants(client_id uuid, at timestamptz)
 RETURNS TABLE (policy_id uuid, membership_id uuid, resource_id uuid, until timestamptz) LANGUAGE sql STABLE AS $$
     SELECT g.policy_id, g.membership_id, g.resource_id, g.until
     FROM (SELECT p.id AS policy_id, m.id AS membership_id, p.resource_id, oracle.conditions_until(p.conditions, c, at) AS until
-          FROM clients c JOIN actor_group_memberships m ON m.actor_id = c.actor_id JOIN policies p ON p.actor_group_id = m.group_id
+          FROM clients c JOIN oracle.members m ON m.actor_id = c.actor_id JOIN policies p ON p.actor_group_id = m.group_id
           WHERE c.id = client_id AND p.disabled_at IS NULL AND oracle.may_connect(client_id)
             AND (p.conditions = '{}' OR oracle.has_feature(p.account_id, 'policy_conditions'))) AS g
     WHERE g.until IS NOT NULL
@@ -285,7 +292,7 @@ RETURNS TABLE (client_id uuid, resource_id uuid, justified boolean, own boolean,
         FROM flow
         -- The same policy through the same membership still grants the same resource.
         LEFT JOIN LATERAL (SELECT g.until FROM oracle.grants(flow.client_id, at) AS g
-            WHERE g.policy_id = flow.policy_id AND g.membership_id = flow.membership_id AND g.resource_id = flow.resource_id) AS own ON flow.possible
+            WHERE g.policy_id = flow.policy_id AND g.membership_id IS NOT DISTINCT FROM flow.membership_id AND g.resource_id = flow.resource_id) AS own ON flow.possible
         LEFT JOIN LATERAL (SELECT max(g.until) AS until FROM oracle.grants(flow.client_id, at) AS g
             WHERE g.resource_id = flow.resource_id) AS other ON flow.possible)
     SELECT j.client_id, j.resource_id, coalesce(bool_or(j.other_until IS NOT NULL), false), bool_or(j.own_until IS NOT NULL),
@@ -305,7 +312,7 @@ RETURNS TABLE (client_id uuid, policy_id uuid, membership_id uuid, resource_id u
     WITH client AS MATERIALIZED (SELECT c AS of FROM clients c WHERE c.id = ANY (ids) AND oracle.may_connect(c.id)),
     candidate AS MATERIALIZED (
         SELECT c.of, p.id AS policy_id, m.id AS membership_id, p.resource_id, p.conditions
-        FROM client c JOIN actor_group_memberships m ON m.actor_id = (c.of).actor_id JOIN policies p ON p.actor_group_id = m.group_id
+        FROM client c JOIN oracle.members m ON m.actor_id = (c.of).actor_id JOIN policies p ON p.actor_group_id = m.group_id
             JOIN (SELECT a.id, oracle.has_feature(a.id, 'policy_conditions') AS conditions FROM accounts a) AS has ON has.id = p.account_id
         WHERE p.disabled_at IS NULL AND (p.conditions = '{}' OR has.conditions)),
     timed AS MATERIALIZED (

@@ -157,9 +157,10 @@ protected:
     void write_flows() {
         std::vector<portal::Flows> lost;
         std::erase_if(w_.unwritten, [&](const portal::Flows& row) {
-            const bool whole = has<portal::Policies>(row.policy_id) &&
-                               has<portal::ActorGroupMemberships>(row.membership_id) &&
-                               has<portal::Resources>(row.resource_id);
+            const bool whole =
+                has<portal::Policies>(row.policy_id) &&
+                (!row.membership_id || has<portal::ActorGroupMemberships>(*row.membership_id)) &&
+                has<portal::Resources>(row.resource_id);
             if (!whole) lost.push_back(row);
             return !whole;
         });

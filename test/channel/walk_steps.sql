@@ -80,6 +80,7 @@ INSERT INTO walk.kinds VALUES
 ('actor deleted', 1, ARRAY['DELETE FROM actors WHERE id = {actors}']),
 ('actors created', 1, ARRAY['SELECT walk.make_actors($1, 3)', 'SELECT walk.make_memberships($1, 12)']),
 ('group renamed', 1, ARRAY['UPDATE actor_groups SET name = $1 WHERE id = {actor_groups}']),
+('group of another type', 2, ARRAY['UPDATE actor_groups SET type = (ARRAY[''static'', ''managed'']::group_type[])[1 + walk.draw($1, 2)] WHERE id = {actor_groups}']),
 ('group deleted', 1, ARRAY['DELETE FROM actor_groups WHERE id = {actor_groups}']),
 ('group created', 2, ARRAY['SELECT walk.make_groups($1, 1)']),
 ('account config', 2, ARRAY['UPDATE accounts SET config = jsonb_build_object(''search_domain'', ''d'' || walk.draw($1, 9) || ''.example.com'', ''upstream_dns'', ''["8.8.8.8:53"]''::jsonb) WHERE id = walk.account()']),

@@ -6,7 +6,7 @@ import time
 import unittest
 
 from house import until
-from portal import (ACCOUNT, ACTOR, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, HASH, MEMBERSHIP, OTHER_ACCOUNT, OTHER_CLIENT, OTHER_SITE, OTHER_TENANT, OTHER_TOKEN,
+from portal import (ACCOUNT, ACTOR, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, HASH, MEMBERSHIP, OTHER_ACCOUNT, OTHER_ACTOR, OTHER_CLIENT, OTHER_GROUP, OTHER_SITE, OTHER_TENANT, OTHER_TOKEN,
                     P1, P2, Portal, R1, R2, RELAY_TOKEN, TOKEN, uid)
 
 
@@ -233,6 +233,26 @@ class Channels(Portal):
         self.announce(relay, '192.0.2.1')
         self.assertEqual(len(self.expect(client, 'relays_presence')['payload']['connected']), 1)
         self.quiet(stranger, 'a relay of another account')
+
+    def test_a_managed_group_is_everyones(self):
+        self.house.sql("UPDATE policies SET disabled_at = now()", f"UPDATE actor_groups SET type = 'managed' WHERE id = '{OTHER_GROUP}'",
+                       f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{OTHER_GROUP}', '{R1}')")
+        self.channel()
+        gateway, client, other = self.gateway(), self.client(), self.device('client', OTHER_CLIENT, OTHER_TOKEN)
+        self.joined(gateway)
+        self.assertEqual(self.shown(self.joined(client)), ['r1'])
+        self.assertEqual(self.shown(self.joined(other)), ['r1'])
+        self.flow(client, gateway)
+        self.assertEqual(self.house.sql('SELECT membership_id IS NULL FROM flows'), 't')
+        with self.assertRaisesRegex(AssertionError, 'a managed group has every actor in it'):
+            self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{OTHER_ACTOR}', '{OTHER_GROUP}')")
+        with self.assertRaisesRegex(AssertionError, 'delete its memberships first'):
+            self.house.sql(f"UPDATE actor_groups SET type = 'managed' WHERE id = '{GROUP}'")
+        self.house.sql(f"UPDATE actor_groups SET type = 'static' WHERE id = '{OTHER_GROUP}'")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+        self.expect(other, 'resource_deleted', id=R1)
+        until(lambda: self.house.sql('SELECT count(*) FROM flows') == '0', 'the row to go')
 
     def test_J29_many_memberships_in_one_transaction_are_one_push(self):
         self.channel()

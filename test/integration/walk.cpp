@@ -269,7 +269,8 @@ private:
                 kAt + ')',
             {micros(row.created_at), row.id.to_text(), row.account_id.to_text(),
              row.policy_id.to_text(), row.client_id.to_text(), row.gateway_id.to_text(),
-             row.resource_id.to_text(), row.token_id.to_text(), row.membership_id.to_text(),
+             row.resource_id.to_text(), row.token_id.to_text(),
+             row.membership_id ? Text(row.membership_id->to_text()) : std::nullopt,
              row.client_remote_ip, row.gateway_remote_ip,
              row.expires_at ? Text(micros(*row.expires_at)) : std::nullopt});
     }
@@ -293,7 +294,7 @@ private:
                              column([](const auto& e) { return e.second.client_id; }),
                              column([](const auto& e) { return e.second.resource_id; })})) {
             Allowed& entry = out[std::stoul(row[0].value())];
-            entry.rights.emplace(uuid(row[1]), uuid(row[2]));
+            entry.rights.emplace(uuid(row[1]), row[2] ? uuid(row[2]) : kEveryone);
             if (!row[3]) entry.until = std::nullopt;
             if (entry.until)
                 entry.until = std::max(*entry.until, std::int64_t{std::stoll(*row[3])});

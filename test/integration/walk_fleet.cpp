@@ -58,8 +58,8 @@ void Fleet::note(const RowChange& change) {
         token_of_site_[*row->site_id] = row->id;
     if (const auto* row = get<portal::Flows>(change.before);
         row != nullptr && change.after.index() == 0)
-        deleted[{row->gateway_id, {row->client_id, row->resource_id}}].emplace(row->policy_id,
-                                                                               row->membership_id);
+        deleted[{row->gateway_id, {row->client_id, row->resource_id}}].emplace(
+            row->policy_id, row->membership_id.value_or(kEveryone));
     const auto* before = get<portal::Resources>(change.before);
     const auto* after = get<portal::Resources>(change.after);
     if (before != nullptr && after != nullptr &&
@@ -70,8 +70,8 @@ void Fleet::note(const RowChange& change) {
 
 void Fleet::lose(const portal::Flows& row) {
     ++counts.lost;
-    deleted[{row.gateway_id, {row.client_id, row.resource_id}}].emplace(row.policy_id,
-                                                                        row.membership_id);
+    deleted[{row.gateway_id, {row.client_id, row.resource_id}}].emplace(
+        row.policy_id, row.membership_id.value_or(kEveryone));
 }
 
 void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time now) {

@@ -31,6 +31,13 @@ struct Policy {
     Conditions conditions;
 };
 
+// In place of a membership's id where the group is everyone's.
+inline constexpr Uuid kEveryone{};
+// The column flows.membership_id, which is null then.
+[[nodiscard]] inline std::optional<Uuid> membership_column(const Uuid& membership_id) {
+    return membership_id == kEveryone ? std::nullopt : std::optional(membership_id);
+}
+
 // Whatever is missing grants nothing: a row may come before its parents, twice, or never.
 class AccountState {
 public:
@@ -120,10 +127,18 @@ public:
     [[nodiscard]] const Policy* policy(const Uuid& id) const { return find(policies_, id); }
     [[nodiscard]] const portal::Flows* flow(const Uuid& id) const { return find(flows_, id); }
 
-    // The membership of an actor in a group that exists; null: none.
+    // The membership of an actor in a group that exists, kEveryone in one that is everyone's; null:
+    // none.
     [[nodiscard]] const Uuid* membership(const Uuid& actor_id, const Uuid& group_id) const;
-    [[nodiscard]] const Ids& groups_of_actor(const Uuid& actor_id) const {
-        return groups_of_actor_.of(actor_id);
+    // A managed group without memberships has every actor of the account in it.
+    [[nodiscard]] bool is_everyones(const Uuid& group_id) const;
+    // Calls `visit(group_id)` for each group that the actor is in.
+    template <class Visit>
+    void for_each_group_of(const Uuid& actor_id, Visit visit) const {
+        for (const Uuid& id : groups_of_actor_.of(actor_id))
+            if (membership(actor_id, id) != nullptr) visit(id);
+        for (const Uuid& id : managed_groups_)
+            if (is_everyones(id) && actors_.contains(actor_id)) visit(id);
     }
     [[nodiscard]] const Ids& policies_of_group(const Uuid& group_id) const {
         return policies_of_group_.of(group_id);
@@ -163,6 +178,7 @@ private:
     struct Touched {
         Ids actors;
         Ids groups;
+        Ids everyones;  // of them: groups that were or are everyone's
         Ids clients;
         Ids moved_clients;
         Ids resources;        // as gateways see them too
@@ -255,6 +271,7 @@ private:
     // at: flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
     // Both ways, as either can be asked from.
+    Ids managed_groups_;
     Index groups_of_actor_;
     Index actors_of_group_;
     Index policies_of_group_;
