@@ -8,7 +8,7 @@ import time
 import unittest
 
 import zmq
-from house import BUILD, DEADLINE_SECONDS, House, until
+from house import BUILD, DEADLINE_SECONDS, House, position, until
 from subscriber import Subscriber, account_bytes
 
 TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
@@ -50,9 +50,10 @@ class Reader:
         self.data.recv_multipart()
         return self
 
-    def part(self, snapshot=0, offset=0):
+    def part(self, snapshot=0, offset=0, not_before=0):
         """The kind of the reply, the snapshot's number, the next offset, whether it is the last."""
-        head = self.ask(15, self.nonce + struct.pack('<QQI', snapshot, offset, 65536))
+        least = struct.pack('<Q', not_before) if not_before else b''
+        head = self.ask(15, self.nonce + struct.pack('<QQI', snapshot, offset, 65536) + least)
         return (head[3], *struct.unpack_from('<QQB', head, 8)) if head[3] == 16 else (head[3], None, None, None)
 
     def close(self):
@@ -77,6 +78,21 @@ class Snapshots(unittest.TestCase):
 
     def value(self, name):
         return int(self.house.status()[name])
+
+    def test_a_snapshot_older_than_asked_for_is_not_the_one_that_others_are_served(self):
+        self.insert(1, 10)
+        self.house.fatwald()
+        one, two, three, four = (self.reader(1).join() for _ in range(4))
+        shared = one.part()[1]
+        self.assertEqual(two.part()[1], shared)
+        self.insert(11, 11, text="'marker'")
+        now = sum(part << shift for part, shift in zip(position(self.house.sql('SELECT pg_current_wal_insert_lsn()')), (32, 0)))
+        kind, later = three.part(not_before=now)[:2]
+        self.assertEqual(kind, 16)
+        self.assertNotEqual(later, shared)
+        self.assertIn(b'marker', b''.join(three.reply[1:]))
+        # Who demands nothing is served either of them.
+        self.assertIn(four.part()[1], (shared, later))
 
     def sessions(self):
         return int(self.house.sql("SELECT sessions FROM pg_stat_database WHERE datname = current_database()"))
