@@ -423,7 +423,8 @@ void Account::snapshot() {
 
 void Account::transaction(channel::Affected affected, channel::Time committed) {
     // Those that lose first: a gateway has cut a client before the client hears of it.
-    for (auto& [id, impact] : affected.gateways)
+    auto gateways = std::exchange(affected.gateways, {});
+    for (auto& [id, impact] : gateways)
         ask_later(
             {Device::Gateway, id},
             [impact = std::move(impact)](Session& session) mutable {

@@ -111,12 +111,13 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
             return unread(*row, *typed.shape, into, is_deleted);
         };
         auto bad_before = read(change.old_row, typed.before);
+        const bool before_is_bad = bad_before.has_value();
         typed.bad = read(change.new_row, typed.after);
         if (change.malformed && !change.old_row && !change.new_row)
             typed.bad = bad_row(*change.schema, nullptr, "malformed");
         // Of a row that keeps its key the new form says all, read or not. If either cannot be read
         // and the key is another, the row that was is taken away first; then comes the one that is.
-        if (change.old_row && (bad_before || typed.bad || is_deleted) && !keeps_key(change)) {
+        if (change.old_row && (before_is_bad || typed.bad || is_deleted) && !keeps_key(change)) {
             RowChange gone;
             gone.before = std::move(typed.before);
             gone.bad = std::move(bad_before);
@@ -124,7 +125,7 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
             out.push_back(std::move(gone));
             if (!change.new_row) return;
         }
-        if (bad_before || typed.bad) typed.before = {};
+        if (before_is_bad || typed.bad) typed.before = {};
         if (is_deleted) typed.before = std::exchange(typed.after, {});
     }
     out.push_back(std::move(typed));

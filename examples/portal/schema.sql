@@ -54,19 +54,25 @@ CREATE TABLE actor_group_memberships (
 
 -- A managed group is everyone's: it has no rows here, and grants every actor. With rows it would be its members', and the deletion of
 -- the last of them would give it to everyone.
-CREATE FUNCTION refuse_members_of_managed_groups() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The group's row is locked whatever its type is, as another transaction may be about to change that.
+CREATE FUNCTION refuse_members_of_managed_groups() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    kind group_type;
+    has_both boolean;
 BEGIN
     IF TG_TABLE_NAME = 'actor_groups' THEN
-        PERFORM FROM actor_group_memberships WHERE group_id = NEW.id;
+        has_both := EXISTS (SELECT FROM actor_group_memberships WHERE group_id = NEW.id);
     ELSE
-        PERFORM FROM actor_groups WHERE id = NEW.group_id AND type = 'managed' FOR SHARE;
+        SELECT type INTO kind FROM actor_groups WHERE id = NEW.group_id FOR SHARE;
+        has_both := coalesce(kind = 'managed', false);
     END IF;
-    IF FOUND THEN
+    IF has_both THEN
         RAISE EXCEPTION 'a managed group has every actor in it, and so no memberships'
             USING HINT = 'Make the group static, or delete its memberships first.', ERRCODE = 'check_violation';
     END IF;
     RETURN NEW;
 END $$;
+REVOKE EXECUTE ON FUNCTION refuse_members_of_managed_groups() FROM PUBLIC;
 CREATE TRIGGER refuse_members BEFORE INSERT OR UPDATE OF group_id ON actor_group_memberships
     FOR EACH ROW EXECUTE FUNCTION refuse_members_of_managed_groups();
 CREATE TRIGGER refuse_members BEFORE UPDATE OF type ON actor_groups
@@ -267,6 +273,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+-- A trigger on a table of one's own would run it, too.
+REVOKE EXECUTE ON FUNCTION keep_tunnel_addresses() FROM PUBLIC;
 CREATE TRIGGER keep_addresses AFTER INSERT OR DELETE OR UPDATE OF account_id, ipv4, ipv6 ON clients FOR EACH ROW EXECUTE FUNCTION keep_tunnel_addresses();
 CREATE TRIGGER keep_addresses AFTER INSERT OR DELETE OR UPDATE OF account_id, ipv4, ipv6 ON gateways FOR EACH ROW EXECUTE FUNCTION keep_tunnel_addresses();
 CREATE TRIGGER keep_addresses_truncated AFTER TRUNCATE ON clients FOR EACH STATEMENT EXECUTE FUNCTION keep_tunnel_addresses();

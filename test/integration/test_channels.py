@@ -5,7 +5,7 @@ import signal
 import time
 import unittest
 
-from house import until
+from house import Session, until
 from portal import (ACCOUNT, ACTOR, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, HASH, MEMBERSHIP, OTHER_ACCOUNT, OTHER_ACTOR, OTHER_CLIENT, OTHER_GROUP, OTHER_SITE, OTHER_TENANT, OTHER_TOKEN,
                     P1, P2, Portal, R1, R2, RELAY_TOKEN, TOKEN, uid)
 
@@ -248,6 +248,14 @@ class Channels(Portal):
             self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{OTHER_ACTOR}', '{OTHER_GROUP}')")
         with self.assertRaisesRegex(AssertionError, 'delete its memberships first'):
             self.house.sql(f"UPDATE actor_groups SET type = 'managed' WHERE id = '{GROUP}'")
+        self.house.sql(f"UPDATE actor_groups SET type = 'static' WHERE id = '{OTHER_GROUP}'")
+        # Nor by two transactions at once.
+        session = Session(self.house.database)
+        self.addCleanup(session.close)
+        session.run('BEGIN', f"UPDATE actor_groups SET type = 'managed' WHERE id = '{OTHER_GROUP}'", "SELECT pg_sleep(1)", 'COMMIT')
+        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'SELECT pg_sleep(1);'") == '1', 'the other transaction')
+        with self.assertRaisesRegex(AssertionError, 'a managed group has every actor in it'):
+            self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{OTHER_ACTOR}', '{OTHER_GROUP}')")
         self.house.sql(f"UPDATE actor_groups SET type = 'static' WHERE id = '{OTHER_GROUP}'")
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
         self.expect(client, 'resource_deleted', id=R1)
