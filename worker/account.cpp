@@ -62,6 +62,12 @@ auto call(Session& session, Call call_it) {
     return call_it(*std::get<std::unique_ptr<channel::ClientChannel>>(session.channel));
 }
 
+// Of a gateway's session.
+template <class Session>
+channel::GatewayChannel& gateway_of(Session& session) {
+    return *std::get<std::unique_ptr<channel::GatewayChannel>>(session.channel);
+}
+
 }  // namespace
 
 void disconnect_link(Link& link, const std::string& reason) {
@@ -428,8 +434,7 @@ void Account::transaction(channel::Affected affected, channel::Time committed) {
         ask_later(
             {Device::Gateway, id},
             [impact = std::move(impact)](Session& session) mutable {
-                return std::get<std::unique_ptr<channel::GatewayChannel>>(session.channel)
-                    ->on_transaction(std::move(impact), wall_clock());
+                return gateway_of(session).on_transaction(std::move(impact), wall_clock());
             },
             committed);
     for (const auto& id : affected.clients)
@@ -471,10 +476,7 @@ void Account::clock_was_set(channel::Time::duration moved) {
 void Account::revoke() {
     for (const auto& address : addresses())
         if (address.device == Device::Gateway)
-            ask_later(address, [](Session& session) {
-                return std::get<std::unique_ptr<channel::GatewayChannel>>(session.channel)
-                    ->reject_all();
-            });
+            ask_later(address, [](Session& session) { return gateway_of(session).reject_all(); });
     work();
 }
 
@@ -582,14 +584,11 @@ std::size_t Account::reject(const channel::Pair& pair) {
     for (const auto& address : addresses()) {
         Session* session = find(address);
         if (session == nullptr || address.device != Device::Gateway) continue;
-        if (!std::get<std::unique_ptr<channel::GatewayChannel>>(session->channel)->holds(pair))
-            continue;
+        if (!gateway_of(*session).holds(pair)) continue;
         ++count;
         when_whole([this, address, pair] {
             Session* still = find(address);
-            if (still == nullptr) return;
-            auto& gateway = std::get<std::unique_ptr<channel::GatewayChannel>>(still->channel);
-            carry_out(*still, gateway->reject(pair));
+            if (still != nullptr) carry_out(*still, gateway_of(*still).reject(pair));
         });
     }
     return count;
@@ -610,11 +609,7 @@ void Account::carry_out(Session& session, channel::Actions actions,
     auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel);
     if (gateway != nullptr && (*gateway)->has_more())
         steps_.push_front({session.address,
-                           [](Session& same) {
-                               return std::get<std::unique_ptr<channel::GatewayChannel>>(
-                                          same.channel)
-                                   ->go_on(wall_clock());
-                           },
+                           [](Session& same) { return gateway_of(same).go_on(wall_clock()); },
                            committed});
     work();
 }

@@ -42,7 +42,7 @@ SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FR
         JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed)
         WHERE EXISTS (SELECT FROM pg_attribute a
                       WHERE a.attrelid = c.oid AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.attnum <> ALL (r.prattrs))),
-       -- Each ALTER PUBLICATION writes such a row anew, whatever it changes.
+       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes.
        (SELECT md5(string_agg(entry, ',' ORDER BY entry)) FROM (
             SELECT format('p%s.%s', p.oid, p.xmin) AS entry FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
             UNION ALL SELECT format('r%s.%s', r.oid, r.xmin) FROM pg_publication_rel r

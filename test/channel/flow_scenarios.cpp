@@ -1022,18 +1022,23 @@ TEST(Expiry, DeletesTheRowThatNamesALaterEnd) {
     }
 }
 
+portal::Flows row_of_f1() {
+    portal::Flows row{};
+    row.id = id("f1");
+    row.account_id = id("account");
+    row.client_id = id("c1");
+    row.resource_id = id("r1");
+    row.gateway_id = id("w1");
+    return row;
+}
+
 TEST(DeadMansTimer, EndsWithTheWritersWordOrTheRowInTheStream) {
     for (const bool by_row : {false, true}) {
         World w;
         w.join_gateway();
         w.peer("w1", asked(w));
         w.after(15s - 1us);
-        portal::Flows row{};
-        row.id = id("f1");
-        row.account_id = id("account");
-        row.client_id = id("c1");
-        row.resource_id = id("r1");
-        row.gateway_id = id("w1");
+        const portal::Flows row = row_of_f1();
         if (by_row)
             w.put(row).commit();
         else
@@ -1141,12 +1146,7 @@ TEST(TwoSources, C4_AnAdministratorsDeletionIsSeenInWhateverOrder) {
         (void)w.sent("w1");
     };
     const FlowsDurable told{{id("f1")}};
-    portal::Flows row{};
-    row.id = id("f1");
-    row.account_id = id("account");
-    row.client_id = id("c1");
-    row.resource_id = id("r1");
-    row.gateway_id = id("w1");
+    const portal::Flows row = row_of_f1();
     {
         World w;
         taken(w);

@@ -63,11 +63,18 @@ class House:
         self.slot = self.database
         self.processes = []
         self.sessions = []
+        self.roles = []
         self.sql(f'CREATE DATABASE {self.database}', database='postgres')
         self.sql('CREATE EXTENSION fatwal')
 
-    def conninfo(self):
-        return f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} user={os.environ['PGUSER']} dbname={self.database}"
+    def conninfo(self, user=None):
+        return f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} user={user or os.environ['PGUSER']} dbname={self.database}"
+
+    def role(self, options=''):
+        """A new role that may log in and has no rights yet; its name."""
+        self.roles.append(f'{self.database}_role_{len(self.roles)}')
+        self.sql(f'CREATE ROLE {self.roles[-1]} LOGIN {options}')
+        return self.roles[-1]
 
     def sql(self, *statements, database=None):
         """Runs the statements, each in its own transaction; the rows of the last as one text."""
@@ -152,5 +159,5 @@ class House:
             process.wait()
         until(lambda: self.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{self.slot}' AND active", database='postgres') == '0', 'the slot to be free')
         self.sql(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{self.database}'", database='postgres')
-        self.sql(f'DROP DATABASE {self.database} WITH (FORCE)', database='postgres')
+        self.sql(f'DROP DATABASE {self.database} WITH (FORCE)', *(f'DROP ROLE {role}' for role in self.roles), database='postgres')
         shutil.rmtree(self.folder)

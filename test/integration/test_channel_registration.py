@@ -407,16 +407,7 @@ class Registration(Portal):
         self.assertLess(self.post('client', body('d'))[0], 300)
 
     def test_the_privileges_that_registration_needs_are_named_at_the_start(self):
-        role = f'{self.house.database}_channel'
-        self.house.sql(f'CREATE ROLE {role} LOGIN')
-
-        def drop():
-            for process in self.house.processes:
-                process.kill()
-                process.wait()
-            self.house.sql(f'DROP OWNED BY {role}', f'DROP ROLE {role}')
-        self.addCleanup(drop)
-        database = self.house.conninfo().replace(f"user={os.environ['PGUSER']}", f'user={role}')
+        database = self.house.conninfo(self.house.role())
         refused = self.channel('refused', wait=False, database=database)
         self.assertEqual(refused.wait(20), 1)
         grants = re.findall(r'GRANT [^;]*;', self.house.read('refused.err'))

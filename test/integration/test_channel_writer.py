@@ -160,16 +160,8 @@ class Writer(Portal):
         self.assertEqual(self.flows(ACCOUNT), 0)
 
     def test_it_names_the_privileges_that_its_role_lacks_and_needs_no_others(self):
-        role = f'{self.house.database}_channel'
-        self.house.sql(f'CREATE ROLE {role} LOGIN', f'REVOKE TEMPORARY ON DATABASE {self.house.database} FROM PUBLIC')
-
-        def drop():
-            for process in self.house.processes:
-                process.kill()
-                process.wait()
-            self.house.sql(f'DROP OWNED BY {role}', f'DROP ROLE {role}')
-        self.addCleanup(drop)
-        database = self.house.conninfo().replace(f"user={os.environ['PGUSER']}", f'user={role}')
+        self.house.sql(f'REVOKE TEMPORARY ON DATABASE {self.house.database} FROM PUBLIC')
+        database = self.house.conninfo(self.house.role())
         refused = self.channel('refused', wait=False, database=database)
         self.assertEqual(refused.wait(20), 1)
         said = self.house.read('refused.err')

@@ -102,17 +102,10 @@ class Snapshots(unittest.TestCase):
 
     def restricted(self, *grants):
         """fatwald with a role of its own, which has no right to the table."""
-        role = f'{self.house.database}_role'
-        self.house.sql(f'CREATE ROLE {role} LOGIN REPLICATION', f'GRANT USAGE ON SCHEMA fatwal TO {role}',
+        role = self.house.role('REPLICATION')
+        self.house.sql(f'GRANT USAGE ON SCHEMA fatwal TO {role}',
                        f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}', *(grant.format(role=role) for grant in grants))
-
-        def drop():
-            for process in self.house.processes:
-                process.kill()
-                process.wait()
-            self.house.sql(f'DROP OWNED BY {role}', f'DROP ROLE {role}')
-        self.addCleanup(drop)
-        self.house.fatwald(database=self.house.conninfo().replace(f"user={os.environ['PGUSER']}", f'user={role}'))
+        self.house.fatwald(database=self.house.conninfo(role))
         return role
 
     # Slow readers, and what they may hold.

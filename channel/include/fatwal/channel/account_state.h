@@ -270,8 +270,8 @@ private:
     // (actor, group) -> membership. The largest of all, and asked with each policy that is looked
     // at: flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
-    // Both ways, as either can be asked from.
     Ids managed_groups_;
+    // Both ways, as either can be asked from.
     Index groups_of_actor_;
     Index actors_of_group_;
     Index policies_of_group_;
