@@ -72,8 +72,12 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
 
     // Whom a group or a resource concerns is asked from the smaller side: its members, or the
     // channels that are here. Gateways learn of a group's change by its policies' resources and its
-    // memberships.
-    Ids groups = touched.groups;
+    // memberships. A membership changes what its own actor has; what everyone has, only the first
+    // one of a managed group and the last one that goes.
+    Ids changed = touched.groups;
+    for (const auto& [group_id, was] : touched.were_everyones)
+        if (was != is_everyones(group_id)) changed.insert(group_id);
+    Ids groups = changed;
     for (const Ids* resources : {&touched.resources, &touched.shown_resources})
         for (const Uuid& id : *resources)
             for (const Uuid& policy_id : policies_of_resource(id))
@@ -82,7 +86,8 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
                     groups.insert(*found->row.actor_group_id);
     for (const Uuid& group_id : groups) {
         const Ids& members = actors_of_group_.of(group_id);
-        if (touched.everyones.contains(group_id) || is_everyones(group_id)) {
+        const auto was = touched.were_everyones.find(group_id);
+        if ((was != touched.were_everyones.end() && was->second) || is_everyones(group_id)) {
             for (const auto& [id, count] : attached_clients_) affected.clients.insert(id);
         } else if (members.size() <= attached_clients_.size()) {
             for (const Uuid& actor_id : members)
@@ -96,7 +101,7 @@ void AccountState::resolve(const Touched& touched, Affected& affected) const {
         }
     }
     Ids resources = touched.resources;
-    for (const Uuid& group_id : touched.groups)
+    for (const Uuid& group_id : changed)
         for (const Uuid& policy_id : policies_of_group(group_id))
             if (const Policy* found = policy(policy_id)) resources.insert(found->row.resource_id);
     for (const Uuid& resource_id : resources) {

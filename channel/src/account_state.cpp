@@ -119,15 +119,10 @@ void AccountState::touch(const Row& row, Touched& touched) const {
         touched.actors.insert(row.id);
     } else if constexpr (std::is_same_v<Row, portal::ActorGroups>) {
         touched.groups.insert(row.id);
-        if (row.type == portal::GroupType::Managed) touched.everyones.insert(row.id);
+        note_everyones(row.id, touched);
     } else if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) {
         touched.actors.insert(row.actor_id);
-        // The first membership of a managed group takes it from all others, the last one that goes
-        // gives it to them.
-        if (managed_groups_.contains(row.group_id)) {
-            touched.groups.insert(row.group_id);
-            touched.everyones.insert(row.group_id);
-        }
+        if (managed_groups_.contains(row.group_id)) note_everyones(row.group_id, touched);
     } else if constexpr (std::is_same_v<Row, portal::AuthProviders>) {
         for (const Uuid& id : identities_of_provider_.of(row.id))
             if (const auto* found = identity(id)) touched.actors.insert(found->actor_id);
@@ -148,6 +143,28 @@ void AccountState::touch(const Row& row, Touched& touched) const {
         if (row.row.actor_group_id) touched.groups.insert(*row.row.actor_group_id);
         touched.resources.insert(row.row.resource_id);
     }
+}
+
+void AccountState::note_everyones(const Uuid& group_id, Touched& touched) const {
+    touched.were_everyones.try_emplace(group_id, is_everyones(group_id));
+}
+
+void AccountState::note_all_everyones(Touched& touched) const {
+    for (const Uuid& id : managed_groups_) note_everyones(id, touched);
+}
+
+void AccountState::keep_unread(const BadRow& membership, Touched& touched) {
+    if (unread_memberships_.empty()) note_all_everyones(touched);
+    if (membership.id)
+        unread_memberships_.insert(*membership.id);
+    else
+        has_nameless_membership_ = true;
+}
+
+void AccountState::forget_unread(const Uuid& membership_id, Touched& touched) {
+    if (!unread_memberships_.contains(membership_id)) return;
+    if (unread_memberships_.size() == 1) note_all_everyones(touched);
+    unread_memberships_.erase(membership_id);
 }
 
 template <class Row>
@@ -173,6 +190,8 @@ void AccountState::put(const Row& row, Touched& touched) {
             else
                 return row.id;
         }();
+        if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>)
+            forget_unread(id, touched);
         auto& rows = table<Row>();
         const auto found = rows.find(id);
         if (found == rows.end()) {
@@ -197,6 +216,7 @@ void AccountState::put(const Row& row, Touched& touched) {
 
 template <class Row>
 void AccountState::drop_id(const Uuid& id, Touched& touched) {
+    if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>) forget_unread(id, touched);
     auto& rows = table<Row>();
     const auto found = rows.find(id);
     if (found == rows.end()) return;
@@ -309,7 +329,10 @@ void AccountState::take_bad(const BadRow& bad, Touched& touched) {
     }
     if (bad.table == "actors") drop_id<portal::Actors>(id, touched);
     if (bad.table == "actor_groups") drop_id<portal::ActorGroups>(id, touched);
-    if (bad.table == "actor_group_memberships") drop_id<portal::ActorGroupMemberships>(id, touched);
+    if (bad.table == portal::ActorGroupMemberships::kTable) {
+        drop_id<portal::ActorGroupMemberships>(id, touched);
+        if (!bad.is_gone) keep_unread(bad, touched);
+    }
     if (bad.table == "auth_providers") drop_id<portal::AuthProviders>(id, touched);
     if (bad.table == "auth_identities") drop_id<portal::AuthIdentities>(id, touched);
     if (bad.table == "sites") drop_id<portal::Sites>(id, touched);
@@ -337,6 +360,8 @@ void AccountState::clear() {
     flows_.clear();
     membership_of_.clear();
     managed_groups_.clear();
+    unread_memberships_.clear();
+    has_nameless_membership_ = false;
     for (Index* index :
          {&groups_of_actor_, &actors_of_group_, &policies_of_group_, &policies_of_resource_,
           &sites_of_resource_, &resources_of_site_, &gateways_of_site_, &clients_of_actor_,
@@ -358,13 +383,14 @@ void AccountState::snapshot_row(RowChange row) {
     if (status_ != Status::Loading) return;
     if (!row.voided_by.empty()) return quarantine(std::move(row.voided_by));
     if (!knows_shape(row)) return quarantine(other_columns(*row.shape));
-    if (row.bad) {
-        add_issue(bad_rows_, issues_, *row.bad);
-        return;
-    }
     Affected nobody;
     Touched touched;
     touched.out = &nobody;
+    if (row.bad) {
+        add_issue(bad_rows_, issues_, *row.bad);
+        if (row.bad->table == portal::ActorGroupMemberships::kTable) keep_unread(*row.bad, touched);
+        return;
+    }
     take(row, touched);
 }
 
@@ -464,7 +490,8 @@ const Uuid* AccountState::membership(const Uuid& actor_id, const Uuid& group_id)
 }
 
 bool AccountState::is_everyones(const Uuid& group_id) const {
-    return managed_groups_.contains(group_id) && actors_of_group_.of(group_id).empty();
+    return managed_groups_.contains(group_id) && actors_of_group_.of(group_id).empty() &&
+           unread_memberships_.empty() && !has_nameless_membership_;
 }
 
 bool AccountState::has_feature(std::string_view name) const {

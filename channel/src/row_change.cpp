@@ -121,6 +121,7 @@ void typed_change(const client::Change& change, std::vector<RowChange>& out, std
             RowChange gone;
             gone.before = std::move(typed.before);
             gone.bad = std::move(bad_before);
+            if (gone.bad) gone.bad->is_gone = true;
             gone.shape = typed.shape;
             out.push_back(std::move(gone));
             if (!change.new_row) return;

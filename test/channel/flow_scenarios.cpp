@@ -917,6 +917,30 @@ TEST_F(Everyone, IsTakenFromAllByTheFirstMembership) {
     EXPECT_EQ(w.sent("c1"), "RC(r1)");
 }
 
+TEST_F(Everyone, IsReviewedByAllAtTheFirstMembershipAndTheLastAlone) {
+    w.client_row("c3", "B").client_token("t3", "B").actor("C").actor("D").commit();
+    w.join_client("c2", "1.5.0", "t2").join_client("c3", "1.5.0", "t3");
+    const auto counts = [&] {
+        const Affected affected = w.commit();
+        return std::pair(affected.clients.size(), affected.gateways.size());
+    };
+    using Counts = std::pair<std::size_t, std::size_t>;
+    w.member("mc", "C", "all");
+    EXPECT_EQ(counts(), Counts(3, 1)) << "the first";
+    w.member("md", "D", "all").member("mb", "B", "all");
+    EXPECT_EQ(counts(), Counts(2, 0)) << "B's clients";
+    w.erase<portal::ActorGroupMemberships>("mb");
+    EXPECT_EQ(counts(), Counts(2, 0));
+    w.erase<portal::ActorGroupMemberships>("mc");
+    EXPECT_EQ(counts(), Counts(0, 0)) << "C has no client";
+    w.erase<portal::ActorGroupMemberships>("md").member("mc", "C", "all");
+    EXPECT_EQ(counts(), Counts(0, 0)) << "there is one before and after";
+    w.erase<portal::ActorGroupMemberships>("mc");
+    EXPECT_EQ(counts(), Counts(3, 0)) << "the last";
+    w.member("mc", "C", "all").erase<portal::ActorGroupMemberships>("mc");
+    EXPECT_EQ(counts(), Counts(0, 0)) << "it has come and gone";
+}
+
 TEST_F(Everyone, ItsOwnMembershipTakesTheFlowOver) {
     forget(w);
     w.member("ma", "A", "all").commit();

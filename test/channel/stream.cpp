@@ -292,5 +292,83 @@ TEST(Schema, C7_WhatAccessIsDecidedByIsLookedAtAgainWhenItsColumnsChange) {
             .quarantined);
 }
 
+// A managed group "all" is everyone's, as no membership is of it: mb and mc, which cannot be read,
+// may be.
+struct UnreadMemberships : ::testing::Test {
+    UnreadMemberships() {
+        w.group("all").edit<portal::ActorGroups>(
+            "all", [](auto& group) { group.type = portal::GroupType::Managed; });
+        w.erase<portal::Policies>("p1").policy("p2", "all", "r1").commit();
+        w.join_client();
+        EXPECT_EQ(w.sent("c1"), "init[r1]");
+    }
+    static std::string unreadable(const Value& id) {
+        return fatwal::test::row(
+            {id, value(test::id("account")), value(test::id("A")), Value::null()});
+    }
+    static RowChange snapshot_row(const std::string& schema, const std::string& row) {
+        const auto parsed = client::Schema::parse(schema);
+        return *typed_row(client::Row(*parsed, *wire::RowView::parse(wire::as_bytes(row))));
+    }
+    // A new snapshot, with this in place of the memberships.
+    void snapshot(const std::vector<RowChange>& memberships) {
+        w.state.begin_snapshot();
+        for (const auto& [key, row] : w.rows()) {
+            RowChange change;
+            change.after = row;
+            if (!std::holds_alternative<portal::ActorGroupMemberships>(row))
+                w.state.snapshot_row(std::move(change));
+        }
+        for (const RowChange& membership : memberships) w.state.snapshot_row(membership);
+        const Affected affected = w.state.end_snapshot({{}, 900});
+        EXPECT_EQ(affected.bad_rows, affected.issues.size());
+    }
+    void change(const fatwal::test::RecordSpec& record) {
+        const auto affected = w.apply(++lsn, typed_changes(transaction({schema}, {record})));
+        EXPECT_FALSE(affected.quarantined);
+    }
+    [[nodiscard]] bool is_everyones() const { return w.state.is_everyones(id("all")); }
+
+    World w;
+    std::string schema = memberships(kMembership);
+    std::uint64_t lsn = 1000;
+};
+
+TEST_F(UnreadMemberships, OfASnapshotAfterARenamedColumnLeaveAManagedGroupNobodys) {
+    auto renamed = kMembership;
+    renamed[3].name = "team_id";
+    snapshot({snapshot_row(memberships(renamed), membership("mb")),
+              snapshot_row(memberships(renamed), membership("mc"))});
+    EXPECT_FALSE(is_everyones());
+    EXPECT_EQ(w.state.membership(id("A"), id("all")), nullptr);
+    snapshot({});
+    EXPECT_TRUE(is_everyones()) << "the next snapshot has none";
+}
+
+TEST_F(UnreadMemberships, TakeAManagedGroupFromAllUntilTheLastIsReadOrGone) {
+    change({wire::Op::Insert, 0, 0, 0, unreadable(value(id("mb")))});
+    EXPECT_EQ(w.sent("c1"), "RD(r1)");
+    change({wire::Op::Insert, 0, 0, 0, unreadable(value(id("mc")))});
+    // The one is read (of another group), the other deleted, unread as it is.
+    change({wire::Op::Update, 0, 0, 0, membership("mb"), unreadable(value(id("mb")))});
+    EXPECT_EQ(w.sent("c1"), "");
+    change({wire::Op::Delete, 0, 0, 0, {}, unreadable(value(id("mc")))});
+    EXPECT_EQ(w.sent("c1"), "RC(r1)");
+    // One takes the place of another.
+    change({wire::Op::Insert, 0, 0, 0, unreadable(value(id("mb")))});
+    change({wire::Op::Update, 0, 0, 0, membership("mc"), unreadable(value(id("mb")))});
+    EXPECT_EQ(w.sent("c1"), "RD(r1) RC(r1)");
+}
+
+TEST_F(UnreadMemberships, WhoseIdCannotBeReadEitherLeaveItNobodysUntilTheNextSnapshot) {
+    snapshot({snapshot_row(schema, unreadable(Value::null())),
+              snapshot_row(schema, unreadable(value(id("mb"))))});
+    EXPECT_FALSE(is_everyones());
+    change({wire::Op::Delete, 0, 0, 0, {}, unreadable(value(id("mb")))});
+    EXPECT_FALSE(is_everyones());
+    snapshot({});
+    EXPECT_TRUE(is_everyones());
+}
+
 }  // namespace
 }  // namespace fatwal::channel::test

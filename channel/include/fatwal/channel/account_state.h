@@ -130,7 +130,8 @@ public:
     // The membership of an actor in a group that exists, kEveryone in one that is everyone's; null:
     // none.
     [[nodiscard]] const Uuid* membership(const Uuid& actor_id, const Uuid& group_id) const;
-    // A managed group without memberships has every actor of the account in it.
+    // A managed group without memberships has every actor of the account in it. None has while
+    // there is a membership that cannot be read, as that may be of any group.
     [[nodiscard]] bool is_everyones(const Uuid& group_id) const;
     // Calls `visit(group_id)` for each group that the actor is in.
     template <class Visit>
@@ -178,7 +179,9 @@ private:
     struct Touched {
         Ids actors;
         Ids groups;
-        Ids everyones;  // of them: groups that were or are everyone's
+        // Managed groups that may be everyone's now and were not, or were: whether they were,
+        // before the first of the changes.
+        std::unordered_map<Uuid, bool> were_everyones;
         Ids clients;
         Ids moved_clients;
         Ids resources;        // as gateways see them too
@@ -210,6 +213,13 @@ private:
     // they were read.
     [[nodiscard]] bool knows_shape(const RowChange& change);
     void take_bad(const BadRow& bad, Touched& touched);
+    // What is known of a membership that cannot be read: that there is one.
+    void keep_unread(const BadRow& membership, Touched& touched);
+    // It was read, or is gone.
+    void forget_unread(const Uuid& membership_id, Touched& touched);
+    // Before anything changes by which the group, or all of them, may be everyone's or not.
+    void note_everyones(const Uuid& group_id, Touched& touched) const;
+    void note_all_everyones(Touched& touched) const;
     // A row is there with new content, or is gone. By their key and what is known of them, so that
     // a change may come twice.
     template <class Row>
@@ -271,6 +281,8 @@ private:
     // at: flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
     Ids managed_groups_;
+    Ids unread_memberships_;                // that are there, as far as their ids can be read
+    bool has_nameless_membership_ = false;  // of the snapshot: not even its id can be read
     // Both ways, as either can be asked from.
     Index groups_of_actor_;
     Index actors_of_group_;

@@ -15,7 +15,7 @@
 
 namespace fatwal::channel {
 
-// A row that is there but cannot be understood.
+// A row that cannot be understood.
 struct BadRow {
     std::string table;
     std::optional<Uuid>
@@ -24,6 +24,7 @@ struct BadRow {
     std::string reason;
     bool of_schema = false;  // the table lacks a column, or has it with another type: no row of it
                              // can be read
+    bool is_gone = false;    // it was deleted, or has another key now; else it is there
 };
 
 // A row as it was and as it is. before alone: a delete; after alone: an insert, or a row of a
