@@ -185,9 +185,10 @@ private:
         queue->second.requests.push_back(std::move(request));
     }
 
-    // Those whose locks were not had take half of the time at most, however many they are.
+    // Those whose attempts fail take half of the time at most, however many they are and however
+    // long an attempt takes: as long as the last one took, none of them has a turn.
     [[nodiscard]] Tick due_at(const Queue& queue) const {
-        return queue.failed ? std::max(queue.not_before, failed_at_) : queue.not_before;
+        return queue.failed ? std::max(queue.not_before, failed_until_) : queue.not_before;
     }
 
     // Accounts go in turns.
@@ -208,17 +209,20 @@ private:
         Queue& queue = turn->second;
         const Request& request = queue.requests.front();
         Answer answer = refusal("try_again");
+        const Tick begin = Clock::now();
         try {
             answer = carry_out(connection, request.registration);
             queue.pause = kFirstPause;
             queue.failed = false;
         } catch (const SqlError& error) {
-            if (!connection.open()) throw;
-            if (passes(error)) {
-                queue.not_before = Clock::now() + queue.pause;
+            // A connection that is lost may have been lost by this very attempt.
+            if (!connection.open() || passes(error)) {
+                const Tick end = Clock::now();
+                queue.not_before = end + queue.pause;
                 queue.pause = std::min(queue.pause * 2, kLongestPause);
                 queue.failed = true;
-                failed_at_ = Clock::now() + kLockWithin;
+                failed_until_ = end + (end - begin);
+                if (!connection.open()) throw;
                 return;
             }
             // A database without the functions registers nobody.
@@ -254,9 +258,9 @@ private:
     // Of the thread.
     std::deque<Request> unproven_;
     Queues queues_;
-    Uuid turn_;                       // whose turn was the last
-    Tick database_at_ = Tick::min();  // not before, as it was away
-    Tick failed_at_ = Tick::min();    // the same of accounts whose last attempt failed
+    Uuid turn_;                        // whose turn was the last
+    Tick database_at_ = Tick::min();   // not before, as it was away
+    Tick failed_until_ = Tick::min();  // the same of accounts whose last attempt failed
     std::thread thread_;
 };
 

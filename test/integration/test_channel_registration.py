@@ -356,6 +356,25 @@ class Registration(Portal):
             self.assertEqual({answer.result()[0] for answer in held}, {201})
         self.assertLess(slowest, 0.4)
 
+    def test_attempts_that_take_long_leave_half_of_the_time_to_others(self):
+        self.house.sql('CREATE SEQUENCE attempts', *(f'CREATE SEQUENCE begun_{n}' for n in range(1, 21)))
+        for what, attempt, seconds in (('ended', 'pg_sleep(60)', 3), ('lost', 'pg_sleep(2), pg_terminate_backend(pg_backend_pid())', 2)):
+            with self.subTest(what):
+                self.house.sql(f"""CREATE OR REPLACE FUNCTION register_client(of_account uuid, by_token uuid, device jsonb, OUT outcome text, OUT field text,
+                    OUT client_id uuid, OUT client_ipv4 inet, OUT client_ipv6 inet) LANGUAGE plpgsql AS $$
+                BEGIN
+                    PERFORM setval('begun_' || nextval('attempts'), (extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+                    PERFORM {attempt};
+                END $$""", "SELECT setval('attempts', 1, false), setval('begun_2', 1, false)")
+                process = self.channel(what, **{'join-timeout-s': '60'})
+                device = http.client.HTTPConnection('127.0.0.1', self.ports[what], timeout=30)
+                self.addCleanup(device.close)
+                device.request('POST', '/client', json.dumps(body('laptop')), {'Authorization': f'Bearer {ACCOUNT}.{TOKEN}.{SECRET}', 'Content-Type': 'application/json'})
+                until(lambda: self.house.sql('SELECT is_called FROM begun_2') == 't', 'the next attempt')
+                begun = [int(self.house.sql(f'SELECT last_value FROM begun_{n}')) for n in (1, 2)]
+                self.assertGreater(begun[1] - begun[0], 1900 * seconds)
+                process.kill()
+
     def test_who_waits_at_the_end_is_answered(self):
         process = self.channel(**{'drain-s': '0'})
         session = self.house.locking('accounts')
