@@ -60,6 +60,14 @@ std::string insert_statement() {
            " FROM pg_temp.staged s" + where + " ON CONFLICT (id) DO NOTHING";
 }
 
+// Which numbers of transactions a server goes on with: after a crash, and on a server that was
+// promoted or restored, the number of one that was lost is given to another. A crash and a recovery
+// are told by the time since which statistics are gathered, as they discard them.
+constexpr const char* kNumbering =
+    "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()), "
+    "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), (SELECT stats_reset FROM "
+    "pg_stat_bgwriter))";
+
 // Of the staged rows that are not written: whether all parents are there all the same.
 std::string missing_statement() {
     std::string all;
@@ -139,19 +147,29 @@ private:
 
     void end_doubt() {
         if (progress_.in_doubt.empty()) return;
-        std::string status = "aborted";
-        try {
-            const auto answer = connection_.run("SELECT coalesce(pg_xact_status($1::xid8), 'old')",
-                                                {progress_.in_doubt});
-            status = PQgetvalue(answer.get(), 0, 0);
-        } catch (const SqlError& error) {
-            // Of the future: the server that was promoted meanwhile has never had it.
-            if (!error.of_the_rows || !open()) throw;
+        if (was_committed()) progress_.written.merge(progress_.its_rows);
+        progress_.forget_doubt();
+    }
+
+    [[nodiscard]] bool was_committed() {
+        const auto numbering = connection_.run(std::string("SELECT ") + kNumbering);
+        if (PQgetvalue(numbering.get(), 0, 0) != progress_.numbering) {
+            // Nobody else writes these rows, and the transaction wrote all or none: one that is
+            // there tells that it was committed. Of none there is, it was lost, or all were
+            // deleted since; they are written again, as a row that is back can be deleted again,
+            // but a flow without a row can not.
+            const std::vector<channel::Uuid> ids(progress_.its_rows.begin(),
+                                                 progress_.its_rows.end());
+            const auto found = connection_.run(
+                "SELECT EXISTS (SELECT FROM flows WHERE id = ANY ($1::uuid[]))", {array_of(ids)});
+            return PQgetvalue(found.get(), 0, 0)[0] == 't';
         }
+        const auto answer = connection_.run("SELECT coalesce(pg_xact_status($1::xid8), 'old')",
+                                            {progress_.in_doubt});
+        const std::string status = PQgetvalue(answer.get(), 0, 0);
         if (status == "in progress")
             throw SqlError("", "a transaction whose connection was lost has not ended yet");
-        if (status != "aborted") progress_.written.merge(progress_.its_rows);
-        progress_.forget_doubt();
+        return status != "aborted";
     }
 
     // What a row brings with it is found by halves: each is written or refused as a whole.
@@ -184,12 +202,14 @@ private:
         connection_.copy(lines);
         connection_.run(kInsert);
         const auto missing = connection_.run(kMissing);
-        const auto transaction = connection_.run("SELECT pg_current_xact_id()");
+        const auto transaction =
+            connection_.run(std::string("SELECT pg_current_xact_id(), ") + kNumbering);
         for (const auto& row : rows) progress_.its_rows.insert(row.id);
         for (int i = 0; i < PQntuples(missing.get()); ++i)
             if (const auto id = channel::Uuid::from_text(PQgetvalue(missing.get(), i, 0)))
                 progress_.its_rows.erase(*id);
         progress_.in_doubt = PQgetvalue(transaction.get(), 0, 0);
+        progress_.numbering = PQgetvalue(transaction.get(), 0, 1);
         connection_.run("COMMIT");
         progress_.written.merge(progress_.its_rows);
         progress_.forget_doubt();

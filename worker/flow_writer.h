@@ -20,7 +20,8 @@ namespace fatwal::worker {
 //
 // A batch whose try has failed comes again. What was committed all the same is not written again,
 // as somebody may have deleted it meanwhile: when the answer to a COMMIT is lost, the server is
-// asked how that transaction ended (pg_xact_status).
+// asked how that transaction ended (pg_xact_status). Where its number may be another transaction's
+// (after a crash or a failover), its rows are looked for instead.
 class FlowWriter {
 public:
     struct Written {
@@ -45,7 +46,8 @@ private:
     // What the tries of a batch have done, until one of them succeeds.
     struct Progress {
         channel::Ids written;
-        std::string in_doubt;  // the transaction whose COMMIT was not answered; empty: none
+        std::string in_doubt;   // the transaction whose COMMIT was not answered; empty: none
+        std::string numbering;  // of the server that gave its number
         channel::Ids its_rows;
         void forget_doubt() {
             in_doubt.clear();

@@ -33,7 +33,11 @@ class Proxy:
                 self.ended.append(0)
                 if self.freeze_new:
                     self.frozen.add(number)
-            server = socket.create_connection(self.target)
+            try:
+                server = socket.create_connection(self.target)
+            except OSError:  # it is being restarted
+                client.close()
+                continue
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self.pump, args=(number, source, sink, source is client), daemon=True).start()
 
@@ -77,10 +81,11 @@ class Proxy:
             self.freeze_new = new
             return len(self.frozen)
 
-    def thaw(self):
+    def thaw(self, muted=True):
         with self.lock:
             self.frozen.clear()
-            self.mute.clear()
+            if muted:
+                self.mute.clear()
             self.freeze_new = False
             self.lock.notify_all()
 

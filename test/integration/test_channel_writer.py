@@ -1,8 +1,11 @@
 """What fatwal-channel writes: flows, and where devices were last seen, while others lock, change and stop the database.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import os
+import pathlib
 import re
+import shutil
 import signal
+import subprocess
 import time
 import unittest
 
@@ -100,6 +103,52 @@ class Writer(Portal):
         self.authorized(client, gateway, R2)
         until(lambda: R2 in self.house.sql('SELECT resource_id FROM flows'), 'the next row')
         self.quiet(gateway)
+        self.assertEqual(self.house.sql('SELECT resource_id FROM flows'), R2)
+
+    def doubt(self, restart, flows, lost):
+        """The answer to the COMMIT of these flows' rows is lost, some rows go, and the server is restarted before it is asked how that ended."""
+        self.house.sql(f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P2}', '{ACCOUNT}', '{GROUP}', '{R2}')")
+        proxy, _ = self.proxied(**{'flow-batch-ms': '3000'})
+        gateway, client = self.pair()
+        proxy.unanswered = (b'staged', b'COMMIT\0')
+        for resource in flows:
+            self.authorized(client, gateway, resource)
+        until(lambda: self.flows(ACCOUNT) == len(flows), 'the rows')
+        self.assertEqual(self.house.sql('SELECT count(DISTINCT xmin::text) FROM flows'), '1')
+        proxy.freeze_new = True
+        self.house.sql(f"DELETE FROM flows WHERE resource_id = '{lost}'")
+        self.expect(gateway, 'reject_access', resource_id=lost)
+        restart()
+        proxy.thaw(muted=False)
+        until(lambda: 'cannot write flows' in self.house.read('channel.err') and self.stats()['flows_waiting'] == 0, 'the batch to go again')
+
+    def crash(self):
+        subprocess.run([os.environ['FATWAL_PGCTL'], 'restart', '-m', 'immediate'], check=True, stdout=subprocess.DEVNULL)
+
+    def another_timeline(self):
+        """As on a server that was restored, or promoted."""
+        pgctl, data = os.environ['FATWAL_PGCTL'], pathlib.Path(os.environ['FATWAL_PGDATA'])
+        timeline = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
+        before = self.house.sql(timeline)
+        subprocess.run([pgctl, 'stop', '-m', 'fast'], check=True, stdout=subprocess.DEVNULL)
+        (data / 'recovery.signal').touch()
+        shutil.chown(data / 'recovery.signal', data.owner())
+        subprocess.run([pgctl, 'start', '-o', '-c restore_command=false'], check=True, stdout=subprocess.DEVNULL)
+        until(lambda: self.house.sql('SELECT pg_is_in_recovery()') == 'f', 'the promotion')
+        self.assertGreater(self.house.sql(timeline), before)
+
+    # A row that was deleted meanwhile stands for one that was lost, its transaction's number for that of another one, which was committed.
+
+    def test_a_row_that_a_crash_lost_is_written_again_whatever_is_said_of_its_number(self):
+        self.doubt(self.crash, (R1,), R1)
+        self.assertEqual(self.flows(ACCOUNT), 1)
+
+    def test_a_row_that_a_failover_lost_is_written_again_whatever_is_said_of_its_number(self):
+        self.doubt(self.another_timeline, (R1,), R1)
+        self.assertEqual(self.flows(ACCOUNT), 1)
+
+    def test_a_row_that_was_deleted_before_a_crash_stays_deleted_when_another_of_its_transaction_is_there(self):
+        self.doubt(self.crash, (R1, R2), R1)
         self.assertEqual(self.house.sql('SELECT resource_id FROM flows'), R2)
 
     def test_a_second_signal_ends_at_once_whatever_hangs(self):
