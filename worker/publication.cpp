@@ -19,7 +19,16 @@ constexpr auto kLookEvery = std::chrono::seconds(2);
 // What ($1: the publications, $2: the tables, in schema public) is not as it has to be.
 constexpr const char* kFindings = R"(
 WITH named AS (SELECT unnest($1::text[]) AS name), needed AS (SELECT unnest($2::text[]) AS name),
-published AS (SELECT pubname, schemaname, tablename FROM pg_publication_tables WHERE pubname IN (SELECT name FROM named))
+published AS (SELECT pubname, schemaname, tablename, rowfilter FROM pg_publication_tables WHERE pubname IN (SELECT name FROM named)),
+-- The needed tables, and their partitions that have rows.
+present AS (SELECT c.oid, c.xmin, relname, relnamespace, relreplident FROM pg_class c WHERE c.oid IN (
+    SELECT unnest(array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
+    FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)),
+-- What a publication says of a needed table, with the statements that make it say nothing.
+listed AS (SELECT r.oid, r.xmin, r.prattrs, r.prrelid, c.relname, p.pubname,
+                  format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass) AS mend
+           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
+           JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed))
 -- Of several publications one, as the statement that mends it takes one.
 SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY name LIMIT 1),
        (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM needed
@@ -30,26 +39,31 @@ SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FR
         WHERE schemaname <> 'public' OR tablename NOT IN (SELECT name FROM needed)),
        (SELECT quote_ident(name) FROM named LIMIT 1),
        -- The schema that travels has the identity of the table, but the log has a leaf's: Postgres gives each partition its own.
-       (SELECT string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY FULL;', c.relnamespace::regnamespace::text, c.relname), ' '
-                          ORDER BY c.relnamespace::regnamespace::text, c.relname)
-        FROM pg_class c WHERE c.relreplident <> 'f' AND c.oid IN (
-            SELECT unnest(array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
-            FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)),
-       -- A row filter does no harm: who does not see a row grants nothing by it. A deleted row whose deleted_at is left out is seen.
-       (SELECT string_agg(format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass), ' '
-                          ORDER BY p.pubname, r.prrelid::regclass::text)
-        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
-        JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed)
+       (SELECT string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY FULL;', relnamespace::regnamespace::text, relname), ' '
+                          ORDER BY relnamespace::regnamespace::text, relname)
+        FROM present WHERE relreplident <> 'f'),
+       -- A deleted row whose deleted_at is left out is seen as one that is there.
+       (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed
         WHERE EXISTS (SELECT FROM pg_attribute a
-                      WHERE a.attrelid = c.oid AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.attnum <> ALL (r.prattrs))),
-       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes.
+                      WHERE a.attrelid = prrelid AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.attnum <> ALL (prattrs))),
+       -- A row that a filter hides is as good as deleted, and an update that takes a row out of the filter comes as its deletion. Mostly that
+       -- grants nothing: a session needs its account, actor, identity, provider, token and device, a grant its policy, group, resource and
+       -- site. But a hidden membership leaves a managed group without members, which is everyone's. And of a flow whose row was never seen
+       -- the deletion is not seen either, so what its gateway lets through would stay.
+       (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed WHERE relname IN ('actor_group_memberships', 'flows')
+        -- Of several publications the one with the widest filter counts.
+        AND relname IN (SELECT tablename FROM published WHERE schemaname = 'public' GROUP BY tablename HAVING bool_and(rowfilter IS NOT NULL))),
+       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes. So does whatever ALTER TABLE or ALTER SCHEMA keeps
+       -- changes from being published by, as another name or identity, also when it is taken back at once. No other column tells of that.
+       -- ANALYZE, VACUUM and CREATE INDEX change a row of pg_class in its place. What else makes a new version (GRANT, ADD COLUMN, VACUUM
+       -- FULL) is rare, and costs each account a snapshot.
        (SELECT md5(string_agg(entry, ',' ORDER BY entry)) FROM (
             SELECT format('p%s.%s', p.oid, p.xmin) AS entry FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
-            UNION ALL SELECT format('r%s.%s', r.oid, r.xmin) FROM pg_publication_rel r
-                JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
-                JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed)
+            UNION ALL SELECT format('r%s.%s', oid, xmin) FROM listed
             UNION ALL SELECT format('n%s.%s', n.oid, n.xmin) FROM pg_publication_namespace n
-                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)) entries),
+                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)
+            UNION ALL SELECT format('c%s.%s', oid, xmin) FROM present
+            UNION ALL SELECT format('s%s.%s', s.oid, s.xmin) FROM pg_namespace s WHERE s.oid IN (SELECT relnamespace FROM present)) entries),
        pg_current_wal_insert_lsn() - '0/0')";
 
 struct Findings {
@@ -68,8 +82,8 @@ Findings look(Connection& connection, const std::vector<std::string>& publicatio
     Findings out;
     out.first = finding(4);
     out.surplus = finding(3);
-    out.look.version = finding(7);
-    out.look.at = std::stoull(finding(8));
+    out.look.version = finding(8);
+    out.look.at = std::stoull(finding(9));
     std::string& fault = out.look.fault;
     if (const std::string missing = finding(0); !missing.empty())
         fault = "publication " + missing + " does not exist\n  hint: CREATE PUBLICATION " +
@@ -91,6 +105,12 @@ Findings look(Connection& connection, const std::vector<std::string>& publicatio
             "a publication leaves out the column deleted_at of tables that access is decided by: "
             "access would stay\n  hint: BEGIN; " +
             listed + " COMMIT;";
+    else if (const std::string hidden = finding(7); !hidden.empty())
+        fault =
+            "a row filter hides rows whose absence grants access: a managed group without "
+            "memberships is everyone's, and a flow whose deletion is not seen stays\n  hint: "
+            "BEGIN; " +
+            hidden + " COMMIT;";
     return out;
 }
 

@@ -17,7 +17,7 @@ namespace fatwal::worker {
 // What a look at the publications gave.
 struct PublicationLook {
     std::string fault;    // what is wrong, with the statement that mends it; empty: nothing
-    std::string version;  // another one after each change of what is published
+    std::string version;  // another one after each change of what is published, and of the tables
     wire::Lsn at = 0;     // such a change, and all that was committed before it, is before this
     [[nodiscard]] bool differs_from(const PublicationLook& earlier) const {
         return fault != earlier.fault || version != earlier.version;
@@ -26,7 +26,8 @@ struct PublicationLook {
 
 // `publications`: their names, those that fatwald is given. Throws RequirementError when a table of
 // the domain is not published, or not all that is done to it, or without its column deleted_at, or
-// if its old rows (or a partition's) are not whole: what is never heard of could not be taken away.
+// if its old rows (or a partition's) are not whole, or if a row filter hides memberships or flows:
+// what is never heard of could not be taken away.
 // Warns of tables that nobody here reads, and when the database cannot be asked: then it returns
 // nothing.
 [[nodiscard]] std::optional<PublicationLook> check_publication(

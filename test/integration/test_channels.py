@@ -477,6 +477,45 @@ class Channels(Portal):
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
         self.expect(client, 'resource_deleted', id=R1)
 
+    def rows_as_of(self):
+        return self.house.read('channel.err').count('rows as of')
+
+    def test_C7_a_table_that_was_another_for_a_moment_is_found_out(self):
+        self.channel()
+        client, gateway = self.both_with_access()
+        self.house.sql('ALTER TABLE policies RENAME TO others', f"DELETE FROM others WHERE id = '{P1}'", 'ALTER TABLE others RENAME TO policies')
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+        for away, back in (('TABLE flows REPLICA IDENTITY NOTHING', 'TABLE flows REPLICA IDENTITY FULL'), ('TABLE tokens RENAME TO others', 'TABLE others RENAME TO tokens'),
+                           ('SCHEMA public RENAME TO apart', 'SCHEMA apart RENAME TO public')):
+            before = self.rows_as_of()
+            self.house.sql(f'ALTER {away}', f'ALTER {back}')
+            until(lambda: self.rows_as_of() > before, f'a snapshot after ALTER {away}')
+        # What is done every day makes no new version of the table's row, by which it is found out.
+        version = "SELECT xmin FROM pg_class WHERE relname = 'flows'"
+        before = self.house.sql(version)
+        self.house.sql('ANALYZE flows', 'VACUUM (FREEZE) flows', 'CREATE INDEX ON flows (created_at)', 'VACUUM (FREEZE) pg_class')
+        self.assertEqual(self.house.sql(version), before)
+
+    def test_a_row_filter_that_hides_what_grants_by_its_absence_is_refused(self):
+        self.channel()
+        client, gateway = self.both_with_access()
+        for table in ('actor_group_memberships', 'flows'):
+            mended = f'BEGIN; ALTER PUBLICATION portal DROP TABLE {table}; ALTER PUBLICATION portal ADD TABLE {table}; COMMIT;'
+            self.house.sql(f"BEGIN; ALTER PUBLICATION portal DROP TABLE {table}; ALTER PUBLICATION portal ADD TABLE {table} WHERE (id <> '{P1}'); COMMIT")
+            until(lambda: mended in self.house.read('channel.err'), 'the log to name the statement')
+            refused = self.channel('refused', wait=False)
+            self.assertEqual(refused.wait(20), 1)
+            self.assertIn(mended, self.house.read('refused.err'))
+            # Another publication that has the table without a filter publishes all of it.
+            self.house.sql(f'CREATE PUBLICATION more FOR TABLE {table}')
+            self.assertEqual(self.house.stop(self.channel('two', publication='portal,more')), 0)
+            self.house.sql('DROP PUBLICATION more', mended)
+        # Of other tables it hides, and grants nothing.
+        self.house.sql(f"BEGIN; ALTER PUBLICATION portal DROP TABLE policies; ALTER PUBLICATION portal ADD TABLE policies WHERE (id <> '{P1}'); COMMIT")
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        self.expect(client, 'resource_deleted', id=R1)
+
     def test_C7_a_column_deleted_at_that_is_added_later_deletes(self):
         self.channel()
         client, gateway = self.both_with_access()
