@@ -77,10 +77,12 @@ void disconnect_link(Link& link, const std::string& reason) {
 
 template <class Work>
 void Account::guarded(Work work) {
+    if (broken_) return;
     try {
         work();
     } catch (const std::exception& error) {
-        process_.broken(id_, error.what());
+        broken_ = true;
+        process_.broken(weak_from_this(), id_, error.what());
     }
 }
 
@@ -112,9 +114,10 @@ void Account::follow() {
                        [this](channel::Affected affected, channel::Time at) {
                            guarded([&] { transaction(std::move(affected), at); });
                        },
-                       [this] { return is_sliced_; }, [this] { guarded([&] { work(); }); },
+                       [this] { return is_sliced_ || broken_; },
+                       [this] { guarded([&] { work(); }); },
                        [this] { guarded([&] { revoke(); }); }});
-    feed_->start();
+    guarded([&] { feed_->start(); });
 }
 
 std::shared_ptr<void> Account::hold() {
@@ -136,6 +139,7 @@ std::size_t Account::sessions(Device device) const {
 
 void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
     empty_since_.reset();
+    if (broken_) return disconnect_link(*link, "try_again");
     if (waiting_.size() >= kMostWaiting) return disconnect_link(*link, "full");
     link->closed = [weak = weak_from_this(), which = link.get()] {
         if (const auto self = weak.lock()) {
@@ -150,7 +154,7 @@ void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
                         {},
                         {},
                         Waiting::There::Unknown});
-    admit_waiting();
+    guarded([&] { admit_waiting(); });
 }
 
 bool Account::knows(const JoinRequest& request) const {
@@ -250,7 +254,7 @@ bool Account::waits_for_others(Waiting& waiting) {
                 disconnect_link(*found->link, "try_again");
                 self->waiting_.erase(found);
             }
-            self->admit_waiting();
+            self->guarded([&] { self->admit_waiting(); });
         });
     return true;
 }
@@ -285,8 +289,10 @@ void Account::probe_gateway(const Uuid& id, channel::Generation generation,
                              const auto self = weak.lock();
                              if (!self || self->find(address) == nullptr) return;
                              if (there) return stays();
-                             self->end(address, "replaced");
-                             self->admit_waiting();
+                             self->guarded([&] {
+                                 self->end(address, "replaced");
+                                 self->admit_waiting();
+                             });
                          });
 }
 
@@ -295,7 +301,7 @@ void Account::gateway_stays(const Uuid& id, channel::Generation generation) {
         if (waiting.request.device_id == id && waiting.contest &&
             waiting.contest->generation == generation)
             waiting.contest->lost = true;
-    admit_waiting();
+    guarded([&] { admit_waiting(); });
 }
 
 void Account::admit(JoinRequest request, const std::shared_ptr<Link>& link) {
@@ -459,7 +465,7 @@ void Account::when_whole(std::function<void()> then) {
 }
 
 void Account::clock_was_set(channel::Time::duration moved) {
-    when_whole([this, moved] {
+    const auto look_again = [this, moved] {
         const auto now = wall_clock();
         for (const auto& address : addresses()) {
             Session* session = find(address);
@@ -470,7 +476,8 @@ void Account::clock_was_set(channel::Time::duration moved) {
                 return channel.on_time(now);
             }));
         }
-    });
+    };
+    guarded([&] { when_whole(look_again); });
 }
 
 void Account::revoke() {
@@ -494,14 +501,16 @@ void Account::relays_changed() {
     });
 }
 
-bool Account::deliver(const Address& to, const channel::PeerMessage& message) {
-    if (find(to) == nullptr) return false;
+bool Account::deliver(const Address& to, const channel::PeerMessage& message,
+                      std::function<void()> undelivered) {
+    if (broken_ || find(to) == nullptr) return false;
     guarded([&] {
-        when_whole([this, to, message] {
-            if (Session* session = find(to))
-                carry_out(*session, call(*session, [&](auto& channel) {
-                    return channel.on_peer(message, wall_clock());
-                }));
+        when_whole([this, to, message, undelivered = std::move(undelivered)] {
+            Session* session = find(to);
+            if (session == nullptr) return undelivered();
+            carry_out(*session, call(*session, [&](auto& channel) {
+                return channel.on_peer(message, wall_clock());
+            }));
         });
     });
     return true;
@@ -509,12 +518,13 @@ bool Account::deliver(const Address& to, const channel::PeerMessage& message) {
 
 void Account::undeliverable(const Address& sender, const channel::PeerMessage& message) {
     if (sender.device != Device::Client) return;
-    when_whole([this, sender, message] {
+    const auto tell = [this, sender, message] {
         Session* session = find(sender);
         if (session == nullptr) return;
         auto& client = std::get<std::unique_ptr<channel::ClientChannel>>(session->channel);
         carry_out(*session, client->undeliverable(message, wall_clock()));
-    });
+    };
+    guarded([&] { when_whole(tell); });
 }
 
 void Account::route(const Address& sender, Address to, const channel::PeerMessage& message) {
@@ -525,8 +535,10 @@ void Account::route(const Address& sender, Address to, const channel::PeerMessag
         to.process = to.device == Device::Gateway ? where(presence_.find(to.id))
                                                   : where(presence_.client(to.id));
     }
-    const bool taken = to.process == process_.id() ? deliver(to, message)
-                                                   : process_.send(id_, sender, to, message);
+    const bool taken =
+        to.process == process_.id()
+            ? deliver(to, message, [this, sender, message] { undeliverable(sender, message); })
+            : process_.send(id_, sender, to, message);
     if (!taken) undeliverable(sender, message);
 }
 
@@ -534,17 +546,19 @@ void Account::entered_elsewhere(Device device, const Uuid& id, channel::Generati
                                 channel::ProcessId process) {
     const auto current = process_.sessions().current(key_of(device, id));
     if (current && channel::came_later(generation, process, *current, process_.id()))
-        end({device, id, *current, process_.id()}, "replaced");
+        guarded([&] { end({device, id, *current, process_.id()}, "replaced"); });
 }
 
 std::size_t Account::close_some(Device device, std::size_t count) {
     std::size_t closed = 0;
-    for (const auto& address : addresses()) {
-        if (closed == count) break;
-        if (address.device != device) continue;
-        end(address, "going_away");
-        ++closed;
-    }
+    guarded([&] {
+        for (const auto& address : addresses()) {
+            if (closed == count) break;
+            if (address.device != device) continue;
+            end(address, "going_away");
+            ++closed;
+        }
+    });
     return closed;
 }
 
@@ -569,29 +583,35 @@ bool Account::list(std::optional<Admin::Cursor> after, std::size_t limit, Json& 
 bool Account::disconnect_device(Device device, const Uuid& id) {
     const auto found = sessions_.find({device, id});
     if (found == sessions_.end()) return false;
-    end(found->second->address, "disconnected");
+    guarded([&] { end(found->second->address, "disconnected"); });
     return true;
 }
 
 std::size_t Account::reject(const channel::Pair& pair) {
-    const auto& state = feed_->state();
-    // Rows of gateways that are connected elsewhere, or nowhere.
-    for (const Uuid& id : Ids(state.flows_of_client(pair.client_id)))
-        if (const auto* flow = state.flow(id);
-            flow != nullptr && flow->resource_id == pair.resource_id)
-            process_.remove(id);
-    std::size_t count = 0;
-    for (const auto& address : addresses()) {
-        Session* session = find(address);
-        if (session == nullptr || address.device != Device::Gateway) continue;
-        if (!gateway_of(*session).holds(pair)) continue;
-        ++count;
-        when_whole([this, address, pair] {
-            Session* still = find(address);
-            if (still != nullptr) carry_out(*still, gateway_of(*still).reject(pair));
+    const std::size_t hold_it_now = gateways_that_hold(pair).size();
+    guarded([&] {
+        // A gateway that is in the middle of its join may come to hold it yet.
+        when_whole([this, pair] {
+            const auto& state = feed_->state();
+            // Rows of gateways that are connected elsewhere, or nowhere.
+            for (const Uuid& id : Ids(state.flows_of_client(pair.client_id)))
+                if (const auto* flow = state.flow(id);
+                    flow != nullptr && flow->resource_id == pair.resource_id)
+                    process_.remove(id);
+            for (const Address& address : gateways_that_hold(pair))
+                if (Session* session = find(address))
+                    carry_out(*session, gateway_of(*session).reject(pair));
         });
-    }
-    return count;
+    });
+    return hold_it_now;
+}
+
+std::vector<Address> Account::gateways_that_hold(const channel::Pair& pair) const {
+    std::vector<Address> out;
+    for (const auto& [key, session] : sessions_)
+        if (key.first == Device::Gateway && gateway_of(*session).holds(pair))
+            out.push_back(session->address);
+    return out;
 }
 
 std::vector<Address> Account::addresses() const {
@@ -607,9 +627,13 @@ void Account::carry_out(Session& session, channel::Actions actions,
     for (channel::Action& action : actions)
         tasks_.push_back({session.address, std::move(action), committed, ref});
     auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel);
-    if (gateway != nullptr && (*gateway)->has_more())
+    // Once: what is told meanwhile, as that it sends too much, is no part of what goes on.
+    if (gateway != nullptr && (*gateway)->has_more() && !std::exchange(session.goes_on, true))
         steps_.push_front({session.address,
-                           [](Session& same) { return gateway_of(same).go_on(wall_clock()); },
+                           [](Session& same) {
+                               same.goes_on = false;
+                               return gateway_of(same).go_on(wall_clock());
+                           },
                            committed});
     work();
 }
@@ -628,7 +652,8 @@ void Account::work() {
 void Account::work_off() {
     const auto until = Clock::now() + kSlice;
     bool had_some = true;
-    while (had_some && Clock::now() < until) had_some = work_off_one();
+    while (had_some && !broken_ && Clock::now() < until) had_some = work_off_one();
+    if (broken_) return;
     if (!had_some) {
         busy_ = false;
         if (std::exchange(is_sliced_, false)) feed_->handed_over();

@@ -35,8 +35,10 @@ public:
     // A device that has connected. It waits until the account's rows are there, and a moment for
     // its own.
     void join(JoinRequest request, std::shared_ptr<Link> link);
-    // For a session here; false when there is none.
-    bool deliver(const channel::Address& to, const channel::PeerMessage& message);
+    // For a session here; false when there is none. Should it end before its turn comes,
+    // `undelivered` is called.
+    bool deliver(const channel::Address& to, const channel::PeerMessage& message,
+                 std::function<void()> undelivered);
     // A message that this session has sent could not be delivered.
     void undeliverable(const channel::Address& sender, const channel::PeerMessage& message);
     // Wherever the session is.
@@ -57,7 +59,8 @@ public:
     void gateway_stays(const Uuid& id, channel::Generation generation);
     // What an administrator asks for: the sessions behind `after`, as the admin socket shows them,
     // into `out` up to its limit (false: there are more); to end one; and to take a pair from every
-    // gateway here and its rows from the database, of how many gateways.
+    // gateway here and its rows from the database; of how many gateways, as far as they hold it
+    // now.
     bool list(std::optional<Admin::Cursor> after, std::size_t limit, channel::Json& out) const;
     bool disconnect_device(channel::Device device, const Uuid& id);
     std::size_t reject(const channel::Pair& pair);
@@ -75,6 +78,8 @@ public:
     // Whether its rows are here and the token is among them, with this secret.
     [[nodiscard]] bool knows_token(const DeviceToken& token) const;
     [[nodiscard]] bool live() const { return feed_->state().live(); }
+    // Whether something is decided that is not carried out.
+    [[nodiscard]] bool is_at_work() const { return !tasks_.empty() || !steps_.empty(); }
     // When the last device went; nothing while there are some.
     [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> empty_since() const {
         return empty_since_;
@@ -107,6 +112,7 @@ private:
             channel;
         boost::asio::steady_timer timer;
         std::optional<channel::Time> deadline;  // that the timer is set to
+        bool goes_on = false;  // a step is queued that asks the gateway's channel to go on
     };
     // For the place of a gateway that is online: maybe its device is gone, and has come back.
     struct Contest {
@@ -139,7 +145,8 @@ private:
 
     // Why the device may not have a session; nothing when it may.
     [[nodiscard]] std::optional<std::string> refusal(const JoinRequest& request) const;
-    // What goes wrong in the work of an account is that account's alone.
+    // What goes wrong in the work of an account is that account's alone: nothing more is done for
+    // it, and the process ends it. All that comes from outside goes through here.
     template <class Work>
     void guarded(Work work);
     // A transaction is one change for all: while a part of it is in the state, or has come to some
@@ -168,6 +175,7 @@ private:
         return {id_, device, device_id};
     }
     [[nodiscard]] std::vector<channel::Address> addresses() const;
+    [[nodiscard]] std::vector<channel::Address> gateways_that_hold(const channel::Pair& pair) const;
     // Carries out what a channel wants, then keeps its next deadline.
     void carry_out(Session& session, channel::Actions actions,
                    std::optional<channel::Time> committed = {}, const channel::Json& ref = {});
@@ -202,6 +210,7 @@ private:
     std::deque<std::function<void()>>
         waiting_work_;  // as much as rates let in within a transaction
     bool admits_later_ = false;
+    bool broken_ = false;     // its work has thrown
     bool busy_ = false;       // some are being carried out
     bool is_sliced_ = false;  // and they take more than one turn
     std::optional<std::chrono::steady_clock::time_point> empty_since_;

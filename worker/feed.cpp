@@ -100,11 +100,16 @@ void Feed::guarded(Work work) {
 
 void Feed::take() {
     const auto until = Clock::now() + kSlice;
-    while (subscription_ && !applying_ && !is_busy() && Clock::now() < until) {
+    while (subscription_ && !is_busy() && Clock::now() < until) {
         auto event = subscription_->next(std::chrono::milliseconds(0));
         if (!event) return;
         guarded([&] { handle(*event); });
     }
+    if (subscription_ && is_busy()) subscription_->pause();
+}
+
+void Feed::go_on() {
+    if (subscription_ && !is_busy()) subscription_->resume();
 }
 
 void Feed::apply(client::Transaction transaction) {
@@ -138,7 +143,7 @@ void Feed::apply_later() {
         if (self->applying_) self->guarded([&] { self->apply_on(Clock::now() + kSlice); });
         if (self->applying_) return;
         self->handlers_.applied();
-        self->take();
+        self->go_on();
     });
 }
 
@@ -162,7 +167,7 @@ void Feed::acknowledge() {
 void Feed::handed_over() {
     if (subscription_ && owed_) subscription_->ack(*owed_);
     owed_.reset();
-    take();
+    go_on();
 }
 
 void Feed::handle(client::Event& event) {

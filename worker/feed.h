@@ -51,7 +51,8 @@ public:
     void publication_changed(wire::Lsn at);
     // For good: nothing is kept for it by Postgres any more, and no handler is called.
     void stop();
-    // Handles some of what has come, for a few milliseconds.
+    // Handles some of what has come, for a few milliseconds. For Feeds alone: reading takes the
+    // signal that something has come for others too.
     void take();
     void handed_over();
     // Whether a part of a transaction is in the state: nothing may be asked of that, nor of the
@@ -68,7 +69,10 @@ public:
     [[nodiscard]] const channel::AccountState& state() const { return state_; }
 
 private:
-    [[nodiscard]] bool is_busy() const { return handlers_.is_busy && handlers_.is_busy(); }
+    // Whether the last event has to be done with before the next one is taken.
+    [[nodiscard]] bool is_busy() const {
+        return applying_ || (handlers_.is_busy && handlers_.is_busy());
+    }
     void acknowledge();
     void unsubscribe();
     struct Applying;
@@ -77,6 +81,7 @@ private:
     // Takes in some changes; what is left follows in the next turns.
     void apply_on(std::chrono::steady_clock::time_point until);
     void apply_later();
+    void go_on();
     void applied(channel::Affected affected, channel::Time committed);
     template <class Work>
     void guarded(Work work);

@@ -243,8 +243,10 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
 Process::~Process() {
     admin_.reset();
     server_.reset();
-    accounts_.clear();
+    end_accounts();
 }
+
+void Process::end_accounts() { const auto over = std::exchange(accounts_, {}); }
 
 channel::ChannelContext Process::context(channel::AccountState& state,
                                          const channel::Presence& presence) {
@@ -275,10 +277,16 @@ void Process::publication_changed(const PublicationLook& look) {
     for (const auto& [id, account] : accounts_) account->publication_changed(look.at);
 }
 
-void Process::broken(const Uuid& id, const std::string& reason) {
+void Process::broken(std::weak_ptr<Account> account, const Uuid& id, const std::string& reason) {
     spdlog::error("account {}: {}; its devices are sent away", id.to_text(), reason);
     // Not while it is at work.
-    boost::asio::post(io_, [this, id] { accounts_.erase(id); });
+    boost::asio::post(io_, [this, account = std::move(account), id] {
+        const auto found = accounts_.find(id);
+        // By then it may be another one.
+        if (found == accounts_.end() || found->second != account.lock()) return;
+        const auto over = std::move(found->second);
+        accounts_.erase(found);
+    });
 }
 
 void Process::joined(JoinRequest request, std::shared_ptr<Link> link) {
@@ -484,12 +492,15 @@ bool Process::hear_delivery(channel::ProcessId from, const std::string& event, A
         if (understood && sender && account != nullptr) account->undeliverable(*sender, *content);
         return understood;
     }
-    if (understood && account != nullptr && account->deliver(*to, *content)) return true;
-    if (sender) {
-        Json back = message;
+    const auto send_back = [this, from, sender](Json back) {
+        if (!sender) return;
         back["event"] = "undelivered";
         fleet_.send(from, back);
-    }
+    };
+    if (understood && account != nullptr &&
+        account->deliver(*to, *content, [send_back, message] { send_back(message); }))
+        return true;
+    send_back(message);
     return understood;
 }
 
@@ -550,10 +561,15 @@ void Process::look_at_the_clock() {
 void Process::sweep() {
     look_at_the_clock();
     const auto now = std::chrono::steady_clock::now();
-    std::erase_if(accounts_, [&](const auto& entry) {
-        const auto since = entry.second->empty_since();
-        return since && now - *since >= std::chrono::seconds(settings_.account_linger_s);
-    });
+    for (auto at = accounts_.begin(); at != accounts_.end();) {
+        const auto since = at->second->empty_since();
+        if (since && now - *since >= std::chrono::seconds(settings_.account_linger_s)) {
+            const auto over = std::move(at->second);
+            at = accounts_.erase(at);
+        } else {
+            ++at;
+        }
+    }
     sweep_timer_.expires_after(kSweepEvery);
     sweep_timer_.async_wait([this](boost::system::error_code error) {
         if (!error) sweep();
@@ -653,11 +669,13 @@ void Process::drain_flows() {
     keep_flow_deadline();
     const bool late = std::chrono::steady_clock::now() >= flows_until_;
     const auto waiting = flows_.waiting() + flows_.waiting_deletions();
-    if ((waiting == 0 && registrar_.waiting() == 0) || late) {
+    const bool at_work = std::any_of(accounts_.begin(), accounts_.end(),
+                                     [](const auto& entry) { return entry.second->is_at_work(); });
+    if ((waiting == 0 && registrar_.waiting() == 0 && !at_work) || late) {
         if (waiting > 0)
             spdlog::error("{} flows are not written or deleted: the database does not take them",
                           waiting);
-        accounts_.clear();
+        end_accounts();
         return drained_();
     }
     sweep_timer_.expires_after(kDrainEvery);

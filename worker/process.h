@@ -73,7 +73,7 @@ public:
     // What is published is not what it was.
     void publication_changed(const PublicationLook& look);
     // Its work has thrown: its sessions end, and it is followed anew when a device comes.
-    void broken(const Uuid& account, const std::string& reason);
+    void broken(std::weak_ptr<Account> account, const Uuid& id, const std::string& reason);
 
 private:
     void joined(JoinRequest request, std::shared_ptr<Link> link);
@@ -100,6 +100,8 @@ private:
     // Here; tells nobody.
     std::size_t disconnect(const Admin::Cursor& session);
     std::size_t reject(const Uuid& account, const channel::Pair& pair);
+    // They are no longer among accounts_ when they end: what they do then may look there.
+    void end_accounts();
     void look_at_the_clock();
     void sweep();
     void drain_step();

@@ -26,7 +26,8 @@ constexpr milliseconds kMostRetrySoon{200};
 constexpr milliseconds kLeastHeartbeat{100};
 constexpr milliseconds kMostHeartbeat{10'000};
 constexpr milliseconds kLastHeartbeat{50};
-constexpr milliseconds kFarewell{100};  // for what was sent last
+constexpr std::size_t kMostHeld = 16 << 20;  // bytes, by one that pauses
+constexpr milliseconds kFarewell{100};       // for what was sent last
 // As many accounts' queues are allowed for on a socket that accounts share, in messages and in
 // bytes.
 constexpr int kSharedBy = 20;
@@ -71,6 +72,7 @@ Link::~Link() {
     close_questions();
     leave();
     if (control_ != nullptr) sockets_.close_control(*control_, kFarewell);
+    resume();
     sockets_.remove(*this);
 }
 
@@ -85,6 +87,19 @@ std::optional<Event> Link::take() {
     if (!told) return std::nullopt;
     handed_ = std::move(told->second);
     return std::move(told->first);
+}
+
+void Link::resume() {
+    if (!std::exchange(paused_, false)) return;
+    if (std::exchange(held_, 0) > kMostHeld) sockets_.read_on();
+    sockets_.resumed(*this);
+}
+
+void Link::hold(std::size_t bytes) {
+    if (!paused_) return;
+    const bool was_full = held_ > kMostHeld;
+    held_ += bytes;
+    if (!was_full && held_ > kMostHeld) sockets_.read_no_more();
 }
 
 void Link::ack(const Cursor& processed) {
@@ -268,8 +283,10 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
     } else if (const auto* described = std::get_if<wire::Described>(&body)) {
         follower_.described(described->schemas, wall_now());
     } else if (const auto* replayed = std::get_if<wire::Replayed>(&body)) {
+        for (const std::string& part : parts) hold(part.size());
         follower_.replayed(*replayed, std::move(parts), wall_now());
     } else if (const auto* part = std::get_if<wire::SnapshotPart>(&body)) {
+        for (const std::string& one : parts) hold(one.size());
         follower_.snapshot_part(*part, std::move(parts));
     } else if (const auto* error = std::get_if<wire::ControlError>(&body)) {
         if (attaches || of_attachment || !follower_.refused(*error))
@@ -282,6 +299,7 @@ void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
                      Clock::time_point now) {
     // What comes before the marker may have others missing before it.
     if (state_ != State::Live) return;
+    hold(body.size());
     if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     if (header.topic == wire::Topic::Heartbeat)
         follower_.heartbeat(header, wall_now());

@@ -29,7 +29,11 @@ public:
 
     [[nodiscard]] Subscription& subscription() const { return subscription_; }
     [[nodiscard]] bool has_events() const { return !events_.empty() || follower_.has_events(); }
+    // Whether it has events and is not paused.
+    [[nodiscard]] bool is_ready() const { return !paused_ && has_events(); }
     std::optional<Event> take();
+    void pause() { paused_ = true; }
+    void resume();
     [[nodiscard]] std::optional<Cursor> cursor() const {
         return has_events() ? handed_ : follower_.cursor();
     }
@@ -64,6 +68,8 @@ private:
     void join(const wire::Attached& attached);
     void leave();
     void lose(std::string reason, std::optional<wire::ControlError> error = {});
+    // So many bytes have come, maybe while it pauses.
+    void hold(std::size_t bytes);
     void forget_requests();
     void request(Clock::time_point now);
 
@@ -106,6 +112,8 @@ private:
     wire::Lsn to_ack_ = 0;
     wire::Lsn acked_ = 0;  // of that, sent on this attachment
     int acks_waiting_ = 0;
+    bool paused_ = false;
+    std::size_t held_ = 0;  // bytes that have come since it paused
     Clock::time_point ack_at_;
 };
 

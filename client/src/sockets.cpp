@@ -78,7 +78,9 @@ void Sockets::remove(Link& link) {
 void Sockets::pump(const Link* wanted, Clock::time_point until) {
     drop_finished();
     if (const auto now = Clock::now(); now >= look_after_at_) look_after_links(now);
-    const auto done = [&] { return wanted != nullptr ? wanted->has_events() : !ready_.empty(); };
+    const auto done = [&] {
+        return full_ > 0 || (wanted != nullptr ? wanted->has_events() : !ready_.empty());
+    };
     for (;;) {
         // Those that are touched meanwhile come last.
         for (std::size_t i = 0; i < touched_.size() && !done(); ++i) {
@@ -124,7 +126,7 @@ Link* Sockets::ready() {
 }
 
 void Sockets::drop_finished() {
-    while (!ready_.empty() && !ready_.front()->has_events()) {
+    while (!ready_.empty() && !ready_.front()->is_ready()) {
         ready_.front()->queued = false;
         ready_.pop_front();
     }
@@ -322,8 +324,14 @@ void Sockets::read(Data& data) {
 
 void Sockets::after(Link& link) {
     wake(link.wake_at());
-    if (!link.has_events() || std::exchange(link.queued, true)) return;
+    if (!link.is_ready() || std::exchange(link.queued, true)) return;
     ready_.push_back(&link);
+}
+
+void Sockets::resumed(Link& link) {
+    after(link);
+    if (link.queued) return signal();
+    signal_if_touched();
 }
 
 bool Sockets::has_read(Socket& socket, Clock::time_point time) {
@@ -363,7 +371,10 @@ Clock::time_point Sockets::acknowledge(Clock::time_point now) {
 }
 
 void Sockets::signal_if_touched() {
-    if (touched_.empty()) return;
+    if (!touched_.empty()) signal();
+}
+
+void Sockets::signal() {
     const auto now = Clock::now();
     arm(now, now);
 }

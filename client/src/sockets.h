@@ -63,8 +63,14 @@ public:
     // Reads and waits until `wanted` has an event, or with none named any link has, or until then,
     // or a signal comes.
     void pump(const Link* wanted, Clock::time_point until);
-    // A link with an event, each in turn; nullptr when there is none.
+    // A link that is ready, each in turn; nullptr when there is none.
     Link* ready();
+    // It has paused until now.
+    void resumed(Link& link);
+    // A link that pauses holds all that it may: nothing is read until it goes on. Each calls the
+    // one, then the other.
+    void read_no_more() { ++full_; }
+    void read_on() { --full_; }
 
     // One that has not been heard since `unheard` is replaced: what waits in it may be for a
     // sidecar that is no more.
@@ -108,6 +114,7 @@ private:
     void look_after_links(Clock::time_point now);
     void expire(Clock::time_point now);
     [[nodiscard]] Clock::time_point acknowledge(Clock::time_point now);
+    void signal();
     void arm(Clock::time_point wake, Clock::time_point now);
 
     zmq::context_t& context_;
@@ -118,6 +125,7 @@ private:
     Clock::time_point look_after_at_;
     std::vector<Link*> links_;
     std::deque<Link*> ready_;
+    std::size_t full_ = 0;  // links
     std::vector<Link*> acknowledging_;
     std::vector<Socket*> touched_;
     std::map<std::string, Control> controls_;

@@ -51,5 +51,7 @@ void Subscription::ack() {
 }
 void Subscription::ack(const Cursor& processed) { link_->ack(processed); }
 void Subscription::forget() { link_->detach(true); }
+void Subscription::pause() { link_->pause(); }
+void Subscription::resume() { link_->resume(); }
 
 }  // namespace fatwal::client

@@ -634,11 +634,16 @@ class Fleet(Portal):
                 out += [f'{who}: a row for {c[-3:]} to {r[-3:]} is left' for c, r in sorted(rows - set(granted) - doubtful)]
         return out
 
+    def put_aside(self):
+        """Processes that grant nothing new, as they wait for a snapshot: for a while after fatwald was away."""
+        stats = {name: self.stats(name) for name in PROCESSES}
+        return [f'{name}: {s["accounts_live"]} of {s["accounts"]} accounts are live' for name, s in stats.items() if s['accounts_live'] < s['accounts']]
+
     def settle(self, why):
         start = time.monotonic()
         while True:
             self.tend()
-            wrong = self.differences()
+            wrong = self.differences() or self.put_aside()
             if not wrong:
                 break
             if time.monotonic() - start > BOUND:

@@ -168,6 +168,22 @@ class Delivery(unittest.TestCase):
     def test_a_group_follows_accounts_that_share_a_socket(self):
         self.follow_in_a_group('shared', range(60))
 
+    def test_one_of_a_group_that_pauses_holds_up_nobody_until_it_has_too_much(self):
+        house = self.house
+        house.sql('ALTER TABLE t ADD filler text')
+        house.fatwald(layout='shared')
+        pausing = house.start([BUILD / 'test' / 'pausing', house.control], 'pausing')
+
+        def says(what):
+            until(lambda: what in house.read('pausing.out') or pausing.poll() is not None, what)
+            self.assertIn(what, house.read('pausing.out'))
+        says('ready')
+        house.sql('INSERT INTO t VALUES (1, 1, 1)', 'INSERT INTO t VALUES (2, 2, 1)')
+        says('row 1')
+        house.sql(*(f"INSERT INTO t SELECT {10 + n}, 1, {n}, repeat('x', 1048576)" for n in range(20)), 'INSERT INTO t VALUES (3, 2, 2)')
+        self.assertEqual(pausing.wait(60), 0, house.read('pausing.out') + house.read('pausing.err'))
+        says('row 2')
+
     # Replay.
 
     def test_what_left_memory_is_read_from_the_slot_again(self):

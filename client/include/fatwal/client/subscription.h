@@ -86,7 +86,7 @@ public:
     SubscriptionGroup& operator=(const SubscriptionGroup&) = delete;
 
     // A subscription whose next(0ms) gives an event, each in turn; nullptr when none came within
-    // `timeout`.
+    // `timeout`. Those that pause are passed over (Subscription::pause()).
     Subscription* ready(std::chrono::milliseconds timeout);
 
     // For an event loop: a descriptor that is readable when ready() may have something. Then call
@@ -131,6 +131,13 @@ public:
     void ack(const Cursor& processed);
     // A durable subscriber that will not come back: nothing is kept for it any more.
     void forget();
+
+    // For a member of a group that has much to do for the last event: the group's ready() passes it
+    // over until resume(). What comes for it waits, up to 16 MiB; then nothing is read for the
+    // whole group until resume(), and ready() gives nothing. resume() makes fd() readable when
+    // something waits.
+    void pause();
+    void resume();
 
 private:
     std::unique_ptr<Sockets> own_;  // none in a group
