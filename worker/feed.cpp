@@ -41,7 +41,7 @@ Feed::~Feed() { stop(); }
 
 void Feed::start() {
     if (subscription_) return;
-    if (account_ && !feeds_.fault().empty()) return put_aside();
+    if (!feeds_.fault().empty()) return put_aside();
     client::SubscriptionOptions options;
     options.control = settings_.control;
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());

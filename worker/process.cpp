@@ -275,6 +275,7 @@ void Process::publication_changed(const PublicationLook& look) {
         spdlog::error("{}\n  nothing new is granted until it is mended", look.fault);
     feeds_.set_fault(look.fault);
     for (const auto& [id, account] : accounts_) account->publication_changed(look.at);
+    relay_desk_.publication_changed(look.at);
 }
 
 void Process::broken(std::weak_ptr<Account> account, const Uuid& id, const std::string& reason) {

@@ -139,6 +139,10 @@ void RelayDesk::review() {
     }
 }
 
+void RelayDesk::publication_changed(wire::Lsn at) {
+    if (feed_) feed_->publication_changed(at);
+}
+
 // Tokens expire though no row changes.
 void RelayDesk::look_later() {
     timer_.expires_after(kLookEvery);

@@ -39,6 +39,9 @@ public:
     void join(JoinRequest request, std::shared_ptr<Link> link);
     // Ends those whose tokens do not hold any more.
     void review();
+    // What is published is not what it was: the operators' tokens are read again, see
+    // Feed::publication_changed().
+    void publication_changed(wire::Lsn at);
     void close_all();
     [[nodiscard]] std::size_t size() const { return relays_.size(); }
 

@@ -469,6 +469,22 @@ class Channels(Portal):
                   'BEGIN; ALTER PUBLICATION portal DROP TABLE policies; ALTER PUBLICATION portal ADD TABLE policies; COMMIT;')
         is_offline()
 
+    def test_C7_the_operators_relays_hear_of_what_was_not_published(self):
+        self.channel(**{'join-timeout-s': '1'})
+        mended = "ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate')"
+        # Also where the first relay comes while the publication is at fault.
+        self.house.sql("ALTER PUBLICATION portal SET (publish = 'insert')")
+        until(lambda: mended in self.house.read('channel.err'), 'the log to name the statement')
+        self.expect_end(self.device('relay', uid(0x4e, 1), RELAY_TOKEN, account=None), 'try_again')
+        self.house.sql(mended)
+
+        def admitted():
+            relay = self.device('relay', uid(0x4e, 1), RELAY_TOKEN, account=None)
+            return relay if relay.next()['event'] == 'init' else None
+        relay = until(admitted, 'the relay to be let in')
+        self.house.sql("ALTER PUBLICATION portal SET (publish = 'insert')", f"DELETE FROM tokens WHERE id = '{RELAY_TOKEN}'", mended)
+        self.expect_end(relay, 'token_expired')
+
     def test_C7_what_was_not_published_for_a_moment_is_found_out(self):
         self.channel()
         client, gateway = self.both_with_access()
