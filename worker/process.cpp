@@ -539,7 +539,7 @@ void Process::keep_relay_deadline() {
                                                                    std::chrono::milliseconds(1)));
     relay_timer_.async_wait([this](boost::system::error_code error) {
         if (error) return;
-        if (relays_.on_time(steady_clock())) relays_changed({});
+        for (const auto& account : relays_.on_time(steady_clock())) relays_changed(account);
         keep_relay_deadline();
     });
 }

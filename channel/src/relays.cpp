@@ -10,46 +10,65 @@ namespace {
 // that stays is given new ones in the middle of their time.
 constexpr auto kCredentialLifetime = std::chrono::hours(24);
 
-bool is_for(const RelayId& relay, const Uuid& account_id) {
-    return relay.account_id.value_or(account_id) == account_id;
-}
-
 }  // namespace
 
 bool Relays::online(const Relay& relay) {
-    const auto [found, is_new] = relays_.try_emplace(relay.id);
-    const bool differs = is_new || found->second.relay != relay;
-    found->second = {relay, {}};
+    const auto [found, is_new] = relays_[relay.id.account_id].try_emplace(relay.id.id);
+    Entry& entry = found->second;
+    const bool differs = is_new || entry.relay != relay;
+    if (entry.gone_at) leaving_.erase({*entry.gone_at, relay.id});
+    entry = {relay, {}};
     return differs;
 }
 
 void Relays::offline(const RelayId& id, Time now) {
-    const auto found = relays_.find(id);
-    if (found != relays_.end() && !found->second.gone_at) found->second.gone_at = now + debounce_;
+    const auto by_id = relays_.find(id.account_id);
+    if (by_id == relays_.end()) return;
+    const auto found = by_id->second.find(id.id);
+    if (found == by_id->second.end() || found->second.gone_at) return;
+    found->second.gone_at = now + debounce_;
+    leaving_.emplace(*found->second.gone_at, id);
 }
 
-bool Relays::on_time(Time now) {
-    return std::erase_if(relays_, [&](const auto& entry) {
-               return entry.second.gone_at && *entry.second.gone_at <= now;
-           }) > 0;
-}
-
-std::optional<Time> Relays::next_deadline() const {
-    std::optional<Time> out;
-    for (const auto& [id, entry] : relays_)
-        if (entry.gone_at && (!out || *entry.gone_at < *out)) out = entry.gone_at;
+std::set<std::optional<Uuid>> Relays::on_time(Time now) {
+    std::set<std::optional<Uuid>> out;
+    while (!leaving_.empty() && leaving_.begin()->first <= now) {
+        const RelayId id = leaving_.extract(leaving_.begin()).value().second;
+        const auto by_id = relays_.find(id.account_id);
+        by_id->second.erase(id.id);
+        if (by_id->second.empty()) relays_.erase(by_id);
+        out.insert(id.account_id);
+    }
     return out;
 }
 
+std::optional<Time> Relays::next_deadline() const {
+    return leaving_.empty() ? std::nullopt : std::optional(leaving_.begin()->first);
+}
+
+const Relays::ById* Relays::of(const std::optional<Uuid>& account_id) const {
+    const auto found = relays_.find(account_id);
+    return found == relays_.end() ? nullptr : &found->second;
+}
+
+template <class Visit>
+void Relays::for_each_for(const Uuid& account_id, Visit visit) const {
+    for (const std::optional<Uuid>& whose : {std::optional(account_id), std::optional<Uuid>()})
+        if (const ById* by_id = of(whose))
+            for (const auto& [id, entry] : *by_id) visit(entry);
+}
+
 std::size_t Relays::count_for(const Uuid& account_id) const {
-    return static_cast<std::size_t>(
-        std::count_if(relays_.begin(), relays_.end(),
-                      [&](const auto& entry) { return is_for(entry.first, account_id); }));
+    const ById* own = of(account_id);
+    const ById* shared = of(std::nullopt);
+    return (own == nullptr ? 0 : own->size()) + (shared == nullptr ? 0 : shared->size());
 }
 
 const Relay* Relays::find(const RelayId& id) const {
-    const auto found = relays_.find(id);
-    return found == relays_.end() ? nullptr : &found->second.relay;
+    const ById* by_id = of(id.account_id);
+    if (by_id == nullptr) return nullptr;
+    const auto found = by_id->find(id.id);
+    return found == by_id->end() ? nullptr : &found->second.relay;
 }
 
 std::vector<Relay> Relays::choose(const Uuid& account_id, const std::optional<Location>& device,
@@ -63,13 +82,12 @@ std::vector<Relay> Relays::choose(const Uuid& account_id, const std::optional<Lo
         std::uint64_t lot;
     };
     std::vector<Candidate> candidates;
-    for (const auto& [id, entry] : relays_) {
-        if (!is_for(id, account_id)) continue;
+    for_each_for(account_id, [&](const Entry& entry) {
         const Relay& relay = entry.relay;
         candidates.push_back(
-            {&relay, entry.gone_at.has_value(), !id.account_id, device && !relay.location,
+            {&relay, entry.gone_at.has_value(), !relay.id.account_id, device && !relay.location,
              device && relay.location ? distance_km(*device, *relay.location) : 0, random()});
-    }
+    });
     std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
         return std::tie(a.leaving, a.shared, a.placeless, a.distance, a.lot) <
                std::tie(b.leaving, b.shared, b.placeless, b.distance, b.lot);

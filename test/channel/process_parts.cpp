@@ -1,6 +1,9 @@
 // I and what a process has one of: relays, sessions, the batch of flows.
 #include <gtest/gtest.h>
 
+#include <ctime>
+#include <set>
+
 #include "channel/world.h"
 #include "fatwal/channel/json_text.h"
 
@@ -67,9 +70,46 @@ TEST(Relays, AnAccountsOwnAreForItsDevicesAloneAndComeFirst) {
     // Another account's relay says the same id: it is another one.
     EXPECT_TRUE(w.relays.online(own("R4", "other")));
     w.relays.offline({id("R4"), id("other")}, w.now);
-    ASSERT_TRUE(w.relays.on_time(w.now + 10s));
+    const std::set<std::optional<Uuid>> others_alone{id("other")};
+    ASSERT_EQ(w.relays.on_time(w.now + 10s), others_alone);
     EXPECT_NE(w.relays.find({id("R4"), id("account")}), nullptr);
     EXPECT_EQ(w.relays.find({id("R4"), id("other")}), nullptr);
+}
+
+TEST(Relays, WhoseDevicesAreToldWhenTheyAreGone) {
+    World w;
+    for (const Relay& one : {own("R1", "account"), own("R2", "account"), own("R3", "other")})
+        EXPECT_TRUE(w.relays.online(one));
+    EXPECT_TRUE(w.relays.online(relay("R4")));
+    for (const RelayId& gone : {RelayId{id("R1"), id("account")}, RelayId{id("R2"), id("account")},
+                                RelayId{id("R4"), {}}})
+        w.relays.offline(gone, w.now);
+    EXPECT_FALSE(w.relays.online(own("R2", "account"))) << "back in time";
+    w.relays.offline({id("R3"), id("other")}, w.now + 5s);
+    EXPECT_EQ(w.relays.next_deadline(), w.now + 10s);
+    using Accounts = std::set<std::optional<Uuid>>;
+    EXPECT_EQ(w.relays.on_time(w.now + 10s), (Accounts{std::nullopt, id("account")}));
+    EXPECT_EQ(w.relays.next_deadline(), w.now + 15s);
+    EXPECT_EQ(w.relays.on_time(w.now + 15s), (Accounts{id("other")}));
+    EXPECT_EQ(w.relays.next_deadline(), std::nullopt);
+    EXPECT_EQ(w.relays.count_for(id("account")), 1U);
+    EXPECT_EQ(w.relays.count_for(id("other")), 0U);
+}
+
+// In time of the processor, as the machine may be busy.
+TEST(Relays, OthersRelaysCostAnAccountNothing) {
+    constexpr int kAccounts = 20'000;
+    World w;
+    const auto begin = std::clock();
+    for (int i = 0; i < kAccounts; ++i) {
+        const std::string account = "account " + std::to_string(i);
+        EXPECT_TRUE(w.relays.online(own("R1", account)));
+        EXPECT_EQ(w.relays.count_for(id(account)), 1U);
+        EXPECT_EQ(w.relays.choose(id(account), {}, [] { return 0; }).size(), 1U);
+        w.relays.offline({id("R1"), id(account)}, w.now);
+        EXPECT_EQ(w.relays.next_deadline(), w.now + 10s);
+    }
+    EXPECT_LT(std::clock() - begin, 3 * CLOCKS_PER_SEC);
 }
 
 std::int64_t credentials_end(const Json& relays) {

@@ -410,7 +410,7 @@ World& World::until(Time time) {
             return *this;
         }
         now = std::max(now, *next);
-        if (relays.on_time(now)) relays_changed();
+        if (!relays.on_time(now).empty()) relays_changed();
         for (auto& [name, channel] : clients) carry_out(name, channel->on_time(now));
         for (auto& [name, channel] : gateways) carry_out(name, channel->on_time(now));
     }

@@ -6,7 +6,9 @@
 #include <compare>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "fatwal/channel/basics.h"
@@ -40,13 +42,14 @@ public:
     explicit Relays(std::chrono::milliseconds debounce = std::chrono::seconds(10))
         : debounce_(debounce) {}
 
-    // True when the channels are to be told (on_relays of each): a relay is new, or is back with
-    // another secret, address or location.
+    // True when the channels of its account (of all, for an operators' relay) are to be told
+    // (on_relays of each): a relay is new, or is back with another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
     void offline(const RelayId& id, Time now);
-    // True when the channels are to be told.
-    [[nodiscard]] bool on_time(Time now);
+    // The accounts whose channels are to be told; among them nothing: those of all accounts, as a
+    // relay of the operators is gone.
+    [[nodiscard]] std::set<std::optional<Uuid>> on_time(Time now);
     [[nodiscard]] std::optional<Time> next_deadline() const;
 
     [[nodiscard]] const Relay* find(const RelayId& id) const;
@@ -65,8 +68,17 @@ private:
         Relay relay;
         std::optional<Time> gone_at;
     };
+    using ById = std::map<Uuid, Entry>;
+    // Those of one account, or the operators'; null: none.
+    [[nodiscard]] const ById* of(const std::optional<Uuid>& account_id) const;
+    // Calls `visit(entry)` for each relay that is for the account's devices.
+    template <class Visit>
+    void for_each_for(const Uuid& account_id, Visit visit) const;
+
     std::chrono::milliseconds debounce_;
-    std::map<RelayId, Entry> relays_;
+    // By account, as no account's devices look at another's relays, however many there are.
+    std::map<std::optional<Uuid>, ById> relays_;
+    std::set<std::pair<Time, RelayId>> leaving_;  // by gone_at
 };
 
 // A device with a token that ends then (nothing: never), which asks for relays.
