@@ -492,12 +492,17 @@ void Account::publication_changed(wire::Lsn at) {
 }
 
 void Account::relays_changed() {
-    when_whole([this] {
-        const auto now = wall_clock();
-        for (const auto& address : addresses())
-            if (Session* session = find(address))
-                carry_out(*session,
-                          call(*session, [&](auto& channel) { return channel.on_relays(now); }));
+    // Who has yet to begin will find the relays as they are then.
+    if (std::exchange(relays_wait_, true)) return;
+    guarded([&] {
+        when_whole([this] {
+            relays_wait_ = false;
+            for (const auto& address : addresses())
+                ask_later(address, [](Session& session) {
+                    return call(session, [](auto& one) { return one.on_relays(wall_clock()); });
+                });
+            work();
+        });
     });
 }
 

@@ -44,6 +44,7 @@ public:
     // Wherever the session is.
     void route(const channel::Address& sender, channel::Address to,
                const channel::PeerMessage& message);
+    // In turns, as with a transaction.
     void relays_changed();
     // What is published is not what it was: see Feed::publication_changed().
     void publication_changed(wire::Lsn at);
@@ -210,9 +211,10 @@ private:
     std::deque<std::function<void()>>
         waiting_work_;  // as much as rates let in within a transaction
     bool admits_later_ = false;
-    bool broken_ = false;     // its work has thrown
-    bool busy_ = false;       // some are being carried out
-    bool is_sliced_ = false;  // and they take more than one turn
+    bool relays_wait_ = false;  // among it: to tell its channels of relays
+    bool broken_ = false;       // its work has thrown
+    bool busy_ = false;         // some are being carried out
+    bool is_sliced_ = false;    // and they take more than one turn
     std::optional<std::chrono::steady_clock::time_point> empty_since_;
 };
 

@@ -206,6 +206,11 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                      connect_rate_.unproven(from, std::chrono::steady_clock::now());
                  }),
       relay_timer_(io),
+      relay_turns_(io,
+                   [this](const Uuid& id) {
+                       const auto found = accounts_.find(id);
+                       if (found != accounts_.end()) found->second->relays_changed();
+                   }),
       flow_timer_(io),
       sweep_timer_(io),
       clock_offset_(wall_clock() - steady_clock()) {
@@ -528,8 +533,8 @@ void Process::relay_offline(const channel::RelayId& relay) {
 }
 
 void Process::relays_changed(const std::optional<Uuid>& of) {
-    for (const auto& [id, account] : accounts_)
-        if (of.value_or(id) == id) account->relays_changed();
+    if (of) return relay_turns_.add(*of);
+    for (const auto& [id, account] : accounts_) relay_turns_.add(id);
 }
 
 void Process::keep_relay_deadline() {

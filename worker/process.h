@@ -24,6 +24,7 @@
 #include "relay_desk.h"
 #include "server.h"
 #include "settings.h"
+#include "turns.h"
 
 namespace fatwal::worker {
 
@@ -82,7 +83,7 @@ private:
     void tell(const std::vector<channel::FlowBatch::Notice>& notices);
     void relay_online(const channel::Relay& relay);
     void relay_offline(const channel::RelayId& relay);
-    // Of an account, or of all.
+    // Tells the channels of an account, or of all.
     void relays_changed(const std::optional<Uuid>& account);
     void keep_relay_deadline();
     void keep_flow_deadline();
@@ -132,6 +133,7 @@ private:
     Doorkeeper doorkeeper_;
     Registrar registrar_;
     std::map<Uuid, std::shared_ptr<Account>> accounts_;
+    Turns relay_turns_;  // of accounts whose channels are to be told of relays
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;
     boost::asio::steady_timer sweep_timer_;
