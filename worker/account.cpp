@@ -37,7 +37,6 @@ std::string envelope(const std::string& event, const Json& payload,
 
 // For which one account is at work before others have their turn.
 constexpr auto kSlice = std::chrono::milliseconds(5);
-constexpr double kBytesOfMessage = 4096;  // that its rate allows for
 
 Rates rates_of_account(const Settings& settings) {
     return {static_cast<double>(settings.account_messages_per_second),
@@ -429,7 +428,7 @@ void Account::snapshot() {
                     return call(session, [](auto& one) { return one.on_snapshot(wall_clock()); });
                 });
     admits_later_ = true;
-    if (holds_ > 0) process_.review_relays();
+    if (holds_ > 0) process_.review_relays(id_);
     work();
 }
 
@@ -452,7 +451,7 @@ void Account::transaction(channel::Affected affected, channel::Time committed) {
             },
             committed);
     if (!waiting_.empty()) admits_later_ = true;
-    if (holds_ > 0) process_.review_relays();
+    if (holds_ > 0) process_.review_relays(id_);
     work();
 }
 

@@ -75,7 +75,7 @@ public:
     // It is followed as long as the answer is kept: for a relay of its own, which has no session
     // here.
     [[nodiscard]] std::shared_ptr<void> hold();
-    [[nodiscard]] const channel::AccountState& state() const { return feed_->state(); }
+    [[nodiscard]] const Feed& feed() const { return *feed_; }
     // Whether its rows are here and the token is among them, with this secret.
     [[nodiscard]] bool knows_token(const DeviceToken& token) const;
     [[nodiscard]] bool live() const { return feed_->state().live(); }

@@ -185,7 +185,8 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                    [this](const Uuid& id) { return account(id).hold(); },
                    [this](const Uuid& id) {
                        const auto found = accounts_.find(id);
-                       return found == accounts_.end() ? nullptr : &found->second->state();
+                       return found == accounts_.end() ? RelayDesk::Rows{}
+                                                       : RelayDesk::rows_of(found->second->feed());
                    }}),
       connect_rate_(settings.connects_per_second),
       doorkeeper_(
@@ -205,12 +206,12 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                  [this](const channel::IpAddress& from) {
                      connect_rate_.unproven(from, std::chrono::steady_clock::now());
                  }),
-      relay_timer_(io),
       relay_turns_(io,
                    [this](const Uuid& id) {
                        const auto found = accounts_.find(id);
                        if (found != accounts_.end()) found->second->relays_changed();
                    }),
+      relay_timer_(io),
       flow_timer_(io),
       sweep_timer_(io),
       clock_offset_(wall_clock() - steady_clock()) {
@@ -292,6 +293,7 @@ void Process::broken(std::weak_ptr<Account> account, const Uuid& id, const std::
         if (found == accounts_.end() || found->second != account.lock()) return;
         const auto over = std::move(found->second);
         accounts_.erase(found);
+        relay_desk_.account_failed(id);
     });
 }
 

@@ -68,7 +68,7 @@ public:
     void ask_whether_there(const Uuid& account, const channel::OnlineGateway& gateway);
     [[nodiscard]] const Fleet& fleet() const { return fleet_; }
     // The rows of an account with relays of its own have changed.
-    void review_relays() { relay_desk_.review(); }
+    void review_relays(const Uuid& account) { relay_desk_.review(account); }
     void gateway_online(const Uuid& account, const channel::OnlineGateway& gateway);
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
     // What is published is not what it was.

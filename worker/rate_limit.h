@@ -17,19 +17,27 @@ public:
 
     // Whether there is as much; nothing is taken.
     [[nodiscard]] bool has(double amount, Tick now) {
-        if (last_ != Tick{})
-            left_ = std::min(rate_ * kSavedSeconds,
-                             left_ + rate_ * std::chrono::duration<double>(now - last_).count());
+        left_ = left_at(now);
         last_ = now;
         return left_ >= amount;
     }
     void take(double amount) { left_ -= amount; }
+    // Whether all is there that can be saved up: as if nothing had ever been taken.
+    [[nodiscard]] bool is_full(Tick now) const { return left_at(now) >= rate_ * kSavedSeconds; }
 
 private:
+    [[nodiscard]] double left_at(Tick now) const {
+        if (last_ == Tick{}) return left_;
+        return std::min(rate_ * kSavedSeconds,
+                        left_ + rate_ * std::chrono::duration<double>(now - last_).count());
+    }
+
     double rate_;
     double left_;
     Tick last_{};
 };
+
+constexpr double kBytesOfMessage = 4096;  // that the rate of messages allows for
 
 // The rates of a session, or of an account.
 struct Rates {
@@ -60,6 +68,10 @@ public:
         if (!session.flows_.has(1, now) || !account.flows_.has(1, now)) return false;
         for (RateLimit* limit : {&session, &account}) limit->flows_.take(1);
         return true;
+    }
+
+    [[nodiscard]] bool is_full(Bucket::Tick now) const {
+        return messages_.is_full(now) && flows_.is_full(now) && bytes_.is_full(now);
     }
 
 private:

@@ -223,6 +223,28 @@ class Channels(Portal):
         self.house.sql(f"UPDATE accounts SET disabled_at = now() WHERE id = '{ACCOUNT}'")
         self.expect_end(relay, 'token_expired')
 
+    def test_an_accounts_relay_is_not_judged_in_the_middle_of_a_transaction(self):
+        row = f"INSERT INTO tokens (id, account_id, type, secret_hash) VALUES ('{uid(0x70, 20)}', '{ACCOUNT}', 'relay', {HASH})"
+        self.house.sql(row, row.replace(uid(0x70, 20), uid(0x70, 21)))
+        self.channel(**{'connects-per-second': '100000'})
+        relay, client = self.device('relay', uid(0x4e, 1), uid(0x70, 20)), self.client()
+        self.announce(relay, '192.0.2.1')
+        self.joined(client)
+        # The token is away while these rows come in, which takes several turns of the loop.
+        session = self.house.session()
+        session.run('BEGIN', f"DELETE FROM tokens WHERE id = '{uid(0x70, 20)}'",
+                    f"INSERT INTO actors (account_id, name) SELECT '{ACCOUNT}', 'a' || n FROM generate_series(1, 100000) n",
+                    row, f"UPDATE resources SET name = 'last' WHERE id = '{R1}'", 'COMMIT')
+
+        def shown():
+            other = self.device('relay', uid(0x4e, 2), uid(0x70, 21))  # relays are judged as it comes
+            self.expect(other, 'init')
+            other.close()
+            events = [client.next() for _ in range(client.events.qsize())]
+            return [event['payload'].get('name') for event in events if event['event'] != 'relays_presence']
+        self.assertEqual(until(shown, 'the transaction'), ['last'])
+        self.quiet(relay)
+
     def test_another_process_is_told_of_an_accounts_relay(self):
         self.house.sql(f"INSERT INTO tokens (id, account_id, type, secret_hash) VALUES ('{uid(0x70, 20)}', '{ACCOUNT}', 'relay', {HASH})", OTHER_TENANT)
         self.two_processes()
