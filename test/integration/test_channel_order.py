@@ -2,6 +2,8 @@
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import hashlib
 import hmac
+import json
+import select
 import signal
 import socket
 import time
@@ -11,11 +13,55 @@ import zmq
 import zmq.utils.z85
 
 from house import until
-from portal import ACCOUNT, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, P1, P2, Portal, R1, R2, SECRET, TOKEN
+from portal import (ACCOUNT, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, MEMBERSHIP, OTHER_ACTOR, OTHER_CLIENT, OTHER_TOKEN, P1, P2, Portal, R1, R2, SECRET, SITE,
+                    TOKEN)
 
 
 def policy(id, resource):
     return f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{id}', '{ACCOUNT}', '{GROUP}', '{resource}')"
+
+
+def upgrade(role, id, token):
+    """The request of a device that connects."""
+    return '\r\n'.join((
+        f'GET /{role}?id={id}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
+        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
+        f'Authorization: Bearer {ACCOUNT}.{token}.{SECRET}', '', '')).encode()
+
+
+class Wire:
+    """A device that is read when the test wants it, as far as something has come."""
+
+    def __init__(self, port, role, id, token):
+        self.socket = socket.create_connection(('127.0.0.1', port), timeout=20)
+        self.socket.sendall(upgrade(role, id, token))
+        self.received = b''
+        while b'\r\n\r\n' not in self.received:
+            self.received += self.socket.recv(65536)
+        self.received = self.received.split(b'\r\n\r\n', 1)[1]
+        self.socket.setblocking(False)
+        self.close = self.socket.close
+
+    def events(self):
+        """The names of the events that are here."""
+        try:
+            while data := self.socket.recv(1 << 20):
+                self.received += data
+        except BlockingIOError:
+            pass
+        names = []
+        while len(self.received) >= 2:
+            # RFC 6455, 5.2: what a server sends is not masked.
+            opcode, length, begin = self.received[0] & 15, self.received[1], 2
+            if length > 125:
+                begin = 4 if length == 126 else 10
+                length = int.from_bytes(self.received[2:begin], 'big')
+            if len(self.received) < begin + length:
+                break
+            if opcode == 1:
+                names.append(json.loads(self.received[begin:begin + length])['event'])
+            self.received = self.received[begin + length:]
+        return names
 
 
 class Order(Portal):
@@ -70,6 +116,29 @@ class Snapshots(Order):
             self.expect(client, 'resource_deleted', id=R1)
             self.house.sql(policy(P1, R1))
             self.expect(client, 'resource_created_or_updated', id=R1)
+
+
+    def test_C4_a_new_snapshot_is_told_to_gateways_before_clients(self):
+        # So many resources that a gateway that were told behind the clients would be told milliseconds later.
+        many = f"SELECT md5('r' || n)::uuid AS id, '{ACCOUNT}'::uuid AS account, n FROM generate_series(1, 3000) n"
+        self.house.sql(f"INSERT INTO resources (id, account_id, name, type, address) SELECT id, account, 'r' || n, 'dns', 'r' || n || '.example.com' FROM ({many}) m",
+                       f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT account, id, '{SITE}' FROM ({many}) m",
+                       f"INSERT INTO policies (account_id, actor_group_id, resource_id) SELECT account, '{GROUP}', id FROM ({many}) m",
+                       f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{OTHER_ACTOR}', '{GROUP}')",
+                       f"""INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id)
+                           VALUES (gen_random_uuid(), '{ACCOUNT}', '{P1}', '{CLIENT}', '{GATEWAY}', '{R1}', '{TOKEN}', '{MEMBERSHIP}')""")
+        self.channel()
+        gateway, *clients = (Wire(self.ports['channel'], *who) for who in (('gateway', GATEWAY, GATEWAY_TOKEN), ('client', CLIENT, TOKEN), ('client', OTHER_CLIENT, OTHER_TOKEN)))
+        for device, pages in ((gateway, 0), *((client, 4) for client in clients)):
+            self.addCleanup(device.close)
+            until(lambda device=device, pages=pages: device.events()[-1:] == ['init_page' if pages else 'init'], 'the init')
+        self.house.sql(f"BEGIN; DELETE FROM policies WHERE id = '{P1}'; TRUNCATE flows; COMMIT")
+        told = []
+        while 'resource_deleted' not in told:
+            came, _, _ = select.select([client.socket for client in clients], [], [], 20)
+            self.assertTrue(came, 'a client to be told')
+            told = [name for client in clients for name in client.events()]
+        self.assertIn('reject_access', gateway.events())
 
 
 class AnotherProcess:
@@ -154,10 +223,7 @@ class Sessions(Order):
         """A gateway that has joined and whose machine is gone: nothing is ever read or answered."""
         gateway = socket.create_connection(('127.0.0.1', self.ports[process]), timeout=10)
         self.addCleanup(gateway.close)
-        gateway.sendall('\r\n'.join((
-            f'GET /gateway?id={GATEWAY}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
-            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
-            f'Authorization: Bearer {ACCOUNT}.{GATEWAY_TOKEN}.{SECRET}', '', '')).encode())
+        gateway.sendall(upgrade('gateway', GATEWAY, GATEWAY_TOKEN))
         return gateway
 
     def test_a_client_that_moves_takes_over_whichever_process_started_first(self):
@@ -221,10 +287,7 @@ class Sessions(Order):
         # Somebody tries b in vain; its request waits there.
         late = socket.create_connection(('127.0.0.1', self.ports['b']), timeout=10)
         self.addCleanup(late.close)
-        late.sendall('\r\n'.join((
-            f'GET /client?id={CLIENT}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
-            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
-            f'Authorization: Bearer {ACCOUNT}.{TOKEN}.{SECRET}', '', '')).encode())
+        late.sendall(upgrade('client', CLIENT, TOKEN))
         moved, mobile = self.gateway('a'), self.client('a')
         self.joined(moved), self.joined(mobile)
         late.close()
