@@ -167,6 +167,49 @@ void AccountState::forget_unread(const Uuid& membership_id, Touched& touched) {
     unread_memberships_.erase(membership_id);
 }
 
+void AccountState::tell_malformed(std::string_view table, const Uuid& id, std::string reason,
+                                  const Json& content, Touched& touched) {
+    auto& issues = touched.out->issues;
+    const std::size_t hash = std::hash<Json>()(content);
+    const auto [told, is_new] = told_malformed_.try_emplace({table, id}, hash);
+    if (!is_new && told->second == hash) return;
+    told->second = hash;
+    if (issues.size() < Affected::kMaxIssues)
+        issues.push_back({std::string(table), id.to_text(), std::move(reason)});
+    else
+        told_malformed_.erase(told);
+}
+
+template <class Row>
+void AccountState::forget_malformed(const Uuid& id) {
+    if constexpr (std::is_same_v<Row, Policy>)
+        told_malformed_.erase({portal::Policies::kTable, id});
+    else if constexpr (std::is_same_v<Row, portal::Resources>)
+        told_malformed_.erase({portal::Resources::kTable, id});
+}
+
+void AccountState::judge_content(const Policy& policy, Touched& touched) {
+    const Uuid& id = policy.row.id;
+    const std::size_t which = policy.conditions.malformed();
+    if (which == 0) return forget_malformed<Policy>(id);
+    Json content = Json::array();
+    for (const auto& condition : policy.row.conditions)
+        content.push_back(condition.value_or(Json()));
+    tell_malformed(portal::Policies::kTable, id,
+                   "condition " + std::to_string(which) + " cannot be understood", content,
+                   touched);
+}
+
+void AccountState::judge_content(const portal::Resources& resource, Touched& touched) {
+    const std::string_view column = malformed_column(resource);
+    if (column.empty()) return forget_malformed<portal::Resources>(resource.id);
+    tell_malformed(portal::Resources::kTable, resource.id,
+                   "column " + std::string(column) + " cannot be understood",
+                   {portal::to_text(resource.type), resource.address.value_or(""), resource.filters,
+                    resource.ip_stack.has_value()},
+                   touched);
+}
+
 template <class Row>
 void AccountState::put(const Row& row, Touched& touched) {
     if constexpr (std::is_same_v<Row, portal::Accounts>) {
@@ -192,6 +235,8 @@ void AccountState::put(const Row& row, Touched& touched) {
         }();
         if constexpr (std::is_same_v<Row, portal::ActorGroupMemberships>)
             forget_unread(id, touched);
+        if constexpr (std::is_same_v<Row, Policy> || std::is_same_v<Row, portal::Resources>)
+            judge_content(row, touched);
         auto& rows = table<Row>();
         const auto found = rows.find(id);
         if (found == rows.end()) {
@@ -220,6 +265,7 @@ void AccountState::drop_id(const Uuid& id, Touched& touched) {
     auto& rows = table<Row>();
     const auto found = rows.find(id);
     if (found == rows.end()) return;
+    forget_malformed<Row>(id);
     touch(found->second, touched);
     link(found->second, false);
     if constexpr (std::is_same_v<Row, portal::Flows>)
@@ -392,6 +438,8 @@ void AccountState::snapshot_row(RowChange row) {
         return;
     }
     take(row, touched);
+    for (Issue& issue : nobody.issues)
+        if (issues_.size() < Affected::kMaxIssues) issues_.push_back(std::move(issue));
 }
 
 void AccountState::end_rows(const Position& position) {
@@ -419,6 +467,11 @@ Affected AccountState::go_live() {
     out.issues = std::move(issues_);
     if (std::exchange(tells_ignored_, false)) out.ignored_settings = ignored_settings_;
     issues_.clear();
+    std::erase_if(told_malformed_, [&](const auto& told) {
+        const auto& [table, id] = told.first;
+        return table == portal::Policies::kTable ? !policies_.contains(id)
+                                                 : !resources_.contains(id);
+    });
     for (const auto& [id, count] : attached_clients_) out.clients.insert(id);
     for (const auto& [id, count] : attached_gateways_) out.gateways[id].itself = true;
     return out;

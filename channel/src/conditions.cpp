@@ -74,6 +74,14 @@ Conditions Conditions::parse(const std::vector<std::optional<Json>>& conditions)
     return out;
 }
 
+std::size_t Conditions::malformed() const {
+    const auto found = std::find_if(conditions_.begin(), conditions_.end(), [](const auto& one) {
+        return one.kind == Condition::Kind::Never;
+    });
+    return found == conditions_.end() ? 0
+                                      : static_cast<std::size_t>(found - conditions_.begin()) + 1;
+}
+
 Conditions::Verdict Conditions::evaluate_one(const Condition& condition,
                                              const ClientContext& client, Time now) {
     using Kind = Condition::Kind;

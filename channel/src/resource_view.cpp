@@ -89,6 +89,14 @@ std::optional<Json> render_filters(const Json& filters) {
     return out;
 }
 
+std::string_view malformed_column(const portal::Resources& resource) {
+    if (resource.type == ResourceType::Internet) return {};
+    if (name_of(resource.type) == nullptr) return "type";
+    if (!target_of(resource, true)) return "address";
+    if (!render_filters(resource.filters)) return "filters";
+    return resource.ip_stack == portal::IpStack::Unknown ? "ip_stack" : "";
+}
+
 std::optional<ResourceView> render_for_client(const portal::Resources& resource,
                                               const std::vector<SiteName>& sites, bool double_star,
                                               bool internet) {

@@ -731,6 +731,62 @@ TEST(Interface, DnsServersAreAddressesWithPorts) {
         EXPECT_EQ(servers(Json::array({none, "9.9.9.9"})), Json({"9.9.9.9:53"})) << none;
 }
 
+TEST(Malformed, C8_APolicyOrAResourceThatGrantsNothingByItIsToldOnceForEachContent) {
+    World w;
+    const auto told = [](const Affected& affected) {
+        std::string out;
+        for (const Issue& issue : affected.issues)
+            out += issue.table + ' ' + name_of(Json(issue.key)) + ": " + issue.reason + "; ";
+        EXPECT_EQ(affected.bad_rows, 0U);
+        return out;
+    };
+    const auto snapshot = [&] {
+        w.state.begin_snapshot();
+        for (const auto& [key, row] : w.rows()) {
+            RowChange change;
+            change.after = row;
+            w.state.snapshot_row(std::move(change));
+        }
+        return told(w.state.end_snapshot({}));
+    };
+    w.join_client();
+    w.policy("p1", "g1", "r1", {verified(), condition("remote_ip", "is_in_cidr", {"everywhere"})});
+    const std::string second = "policies p1: condition 2 cannot be understood; ";
+    EXPECT_EQ(told(w.commit()), second);
+    w.edit<portal::Policies>("p1", [](auto& policy) { policy.description = "renamed"; });
+    EXPECT_EQ(told(w.commit()), "") << "the same conditions";
+    EXPECT_EQ(snapshot(), "") << "nor by a snapshot";
+    w.policy("p1", "g1", "r1", {during("M/25:00-26:00/UTC")});
+    EXPECT_EQ(told(w.commit()), "policies p1: condition 1 cannot be understood; ");
+    w.policy("p1", "g1", "r1").commit();
+    w.policy("p1", "g1", "r1", {during("M/25:00-26:00/UTC")});
+    EXPECT_EQ(told(w.commit()), "policies p1: condition 1 cannot be understood; ")
+        << "it was well meanwhile";
+    w.erase<portal::Policies>("p1").commit();
+    EXPECT_EQ(snapshot(), "");
+    w.policy("p1", "g1", "r1", {Json("x")});
+    (void)w.take_changes();
+    EXPECT_EQ(snapshot(), "policies p1: condition 1 cannot be understood; ") << "a snapshot's";
+
+    const auto resource = [&](auto change) {
+        return told(w.edit<portal::Resources>("r1", change).commit());
+    };
+    const auto of = [](const char* column) {
+        return "resources r1: column " + std::string(column) + " cannot be understood; ";
+    };
+    EXPECT_EQ(resource([](auto& r) { r.filters = Json({{{"protocol", "sctp"}}}); }), of("filters"));
+    EXPECT_EQ(resource([](auto& r) { r.name = "renamed"; }), "");
+    EXPECT_EQ(resource([](auto& r) { r.type = portal::ResourceType::Unknown; }), of("type"));
+    EXPECT_EQ(resource([](auto& r) { r.type = portal::ResourceType::Cidr; }), of("address"));
+    EXPECT_EQ(resource([](auto& r) {
+                  r.address = "10.0.0.0/8";
+                  r.filters = Json::array();
+                  r.ip_stack = portal::IpStack::Unknown;
+              }),
+              of("ip_stack"));
+    EXPECT_EQ(resource([](auto& r) { r.type = portal::ResourceType::Internet; }), "");
+}
+
 TEST(Settings, C8_WhatIsIgnoredIsToldOnce) {
     World w;
     EXPECT_TRUE(w.commit().ignored_settings.empty());

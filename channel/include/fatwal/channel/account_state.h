@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -241,6 +242,13 @@ private:
     void connect(const Uuid& resource_id, const Uuid& site_id, bool there, Touched& touched);
     void resolve(const Touched& touched, Affected& affected) const;
     void resolve_client(const Uuid& client_id, Affected& affected) const;
+    // Tells of a policy or resource that makes no sense, unless it was told with this content.
+    void judge_content(const Policy& policy, Touched& touched);
+    void judge_content(const portal::Resources& resource, Touched& touched);
+    void tell_malformed(std::string_view table, const Uuid& id, std::string reason,
+                        const Json& content, Touched& touched);
+    template <class Row>
+    void forget_malformed(const Uuid& id);
     void quarantine_for(std::string reason, Affected& affected);
 
     Uuid account_id_;
@@ -253,6 +261,9 @@ private:
     Affected affected_;
     std::size_t bad_rows_ = 0;  // of the snapshot that is being loaded
     std::vector<Issue> issues_;
+    // The policies and resources that make no sense, each with a hash of the content that was told.
+    // Kept over snapshots, which bring the same rows again.
+    std::map<std::pair<std::string_view, Uuid>, std::size_t> told_malformed_;
     std::vector<std::string> ignored_settings_;  // of the account's row that came last
     bool tells_ignored_ = false;                 // nobody has been told of them
 

@@ -9,7 +9,7 @@
 
 namespace fatwal::channel {
 
-// A row that was left out because it cannot be understood: for the log.
+// A row that grants nothing as it, or a part of it, cannot be understood: for the log.
 struct Issue {
     std::string table;
     std::string key;
@@ -37,10 +37,13 @@ struct GatewayImpact {
 struct Affected {
     Ids clients;
     std::unordered_map<Uuid, GatewayImpact> gateways;
-    bool ignored = false;       // the transaction was had already (worth an info in the log)
-    bool quarantined = false;   // the state has just put itself aside: take a new snapshot
-    std::size_t bad_rows = 0;   // how many were left out
-    std::vector<Issue> issues;  // the first of them, for the log: at most kMaxIssues
+    bool ignored = false;      // the transaction was had already (worth an info in the log)
+    bool quarantined = false;  // the state has just put itself aside: take a new snapshot
+    std::size_t bad_rows = 0;  // how many were left out
+    // For the log, at most kMaxIssues: the first of them, and rows that are there but make no
+    // sense, as a policy with a malformed condition. Of these each is told once for each of its
+    // contents.
+    std::vector<Issue> issues;
     static constexpr std::size_t kMaxIssues = 100;
     // Of the account's settings, when they differ from what was told last: what of them is ignored.
     std::vector<std::string> ignored_settings;

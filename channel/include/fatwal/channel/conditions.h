@@ -2,6 +2,7 @@
 // instant.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +40,9 @@ public:
     // or operator, a malformed value, a null) is a condition that nobody meets. Looks up time zones
     // in the system's database.
     [[nodiscard]] static Conditions parse(const std::vector<std::optional<Json>>& conditions);
+
+    // Which one cannot be understood, the first of them, counted from 1; 0: none.
+    [[nodiscard]] std::size_t malformed() const;
 
     // Allocates nothing. Keeps the time windows of the last instant it was asked for, hence not for
     // several threads at once.

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "fatwal/channel/basics.h"
@@ -29,6 +30,9 @@ struct SiteName {
 [[nodiscard]] std::optional<ResourceView> render_for_client(const portal::Resources& resource,
                                                             const std::vector<SiteName>& sites,
                                                             bool double_star, bool internet);
+
+// The column by which the row makes no sense, whatever the version; empty: none.
+[[nodiscard]] std::string_view malformed_column(const portal::Resources& resource);
 
 // As gateways are given it: {id, type, name, address, filters}, of the internet {id, type}.
 [[nodiscard]] std::optional<Json> render_for_gateway(const portal::Resources& resource,
