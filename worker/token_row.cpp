@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "connection.h"
+#include "fatwal/channel/access.h"
 #include "fatwal/wire/publication_names.h"
 
 namespace fatwal::worker {
@@ -73,13 +74,10 @@ TokenRow token_row(const portal::Tokens& row) {
 std::optional<std::string> token_refusal(const DeviceToken& token, Role role,
                                          const std::optional<Uuid>& device, const TokenRow* row,
                                          channel::Time now) {
-    if (row == nullptr || row->account_id != token.account_id || row->type != name_of(role) ||
-        !token.matches(row->secret_hash))
+    if (row == nullptr || row->account_id != token.account_id || !token.matches(row->secret_hash))
         return "invalid_token";
-    if (role != Role::Gateway && device && row->device_id.value_or(*device) != *device)
-        return "invalid_token";
-    if (row->expires_at && *row->expires_at <= now) return "token_expired";
-    return std::nullopt;
+    return channel::token_refusal({row->type == name_of(role), row->device_id, row->expires_at},
+                                  role == Role::Gateway ? std::nullopt : device, now);
 }
 
 }  // namespace fatwal::worker

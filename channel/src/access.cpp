@@ -11,11 +11,10 @@ std::optional<Refusal> account_refusal(const AccountState& state) {
     return std::nullopt;
 }
 
-std::optional<Refusal> token_refusal(const portal::Tokens* token, portal::TokenType type,
-                                     Time now) {
-    if (token == nullptr || token->type != type) return "invalid_token";
-    if (token->expires_at && *token->expires_at <= now) return "token_expired";
-    return std::nullopt;
+std::optional<Refusal> row_refusal(const portal::Tokens* token, portal::TokenType type,
+                                   const std::optional<Uuid>& device, Time now) {
+    if (token == nullptr) return "invalid_token";
+    return token_refusal({token->type == type, token->device_id, token->expires_at}, device, now);
 }
 
 std::optional<Refusal> identity_refusal(const AccountState& state, const std::optional<Uuid>& id,
@@ -45,17 +44,25 @@ std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
     return std::min(*a, *b);
 }
 
+std::optional<Refusal> token_refusal(const TokenTerms& token, const std::optional<Uuid>& device,
+                                     Time now) {
+    if (!token.is_of_role) return "invalid_token";
+    if (device && token.device_id.value_or(*device) != *device) return "invalid_token";
+    if (token.expires_at && *token.expires_at <= now) return "token_expired";
+    return std::nullopt;
+}
+
 std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& client_id,
                                       const Uuid& token_id, Time now) {
     const auto* token = state.token(token_id);
-    if (auto refusal = token_refusal(token, portal::TokenType::Client, now)) return refusal;
+    if (auto refusal = row_refusal(token, portal::TokenType::Client, client_id, now))
+        return refusal;
     if (auto refusal = account_refusal(state)) return refusal;
     const auto* client = state.client(client_id);
     if (client == nullptr) return "client_not_found";
     const auto* actor = state.actor(client->actor_id);
     if (actor == nullptr || actor->disabled_at) return "actor_disabled";
     if (token->actor_id != client->actor_id) return "invalid_token";
-    if (token->device_id.value_or(client_id) != client_id) return "invalid_token";
     if (auto refusal = identity_refusal(state, token->identity_id, client->actor_id))
         return refusal;
     return identity_refusal(state, client->identity_id, client->actor_id);
@@ -64,7 +71,7 @@ std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& cli
 std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& gateway_id,
                                        const Uuid& token_id, Time now) {
     const auto* token = state.token(token_id);
-    if (auto refusal = token_refusal(token, portal::TokenType::Gateway, now)) return refusal;
+    if (auto refusal = row_refusal(token, portal::TokenType::Gateway, {}, now)) return refusal;
     if (auto refusal = account_refusal(state)) return refusal;
     const auto* gateway = state.gateway(gateway_id);
     if (gateway == nullptr) return "gateway_not_found";

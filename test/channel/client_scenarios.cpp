@@ -1,5 +1,6 @@
 // A to E: what a client is shown.
 #include "channel/scenario.h"
+#include "fatwal/channel/access.h"
 
 namespace fatwal::channel::test {
 namespace {
@@ -729,6 +730,16 @@ TEST(Interface, DnsServersAreAddressesWithPorts) {
           Json("1.1.1.1:53x"), Json("[1.1.1.1]:53"), Json("[::1"), Json("[::1]53"), Json(""),
           Json(":53"), Json(53), Json("1.1.1.1, 8.8.8.8")})
         EXPECT_EQ(servers(Json::array({none, "9.9.9.9"})), Json({"9.9.9.9:53"})) << none;
+}
+
+TEST(Token, OfAnotherDeviceIsInvalidBeforeItIsExpired) {
+    World w;
+    w.edit<portal::Tokens>("t1", [&](auto& token) {
+         token.device_id = id("c2");
+         token.expires_at = w.now;
+     }).commit();
+    EXPECT_EQ(client_refusal(w.state, id("c1"), id("t1"), w.now), "invalid_token");
+    EXPECT_EQ(client_refusal(w.state, id("c2"), id("t1"), w.now), "token_expired");
 }
 
 TEST(Malformed, C8_APolicyOrAResourceThatGrantsNothingByItIsToldOnceForEachContent) {

@@ -12,6 +12,18 @@ namespace fatwal::channel {
 // Why a session may not be, as its device is told.
 using Refusal = std::string;
 
+// What of a token decides, wherever its row was read.
+struct TokenTerms {
+    bool is_of_role = false;  // its type is the device's kind
+    std::optional<Uuid> device_id;
+    std::optional<Time> expires_at;
+};
+
+// Whether a token lets the device in: invalid_token, then token_expired. `device`: nothing when it
+// is not known, or when the token is not one device's, as a gateway's.
+[[nodiscard]] std::optional<Refusal> token_refusal(const TokenTerms& token,
+                                                   const std::optional<Uuid>& device, Time now);
+
 // Whether a client's session may be: its token, account, row, actor, identity and provider are
 // there, fit together, are enabled, and the token has not expired. The reasons: invalid_token,
 // token_expired, account_disabled, client_not_found, actor_disabled, identity_disabled,
