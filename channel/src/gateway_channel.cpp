@@ -244,9 +244,8 @@ Actions GatewayChannel::on_time(Time now) {
         const auto held = pairs_.find(pair->second);
         const Flow& flow = held->second.flows.at(id);
         if (flow.expires_at && *flow.expires_at <= now) {
-            // The device knows.
             remove_expired(held->second, id, out);
-            if (held->second.flows.empty()) drop(held);
+            if (held->second.flows.empty()) expire(held, out);
         } else if (flow.durable_by && *flow.durable_by <= now) {
             // The database does not answer: another flow's row would fare no better.
             out.emplace_back(DeleteFlow{id});

@@ -461,7 +461,7 @@ const bool kGateway = scenarios(
          [](World& w) {
              w.now += 1h + 1s;
              w.erase_row(only_flow(w)).commit();
-             EXPECT_EQ(w.sent("w1"), "");
+             EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
              w.after(0s);
          },
          "RD(r1)"},
@@ -476,9 +476,23 @@ const bool kGateway = scenarios(
              forget(w);
              w.until(kFriday + 1h + 1s);
              EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+             EXPECT_EQ(w.sent("w1"), "");
              w.until(kFriday + 2h);
              EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
-         }},
+         },
+         {},
+         "REJ(c1,r1)"},
+        {"H16_a_clock_is_ahead_for_a_while",
+         [](World& w) {
+             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+             flowing(w);
+         },
+         [](World& w) {
+             w.set_clock(3h).set_clock(-3h);
+             // Nobody holds it any more that this could take it from.
+             w.cascade("p1");
+         },
+         "RD(r1)", "REJ(c1,r1)"},
         {"H17_filters_change", flowing,
          [](World& w) { update_resource(w, [](auto& r) {
                             r.filters = Json::array({{{"protocol", "icmp"}}});

@@ -91,7 +91,7 @@ class Agent(threading.Thread):
         self.orders = queue.Queue()
         self.lock = threading.Lock()
         self.told = {}          # client: payload by resource; gateway: the pair's expiry by (client, resource)
-        # Pairs whose end a clock has passed that was set back since: the process may have let them go.
+        # Pairs whose end a clock has passed that was set back since: the process may have rejected them.
         self.doubtful = set()
         self.clock_at_join = 0  # of its process: what had ended by it was not loaded
         self.process = None     # of the device
@@ -148,7 +148,9 @@ class Agent(threading.Thread):
             elif name == 'access_authorization_expiry_updated':
                 self.told[payload['client_id'], payload['resource_id']] = payload['expires_at']
             elif name == 'reject_access':
-                self.told.pop((payload['client_id'], payload['resource_id']), None)
+                pair = payload['client_id'], payload['resource_id']
+                if self.has_ended(self.told.pop(pair, None), self.walk.clock[self.process]):
+                    self.doubtful.add(pair)
                 self.rejected.append((payload['client_id'], payload['resource_id'], event['received_at']))
             elif name in ('flow_created', 'flow_creation_failed'):
                 self.answers.put((name, payload['resource_id'], payload.get('reason')))
@@ -165,6 +167,10 @@ class Agent(threading.Thread):
         if name == 'authorize_flow':
             with contextlib.suppress(Exception):
                 self.device.send('flow_authorized', {'ref': payload['ref']})
+
+    @staticmethod
+    def has_ended(end, clock):
+        return end is not None and end <= time.time() + clock
 
     def connect(self):
         process = self.at
@@ -549,15 +555,15 @@ class Fleet(Portal):
         name = self.random.choice(PROCESSES)
         if not FAKETIME.exists():
             return
-        before = self.clocks()
+        before, old = self.clocks(), self.clock[name]
         self.clock[name] = self.random.choice(CLOCKS)
-        self.change('set_clock', f'SELECT fleet_walk.note({before})')
-        self.clock_file(name).write_text(f'{self.clock[name]:+}\n')
-        self.log.append((time.time(), f'clock {name} {self.clock[name]}'))
         for agent in self.gateways:
             with agent.lock:
                 if agent.process == name:
-                    agent.doubtful |= {pair for pair, end in agent.told.items() if end is not None and end <= time.time() + self.clock[name]}
+                    agent.doubtful |= {pair for pair, end in agent.told.items() if agent.has_ended(end, max(old, self.clock[name]))}
+        self.change('set_clock', f'SELECT fleet_walk.note({before})')
+        self.clock_file(name).write_text(f'{self.clock[name]:+}\n')
+        self.log.append((time.time(), f'clock {name} {self.clock[name]}'))
 
     def lock(self):
         """A transaction that takes its time; the writers of flows go round it."""
@@ -628,7 +634,7 @@ class Fleet(Portal):
                 if self.clock[process] < agent.clock_at_join:
                     doubtful |= rows - set(told)
                 through = {pair for pair, end in told.items() if end is None or end > now}
-                out += [f'{who}: lets {c[-3:]} through to {r[-3:]}' for c, r in sorted(through - set(granted) - doubtful)]
+                out += [f'{who}: lets {c[-3:]} through to {r[-3:]}' for c, r in sorted(through - set(granted))]
                 out += [f'{who}: does not let {c[-3:]} through to {r[-3:]}' for c, r in sorted(set(granted) - set(told) - doubtful)]
                 out += [f'{who}: {c[-3:]} to {r[-3:]} stands on a row that is no good' for (c, r), own in sorted(granted.items()) if not own and (c, r) not in doubtful]
                 out += [f'{who}: a row for {c[-3:]} to {r[-3:]} is left' for c, r in sorted(rows - set(granted) - doubtful)]
