@@ -33,7 +33,10 @@ std::string DecodeError::message() const {
         case Reason::OtherType:
             return of_column + " has another type than when this code was generated";
         case Reason::Null: return of_column + " is null";
-        case Reason::Unavailable: return of_column + " was not logged by the server";
+        case Reason::Unavailable:
+            return of_column +
+                   (" has no value here: the server did not log it, or its type is of a later "
+                    "release than this program");
         case Reason::Malformed: return of_column + " is malformed";
     }
     return "no error";

@@ -4,6 +4,7 @@
 
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/json.h"
+#include "fatwal/wire/text_sink.h"
 #include "support/builder.h"
 
 namespace fatwal {
@@ -240,6 +241,35 @@ TEST(Schema, IsReadAsItWasWrittenAndRefusedWhenChanged) {
         std::string changed = bytes;
         changed[i] = static_cast<char>(changed[i] ^ 0x40);
         EXPECT_FALSE(wire::SchemaView::parse(wire::as_bytes(changed))) << i;
+    }
+}
+
+// An older reader beside a newer extension.
+TEST(Schema, OfATypeThatIsNotKnownIsReadPast) {
+    const auto later = static_cast<TypeCode>(200);
+    const std::string bytes = test::schema_message(16384, "t",
+                                                   {{"id", TypeCode::Int4},
+                                                    {"later", later},
+                                                    {"laters", TypeCode::Array, later},
+                                                    {"name", TypeCode::Text}});
+    const auto schema = wire::SchemaView::parse(wire::as_bytes(bytes));
+    ASSERT_TRUE(schema);
+    // Whether the slot has the value, or where it is: both are passed over.
+    for (const Value& unknown : {Value::fixed(~std::uint64_t{0}), Value::text("x"), Value{}}) {
+        const std::string row = test::row({Value::fixed(1), unknown, Value{}, Value::text("name")});
+        const auto view = wire::RowView::parse(wire::as_bytes(row));
+        ASSERT_TRUE(view);
+        const bool is_null = unknown.kind == Value::Kind::Null;
+        EXPECT_EQ(view->cell(1, later).state,
+                  is_null ? Cell::State::Null : Cell::State::Unavailable);
+        std::string json;
+        std::string without;
+        EXPECT_EQ(wire::render_row(*view, *schema, wire::sink_to(json)), wire::RenderError::None);
+        EXPECT_EQ(wire::render_unavailable(*view, *schema, wire::sink_to(without)),
+                  wire::RenderError::None);
+        EXPECT_EQ(json, is_null ? R"({"id":1,"later":null,"laters":null,"name":"name"})"
+                                : R"({"id":1,"laters":null,"name":"name"})");
+        EXPECT_EQ(without, is_null ? "[]" : R"(["later"])");
     }
 }
 

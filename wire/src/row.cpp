@@ -5,6 +5,7 @@ namespace fatwal::wire {
 namespace {
 
 Cell value_of(Bytes owner, std::size_t slot_at, TypeCode code) noexcept {
+    if (!is_known(code)) return {Cell::State::Unavailable, 0, {}};
     const auto slot = load<std::uint64_t>(owner.data() + slot_at);
     if (is_fixed(code)) return {Cell::State::Value, slot, {}};
     const std::uint64_t offset = slot & 0xFFFF'FFFFU;

@@ -47,7 +47,7 @@ struct DecodeError {
         MissingColumn,  // the table has it no more
         OtherType,      // the column has another type than when the code was generated
         Null,           // in a column that was NOT NULL when the code was generated
-        Unavailable,    // the server did not log the value
+        Unavailable,    // the server did not log the value, or its type is of a later release
         Malformed,
     };
 

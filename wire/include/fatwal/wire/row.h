@@ -12,6 +12,7 @@ namespace fatwal::wire {
 
 // One column of a row, or one element of an array. Valid as long as the buffer it was read from.
 struct Cell {
+    // Unavailable: the server did not log the value, or its type is of a later release.
     enum class State : std::uint8_t { Value, Null, Unavailable, Malformed };
 
     State state = State::Malformed;

@@ -46,6 +46,12 @@ enum class TypeCode : std::uint8_t {
 };
 inline constexpr std::uint8_t kTypeCodes = 25;
 
+// Whether this release knows the type. The extension may be newer: its codes are read past, as each
+// column has a slot of eight bytes whatever its type.
+[[nodiscard]] constexpr bool is_known(TypeCode code) noexcept {
+    return static_cast<std::uint8_t>(code) < kTypeCodes;
+}
+
 // Whether the slot of this type holds the value itself and not an offset and a length.
 [[nodiscard]] constexpr bool is_fixed(TypeCode code) noexcept {
     switch (code) {
