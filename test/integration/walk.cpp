@@ -404,7 +404,7 @@ private:
             ++comparisons_;
             const auto found = fleet_.gateways.find(id);
             if (found == fleet_.gateways.end()) continue;
-            prune(found->second);
+            found->second.prune(unix_seconds(now_));
             if (found->second.pairs.size() != found->second.channel->pair_count())
                 differ("gateway " + id.to_text() + ": the device has " +
                        std::to_string(found->second.pairs.size()) + " pairs, the channel " +
@@ -440,7 +440,7 @@ private:
         settle();
         const auto found = fleet_.gateways.find(id);
         if (found == fleet_.gateways.end()) return;
-        prune(found->second);
+        found->second.prune(unix_seconds(now_));
         std::map<Pair, std::optional<std::int64_t>> should;
         for (const auto& row : database_.rows("SELECT client_id, resource_id, " + kUntil +
                                                   " FROM oracle.gateway_pairs($2, " + kAt +
@@ -465,12 +465,6 @@ private:
         list("<", found->second.pairs, should);
         list(">", should, found->second.pairs);
         differ(std::move(what));
-    }
-
-    void prune(Gateway& gateway) const {
-        std::erase_if(gateway.pairs, [&](const auto& entry) {
-            return entry.second && *entry.second <= unix_seconds(now_);
-        });
     }
 
     void check_some() {

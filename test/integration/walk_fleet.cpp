@@ -341,18 +341,24 @@ void Fleet::push(Client& client, const Uuid& id, const Push& push) {
     }
 }
 
+void Gateway::prune(std::int64_t now) {
+    std::erase_if(pairs, [&](const auto& entry) {
+        const bool is_over = entry.second && *entry.second <= now;
+        if (is_over) ended.insert(entry.first);
+        return is_over;
+    });
+}
+
 void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Time now) {
     const auto complain = [&](const std::string& what) {
         wrong.push_back("gateway " + id.to_text() + ": " + push.event + ' ' + push.payload.dump() +
                         ": " + what);
     };
     dirty_gateways.insert(id);
-    // The device prunes by itself.
-    std::erase_if(gateway.pairs, [&](const auto& entry) {
-        return entry.second && *entry.second < unix_seconds(now);
-    });
+    gateway.prune(unix_seconds(now));
     if (push.event == "init") {
         gateway.pairs.clear();
+        gateway.ended.clear();
         for (const Json& pair : push.payload.at("authorizations"))
             gateway.pairs.emplace(read_pair(pair), read_expiry(pair));
     } else if (push.event == "authorize_flow") {
@@ -360,12 +366,14 @@ void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Time now) {
         const Pair pair{read(push.payload.at("client"), "id"),
                         read(push.payload.at("resource"), "id")};
         const auto expires_at = read_expiry(push.payload);
+        gateway.ended.erase(pair);
         const auto [place, is_new] = gateway.pairs.try_emplace(pair, expires_at);
         // The latest of its flows.
         if (!is_new && place->second)
             place->second =
                 expires_at ? std::optional(std::max(*place->second, *expires_at)) : std::nullopt;
     } else if (push.event == "reject_access") {
+        if (gateway.ended.erase(read_pair(push.payload)) > 0) return;
         ++counts.rejected;
         if (gateway.pairs.erase(read_pair(push.payload)) == 0) complain("it has none");
         rejections.push_back({now, id, read_pair(push.payload)});

@@ -34,6 +34,8 @@ struct Gateway {
     Generation generation = 0;
     // The device: until when it lets a pair through, in seconds since 1970; nothing: no end.
     std::map<Pair, std::optional<std::int64_t>> pairs;
+    std::set<Pair> ended;  // by the device itself, at its end; the process rejects it too
+    void prune(std::int64_t now);
 };
 
 // The same policy by the same membership.
