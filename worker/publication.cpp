@@ -21,7 +21,7 @@ constexpr const char* kFindings = R"(
 WITH named AS (SELECT unnest($1::text[]) AS name), needed AS (SELECT unnest($2::text[]) AS name),
 published AS (SELECT pubname, schemaname, tablename, rowfilter FROM pg_publication_tables WHERE pubname IN (SELECT name FROM named)),
 -- The needed tables, and their partitions that have rows.
-present AS (SELECT c.oid, c.xmin, relname, relnamespace, relreplident FROM pg_class c WHERE c.oid IN (
+present AS (SELECT c.oid, relname, relnamespace, relreplident FROM pg_class c WHERE c.oid IN (
     SELECT unnest(array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
     FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)),
 -- What a publication says of a needed table, with the statements that make it say nothing.
@@ -53,17 +53,14 @@ SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FR
        (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed WHERE relname IN ('actor_group_memberships', 'flows')
         -- Of several publications the one with the widest filter counts.
         AND relname IN (SELECT tablename FROM published WHERE schemaname = 'public' GROUP BY tablename HAVING bool_and(rowfilter IS NOT NULL))),
-       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes. So does whatever ALTER TABLE or ALTER SCHEMA keeps
-       -- changes from being published by, as another name or identity, also when it is taken back at once. No other column tells of that.
-       -- ANALYZE, VACUUM and CREATE INDEX change a row of pg_class in its place. What else makes a new version (GRANT, ADD COLUMN, VACUUM
-       -- FULL) is rare, and costs each account a snapshot.
+       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes. The rows of the tables themselves have no part in
+       -- it: TRUNCATE, ADD COLUMN and GRANT would cost each account a snapshot. What a table under another name loses comes as a resync in
+       -- the stream, and Postgres refuses to delete from a published table without a replica identity.
        (SELECT md5(string_agg(entry, ',' ORDER BY entry)) FROM (
             SELECT format('p%s.%s', p.oid, p.xmin) AS entry FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
             UNION ALL SELECT format('r%s.%s', oid, xmin) FROM listed
             UNION ALL SELECT format('n%s.%s', n.oid, n.xmin) FROM pg_publication_namespace n
-                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)
-            UNION ALL SELECT format('c%s.%s', oid, xmin) FROM present
-            UNION ALL SELECT format('s%s.%s', s.oid, s.xmin) FROM pg_namespace s WHERE s.oid IN (SELECT relnamespace FROM present)) entries),
+                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)) entries),
        pg_current_wal_insert_lsn() - '0/0')";
 
 struct Findings {
