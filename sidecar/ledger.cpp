@@ -2,10 +2,15 @@
 
 #include <algorithm>
 
+#include "fatwal/wire/invariant.h"
+
 namespace fatwal {
 
 void Visibility::published(std::uint32_t xid, wire::Lsn commit_lsn) {
-    if (xid != 0) unseen_.push_back({xid, commit_lsn});
+    if (xid == 0) return;
+    FATWAL_INVARIANT(unseen_.empty() || unseen_.back().commit_lsn < commit_lsn,
+                     "transactions are published in the order of their commits");
+    unseen_.push_back({xid, commit_lsn});
 }
 
 void Visibility::seen(const wire::TransactionSnapshot& snapshot, std::uint64_t newest_begun) {
@@ -102,8 +107,10 @@ void Ledger::keepalive(wire::Lsn wal_end) {
 }
 
 wire::Lsn Ledger::settle() {
-    return settled_ =
-               std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()}));
+    settled_ = std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()}));
+    FATWAL_INVARIANT(settled_ <= position_ && position_ <= received_,
+                     "nothing is confirmed before it is published, nor published before it came");
+    return settled_;
 }
 
 }  // namespace fatwal

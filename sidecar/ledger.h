@@ -1,5 +1,23 @@
 // What was received from the slot, what was published, seen and acknowledged, and so what may be
 // confirmed. No I/O: events in, answers out.
+//
+// Five positions in the WAL, in this order; each only rises while one stream lasts:
+//
+//     confirmed      settled         position        received     the server's end
+//   ------|-------------|---------------|----------------|---------------|------> LSN
+//         |             |               |                |
+//         |             |               |                `- read from the slot
+//         |             |               `- every transaction that commits before is published
+//         |             `- before it nobody needs the log: no hold, no snapshot that may not see it
+//         `- told to Postgres, which may remove the log before it
+//
+// A frame moves `received` when it comes and `position` when it is the last of its transaction.
+// `settled` is the least of `position`, the oldest transaction that a snapshot may not see yet
+// (Visibility) and the oldest hold (Holds). After a lost connection the server sends again from
+// `confirmed` on: admit() leaves out what was published, frame by frame, as the plugin cuts a
+// transaction into the same frames each time.
+//
+// One thread: fatwald's loop.
 #pragma once
 
 #include <chrono>

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 
+#include "fatwal/wire/invariant.h"
+
 namespace fatwal {
 
 void Ring::trim(AccountLog& log) {
     while (log.bytes_ > max_account_bytes_) log.drop_oldest();
-    while (bytes_ > max_bytes_) oldest_first_.front()->drop_oldest();
+    while (bytes_ > max_bytes_) {
+        FATWAL_INVARIANT(!oldest_first_.empty(), "an empty ring has no bytes");
+        oldest_first_.front()->drop_oldest();
+    }
 }
 
 AccountLog::~AccountLog() {
@@ -14,6 +19,8 @@ AccountLog::~AccountLog() {
 }
 
 std::uint64_t AccountLog::append(zmq::message_t payload, wire::Lsn commit_lsn) {
+    FATWAL_INVARIANT(commit_lsn >= newest_,
+                     "the messages of an account come in the order of their commits");
     const std::size_t bytes = payload.size() + Ring::kOverheadBytes;
     kept_.push_back({std::move(payload), bytes, commit_lsn,
                      ring_.oldest_first_.insert(ring_.oldest_first_.end(), this)});

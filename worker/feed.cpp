@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
+#include "fatwal/wire/invariant.h"
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::worker {
@@ -113,6 +114,7 @@ void Feed::go_on() {
 }
 
 void Feed::apply(client::Transaction transaction) {
+    FATWAL_INVARIANT(!applying_, "a transaction is whole before the next one begins");
     state_.begin_transaction(transaction.commit_lsn);
     applying_ = std::make_unique<Applying>(std::move(transaction));
     apply_on(Clock::now() + kSlice);

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "backoff.h"
+#include "fatwal/wire/invariant.h"
 #include "ledger.h"
 #include "notices.h"
 #include "ring.h"
@@ -311,6 +312,22 @@ TEST(Ring, KeepsTheNewestOfEachAccountWithinItsBounds) {
     EXPECT_EQ(b.floor(), 50U);
     EXPECT_EQ(b.first_from(50), 1U);
     EXPECT_EQ(ring.bytes(), 4 * kEach);
+}
+
+TEST(Ring, TakesTheMessagesOfAnAccountInTheOrderOfTheirCommits) {
+    Ring ring(1 << 20, 1 << 20);
+    AccountLog log(ring, 0);
+    (void)log.append(zmq::message_t(1), 0x200);
+    (void)log.append(zmq::message_t(1), 0x200);
+    EXPECT_THROW((void)log.append(zmq::message_t(1), 0x100), wire::InvariantError);
+    EXPECT_EQ(log.sequence(), 2U);
+}
+
+TEST(Visibility, TakesTransactionsInTheOrderOfTheirCommits) {
+    Visibility visibility;
+    visibility.published(700, 0x200);
+    EXPECT_THROW(visibility.published(701, 0x200), wire::InvariantError);
+    EXPECT_EQ(visibility.oldest(), 0x200U);
 }
 
 TEST(Ring, TheOldestOfAllGoFirst) {
