@@ -315,7 +315,7 @@ void Process::proven(JoinRequest request, std::shared_ptr<Link> link) {
 }
 
 // Flows
-// ----------------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------
 
 void Process::write(portal::Flows row) {
     tell(flows_.add(std::move(row), steady_clock()));
@@ -369,7 +369,7 @@ void Process::tell(const std::vector<channel::FlowBatch::Notice>& notices) {
 }
 
 // The fleet
-// ------------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------
 
 bool Process::send(const Uuid& account, const channel::Address& sender, const channel::Address& to,
                    const channel::PeerMessage& message) {
@@ -519,7 +519,7 @@ void Process::forget(channel::ProcessId process) {
 }
 
 // Relays
-// ---------------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------
 
 void Process::relay_online(const channel::Relay& relay) {
     if (relays_.online(relay)) relays_changed(relay.id.account_id);
@@ -552,7 +552,7 @@ void Process::keep_relay_deadline() {
 }
 
 // The house
-// ------------------------------------------------------------------------------------------------------------------------------
+// ---------------------------------------------------------------------------------------
 
 // The channels decide by the wall's clock: policies, tokens and flows end at instants of it. When
 // it is set (or the machine slept), what is to happen after a length of time keeps its length, and

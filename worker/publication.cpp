@@ -19,48 +19,69 @@ constexpr auto kLookEvery = std::chrono::seconds(2);
 // What ($1: the publications, $2: the tables, in schema public) is not as it has to be.
 constexpr const char* kFindings = R"(
 WITH named AS (SELECT unnest($1::text[]) AS name), needed AS (SELECT unnest($2::text[]) AS name),
-published AS (SELECT pubname, schemaname, tablename, rowfilter FROM pg_publication_tables WHERE pubname IN (SELECT name FROM named)),
+published AS (SELECT pubname, schemaname, tablename, rowfilter
+    FROM pg_publication_tables WHERE pubname IN (SELECT name FROM named)),
 -- The needed tables, and their partitions that have rows.
 present AS (SELECT c.oid, relname, relnamespace, relreplident FROM pg_class c WHERE c.oid IN (
-    SELECT unnest(array_append(ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
-    FROM needed JOIN pg_class t ON t.relname = needed.name AND t.relnamespace = 'public'::regnamespace)),
+    SELECT unnest(array_append(
+        ARRAY(SELECT relid::oid FROM pg_partition_tree(t.oid) WHERE isleaf), t.oid))
+    FROM needed JOIN pg_class t ON t.relname = needed.name
+        AND t.relnamespace = 'public'::regnamespace)),
 -- What a publication says of a needed table, with the statements that make it say nothing.
 listed AS (SELECT r.oid, r.xmin, r.prattrs, r.prrelid, c.relname, p.pubname,
-                  format('ALTER PUBLICATION %1$I DROP TABLE %2$s; ALTER PUBLICATION %1$I ADD TABLE %2$s;', p.pubname, r.prrelid::regclass) AS mend
-           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid AND p.pubname IN (SELECT name FROM named)
-           JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace AND c.relname IN (SELECT name FROM needed))
+                  format('ALTER PUBLICATION %1$I DROP TABLE %2$s; '
+                         'ALTER PUBLICATION %1$I ADD TABLE %2$s;',
+                         p.pubname, r.prrelid::regclass) AS mend
+           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+               AND p.pubname IN (SELECT name FROM named)
+           JOIN pg_class c ON c.oid = r.prrelid AND c.relnamespace = 'public'::regnamespace
+               AND c.relname IN (SELECT name FROM needed))
 -- Of several publications one, as the statement that mends it takes one.
-SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY name LIMIT 1),
+SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FROM pg_publication)
+    ORDER BY name LIMIT 1),
        (SELECT string_agg(quote_ident(name), ', ' ORDER BY name) FROM needed
         WHERE name NOT IN (SELECT tablename FROM published WHERE schemaname = 'public')),
        (SELECT quote_ident(pubname) FROM pg_publication
-        WHERE pubname IN (SELECT name FROM named) AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate) ORDER BY pubname LIMIT 1),
-       (SELECT string_agg(DISTINCT quote_ident(schemaname) || '.' || quote_ident(tablename), ', ') FROM published
+        WHERE pubname IN (SELECT name FROM named)
+            AND NOT (pubinsert AND pubupdate AND pubdelete AND pubtruncate)
+        ORDER BY pubname LIMIT 1),
+       (SELECT string_agg(DISTINCT quote_ident(schemaname) || '.' || quote_ident(tablename), ', ')
+           FROM published
         WHERE schemaname <> 'public' OR tablename NOT IN (SELECT name FROM needed)),
        (SELECT quote_ident(name) FROM named LIMIT 1),
-       -- The schema that travels has the identity of the table, but the log has a leaf's: Postgres gives each partition its own.
-       (SELECT string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY FULL;', relnamespace::regnamespace::text, relname), ' '
+       -- The schema that travels has the identity of the table, but the log has a leaf's: Postgres
+       -- gives each partition its own.
+       (SELECT string_agg(format('ALTER TABLE %I.%I REPLICA IDENTITY FULL;',
+                                 relnamespace::regnamespace::text, relname), ' '
                           ORDER BY relnamespace::regnamespace::text, relname)
         FROM present WHERE relreplident <> 'f'),
        -- A deleted row whose deleted_at is left out is seen as one that is there.
        (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed
         WHERE EXISTS (SELECT FROM pg_attribute a
-                      WHERE a.attrelid = prrelid AND a.attname = 'deleted_at' AND NOT a.attisdropped AND a.attnum <> ALL (prattrs))),
-       -- A row that a filter hides is as good as deleted, and an update that takes a row out of the filter comes as its deletion. Mostly that
-       -- grants nothing: a session needs its account, actor, identity, provider, token and device, a grant its policy, group, resource and
-       -- site. But a hidden membership leaves a managed group without members, which is everyone's. And of a flow whose row was never seen
-       -- the deletion is not seen either, so what its gateway lets through would stay.
-       (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed WHERE relname IN ('actor_group_memberships', 'flows')
+                      WHERE a.attrelid = prrelid AND a.attname = 'deleted_at'
+                          AND NOT a.attisdropped AND a.attnum <> ALL (prattrs))),
+       -- A row that a filter hides is as good as deleted, and an update that takes a row out of the
+       -- filter comes as its deletion. Mostly that grants nothing: a session needs its account,
+       -- actor, identity, provider, token and device, a grant its policy, group, resource and site.
+       -- But a hidden membership leaves a managed group without members, which is everyone's. And
+       -- of a flow whose row was never seen the deletion is not seen either, so what its gateway
+       -- lets through would stay.
+       (SELECT string_agg(mend, ' ' ORDER BY mend) FROM listed
+        WHERE relname IN ('actor_group_memberships', 'flows')
         -- Of several publications the one with the widest filter counts.
-        AND relname IN (SELECT tablename FROM published WHERE schemaname = 'public' GROUP BY tablename HAVING bool_and(rowfilter IS NOT NULL))),
-       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes. The rows of the tables themselves have no part in
-       -- it: TRUNCATE, ADD COLUMN and GRANT would cost each account a snapshot. What a table under another name loses comes as a resync in
-       -- the stream, and Postgres refuses to delete from a published table without a replica identity.
+        AND relname IN (SELECT tablename FROM published WHERE schemaname = 'public'
+            GROUP BY tablename HAVING bool_and(rowfilter IS NOT NULL))),
+       -- Each ALTER PUBLICATION writes a new version of such a row, whatever it changes. The rows
+       -- of the tables themselves have no part in it: TRUNCATE, ADD COLUMN and GRANT would cost
+       -- each account a snapshot. What a table under another name loses comes as a resync in the
+       -- stream, and Postgres refuses to delete from a published table without a replica identity.
        (SELECT md5(string_agg(entry, ',' ORDER BY entry)) FROM (
-            SELECT format('p%s.%s', p.oid, p.xmin) AS entry FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
+            SELECT format('p%s.%s', p.oid, p.xmin) AS entry
+                FROM pg_publication p WHERE p.pubname IN (SELECT name FROM named)
             UNION ALL SELECT format('r%s.%s', oid, xmin) FROM listed
             UNION ALL SELECT format('n%s.%s', n.oid, n.xmin) FROM pg_publication_namespace n
-                JOIN pg_publication p ON p.oid = n.pnpubid AND p.pubname IN (SELECT name FROM named)) entries),
+                JOIN pg_publication p ON p.oid = n.pnpubid
+                    AND p.pubname IN (SELECT name FROM named)) entries),
        pg_current_wal_insert_lsn() - '0/0')";
 
 struct Findings {

@@ -29,33 +29,45 @@ columns AS (
     JOIN pg_namespace n ON n.nspname = p.schemaname
     JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename
     JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE p.pubname = ANY (:'publications'::text[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated <> 'v'),
+    WHERE p.pubname = ANY (:'publications'::text[]) AND a.attnum > 0 AND NOT a.attisdropped
+        AND a.attgenerated <> 'v'),
 -- What is below a type: of a domain its base, of an array its elements.
 below(type, at, is_array) AS (
     SELECT DISTINCT type, type, false FROM columns
     UNION
-    SELECT b.type, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END, b.is_array OR t.typtype <> 'd'
+    SELECT b.type, CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END,
+        b.is_array OR t.typtype <> 'd'
     FROM below b JOIN pg_type t ON t.oid = b.at
-    WHERE t.typtype = 'd' OR (t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc)),
+    WHERE t.typtype = 'd'
+        OR (t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc)),
 types AS (
-    SELECT b.type, t.oid, t.typname AS name, t.typtype = 'e' AS is_enum, n.nspname AS schema, b.is_array,
+    SELECT b.type, t.oid, t.typname AS name, t.typtype = 'e' AS is_enum, n.nspname AS schema,
+        b.is_array,
         t.typname = 'citext' AND t.typcategory = 'S' AND t.typlen = -1 AS is_citext,
         -- An array of a domain over an array travels as text.
-        (SELECT count(*) FROM below l JOIN pg_type e ON e.oid = l.at WHERE l.type = b.type AND e.typtype <> 'd') > 2 AS is_text
+        (SELECT count(*) FROM below l JOIN pg_type e ON e.oid = l.at
+            WHERE l.type = b.type AND e.typtype <> 'd') > 2 AS is_text
     FROM below b JOIN pg_type t ON t.oid = b.at JOIN pg_namespace n ON n.oid = t.typnamespace
-    WHERE t.typtype <> 'd' AND NOT (t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc))
+    WHERE t.typtype <> 'd'
+        AND NOT (t.typelem <> 0 AND t.typsubscript = 'array_subscript_handler'::regproc))
 SELECT jsonb_build_object(
     -- One of them, as the statement that mends it takes one.
-    'missing', (SELECT quote_ident(n) FROM unnest(:'publications'::text[]) n WHERE n NOT IN (SELECT pubname FROM pg_publication) LIMIT 1),
+    'missing', (SELECT quote_ident(n) FROM unnest(:'publications'::text[]) n
+        WHERE n NOT IN (SELECT pubname FROM pg_publication) LIMIT 1),
     'first', (SELECT quote_ident(n) FROM unnest(:'publications'::text[]) n LIMIT 1),
-    'publications', (SELECT coalesce(jsonb_agg(pubname ORDER BY pubname), '[]') FROM pg_publication),
-    'columns', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', c.schemaname, 'table', c.tablename, 'number', c.attnum, 'name', c.attname,
-            'not_null', c.attnotnull, 'type', CASE WHEN t.is_text THEN '' WHEN t.is_enum THEN 'enum' WHEN t.is_citext THEN 'text'
+    'publications', (SELECT coalesce(jsonb_agg(pubname ORDER BY pubname), '[]')
+        FROM pg_publication),
+    'columns', (SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'schema', c.schemaname, 'table', c.tablename, 'number', c.attnum, 'name', c.attname,
+            'not_null', c.attnotnull, 'type', CASE
+                WHEN t.is_text THEN '' WHEN t.is_enum THEN 'enum' WHEN t.is_citext THEN 'text'
                 WHEN t.schema = 'pg_catalog' THEN t.name ELSE '' END,
-            'is_array', t.is_array AND NOT t.is_text, 'enum_schema', t.schema, 'enum', t.name)), '[]')
+            'is_array', t.is_array AND NOT t.is_text,
+            'enum_schema', t.schema, 'enum', t.name)), '[]')
         FROM columns c JOIN types t USING (type)),
     'enums', (SELECT coalesce(jsonb_agg(jsonb_build_object('schema', e.schema, 'name', e.name,
-            'labels', (SELECT jsonb_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = e.oid))), '[]')
+            'labels', (SELECT jsonb_agg(enumlabel ORDER BY enumsortorder)
+                FROM pg_enum WHERE enumtypid = e.oid))), '[]')
         FROM (SELECT DISTINCT oid, schema, name FROM types WHERE is_enum AND NOT is_text) e));
 )";
 

@@ -27,7 +27,8 @@ constexpr char kScript[] = R"(SELECT to_regproc('fatwal.check') IS NOT NULL AS i
 \if :installed
 SELECT coalesce(json_agg(c), '[]') FROM fatwal.check() AS c;
 \else
-SELECT json_build_array(json_build_object('requirement', 'the extension fatwal is installed', 'ok', false,
+SELECT json_build_array(json_build_object(
+    'requirement', 'the extension fatwal is installed', 'ok', false,
     'found', 'not in database ' || current_database(), 'mend', 'CREATE EXTENSION fatwal;'));
 \endif
 )";
