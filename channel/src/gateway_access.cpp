@@ -72,6 +72,7 @@ GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resour
     }
     if (flow.durable_by) due_.emplace(*flow.durable_by, flow_id);
     if (flow.expires_at) due_.emplace(*flow.expires_at, flow_id);
+    unasked_.erase(flow_id);
     pair_of_flow_[flow_id] = pair;
     held->second.flows.insert_or_assign(flow_id, flow);
     return held->second;
@@ -260,10 +261,12 @@ void GatewayChannel::authorize(const Authorize& message, Time now, Actions& out)
         out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
         return;
     }
-    Held& held = is_here ? pairs_.at(pair)
-                         : add(pair, *resource, message.flow_id,
-                               {message.by, message.expires_at, message.decided_at,
-                                now + context_.durable_within});
+    Flow flow{message.by, message.expires_at, message.decided_at, now + context_.durable_within};
+    if (unasked_.contains(message.flow_id)) {
+        flow.seen = true;
+        flow.durable_by.reset();
+    }
+    Held& held = is_here ? pairs_.at(pair) : add(pair, *resource, message.flow_id, flow);
     held.client = message.client;
     held.tunnel = {message.public_key, message.ipv4, message.ipv6};
     held.told_at = message.decided_at;

@@ -195,10 +195,14 @@ Actions GatewayChannel::on_snapshot(Time now) {
 Actions GatewayChannel::on_transaction(GatewayImpact impact, Time now) {
     Actions out;
     if (phase_ != Phase::Joined || !context_.state.live()) return out;
+    for (const Uuid& id : impact.deleted_flows) unasked_.erase(id);
     // The row is seen in the stream before its writer has told of it.
     for (const Uuid& id : impact.written_flows) {
         const auto found = pair_of_flow_.find(id);
-        if (found == pair_of_flow_.end()) continue;
+        if (found == pair_of_flow_.end()) {
+            await_request(id, now + context_.durable_within);
+            continue;
+        }
         Flow& flow = pairs_.at(found->second).flows.at(id);
         flow.seen = true;
         flow.durable_by.reset();
@@ -240,7 +244,14 @@ Actions GatewayChannel::on_time(Time now) {
         const Uuid id = due_.begin()->second;
         due_.erase(due_.begin());
         const auto pair = pair_of_flow_.find(id);
-        if (pair == pair_of_flow_.end()) continue;
+        if (pair == pair_of_flow_.end()) {
+            if (const auto unasked = unasked_.find(id);
+                unasked != unasked_.end() && unasked->second <= now) {
+                unasked_.erase(unasked);
+                out.emplace_back(DeleteFlow{id});
+            }
+            continue;
+        }
         const auto held = pairs_.find(pair->second);
         const Flow& flow = held->second.flows.at(id);
         if (flow.expires_at && *flow.expires_at <= now) {
@@ -262,6 +273,12 @@ void GatewayChannel::clock_was_set(Time::duration moved) {
                 *flow.durable_by += moved;
                 due_.emplace(*flow.durable_by, id);
             }
+    for (const auto& [id, until] : std::exchange(unasked_, {})) await_request(id, until + moved);
+}
+
+void GatewayChannel::await_request(const Uuid& flow_id, Time until) {
+    unasked_.insert_or_assign(flow_id, until);
+    due_.emplace(until, flow_id);
 }
 
 std::optional<Time> GatewayChannel::next_deadline() const {

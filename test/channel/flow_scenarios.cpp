@@ -1088,6 +1088,26 @@ TEST(DeadMansTimer, EndsWithTheWritersWordOrTheRowInTheStream) {
     }
 }
 
+TEST(DeadMansTimer, ARowWithoutItsFlowIsDeletedUnlessTheRequestComes) {
+    for (const bool comes : {false, true}) {
+        World w;
+        w.join_gateway();
+        const portal::Flows row = row_of_f1();
+        w.put(row).commit();
+        w.after(10s);
+        if (comes) w.peer("w1", asked(w));
+        // Whatever the clock is set to.
+        w.set_clock(1h).set_clock(-1h);
+        w.after(5s - 1us);
+        EXPECT_TRUE(w.unwanted.empty());
+        w.after(1us);
+        EXPECT_EQ(w.unwanted.size(), comes ? 0U : 1U);
+        w.after(1h);
+        EXPECT_EQ(w.unwanted.size(), comes ? 0U : 1U);
+        EXPECT_EQ(w.gateways["w1"]->pair_count(), comes ? 1U : 0U);
+    }
+}
+
 TEST(TwoProcesses, ARequestAheadOfTheGatewaysStateIsTakenAndOneBehindIsJudged) {
     World w;
     w.join_gateway();

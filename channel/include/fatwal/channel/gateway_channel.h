@@ -171,6 +171,9 @@ private:
     // Takes the flow away; nothing takes its place.
     void end_flow(const Uuid& flow_id, Actions& out);
     void await_row(const Uuid& flow_id, Flow& flow, Time now);
+    // The row was written after its flow had been rejected here, as by a process that was paused:
+    // it says that something is let through which is not.
+    void await_request(const Uuid& flow_id, Time until);
     void answer(const Json& payload, Actions& out);
     void broadcast(const Json& payload, bool invalidated, Actions& out);
     [[nodiscard]] Json shown() const;
@@ -189,6 +192,8 @@ private:
     std::unordered_map<Uuid, Shown> resources_;
     std::set<std::pair<Time, Uuid>>
         due_;  // when to look at a flow: it is overdue or expired, unless that has changed
+    // Rows of this gateway whose flows nobody has asked it for: until when that may still come.
+    std::unordered_map<Uuid, Time> unasked_;
     RelaySelection relays_;
     std::optional<Rest> rest_;
     Json shown_;  // of init: the account's slug and the own addresses
