@@ -423,7 +423,8 @@ class Registration(Portal):
                 until(lambda: self.stats()['registrations_waiting'] == 1, 'it to wait')
             until(lambda: self.stats()['registrations_waiting'] == 0, 'its time to be over')
         session.run('COMMIT')
-        self.assertLess(self.post('client', body('d'))[0], 300)
+        # Each has a second, which a machine with much to do may not have.
+        until(lambda: self.post('client', body('d'))[0] < 300, 'its place')
 
     def test_the_privileges_that_registration_needs_are_named_at_the_start(self):
         database = self.house.conninfo(self.house.role())
