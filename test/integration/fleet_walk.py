@@ -640,16 +640,19 @@ class Fleet(Portal):
                 out += [f'{who}: a row for {c[-3:]} to {r[-3:]} is left' for c, r in sorted(rows - set(granted) - doubtful)]
         return out
 
-    def put_aside(self):
-        """Processes that grant nothing new, as they wait for a snapshot: for a while after fatwald was away."""
+    def not_ready(self):
+        """Processes that grant nothing new, as they wait for a snapshot (after fatwald was away), or that do not know of all
+        gateways yet (after one of them was paused)."""
         stats = {name: self.stats(name) for name in PROCESSES}
-        return [f'{name}: {s["accounts_live"]} of {s["accounts"]} accounts are live' for name, s in stats.items() if s['accounts_live'] < s['accounts']]
+        online = sum(agent.joined for agent in self.gateways)
+        return [f'{name}: {s["accounts_live"]} of {s["accounts"]} accounts are live, {s["gateways_online"]} of {online} gateways known' for name, s in stats.items()
+                if s['accounts_live'] < s['accounts'] or s['gateways_online'] != online]
 
     def settle(self, why):
         start = time.monotonic()
         while True:
             self.tend()
-            wrong = self.differences() or self.put_aside()
+            wrong = self.differences() or self.not_ready()
             if not wrong:
                 break
             if time.monotonic() - start > BOUND:
