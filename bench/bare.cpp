@@ -32,8 +32,8 @@ struct Run {
     }
 };
 
-// Each of the subscribers hears all publishers. Writes how many messages came to `out`, once none
-// has come for a while.
+// Each of the subscribers receives all publishers. Writes how many messages came to `out`, once
+// none has come for a while.
 void subscribe(const Run& run, int out) {
     zmq::context_t context;
     context.set(zmq::ctxopt::max_sockets, run.subscribers + 16);

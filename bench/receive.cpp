@@ -34,7 +34,7 @@ void print(const std::string& what) {
     std::fflush(stdout);
 }
 
-// Whether the value could be had; a timestamp that microseconds since 1970 do not reach counts as
+// Whether the value could be read; a timestamp that microseconds since 1970 do not reach counts as
 // one.
 bool decode(const Row& row, std::uint16_t column) {
     switch (row.schema().columns()[column].code) {

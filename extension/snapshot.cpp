@@ -60,7 +60,7 @@ const char* column_name(Relation relation, const Plan& plan) {
 
 // What selects the account's rows, so that an index on the column can serve; nullptr when the table
 // has none of its kind, empty when all are. It may select more than those: each row's account is
-// looked at again.
+// checked again.
 const char* condition(Relation relation, const Plan& plan, wire::AccountView account) {
     if (account.kind == wire::AccountKind::Operators) {
         if (!plan.names_account()) return "";

@@ -40,7 +40,7 @@ using Clock = std::chrono::steady_clock;
 class Accounts {
 public:
     // A subscriber whose connection is gone, or never came, has this long to come (again) before it
-    // must attach anew.
+    // must attach again.
     static constexpr std::chrono::seconds kSessionGrace{10};
 
     Accounts(zmq::context_t& context, const Settings& settings, const RunDir& run_dir,

@@ -257,7 +257,7 @@ Attempted connect_to(const Targets& targets, const Target& target, bool replicat
     // stream's connection (Notices).
     PQsetNoticeReceiver(
         connection, [](void*, const PGresult*) {}, nullptr);
-    // The SQLSTATE of a refusal is to be had in no other way.
+    // libpq gives the SQLSTATE of a refusal in no other way.
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE);
     const auto deadline = std::chrono::steady_clock::now() + targets.timeout;
     short events = POLLOUT;

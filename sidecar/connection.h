@@ -1,5 +1,5 @@
 // Connecting to Postgres: an ordinary connection for the checks, then the replication connection.
-// Blocking, so it runs in a thread of its own; the event loop hears of the outcome through fd().
+// Blocking, so it runs in a thread of its own; the event loop learns of the outcome through fd().
 #pragma once
 
 #include <libpq-fe.h>

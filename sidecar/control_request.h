@@ -18,7 +18,7 @@ namespace fatwal {
 }
 
 // Whom a reply goes to. The identity is the one that libzmq gives the connection: no two have the
-// same while they live, and nobody else hears it, so it is what a subscriber's requests are
+// same while they live, and nobody else learns it, so it is what a subscriber's requests are
 // authorized by.
 struct Requester {
     std::string identity;

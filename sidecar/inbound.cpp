@@ -22,7 +22,7 @@ struct State {
     // Bytes received since the last whole message, by descriptor. The I/O thread adds, the event
     // loop sets 0; a sum that is too small by one message is as good.
     std::unique_ptr<std::atomic<std::uint32_t>[]> unread;
-    // Given up for a moment when not even one descriptor is free, to accept and close.
+    // Closed for a moment when not even one descriptor is free, to accept and close.
     int spare = -1;
     std::atomic<std::uint64_t> refused = 0;
     std::atomic<std::uint64_t> cut = 0;

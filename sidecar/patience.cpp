@@ -63,7 +63,7 @@ void cancel(PGconn* connection, std::chrono::milliseconds most) {
             done->set_value();
         }).detach();
     } catch (const std::system_error&) {
-        return;  // no thread to be had: the server ends the statement by its own timeout
+        return;  // no thread is available: the server ends the statement by its own timeout
     }
     (void)finished.wait_for(most);
 }

@@ -180,7 +180,7 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     const Reread* source = reader.job->reread.get();
     if (source == nullptr) return std::nullopt;
     const Reread::State state =
-        source->state();  // before the size is looked at: what it has ended with is all there
+        source->state();  // before the size is read: what it has ended with is all there
     const Spool& spool = source->spool(*attachment->account);
     if (reader.offset < spool.size()) {
         auto part = spool.read(reader.offset, credit);

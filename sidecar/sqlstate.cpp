@@ -19,7 +19,7 @@ constexpr std::array<std::string_view, 16> kPassing = {
     "53200",  // out of memory
     "53300",  // too many connections
     "55006",  // the slot is in use
-    "55P03",  // a lock was not to be had in time
+    "55P03",  // a lock was not available in time
     "57014",  // canceled: a statement timeout, or a person
     "57P",    // the server starts, stops or has crashed; a session was idle for too long
     "58",     // the system: an input or output error

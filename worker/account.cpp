@@ -433,7 +433,7 @@ void Account::snapshot() {
 }
 
 void Account::transaction(channel::Affected affected, channel::Time committed) {
-    // Those that lose first: a gateway has cut a client before the client hears of it.
+    // Those that lose first: a gateway has cut a client before the client learns of it.
     auto gateways = std::exchange(affected.gateways, {});
     for (auto& [id, impact] : gateways)
         ask_later(

@@ -48,7 +48,7 @@ public:
     };
 
     // Makes the socket at `path`, in place of one that a dead process has left. Throws
-    // std::runtime_error when it cannot be had.
+    // std::runtime_error when it cannot be made.
     Admin(boost::asio::io_context& io, const std::string& path, Handlers handlers);
     ~Admin();
     Admin(const Admin&) = delete;

@@ -36,7 +36,7 @@ public:
         std::function<std::vector<Json>()> introduction;  // all that was broadcast and still holds
     };
 
-    // Throws zmq::error_t when the endpoint cannot be had. Without an endpoint there is nobody
+    // Throws zmq::error_t when the endpoint cannot be bound. Without an endpoint there is nobody
     // else.
     Fleet(boost::asio::io_context& io, zmq::context_t& context, const Settings& settings,
           ProcessId own, Handlers handlers);

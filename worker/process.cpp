@@ -551,12 +551,12 @@ void Process::keep_relay_deadline() {
     });
 }
 
-// The house
+// Housekeeping
 // ---------------------------------------------------------------------------------------
 
 // The channels decide by the wall's clock: policies, tokens and flows end at instants of it. When
 // it is set (or the machine slept), what is to happen after a length of time keeps its length, and
-// what is to happen at an instant is looked at again.
+// what is to happen at an instant is checked again.
 void Process::look_at_the_clock() {
     const auto offset = wall_clock() - steady_clock();
     const auto moved = offset - std::exchange(clock_offset_, offset);

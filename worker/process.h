@@ -73,7 +73,7 @@ public:
     void gateway_offline(const Uuid& account, const Uuid& gateway, channel::Generation generation);
     // What is published is not what it was.
     void publication_changed(const PublicationLook& look);
-    // Its work has thrown: its sessions end, and it is followed anew when a device comes.
+    // Its work has thrown: its sessions end, and it is followed again when a device comes.
     void broken(std::weak_ptr<Account> account, const Uuid& id, const std::string& reason);
 
 private:
@@ -137,7 +137,7 @@ private:
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;
     boost::asio::steady_timer sweep_timer_;
-    channel::Time::duration clock_offset_;  // of the wall's clock, as it was looked at last
+    channel::Time::duration clock_offset_;  // of the wall's clock, as it was read last
     std::unique_ptr<Server> server_;
     std::unique_ptr<Admin> admin_;  // none unless a setting says where
     std::function<void()> drained_;

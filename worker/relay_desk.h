@@ -7,7 +7,7 @@
 //
 // Relays stand in groups: those of one account, or the operators'. Only the rows of its group
 // decide about a relay, so a transaction costs the relays of its own account alone. Once a second
-// all groups are looked at for what comes by time: tokens that end, and relays that have waited
+// all groups are checked for what comes by time: tokens that end, and relays that have waited
 // long enough. That compares times, and reads rows only for relays that wait.
 //
 // An account is a tenant that nobody trusts, and each announcement goes to all processes and to all

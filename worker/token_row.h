@@ -1,5 +1,5 @@
-// The rows of tokens, by which a device proves what it is before anything of its account is looked
-// at.
+// The rows of tokens, by which a device proves what it is before the process reads anything of
+// its account.
 #pragma once
 
 #include <map>

@@ -398,7 +398,8 @@ Actions ClientChannel::undeliverable(const PeerMessage& message, Time now) {
     }
     const auto found = pending_.find(resource_id);
     if (found == pending_.end()) return out;
-    // One that a later request has replaced fails by itself; the device hears of the later one.
+    // One that a later request has replaced fails by itself; the device is notified of the later
+    // one.
     auto& flows = found->second.flows;
     if (flows.back() == flow_id) {
         const auto asked = asked_.find(resource_id);

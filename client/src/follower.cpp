@@ -214,7 +214,7 @@ void Follower::catch_up(WallTime now) {
         sequence_ = next.key();
         enqueue(std::move(next.mapped()), now);
     }
-    // Every transaction before the position was sent, and all that was sent is had.
+    // Every transaction before the position was sent, and all that was sent is delivered.
     if (state_ != State::Live || sequence_ != head_ || current_ || !waiting_.empty() || !cursor_)
         return;
     if (cursor_->next < position_) {

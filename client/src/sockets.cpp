@@ -219,7 +219,7 @@ Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std:
     }
     data.by_topic[topic].push_back(&link);
     data.by_nonce[nonce] = &link;
-    // Before connecting, so that the publisher hears of the data's topics no later than of the
+    // Before connecting, so that the publisher reads the data's topics no later than of the
     // marker's.
     set_topic(data.socket, true, topic);
     set_marker(data.socket, true, nonce);

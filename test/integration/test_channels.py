@@ -471,7 +471,7 @@ class Channels(Portal):
             self.expect(client, 'flow_creation_failed', resource_id=R1, reason='offline')
         mended = "ALTER PUBLICATION portal SET (publish = 'insert, update, delete, truncate');"
         put_aside("ALTER PUBLICATION portal SET (publish = 'insert')", mended)
-        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")  # of which nobody hears
+        self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")  # of which nobody is notified
         is_offline()
         self.house.sql(mended)
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)

@@ -233,7 +233,7 @@ TEST(TransactionSnapshot, SeesWhatHasEndedBefore) {
     for (const std::uint32_t xid : {99U, 100U, 102U, 104U, 109U})
         EXPECT_TRUE(taken.sees(xid)) << xid;
     for (const std::uint32_t xid : {103U, 107U, 110U, 200U}) EXPECT_FALSE(taken.sees(xid)) << xid;
-    // In the second epoch of ids, just after the counter has begun anew.
+    // In the second epoch of ids, just after the counter has begun again.
     const auto wrapped = snapshot("4294967290:4294967300:4294967299");
     EXPECT_TRUE(wrapped.sees(4294967280U));
     EXPECT_TRUE(wrapped.sees(2U));

@@ -42,7 +42,7 @@ TEST(Sqlstate, WhatPasses) {
              {"53100", true},  {"53300", true},                    // too many connections
              {"53400", false},                                     // no slot is free
              {"55006", true},                                      // the slot is in use
-             {"55P03", true},                                      // a lock was not to be had
+             {"55P03", true},                                      // a lock was not available
              {"57014", true},                                      // a statement timeout
              {"57P01", true},  {"57P03", true},                    // it stops, it starts
              {"58030", true},

@@ -102,7 +102,7 @@ struct RelayDeskTest : testing::Test {
                    {"payload", {{"ipv4", "192.0.2.1"}, {"secret", secret}}},
                    {"ref", 7}});
     }
-    // Until the desk has looked at its relays by its timer so many times.
+    // Until the desk has checked its relays by its timer so many times.
     void look(int times) {
         Followed& always = account(999);
         always.is_ready = false;

@@ -53,8 +53,8 @@ struct Grant {
 };
 
 // The policy that grants the resource to the actor for longest; nothing when none does. Of several
-// without difference the one with the smallest id. Sites, versions and the session are not looked
-// at.
+// without difference the one with the smallest id. Sites, versions and the session are not
+// checked.
 [[nodiscard]] std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id,
                                                  const Uuid& resource_id,
                                                  const ClientContext& context, Time now);

@@ -288,8 +288,8 @@ private:
     Table<Policy> policies_;
     Table<portal::Flows> flows_;
 
-    // (actor, group) -> membership. The largest of all, and asked with each policy that is looked
-    // at: flat, for one miss of the cache.
+    // (actor, group) -> membership. The largest of all, and asked with each policy that is read:
+    // flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of_;
     Ids managed_groups_;
     Ids unread_memberships_;                // that are there, as far as their ids can be read

@@ -37,7 +37,7 @@ struct GatewayImpact {
 struct Affected {
     Ids clients;
     std::unordered_map<Uuid, GatewayImpact> gateways;
-    bool ignored = false;      // the transaction was had already (worth an info in the log)
+    bool ignored = false;      // the transaction was applied already (worth an info in the log)
     bool quarantined = false;  // the state has just put itself aside: take a new snapshot
     std::size_t bad_rows = 0;  // how many were left out
     // For the log, at most kMaxIssues: the first of them, and rows that are there but make no

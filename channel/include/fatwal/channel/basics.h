@@ -1,6 +1,6 @@
 // The words that all of the access domain uses.
 //
-// The room channel/ is a core without I/O: events and the time go in, actions come out. Nothing
+// The module channel/ is a core without I/O: events and the time go in, actions come out. Nothing
 // here has a clock, a thread, a lock or a socket. Everything of one account (its state, presence
 // and channels) is called from one thread at a time; different accounts may be on different
 // threads, and Relays, which all accounts read, changes only while none of them runs.

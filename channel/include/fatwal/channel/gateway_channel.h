@@ -126,7 +126,7 @@ private:
         std::vector<Pair> shown = {};  // the entries of the pages
 
         Ids moved_clients = {};
-        bool is_join = false;       // the device hears of it by init alone
+        bool is_join = false;       // the device learns of it by init alone
         bool is_of_itself = false;  // init is due if it differs
         bool rejects = false;
         std::optional<Refusal> refusal = {};  // then it ends

@@ -12,7 +12,7 @@ namespace fatwal::client {
 
 struct Cursor {
     wire::History history;
-    wire::Lsn next = 0;  // every transaction that commits before is had
+    wire::Lsn next = 0;  // every transaction that commits before is already delivered
 
     // After a snapshot, for as long as transactions may follow that it holds already: those that
     // commit before `until` and that it sees.
@@ -23,7 +23,7 @@ struct Cursor {
     };
     std::optional<Held> held;
 
-    // Whether this transaction is had.
+    // Whether this transaction is already delivered.
     [[nodiscard]] bool has(std::uint32_t xid, wire::Lsn commit_lsn) const {
         return commit_lsn < next ||
                (held && commit_lsn < held->until && (xid == 0 || held->sees.sees(xid)));

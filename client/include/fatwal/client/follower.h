@@ -1,5 +1,5 @@
 // From the messages of the sockets to what the worker is told: finds gaps and has them replayed,
-// takes snapshots, drops what is had, binds schemas, keeps transactions whole. No I/O and no clock
+// takes snapshots, drops repeats, binds schemas, keeps transactions whole. No I/O and no clock
 // of its own: messages and times in, events and requests out. The times that it is given only move
 // on, as those of a steady clock: a wall clock that is set must not make a stream look old.
 #pragma once
@@ -58,7 +58,7 @@ public:
     void replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now);
     void snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages);
     void described(std::vector<std::string> schemas, WallTime now);
-    // False when the subscription must attach anew.
+    // False when the subscription must attach again.
     [[nodiscard]] bool refused(const wire::ControlError& error);
     // No answer came: what was asked for is asked again.
     void ask_again();

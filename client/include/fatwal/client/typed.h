@@ -143,7 +143,7 @@ private:
 [[nodiscard]] bool json_text_of(const wire::Cell& cell, wire::TypeCode code, std::string& out);
 
 // Reads a row's columns one behind the other, in the order of the TableSpec. After the first that
-// cannot be had it reads no more.
+// cannot be read it reads no more.
 class Reader {
 public:
     using Reason = DecodeError::Reason;
