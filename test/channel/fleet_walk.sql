@@ -42,9 +42,9 @@ $$;
 
 -- Whether each of these clocks grants it: what a client asks for is judged by its process and by its
 -- gateway's.
-CREATE FUNCTION fleet_walk.granted_by_all(client uuid, resource uuid, clocks timestamptz[]) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION fleet_walk.granted_by_all(client uuid, token uuid, resource uuid, clocks timestamptz[]) RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT bool_and(EXISTS (SELECT FROM oracle.grants(client, clock) AS g WHERE g.resource_id = resource)
-        AND NOT EXISTS (SELECT FROM tokens t WHERE t.device_id = client AND t.expires_at <= clock))
+        AND NOT EXISTS (SELECT FROM tokens t WHERE t.id = token AND t.expires_at <= clock))
     FROM unnest(clocks) AS clock
 $$;
 

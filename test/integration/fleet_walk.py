@@ -687,7 +687,7 @@ class Fleet(Portal):
                 except queue.Empty:
                     self.violated(f'client {agent.id[-3:]} at {agent.process} had no answer for {[r[-3:] for r in wanted]}')
                 if resource in wanted:
-                    if name != 'flow_created' and self.house.sql(f"SELECT fleet_walk.granted_by_all('{agent.id}', '{resource}', {self.clocks()})") == 't':
+                    if name != 'flow_created' and self.house.sql(f"SELECT fleet_walk.granted_by_all('{agent.id}', '{agent.token}', '{resource}', {self.clocks()})") == 't':
                         self.violated(f'client {agent.id[-3:]} at {agent.process} is refused {resource[-3:]}: {reason}')
                     wanted.discard(resource)
                     self.figures['flows'] += 1
