@@ -88,13 +88,6 @@ void GatewayChannel::remove_expired(Held& held, const Uuid& flow_id, Actions& ou
     remove_flow(held, flow_id);
 }
 
-// The device ends the pair by its own clock. It is told all the same, as ours may be ahead: what is
-// dropped here is not followed any more, so nobody would take it away when it is revoked.
-void GatewayChannel::expire(Pairs::iterator pair, Actions& out) {
-    out.emplace_back(Push{"reject_access", pair_payload(pair->first)});
-    drop(pair);
-}
-
 void GatewayChannel::drop(Pairs::iterator pair) {
     for (const auto& [id, flow] : pair->second.flows) pair_of_flow_.erase(id);
     context_.state.release(join_.gateway_id, pair->first);
@@ -137,7 +130,7 @@ void GatewayChannel::review(const Pair& pair, const Ids& deleted, Time now, Acti
     for (const auto& [id, flow] : held.flows)
         if (is_expired(flow.expires_at, now)) expired.push_back(id);
     for (const Uuid& id : expired) remove_expired(held, id, out);
-    if (held.flows.empty()) return expire(found, out);
+    if (held.flows.empty()) return reject(found, {}, out);
     // The old key may not stay let through; the client asks again with the new one.
     if (is_another_peer(pair, held)) return reject(found, deleted, out);
 

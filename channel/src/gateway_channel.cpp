@@ -256,7 +256,9 @@ Actions GatewayChannel::on_time(Time now) {
         const Flow& flow = held->second.flows.at(id);
         if (flow.expires_at && *flow.expires_at <= now) {
             remove_expired(held->second, id, out);
-            if (held->second.flows.empty()) expire(held, out);
+            // The device ends the pair by its own clock. It is rejected all the same, as ours may
+            // be ahead: a pair that is dropped here is followed by nobody when it is revoked.
+            if (held->second.flows.empty()) reject(held, {}, out);
         } else if (flow.durable_by && *flow.durable_by <= now) {
             // The database does not answer: another flow's row would fare no better.
             out.emplace_back(DeleteFlow{id});

@@ -159,7 +159,6 @@ private:
     void reject(Pairs::iterator pair, const Ids& deleted, Actions& out);
     Held& add(const Pair& pair, const portal::Resources& resource, const Uuid& flow_id,
               const Flow& flow);
-    void expire(Pairs::iterator pair, Actions& out);
     void drop(Pairs::iterator pair);
     void remove_flow(Held& held, const Uuid& flow_id);
     // Of a flow whose end has come. Its row is left to the prune of rows, unless that says later.
