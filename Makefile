@@ -10,7 +10,7 @@ REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --inputdir=. --load-extension=fatwal
 
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -Iextension -Iwire/include
+PG_CPPFLAGS = -I. -Iwire/include
 # The server's headers are not ours to mend: they are read as system headers, from the same folder that PGXS names with -I.
 PG_CXXFLAGS = -std=c++20 -fno-exceptions -fno-rtti -fvisibility=hidden -Wall -Wextra -Werror \
 	-isystem $(shell $(PG_CONFIG) --includedir-server) -Wno-register -Wno-unused-parameter -MMD -MP

@@ -1,11 +1,11 @@
-#include "account_column.h"
+#include "extension/account_column.h"
 
 #include <cstring>
 #include <initializer_list>
 
-#include "plan.h"
+#include "extension/plan.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -213,4 +213,4 @@ PGDLLEXPORT Datum fatwal_account_column(PG_FUNCTION_ARGS) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -9,9 +9,9 @@
 // names.
 #pragma once
 
-#include "server.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // The attribute number of the account column of `relation` in the snapshot in use;
 // InvalidAttrNumber when it has none.
@@ -23,4 +23,4 @@ bool is_own_relation(Relation relation);
 // Makes the server accept our labels; called once, when the library is loaded.
 void register_account_labels();
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

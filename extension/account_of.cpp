@@ -1,6 +1,6 @@
-#include "account_of.h"
+#include "extension/account_of.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -49,4 +49,4 @@ wire::AccountView account_of(const Plan& plan, const Values& values, wire::Accou
     return {};
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,13 +1,13 @@
 // The account that a row names.
 #pragma once
 
+#include "extension/plan.h"
+#include "extension/row_encoder.h"
 #include "fatwal/wire/account.h"
-#include "plan.h"
-#include "row_encoder.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // The operators' when the row names none. Lasts as long as the values and `buffer`.
 wire::AccountView account_of(const Plan& plan, const Values& values, wire::AccountBuffer& buffer);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

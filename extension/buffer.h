@@ -2,10 +2,10 @@
 // to its context.
 #pragma once
 
+#include "extension/server.h"
 #include "fatwal/wire/bytes.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 class Buffer {
 public:
@@ -80,4 +80,4 @@ private:
     std::size_t initial_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

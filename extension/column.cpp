@@ -1,8 +1,8 @@
-#include "column.h"
+#include "extension/column.h"
 
 #include <cstring>
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -271,4 +271,4 @@ bool same_value(Datum a, Datum b, const ValueType& type) {
            std::memcmp(VARDATA_ANY(x), VARDATA_ANY(y), VARSIZE_ANY_EXHDR(x)) == 0;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -2,11 +2,11 @@
 // every row.
 #pragma once
 
-#include "buffer.h"
+#include "extension/buffer.h"
+#include "extension/server.h"
 #include "fatwal/wire/types.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // How the server holds a value and how it is written.
 struct ValueType {
@@ -61,4 +61,4 @@ struct Target {
 // Whether two values, both there, are the same to the byte.
 bool same_value(Datum a, Datum b, const ValueType& type);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -11,14 +11,14 @@
 // the server spills to disk.
 #include <cstring>
 
+#include "extension/server.h"
+#include "extension/utf8_database.h"
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/schema.h"
 #include "fatwal/wire/text.h"
-#include "server.h"
-#include "utf8_database.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -386,4 +386,4 @@ PGDLLEXPORT Datum fatwal_decode(PG_FUNCTION_ARGS) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,11 +1,11 @@
 // fatwal.emit: a message to an account, in the order of the transaction's changes.
+#include "extension/logical_message.h"
+#include "extension/server.h"
+#include "extension/utf8_database.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/text.h"
-#include "logical_message.h"
-#include "server.h"
-#include "utf8_database.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -96,4 +96,4 @@ PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

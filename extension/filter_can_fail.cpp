@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <iterator>
 
-#include "server.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -82,4 +82,4 @@ PGDLLEXPORT Datum fatwal_filter_can_fail(PG_FUNCTION_ARGS) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,6 +1,6 @@
-#include "frame_builder.h"
+#include "extension/frame_builder.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -92,4 +92,4 @@ void FrameBuilder::close(const FrameHeader& header) {
     wire::store(to + 47, static_cast<std::uint8_t>(header.account.bytes.size()));
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,12 +1,12 @@
 // Builds one frame: header, records, relations (docs/wire-format.md).
 #pragma once
 
-#include "buffer.h"
+#include "extension/buffer.h"
+#include "extension/server.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/types.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 struct FrameHeader {
     std::uint16_t flags;
@@ -52,4 +52,4 @@ private:
     std::uint16_t last_relation_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,8 +1,8 @@
-#include "logical_message.h"
+#include "extension/logical_message.h"
 
 #include "fatwal/wire/text.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -58,4 +58,4 @@ LogicalMessage understand(const char* prefix, std::string_view content,
     return message;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

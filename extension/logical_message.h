@@ -3,11 +3,11 @@
 // message would be decoded again and again.
 #pragma once
 
+#include "extension/server.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/types.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // The prefix of the messages of fatwal.emit. Their content: str account, str topic, and the payload
 // to the end.
@@ -36,4 +36,4 @@ enum class EmitFault : std::uint8_t { None, Account, Topic, Payload, Size };
 [[nodiscard]] LogicalMessage understand(const char* prefix, std::string_view content,
                                         wire::AccountBuffer& buffer);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

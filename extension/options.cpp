@@ -1,4 +1,4 @@
-#include "options.h"
+#include "extension/options.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -7,7 +7,7 @@
 #include "fatwal/wire/publication_names.h"
 #include "fatwal/wire/types.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -95,4 +95,4 @@ Options parse_options(List* options) {
     return parsed;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

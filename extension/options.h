@@ -1,9 +1,9 @@
 // The options of START_REPLICATION and of pg_logical_slot_*_binary_changes.
 #pragma once
 
-#include "server.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 inline constexpr int kDefaultFrameBytes = 64 * 1024;
 
@@ -21,4 +21,4 @@ Options parse_options(List* options);
 // when it is none. Lasts in the current context.
 List* parse_publication_names(const char* text);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,12 +1,12 @@
-#include "plan.h"
+#include "extension/plan.h"
 
 #include <cstring>
 #include <initializer_list>
 
-#include "account_column.h"
-#include "schema_message.h"
+#include "extension/account_column.h"
+#include "extension/schema_message.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -302,4 +302,4 @@ void set_invalidated_cache(PlanCache* cache) {
     registered = true;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -8,12 +8,12 @@
 // two transactions.
 #pragma once
 
-#include "column.h"
+#include "extension/column.h"
+#include "extension/published.h"
+#include "extension/server.h"
 #include "fatwal/wire/account.h"
-#include "published.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 enum class AccountType : std::uint8_t { None, Uuid, Int2, Int4, Int8, Text, BlankPadded };
 
@@ -95,4 +95,4 @@ private:
 // unregistered); they act on the cache set here, if any.
 void set_invalidated_cache(PlanCache* cache);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

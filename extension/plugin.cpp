@@ -1,18 +1,18 @@
 // The output plugin's callbacks, from the table of them to the writing of a change.
 #include <cstring>
 
-#include "account_column.h"
-#include "account_of.h"
-#include "logical_message.h"
-#include "options.h"
-#include "plan.h"
-#include "rerouting.h"
-#include "row_encoder.h"
-#include "server.h"
-#include "transaction.h"
-#include "utf8_database.h"
+#include "extension/account_column.h"
+#include "extension/account_of.h"
+#include "extension/logical_message.h"
+#include "extension/options.h"
+#include "extension/plan.h"
+#include "extension/rerouting.h"
+#include "extension/row_encoder.h"
+#include "extension/server.h"
+#include "extension/transaction.h"
+#include "extension/utf8_database.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -349,4 +349,4 @@ PGDLLEXPORT void _PG_output_plugin_init(OutputPluginCallbacks* callbacks) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

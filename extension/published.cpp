@@ -1,6 +1,6 @@
-#include "published.h"
+#include "extension/published.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -192,4 +192,4 @@ Published look_up_published(Relation relation, PublicationNames& names, Selectio
     return published;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

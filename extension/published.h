@@ -1,10 +1,10 @@
 // What the publications say of a relation.
 #pragma once
 
-#include "row_filter.h"
-#include "server.h"
+#include "extension/row_filter.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 struct Published {
     bool insert, update, remove, truncate;
@@ -47,4 +47,4 @@ Publication* find_publication(PublicationNames::Name& name);
 const char* qualified_name(Relation relation);
 const char* qualified_name(Oid relation);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,6 +1,6 @@
-#include "rerouting.h"
+#include "extension/rerouting.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -182,4 +182,4 @@ void Rerouting::commit(LogicalDecodingContext* ctx, PlanCache& plans, Transactio
     MemoryContextSwitchTo(caller);
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

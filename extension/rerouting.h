@@ -10,11 +10,11 @@
 // began.
 #pragma once
 
-#include "plan.h"
-#include "server.h"
-#include "transaction.h"
+#include "extension/plan.h"
+#include "extension/server.h"
+#include "extension/transaction.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 class Rerouting {
 public:
@@ -68,4 +68,4 @@ private:
     std::uint64_t publications_;  // as they were before
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,6 +1,6 @@
-#include "row_encoder.h"
+#include "extension/row_encoder.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -186,4 +186,4 @@ void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const
         [&](const Column&) -> const Values& { return old; });
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -1,11 +1,11 @@
 // Encodes tuples as the rows of a record.
 #pragma once
 
-#include "buffer.h"
-#include "plan.h"
-#include "server.h"
+#include "extension/buffer.h"
+#include "extension/plan.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // A tuple taken apart: one entry for each attribute of the relation it came from.
 struct Values {
@@ -45,4 +45,4 @@ void encode_old_row(Buffer& buffer, std::size_t limit, const Plan& plan, const V
 void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
                       const Values& old);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

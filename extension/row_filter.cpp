@@ -1,8 +1,8 @@
-#include "row_filter.h"
+#include "extension/row_filter.h"
 
-#include "row_encoder.h"
+#include "extension/row_encoder.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -111,4 +111,4 @@ bool passes_filter(const RowFilter& filter, ReorderBufferChangeType* action, Val
     return was || is;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

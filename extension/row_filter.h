@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "server.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 struct Values;
 
@@ -37,4 +37,4 @@ RowFilter compile_row_filter(List* const filters[kFilteredActions], Relation rel
 bool passes_filter(const RowFilter& filter, ReorderBufferChangeType* action, Values* newer,
                    const Values& old);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

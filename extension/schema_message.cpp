@@ -1,8 +1,8 @@
-#include "schema_message.h"
+#include "extension/schema_message.h"
 
 #include "fatwal/wire/schema.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -117,4 +117,4 @@ void build_schema_message(Plan* plan, Relation shown) {
     plan->schema_message = buffer.bytes();
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

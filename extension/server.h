@@ -89,7 +89,7 @@ extern "C" {
 #undef strerror
 #undef strtou64
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 inline HeapTuple changed_tuple(
 #if PG_VERSION_NUM >= 170000
@@ -137,4 +137,4 @@ inline bool is_virtual_generated(Form_pg_attribute attribute) {
     return attribute->attgenerated == 'v';
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -13,15 +13,15 @@
 #include <algorithm>
 #include <cstring>
 
-#include "account_of.h"
-#include "frame_builder.h"
-#include "options.h"
-#include "plan.h"
-#include "row_encoder.h"
-#include "server.h"
-#include "utf8_database.h"
+#include "extension/account_of.h"
+#include "extension/frame_builder.h"
+#include "extension/options.h"
+#include "extension/plan.h"
+#include "extension/row_encoder.h"
+#include "extension/server.h"
+#include "extension/utf8_database.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -406,4 +406,4 @@ PGDLLEXPORT Datum fatwal_snapshot(PG_FUNCTION_ARGS) {
 
 }  // extern "C"
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

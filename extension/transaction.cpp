@@ -1,8 +1,8 @@
-#include "transaction.h"
+#include "extension/transaction.h"
 
 #include "fatwal/wire/schema.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 namespace {
 
@@ -280,4 +280,4 @@ bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
     return true;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -11,12 +11,12 @@
 // server's own buffers; those the server keeps for the session, ours are given back.
 #pragma once
 
+#include "extension/frame_builder.h"
+#include "extension/server.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/types.h"
-#include "frame_builder.h"
-#include "server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // One account's share of the transaction.
 struct Part {
@@ -130,4 +130,4 @@ private:
 // Writes a message of its own into the stream.
 void write_message(LogicalDecodingContext* ctx, wire::Bytes message);
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

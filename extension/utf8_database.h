@@ -1,9 +1,9 @@
 // The format's text is UTF-8, as the database holds it: nothing is converted.
 #pragma once
 
-#include "server.h"
+#include "extension/server.h"
 
-namespace fatwal {
+namespace fatwal::plugin {
 
 // Raises an error in a database of any other encoding. Call it before anything outlasts the
 // transaction: a slot that nobody can read keeps the log for ever.
@@ -15,4 +15,4 @@ inline void require_utf8_database() {
                             "'UTF8' TEMPLATE template0;")));
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::plugin

@@ -8,7 +8,7 @@
 
 #include "fatwal/wire/control.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct HashOfAccount {
     using is_transparent = void;
@@ -37,4 +37,4 @@ struct SameAccount {
 template <class Value>
 using AccountMap = std::unordered_map<wire::AccountKey, Value, HashOfAccount, SameAccount>;
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

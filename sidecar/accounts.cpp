@@ -1,4 +1,4 @@
-#include "accounts.h"
+#include "sidecar/accounts.h"
 
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -12,9 +12,9 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
-#include "inbound.h"
+#include "sidecar/inbound.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -543,4 +543,4 @@ void Accounts::tick(Clock::time_point now) {
     }
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

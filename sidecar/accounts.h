@@ -17,23 +17,23 @@
 
 #include <zmq.hpp>
 
-#include "account_map.h"
-#include "connection.h"
-#include "control_request.h"
-#include "descriptors.h"
-#include "durables.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/frame.h"
-#include "ledger.h"
-#include "log_text.h"
-#include "ring.h"
-#include "run_dir.h"
-#include "schemas.h"
-#include "settings.h"
-#include "stuck_peers.h"
-#include "subscription_guard.h"
+#include "sidecar/account_map.h"
+#include "sidecar/connection.h"
+#include "sidecar/control_request.h"
+#include "sidecar/descriptors.h"
+#include "sidecar/durables.h"
+#include "sidecar/ledger.h"
+#include "sidecar/log_text.h"
+#include "sidecar/ring.h"
+#include "sidecar/run_dir.h"
+#include "sidecar/schemas.h"
+#include "sidecar/settings.h"
+#include "sidecar/stuck_peers.h"
+#include "sidecar/subscription_guard.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 using Clock = std::chrono::steady_clock;
 
@@ -238,4 +238,4 @@ private:
     std::uint64_t bytes_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

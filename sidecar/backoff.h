@@ -6,7 +6,7 @@
 #include <chrono>
 #include <random>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Backoff {
 public:
@@ -28,4 +28,4 @@ private:
     std::chrono::milliseconds next_ = kLeast;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

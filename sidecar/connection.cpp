@@ -1,4 +1,4 @@
-#include "connection.h"
+#include "sidecar/connection.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -14,12 +14,12 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
-#include "patience.h"
-#include "preflight.h"
-#include "sqlstate.h"
-#include "targets.h"
+#include "sidecar/patience.h"
+#include "sidecar/preflight.h"
+#include "sidecar/sqlstate.h"
+#include "sidecar/targets.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -495,4 +495,4 @@ Outcome Connector::take() {
     return outcome;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

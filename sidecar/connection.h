@@ -13,13 +13,13 @@
 #include <variant>
 #include <vector>
 
-#include "failure.h"
 #include "fatwal/wire/control.h"
-#include "notices.h"
-#include "settings.h"
-#include "timelines.h"
+#include "sidecar/failure.h"
+#include "sidecar/notices.h"
+#include "sidecar/settings.h"
+#include "sidecar/timelines.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct CloseConnection {
     void operator()(PGconn* connection) const { PQfinish(connection); }
@@ -147,4 +147,4 @@ std::string quote_identifier(PGconn* connection, const std::string& text);
 // escapes, and E'...', which libpq writes for one, is a syntax error.
 std::string quote_replication_literal(const std::string& text);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

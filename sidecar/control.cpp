@@ -1,13 +1,13 @@
-#include "control.h"
+#include "sidecar/control.h"
 
 #include <sys/stat.h>
 
 #include <spdlog/spdlog.h>
 
-#include "inbound.h"
-#include "run_dir.h"
+#include "sidecar/inbound.h"
+#include "sidecar/run_dir.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -144,4 +144,4 @@ void Control::send(const Requester& requester, Reply reply) {
     }
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -11,11 +11,11 @@
 
 #include <zmq.hpp>
 
-#include "control_request.h"
-#include "file_lock.h"
-#include "reply_window.h"
+#include "sidecar/control_request.h"
+#include "sidecar/file_lock.h"
+#include "sidecar/reply_window.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Control {
 public:
@@ -57,4 +57,4 @@ private:
     bool unread_ = true;       // something may have come; to send may swallow the signal of it
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

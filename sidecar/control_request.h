@@ -9,7 +9,7 @@
 
 #include "fatwal/wire/control.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // The descriptor of the connection that a message came from; -1 when it came from none, as the ends
 // of subscriptions that libzmq makes up when a connection is gone.
@@ -35,4 +35,4 @@ struct Request {
     wire::ControlBody body;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

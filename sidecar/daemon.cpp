@@ -1,4 +1,4 @@
-#include "daemon.h"
+#include "sidecar/daemon.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -12,10 +12,10 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
-#include "inbound.h"
-#include "log_text.h"
+#include "sidecar/inbound.h"
+#include "sidecar/log_text.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -852,4 +852,4 @@ void Daemon::tick(Clock::time_point now) {
               false});
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

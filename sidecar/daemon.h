@@ -11,24 +11,24 @@
 
 #include <zmq.hpp>
 
-#include "accounts.h"
-#include "backoff.h"
-#include "connection.h"
-#include "control.h"
-#include "keeper.h"
-#include "ledger.h"
-#include "replays.h"
-#include "run_dir.h"
-#include "schemas.h"
-#include "server_clock.h"
-#include "settings.h"
-#include "silence.h"
-#include "snapshot_waiters.h"
-#include "snapshots.h"
-#include "stream.h"
-#include "tally.h"
+#include "sidecar/accounts.h"
+#include "sidecar/backoff.h"
+#include "sidecar/connection.h"
+#include "sidecar/control.h"
+#include "sidecar/keeper.h"
+#include "sidecar/ledger.h"
+#include "sidecar/replays.h"
+#include "sidecar/run_dir.h"
+#include "sidecar/schemas.h"
+#include "sidecar/server_clock.h"
+#include "sidecar/settings.h"
+#include "sidecar/silence.h"
+#include "sidecar/snapshot_waiters.h"
+#include "sidecar/snapshots.h"
+#include "sidecar/stream.h"
+#include "sidecar/tally.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Daemon {
 public:
@@ -153,4 +153,4 @@ private:
     Clock::time_point refused_said_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

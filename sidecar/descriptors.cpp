@@ -1,4 +1,4 @@
-#include "descriptors.h"
+#include "sidecar/descriptors.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -8,9 +8,9 @@
 #include <iterator>
 #include <system_error>
 
-#include "inbound.h"
+#include "sidecar/inbound.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -56,4 +56,4 @@ void Descriptors::recount() {
     if (!error) used_ = static_cast<std::size_t>(std::distance(listing, Folder()));
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

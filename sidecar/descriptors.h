@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // The inode of what the descriptor is open on, by which it is known again when its number may be
 // another's; 0 when it is closed.
@@ -40,4 +40,4 @@ private:
     std::chrono::steady_clock::time_point listed_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,8 +1,8 @@
-#include "durables.h"
+#include "sidecar/durables.h"
 
 #include <algorithm>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 Durables::Group::~Group() {
     while (!by_name_.empty()) drop(std::string(by_name_.begin()->first));
@@ -142,4 +142,4 @@ std::vector<wire::DurableEntry> Durables::list(const DurableKey& after, std::siz
     return entries;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "connection.h"
-#include "ledger.h"
+#include "sidecar/connection.h"
+#include "sidecar/ledger.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Durables {
 public:
@@ -108,4 +108,4 @@ private:
     std::vector<DurableSubscriber> removed_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct Failure {
     std::string message;
@@ -25,4 +25,4 @@ struct Failure {
     }
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "file_lock.h"
+#include "sidecar/file_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 FileLock::~FileLock() {
     if (file_ >= 0) ::close(file_);
@@ -22,4 +22,4 @@ std::optional<Failure> FileLock::take(const std::string& path, Failure held) {
     return std::nullopt;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

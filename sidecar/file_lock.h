@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
-#include "failure.h"
+#include "sidecar/failure.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class FileLock {
 public:
@@ -24,4 +24,4 @@ private:
     int file_ = -1;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "inbound.h"
+#include "sidecar/inbound.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <cerrno>
 #include <memory>
 
-namespace fatwal::inbound {
+namespace fatwal::sidecar::inbound {
 
 namespace {
 
@@ -80,27 +80,31 @@ void read_from(int descriptor) {
 std::uint64_t refused() { return state.refused; }
 std::uint64_t cut() { return state.cut; }
 
-}  // namespace fatwal::inbound
+}  // namespace fatwal::sidecar::inbound
 
 extern "C" {
 
 __attribute__((visibility("default"))) int accept4(int socket, sockaddr* address, socklen_t* length,
                                                    int flags) {
-    static const auto real = fatwal::inbound::next<int(int, sockaddr*, socklen_t*, int)>("accept4");
-    return fatwal::inbound::accept_bounded([&] { return real(socket, address, length, flags); });
+    static const auto real =
+        fatwal::sidecar::inbound::next<int(int, sockaddr*, socklen_t*, int)>("accept4");
+    return fatwal::sidecar::inbound::accept_bounded(
+        [&] { return real(socket, address, length, flags); });
 }
 
 __attribute__((visibility("default"))) int accept(int socket, sockaddr* address,
                                                   socklen_t* length) {
-    static const auto real = fatwal::inbound::next<int(int, sockaddr*, socklen_t*)>("accept");
-    return fatwal::inbound::accept_bounded([&] { return real(socket, address, length); });
+    static const auto real =
+        fatwal::sidecar::inbound::next<int(int, sockaddr*, socklen_t*)>("accept");
+    return fatwal::sidecar::inbound::accept_bounded([&] { return real(socket, address, length); });
 }
 
 __attribute__((visibility("default"))) ssize_t recv(int socket, void* buffer, std::size_t size,
                                                     int flags) {
-    static const auto real = fatwal::inbound::next<ssize_t(int, void*, std::size_t, int)>("recv");
+    static const auto real =
+        fatwal::sidecar::inbound::next<ssize_t(int, void*, std::size_t, int)>("recv");
     const ssize_t received = real(socket, buffer, size, flags);
-    using namespace fatwal::inbound;
+    using namespace fatwal::sidecar::inbound;
     if (!accepts || received <= 0 || static_cast<std::size_t>(socket) >= state.bound)
         return received;
     auto& unread = state.unread[static_cast<std::size_t>(socket)];

@@ -18,7 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fatwal::inbound {
+namespace fatwal::sidecar::inbound {
 
 // More than 1,000 requests (libzmq's own bound of those that wait), of the size that requests have.
 inline constexpr std::uint32_t kUnreadBytes = 8 * 1024 * 1024;
@@ -34,4 +34,4 @@ void read_from(int descriptor);
 [[nodiscard]] std::uint64_t refused();
 [[nodiscard]] std::uint64_t cut();
 
-}  // namespace fatwal::inbound
+}  // namespace fatwal::sidecar::inbound

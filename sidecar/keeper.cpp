@@ -1,4 +1,4 @@
-#include "keeper.h"
+#include "sidecar/keeper.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -7,9 +7,9 @@
 #include <system_error>
 
 #include "fatwal/wire/text_sink.h"
-#include "patience.h"
+#include "sidecar/patience.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -266,4 +266,4 @@ std::optional<Kept> Keeper::take() {
     return kept;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -18,10 +18,10 @@
 #include <variant>
 #include <vector>
 
-#include "connection.h"
 #include "fatwal/wire/transaction_snapshot.h"
+#include "sidecar/connection.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // What all later snapshots see.
 struct Seen {
@@ -100,4 +100,4 @@ private:
     std::thread thread_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,10 +1,10 @@
-#include "ledger.h"
+#include "sidecar/ledger.h"
 
 #include <algorithm>
 
 #include "fatwal/wire/invariant.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 void Visibility::published(std::uint32_t xid, wire::Lsn commit_lsn) {
     if (xid == 0) return;
@@ -113,4 +113,4 @@ wire::Lsn Ledger::settle() {
     return settled_;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -34,7 +34,7 @@
 #include "fatwal/wire/publication.h"
 #include "fatwal/wire/transaction_snapshot.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 inline constexpr wire::Lsn kNoLsn = std::numeric_limits<wire::Lsn>::max();
 
@@ -169,4 +169,4 @@ private:
     std::uint64_t frames_of_transaction_ = 0;     // frames of `transaction_`, on this connection
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

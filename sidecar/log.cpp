@@ -1,4 +1,4 @@
-#include "log.h"
+#include "sidecar/log.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,7 +9,7 @@
 
 #include <spdlog/spdlog.h>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 bool write_line(int fd, std::string_view line) {
     std::string cut(line.substr(0, kLineBytes - 1));
@@ -38,4 +38,4 @@ void begin_log(const std::string& level) {
     spdlog::set_level(spdlog::level::from_str(level));
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -10,7 +10,7 @@
 
 #include <spdlog/sinks/base_sink.h>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // Writes one line without waiting; false when there is no room for it. A line is at most kLineBytes
 // long, as only so much is written in one piece to a pipe that says that it has room.
@@ -33,4 +33,4 @@ private:
 // The process's logger, of this level and above.
 void begin_log(const std::string& level);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -17,7 +17,7 @@
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text_sink.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // `text` in quotes, on one line.
 [[nodiscard]] inline std::string log_text(std::string_view text) {
@@ -65,4 +65,4 @@ private:
     Time said_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -3,9 +3,9 @@
 
 #include <csignal>
 
-#include "daemon.h"
-#include "log.h"
-#include "stop_signals.h"
+#include "sidecar/daemon.h"
+#include "sidecar/log.h"
+#include "sidecar/stop_signals.h"
 
 namespace {
 
@@ -13,24 +13,26 @@ namespace {
 // threads end.
 constexpr std::chrono::seconds kFarewell{6};
 
-int fail(const fatwal::Failure& failure) {
-    (void)fatwal::write_line(STDERR_FILENO, "fatwald: " + failure.text());
+int fail(const fatwal::sidecar::Failure& failure) {
+    (void)fatwal::sidecar::write_line(STDERR_FILENO, "fatwald: " + failure.text());
     return 1;
 }
 
 // Ends with a reason, whatever happens.
 int run(int argc, char** argv) {
-    auto loaded = fatwal::load_settings(argc, argv);
-    if (const auto* shown = std::get_if<fatwal::ShowAndExit>(&loaded)) return shown->status;
-    if (const auto* failure = std::get_if<fatwal::Failure>(&loaded)) return fail(*failure);
-    const auto& settings = std::get<fatwal::Settings>(loaded);
-    fatwal::begin_log(settings.log_level);
+    auto loaded = fatwal::sidecar::load_settings(argc, argv);
+    if (const auto* shown = std::get_if<fatwal::sidecar::ShowAndExit>(&loaded))
+        return shown->status;
+    if (const auto* failure = std::get_if<fatwal::sidecar::Failure>(&loaded)) return fail(*failure);
+    const auto& settings = std::get<fatwal::sidecar::Settings>(loaded);
+    fatwal::sidecar::begin_log(settings.log_level);
     std::signal(SIGPIPE, SIG_IGN);
-    const fatwal::StopSignals signals(std::chrono::milliseconds(settings.shutdown_drain_ms) +
-                                      kFarewell);
-    fatwal::RunDir run_dir;
-    if (const auto failure = fatwal::RunDir::open(settings.run_dir, run_dir)) return fail(*failure);
-    fatwal::Daemon daemon(settings, run_dir);
+    const fatwal::sidecar::StopSignals signals(
+        std::chrono::milliseconds(settings.shutdown_drain_ms) + kFarewell);
+    fatwal::sidecar::RunDir run_dir;
+    if (const auto failure = fatwal::sidecar::RunDir::open(settings.run_dir, run_dir))
+        return fail(*failure);
+    fatwal::sidecar::Daemon daemon(settings, run_dir);
     if (const auto failure = daemon.run(signals.fd())) return fail(*failure);
     return 0;
 }
@@ -40,7 +42,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     try {
         return run(argc, argv);
-    } catch (const fatwal::Failure& failure) {
+    } catch (const fatwal::sidecar::Failure& failure) {
         return fail(failure);
     } catch (const zmq::error_t& error) {
         return fail({"a socket failed", error.what(), {}});

@@ -1,8 +1,8 @@
-#include "notices.h"
+#include "sidecar/notices.h"
 
 #include <utility>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -97,4 +97,4 @@ std::vector<std::string> Notices::lines(Time now) {
     return lines;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

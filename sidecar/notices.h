@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Notices {
 public:
@@ -56,4 +56,4 @@ private:
 // `text` as one line of at most Notices::kTextBytes bytes: control characters become blanks.
 [[nodiscard]] std::string one_line(std::string text);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "patience.h"
+#include "sidecar/patience.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 #include <system_error>
 #include <thread>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 Waited wait_for(int fd, short events, Patience::Time deadline) {
     for (;;) {
@@ -68,4 +68,4 @@ void cancel(PGconn* connection, std::chrono::milliseconds most) {
     (void)finished.wait_for(most);
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -16,7 +16,7 @@
 #include <chrono>
 #include <optional>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Patience {
 public:
@@ -72,4 +72,4 @@ struct CopyRow {
 // enough the thread goes on alone, with nothing of ours in its hands.
 void cancel(PGconn* connection, std::chrono::milliseconds most);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "preflight.h"
+#include "sidecar/preflight.h"
 
 #include <optional>
 #include <string>
@@ -8,7 +8,7 @@
 
 #include "fatwal/wire/publication_names.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -223,4 +223,4 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     return server;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

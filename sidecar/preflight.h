@@ -3,9 +3,9 @@
 
 #include <optional>
 
-#include "connection.h"
+#include "sidecar/connection.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct Server {
     bool slot_exists = false;
@@ -17,4 +17,4 @@ struct Server {
 // the server has invalidated is dropped here. `streamed_before`: the slot was streamed in this run.
 Server preflight(PGconn* connection, const Settings& settings, bool streamed_before);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "replays.h"
+#include "sidecar/replays.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 
 #include "fatwal/wire/text_sink.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -273,4 +273,4 @@ void Replays::clear() {
     jobs_.clear();
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

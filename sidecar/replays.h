@@ -10,11 +10,11 @@
 #include <utility>
 #include <vector>
 
-#include "accounts.h"
-#include "control.h"
-#include "reread.h"
+#include "sidecar/accounts.h"
+#include "sidecar/control.h"
+#include "sidecar/reread.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Replays {
 public:
@@ -96,4 +96,4 @@ private:
     std::uint64_t rereads_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "reply_window.h"
+#include "sidecar/reply_window.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -7,9 +7,9 @@
 #include <utility>
 #include <variant>
 
-#include "descriptors.h"
+#include "sidecar/descriptors.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -89,4 +89,4 @@ void ReplyWindow::forget(std::map<std::string, Peer>::iterator peer) {
     peers_.erase(peer);
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

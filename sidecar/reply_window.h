@@ -16,9 +16,9 @@
 #include <optional>
 #include <string>
 
-#include "control_request.h"
+#include "sidecar/control_request.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class ReplyWindow {
 public:
@@ -60,4 +60,4 @@ private:
     std::size_t waiting_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

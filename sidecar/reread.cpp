@@ -1,4 +1,4 @@
-#include "reread.h"
+#include "sidecar/reread.h"
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -11,10 +11,10 @@
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/schema.h"
 #include "fatwal/wire/text_sink.h"
-#include "patience.h"
-#include "stream.h"
+#include "sidecar/patience.h"
+#include "sidecar/stream.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -152,4 +152,4 @@ void Reread::count(std::uint64_t bytes) {
     transaction_bytes_ += bytes;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -13,12 +13,12 @@
 #include <thread>
 #include <vector>
 
-#include "account_map.h"
-#include "connection.h"
 #include "fatwal/wire/control.h"
-#include "spool.h"
+#include "sidecar/account_map.h"
+#include "sidecar/connection.h"
+#include "sidecar/spool.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Reread {
 public:
@@ -64,4 +64,4 @@ private:
     std::thread thread_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

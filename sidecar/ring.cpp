@@ -1,10 +1,10 @@
-#include "ring.h"
+#include "sidecar/ring.h"
 
 #include <algorithm>
 
 #include "fatwal/wire/invariant.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 void Ring::trim(AccountLog& log) {
     while (log.bytes_ > max_account_bytes_) log.drop_oldest();
@@ -54,4 +54,4 @@ std::uint64_t AccountLog::first_from(wire::Lsn cursor) const {
     return sequence_ - static_cast<std::uint64_t>(kept_.end() - found) + 1;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -10,7 +10,7 @@
 
 #include "fatwal/wire/types.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class AccountLog;
 
@@ -80,4 +80,4 @@ private:
     wire::Lsn newest_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "run_dir.h"
+#include "sidecar/run_dir.h"
 
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -98,4 +98,4 @@ void RunDir::remove(const std::string& endpoint) {
 
 std::string path_of(const std::string& endpoint) { return endpoint.substr(std::strlen(kScheme)); }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

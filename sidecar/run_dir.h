@@ -9,10 +9,10 @@
 #include <optional>
 #include <string>
 
-#include "failure.h"
-#include "file_lock.h"
+#include "sidecar/failure.h"
+#include "sidecar/file_lock.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class RunDir {
 public:
@@ -36,4 +36,4 @@ private:
 // The path of an `ipc://` endpoint.
 [[nodiscard]] std::string path_of(const std::string& endpoint);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,6 +1,6 @@
-#include "schemas.h"
+#include "sidecar/schemas.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 void Schemas::add(const wire::SchemaView& schema) {
     const auto [at, is_new] = messages_.try_emplace(schema.id(), wire::as_text(schema.bytes()));
@@ -17,4 +17,4 @@ const std::string* Schemas::find(wire::SchemaId id) const {
     return found == messages_.end() ? nullptr : &found->second;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -8,7 +8,7 @@
 
 #include "fatwal/wire/schema.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Schemas {
 public:
@@ -26,4 +26,4 @@ private:
         versions_;  // fingerprints of a relation, oldest first
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

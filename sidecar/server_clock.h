@@ -11,7 +11,7 @@
 
 #include "fatwal/wire/types.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class ServerClock {
 public:
@@ -44,4 +44,4 @@ private:
     Time heard_at_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

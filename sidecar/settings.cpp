@@ -1,4 +1,4 @@
-#include "settings.h"
+#include "sidecar/settings.h"
 
 #include <toml++/toml.h>
 #include <CLI/CLI.hpp>
@@ -13,7 +13,7 @@
 
 #include "fatwal/wire/publication_names.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -219,4 +219,4 @@ std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv
     return settings;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -8,9 +8,9 @@
 #include <variant>
 #include <vector>
 
-#include "failure.h"
+#include "sidecar/failure.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct Settings {
     std::string database;
@@ -51,4 +51,4 @@ struct ShowAndExit {
 
 std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

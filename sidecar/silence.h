@@ -17,7 +17,7 @@
 #include <chrono>
 #include <optional>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Silence {
 public:
@@ -56,4 +56,4 @@ private:
     std::optional<Time> asked_;  // the first time since heard_
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "snapshot_sessions.h"
+#include "sidecar/snapshot_sessions.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <system_error>
 
-#include "patience.h"
+#include "sidecar/patience.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -141,4 +141,4 @@ std::optional<Failure> SnapshotSessions::perform(Session& session) {
     }
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

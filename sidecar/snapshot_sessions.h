@@ -15,9 +15,9 @@
 #include <optional>
 #include <thread>
 
-#include "connection.h"
+#include "sidecar/connection.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class SnapshotSessions {
 public:
@@ -79,4 +79,4 @@ private:
     bool stopping_ = false;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include "control.h"
-#include "snapshots.h"
+#include "sidecar/control.h"
+#include "sidecar/snapshots.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class SnapshotWaiters {
 public:
@@ -40,4 +40,4 @@ private:
     std::map<Snapshots::Id, std::map<wire::Nonce, Waiting>> by_snapshot_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

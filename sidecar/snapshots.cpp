@@ -1,4 +1,4 @@
-#include "snapshots.h"
+#include "sidecar/snapshots.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -11,10 +11,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "log_text.h"
-#include "patience.h"
+#include "sidecar/log_text.h"
+#include "sidecar/patience.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -498,4 +498,4 @@ Snapshots::Id Snapshots::oldest_unknown() const {
     return newest_begun_ + 1;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -25,14 +25,14 @@
 
 #include <zmq.hpp>
 
-#include "account_map.h"
-#include "connection.h"
 #include "fatwal/wire/control.h"
-#include "notices.h"
-#include "snapshot_sessions.h"
-#include "spool.h"
+#include "sidecar/account_map.h"
+#include "sidecar/connection.h"
+#include "sidecar/notices.h"
+#include "sidecar/snapshot_sessions.h"
+#include "sidecar/spool.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class Snapshots {
 public:
@@ -143,4 +143,4 @@ private:
     SnapshotSessions sessions_;      // ends before what its tasks use
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

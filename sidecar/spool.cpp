@@ -1,4 +1,4 @@
-#include "spool.h"
+#include "sidecar/spool.h"
 
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -9,9 +9,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "failure.h"
+#include "sidecar/failure.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -142,4 +142,4 @@ std::optional<Spool::Part> Spool::read(std::uint64_t offset, std::size_t credit)
     return part;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

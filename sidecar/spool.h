@@ -21,7 +21,7 @@
 
 #include "fatwal/wire/bytes.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // How many bytes all spools hold, and may hold. Any thread.
 class SpoolBudget {
@@ -80,4 +80,4 @@ private:
     std::atomic<std::uint64_t> size_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

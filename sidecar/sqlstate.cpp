@@ -1,10 +1,10 @@
-#include "sqlstate.h"
+#include "sidecar/sqlstate.h"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -70,4 +70,4 @@ bool connecting_passes(std::string_view error) {
     return states.empty() || passes(states.back());
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // Empty is a failure that the server did not report: the network, or libpq itself.
 [[nodiscard]] bool passes(std::string_view sqlstate);
@@ -22,4 +22,4 @@ namespace fatwal {
 // Whether connecting again may do better, by libpq's error (PQERRORS_VERBOSE).
 [[nodiscard]] bool connecting_passes(std::string_view error);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

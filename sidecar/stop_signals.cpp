@@ -1,4 +1,4 @@
-#include "stop_signals.h"
+#include "sidecar/stop_signals.h"
 
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,9 +9,9 @@
 #include <system_error>
 #include <thread>
 
-#include "log.h"
+#include "sidecar/log.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -54,4 +54,4 @@ StopSignals::StopSignals(std::chrono::milliseconds deadline)
     }).detach();
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -5,7 +5,7 @@
 
 #include <chrono>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class StopSignals {
 public:
@@ -21,4 +21,4 @@ private:
     int event_;  // for as long as the process lives, as its thread does
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,11 +1,11 @@
-#include "stream.h"
+#include "sidecar/stream.h"
 
 #include <poll.h>
 
 #include <array>
 #include <bit>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -115,4 +115,4 @@ Failure Stream::failure() {
     return failure;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

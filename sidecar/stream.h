@@ -4,11 +4,11 @@
 
 #include <memory>
 
-#include "connection.h"
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/types.h"
+#include "sidecar/connection.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct FreeCopyData {
     void operator()(char* buffer) const { PQfreemem(buffer); }
@@ -94,4 +94,4 @@ private:
     CopyData data_;          // that was read last, as far as its messages were not given yet
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

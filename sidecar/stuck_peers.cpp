@@ -1,4 +1,4 @@
-#include "stuck_peers.h"
+#include "sidecar/stuck_peers.h"
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
@@ -6,10 +6,10 @@
 
 #include <spdlog/spdlog.h>
 
-#include "descriptors.h"
-#include "log_text.h"
+#include "sidecar/descriptors.h"
+#include "sidecar/log_text.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 void StuckPeers::heard_of(int descriptor, std::uint64_t inode, const std::string& who, Time now) {
     if (inode == 0) return;
@@ -60,4 +60,4 @@ void StuckPeers::look(Time now) {
     });
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

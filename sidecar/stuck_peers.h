@@ -19,7 +19,7 @@
 #include <set>
 #include <string>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class StuckPeers {
 public:
@@ -57,4 +57,4 @@ private:
     std::uint64_t cuts_ = 0;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,8 +1,8 @@
-#include "subscription_guard.h"
+#include "sidecar/subscription_guard.h"
 
 #include <algorithm>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 bool SubscriptionGuard::admit(int descriptor, std::uint64_t inode, bool useful,
                               std::size_t attached, Time now) {
@@ -30,4 +30,4 @@ void SubscriptionGuard::tick(Time now) {
     std::erase_if(connections_, [&](const auto& entry) { return now - entry.second.last > kKept; });
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <map>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 class SubscriptionGuard {
 public:
@@ -44,4 +44,4 @@ private:
     std::map<int, Connection> connections_;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -5,7 +5,7 @@
 
 #include "fatwal/wire/frame.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // Both kinds are marks of a table whose log records lack the account: they mean more work for
 // subscribers (resync) or changes that only operators get (unrouted).
@@ -29,4 +29,4 @@ struct Tally {
     }
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

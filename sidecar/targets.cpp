@@ -1,4 +1,4 @@
-#include "targets.h"
+#include "sidecar/targets.h"
 
 #include <libpq-fe.h>
 #include <netdb.h>
@@ -11,9 +11,9 @@
 #include <new>
 #include <optional>
 
-#include "failure.h"
+#include "sidecar/failure.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 namespace {
 
@@ -160,4 +160,4 @@ std::vector<Target> addresses_of(const Target& target) {
     return each;
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

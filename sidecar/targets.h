@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 // One server. What is empty is left to libpq's defaults.
 struct Target {
@@ -35,4 +35,4 @@ struct Targets {
 // `target` once for each address that its name has, or as it is when it has none to look up.
 [[nodiscard]] std::vector<Target> addresses_of(const Target& target);
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,10 +1,10 @@
-#include "timelines.h"
+#include "sidecar/timelines.h"
 
 #include <algorithm>
 #include <cstdio>
 #include <string>
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 std::vector<Timelines::Ancestor> Timelines::parse(std::string_view file) {
     std::vector<Ancestor> ancestors;
@@ -29,4 +29,4 @@ bool Timelines::holds(const wire::History& of, wire::Lsn position) const {
     });
 }
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -18,7 +18,7 @@
 
 #include "fatwal/wire/control.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 
 struct Timelines {
     struct Ancestor {
@@ -38,4 +38,4 @@ struct Timelines {
     [[nodiscard]] bool holds(const wire::History& of, wire::Lsn position) const;
 };
 
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -1,4 +1,4 @@
-#include "account.h"
+#include "worker/account.h"
 
 #include <spdlog/spdlog.h>
 
@@ -7,7 +7,7 @@
 
 #include "fatwal/channel/access.h"
 #include "fatwal/channel/json_text.h"
-#include "process.h"
+#include "worker/process.h"
 
 namespace fatwal::worker {
 namespace {

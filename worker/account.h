@@ -10,14 +10,14 @@
 #include <variant>
 #include <vector>
 
-#include "admin.h"
 #include "fatwal/channel/client_channel.h"
 #include "fatwal/channel/gateway_channel.h"
 #include "fatwal/channel/sessions.h"
-#include "feed.h"
-#include "join_request.h"
-#include "link.h"
-#include "rate_limit.h"
+#include "worker/admin.h"
+#include "worker/feed.h"
+#include "worker/join_request.h"
+#include "worker/link.h"
+#include "worker/rate_limit.h"
 
 namespace fatwal::worker {
 

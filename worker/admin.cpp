@@ -1,4 +1,4 @@
-#include "admin.h"
+#include "worker/admin.h"
 
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
@@ -13,7 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "query.h"
+#include "worker/query.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,4 +1,4 @@
-#include "connect_rate.h"
+#include "worker/connect_rate.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "connection.h"
+#include "worker/connection.h"
 
 #include <poll.h>
 

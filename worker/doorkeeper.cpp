@@ -1,11 +1,11 @@
-#include "doorkeeper.h"
+#include "worker/doorkeeper.h"
 
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/post.hpp>
 
-#include "connection.h"
-#include "process.h"
+#include "worker/connection.h"
+#include "worker/process.h"
 
 namespace fatwal::worker {
 namespace {

@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "fatwal/channel/basics.h"
-#include "join_request.h"
-#include "link.h"
-#include "token_row.h"
+#include "worker/join_request.h"
+#include "worker/link.h"
+#include "worker/token_row.h"
 
 namespace fatwal::worker {
 

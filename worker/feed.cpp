@@ -1,4 +1,4 @@
-#include "feed.h"
+#include "worker/feed.h"
 
 #include <spdlog/spdlog.h>
 

@@ -9,9 +9,9 @@
 
 #include "fatwal/channel/account_state.h"
 #include "fatwal/client/subscription.h"
-#include "feeds.h"
-#include "pause.h"
-#include "settings.h"
+#include "worker/feeds.h"
+#include "worker/pause.h"
+#include "worker/settings.h"
 
 namespace fatwal::worker {
 

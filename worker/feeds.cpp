@@ -1,8 +1,8 @@
-#include "feeds.h"
+#include "worker/feeds.h"
 
 #include <boost/asio/post.hpp>
 
-#include "feed.h"
+#include "worker/feed.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,4 +1,4 @@
-#include "fleet.h"
+#include "worker/fleet.h"
 
 #include <spdlog/spdlog.h>
 

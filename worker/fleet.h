@@ -13,7 +13,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/channel/basics.h"
-#include "settings.h"
+#include "worker/settings.h"
 
 namespace fatwal::worker {
 

@@ -1,4 +1,4 @@
-#include "flow_writer.h"
+#include "worker/flow_writer.h"
 
 #include <spdlog/spdlog.h>
 
@@ -11,8 +11,8 @@
 #include <span>
 #include <string>
 
-#include "connection.h"
 #include "fatwal/wire/publication_names.h"
+#include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,4 +1,4 @@
-#include "join_request.h"
+#include "worker/join_request.h"
 
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
@@ -10,7 +10,7 @@
 
 #include "fatwal/channel/region.h"
 #include "fatwal/wire/text.h"
-#include "query.h"
+#include "worker/query.h"
 
 namespace fatwal::worker {
 namespace {

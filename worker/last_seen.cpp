@@ -1,4 +1,4 @@
-#include "last_seen.h"
+#include "worker/last_seen.h"
 
 #include <spdlog/spdlog.h>
 
@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "connection.h"
+#include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "join_request.h"
+#include "worker/join_request.h"
 
 namespace fatwal::worker {
 

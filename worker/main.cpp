@@ -11,9 +11,9 @@
 #include <exception>
 #include <fstream>
 
-#include "privileges.h"
-#include "process.h"
-#include "publication.h"
+#include "worker/privileges.h"
+#include "worker/process.h"
+#include "worker/publication.h"
 
 namespace {
 

@@ -1,8 +1,8 @@
-#include "privileges.h"
+#include "worker/privileges.h"
 
 #include <spdlog/spdlog.h>
 
-#include "connection.h"
+#include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {

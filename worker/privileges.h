@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "requirement.h"
+#include "worker/requirement.h"
 
 namespace fatwal::worker {
 

@@ -1,4 +1,4 @@
-#include "process.h"
+#include "worker/process.h"
 
 #include <spdlog/spdlog.h>
 

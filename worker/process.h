@@ -9,22 +9,22 @@
 #include <random>
 #include <zmq.hpp>
 
-#include "account.h"
-#include "admin.h"
-#include "connect_rate.h"
-#include "doorkeeper.h"
 #include "fatwal/channel/channel_context.h"
 #include "fatwal/channel/flow_batch.h"
 #include "fatwal/channel/sessions.h"
-#include "fleet.h"
-#include "flow_writer.h"
-#include "last_seen.h"
-#include "publication.h"
-#include "registrar.h"
-#include "relay_desk.h"
-#include "server.h"
-#include "settings.h"
-#include "turns.h"
+#include "worker/account.h"
+#include "worker/admin.h"
+#include "worker/connect_rate.h"
+#include "worker/doorkeeper.h"
+#include "worker/fleet.h"
+#include "worker/flow_writer.h"
+#include "worker/last_seen.h"
+#include "worker/publication.h"
+#include "worker/registrar.h"
+#include "worker/relay_desk.h"
+#include "worker/server.h"
+#include "worker/settings.h"
+#include "worker/turns.h"
 
 namespace fatwal::worker {
 

@@ -1,13 +1,13 @@
-#include "publication.h"
+#include "worker/publication.h"
 
 #include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <utility>
 
-#include "connection.h"
 #include "fatwal/channel/row_change.h"
 #include "fatwal/wire/publication_names.h"
+#include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {

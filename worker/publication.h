@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "fatwal/wire/control.h"
-#include "requirement.h"
+#include "worker/requirement.h"
 
 namespace fatwal::worker {
 

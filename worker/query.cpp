@@ -1,4 +1,4 @@
-#include "query.h"
+#include "worker/query.h"
 
 #include <algorithm>
 #include <charconv>

@@ -1,4 +1,4 @@
-#include "registrar.h"
+#include "worker/registrar.h"
 
 #include <spdlog/spdlog.h>
 
@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "connection.h"
-#include "process.h"
-#include "token_row.h"
+#include "worker/connection.h"
+#include "worker/process.h"
+#include "worker/token_row.h"
 
 namespace fatwal::worker {
 namespace {

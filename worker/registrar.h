@@ -11,7 +11,7 @@
 #include <string>
 
 #include "fatwal/channel/basics.h"
-#include "registration.h"
+#include "worker/registration.h"
 
 namespace fatwal::worker {
 

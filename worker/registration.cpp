@@ -1,4 +1,4 @@
-#include "registration.h"
+#include "worker/registration.h"
 
 #include <algorithm>
 

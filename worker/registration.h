@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "fatwal/channel/basics.h"
-#include "join_request.h"
+#include "worker/join_request.h"
 
 namespace fatwal::worker {
 

@@ -1,12 +1,12 @@
-#include "relay_desk.h"
+#include "worker/relay_desk.h"
 
 #include <spdlog/spdlog.h>
 
 #include <cmath>
 
 #include "fatwal/channel/json_text.h"
-#include "process.h"
-#include "token_row.h"
+#include "worker/process.h"
+#include "worker/token_row.h"
 
 namespace fatwal::worker {
 namespace {

@@ -24,10 +24,10 @@
 #include <vector>
 
 #include "fatwal/channel/relays.h"
-#include "feed.h"
-#include "join_request.h"
-#include "link.h"
-#include "rate_limit.h"
+#include "worker/feed.h"
+#include "worker/join_request.h"
+#include "worker/link.h"
+#include "worker/rate_limit.h"
 
 namespace fatwal::worker {
 

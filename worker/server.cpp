@@ -1,4 +1,4 @@
-#include "server.h"
+#include "worker/server.h"
 
 #include <netinet/tcp.h>
 #include <spdlog/spdlog.h>
@@ -16,7 +16,7 @@
 #include <optional>
 #include <vector>
 
-#include "rate_limit.h"
+#include "worker/rate_limit.h"
 
 namespace fatwal::worker {
 namespace {

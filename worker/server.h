@@ -7,12 +7,12 @@
 #include <memory>
 #include <string>
 
-#include "connect_rate.h"
-#include "join_request.h"
-#include "link.h"
-#include "registrar.h"
-#include "registration.h"
-#include "settings.h"
+#include "worker/connect_rate.h"
+#include "worker/join_request.h"
+#include "worker/link.h"
+#include "worker/registrar.h"
+#include "worker/registration.h"
+#include "worker/settings.h"
 
 namespace fatwal::worker {
 

@@ -1,4 +1,4 @@
-#include "settings.h"
+#include "worker/settings.h"
 
 #include <unistd.h>
 

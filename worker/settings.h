@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "join_request.h"
+#include "worker/join_request.h"
 
 namespace fatwal::worker {
 

@@ -1,10 +1,10 @@
-#include "token_row.h"
+#include "worker/token_row.h"
 
 #include <charconv>
 
-#include "connection.h"
 #include "fatwal/channel/access.h"
 #include "fatwal/wire/publication_names.h"
+#include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "channel/rows/portal.h"
 #include "fatwal/channel/basics.h"
-#include "join_request.h"
-#include "rows/portal.h"
+#include "worker/join_request.h"
 
 namespace fatwal::worker {
 

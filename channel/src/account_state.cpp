@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "account_tables.h"
+#include "channel/src/account_tables.h"
 #include "fatwal/channel/client_view.h"
 
 namespace fatwal::channel {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "device_message.h"
+#include "channel/src/device_message.h"
 #include "fatwal/channel/init_pages.h"
 
 namespace fatwal::channel {

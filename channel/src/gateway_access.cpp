@@ -1,7 +1,7 @@
 // What a gateway channel lets through: its pairs, and what becomes of them.
 #include <algorithm>
 
-#include "device_message.h"
+#include "channel/src/device_message.h"
 #include "fatwal/channel/gateway_channel.h"
 
 namespace fatwal::channel {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "device_message.h"
+#include "channel/src/device_message.h"
 
 namespace fatwal::channel {
 namespace {

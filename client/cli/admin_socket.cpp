@@ -1,4 +1,4 @@
-#include "admin_socket.h"
+#include "client/cli/admin_socket.h"
 
 #include <sys/socket.h>
 #include <sys/time.h>

@@ -1,4 +1,4 @@
-#include "catalog.h"
+#include "client/cli/catalog.h"
 
 #include <algorithm>
 #include <array>
@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "client/cli/psql.h"
 #include "fatwal/wire/publication_names.h"
-#include "psql.h"
 
 namespace fatwal::cli {
 

@@ -1,8 +1,8 @@
 // fatwal channel: who is connected to a process fatwal-channel, and to end one of them.
 #include <cstdio>
 
-#include "admin_socket.h"
-#include "commands.h"
+#include "client/cli/admin_socket.h"
+#include "client/cli/commands.h"
 
 namespace fatwal::cli {
 

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "commands.h"
+#include "client/cli/commands.h"
+#include "client/cli/psql.h"
 #include "fatwal/wire/control.h"
-#include "psql.h"
 
 namespace fatwal::cli {
 

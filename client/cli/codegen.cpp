@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "commands.h"
-#include "cpp_names.h"
-#include "cpp_writer.h"
+#include "client/cli/commands.h"
+#include "client/cli/cpp_names.h"
+#include "client/cli/cpp_writer.h"
 
 namespace fatwal::cli {
 

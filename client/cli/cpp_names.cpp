@@ -1,4 +1,4 @@
-#include "cpp_names.h"
+#include "client/cli/cpp_names.h"
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,11 @@
-#include "cpp_writer.h"
+#include "client/cli/cpp_writer.h"
 
 #include <algorithm>
 #include <array>
 #include <set>
 #include <string_view>
 
-#include "cpp_names.h"
+#include "client/cli/cpp_names.h"
 
 namespace fatwal::cli {
 

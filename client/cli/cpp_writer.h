@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "catalog.h"
+#include "client/cli/catalog.h"
 
 namespace fatwal::cli {
 

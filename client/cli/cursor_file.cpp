@@ -1,4 +1,4 @@
-#include "cursor_file.h"
+#include "client/cli/cursor_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>

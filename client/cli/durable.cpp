@@ -9,7 +9,7 @@
 
 #include <zmq.hpp>
 
-#include "commands.h"
+#include "client/cli/commands.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text_sink.h"

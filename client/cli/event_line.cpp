@@ -1,4 +1,4 @@
-#include "event_line.h"
+#include "client/cli/event_line.h"
 
 #include "fatwal/wire/text.h"
 #include "fatwal/wire/text_sink.h"

@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <fstream>
 
-#include "commands.h"
+#include "client/cli/commands.h"
 
 int main(int argc, char** argv) {
     CLI::App app{"Shows what fatwald streams."};

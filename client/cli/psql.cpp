@@ -1,4 +1,4 @@
-#include "psql.h"
+#include "client/cli/psql.h"
 
 #include <sys/wait.h>
 #include <unistd.h>

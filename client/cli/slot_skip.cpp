@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "commands.h"
-#include "psql.h"
+#include "client/cli/commands.h"
+#include "client/cli/psql.h"
 
 namespace fatwal::cli {
 

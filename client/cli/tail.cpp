@@ -12,11 +12,11 @@
 #include <fstream>
 #include <system_error>
 
-#include "commands.h"
-#include "cursor_file.h"
-#include "event_line.h"
+#include "client/cli/commands.h"
+#include "client/cli/cursor_file.h"
+#include "client/cli/event_line.h"
+#include "client/cli/output.h"
 #include "fatwal/client/subscription.h"
-#include "output.h"
 
 namespace fatwal::cli {
 

@@ -1,4 +1,4 @@
-#include "link.h"
+#include "client/src/link.h"
 
 #include <sys/random.h>
 

@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "client/src/sockets.h"
 #include "fatwal/client/follower.h"
 #include "fatwal/client/subscription.h"
-#include "sockets.h"
 
 namespace fatwal::client {
 

@@ -1,4 +1,4 @@
-#include "sockets.h"
+#include "client/src/sockets.h"
 
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
@@ -9,7 +9,7 @@
 #include <limits>
 #include <system_error>
 
-#include "link.h"
+#include "client/src/link.h"
 
 namespace fatwal::client {
 

@@ -1,7 +1,7 @@
 #include "fatwal/client/subscription.h"
 
-#include "link.h"
-#include "sockets.h"
+#include "client/src/link.h"
+#include "client/src/sockets.h"
 
 namespace fatwal::client {
 

@@ -1,6 +1,6 @@
 // A to E: what a client is shown.
-#include "channel/scenario.h"
 #include "fatwal/channel/access.h"
+#include "test/channel/scenario.h"
 
 namespace fatwal::channel::test {
 namespace {

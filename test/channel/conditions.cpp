@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "channel/world.h"
 #include "fatwal/channel/time_windows.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 namespace {

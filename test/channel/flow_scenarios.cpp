@@ -1,5 +1,5 @@
 // G, H, K: flows, and what a gateway lets through.
-#include "channel/scenario.h"
+#include "test/channel/scenario.h"
 
 namespace fatwal::channel::test {
 namespace {

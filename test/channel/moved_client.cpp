@@ -1,6 +1,6 @@
 // A client that has connected from elsewhere: what its gateways were told of where it is is out of
 // date.
-#include "channel/scenario.h"
+#include "test/channel/scenario.h"
 
 namespace fatwal::channel::test {
 namespace {

@@ -1,7 +1,7 @@
 // The texts that channels read: versions, addresses, references, base64.
 #include <gtest/gtest.h>
 
-#include "channel/world.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 namespace {

@@ -4,8 +4,8 @@
 #include <ctime>
 #include <set>
 
-#include "channel/world.h"
 #include "fatwal/channel/json_text.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <sstream>
 
-#include "channel/world.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 namespace {

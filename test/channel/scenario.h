@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "channel/world.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 

@@ -1,9 +1,9 @@
 // J: from the stream's transactions to rows, and what of them stays apart.
 #include <gtest/gtest.h>
 
-#include "channel/world.h"
 #include "fatwal/client/follower.h"
-#include "support/builder.h"
+#include "test/channel/world.h"
+#include "test/support/builder.h"
 
 namespace fatwal::channel::test {
 namespace {

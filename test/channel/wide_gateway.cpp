@@ -1,7 +1,7 @@
 // A gateway with more pairs than one part of its work has.
 #include <gtest/gtest.h>
 
-#include "channel/world.h"
+#include "test/channel/world.h"
 
 namespace fatwal::channel::test {
 namespace {

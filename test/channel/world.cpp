@@ -1,4 +1,4 @@
-#include "channel/world.h"
+#include "test/channel/world.h"
 
 #include <stdexcept>
 

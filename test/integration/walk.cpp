@@ -17,7 +17,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
-#include "integration/walk_fleet.h"
+#include "test/integration/walk_fleet.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "integration/walk_fleet.h"
+#include "test/integration/walk_fleet.h"
 
 #include <array>
 

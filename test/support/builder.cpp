@@ -1,4 +1,4 @@
-#include "builder.h"
+#include "test/support/builder.h"
 
 namespace fatwal::test {
 

@@ -4,7 +4,7 @@
 #include <set>
 
 #include "fatwal/client/follower.h"
-#include "support/builder.h"
+#include "test/support/builder.h"
 
 namespace fatwal {
 namespace {

@@ -5,8 +5,8 @@
 #include <memory>
 #include <unordered_set>
 
-#include "rows/portal.h"
-#include "support/builder.h"
+#include "channel/rows/portal.h"
+#include "test/support/builder.h"
 
 namespace fatwal {
 namespace {

@@ -6,18 +6,18 @@
 #include <fstream>
 #include <random>
 
-#include "backoff.h"
 #include "fatwal/wire/invariant.h"
-#include "ledger.h"
-#include "notices.h"
-#include "ring.h"
-#include "schemas.h"
-#include "settings.h"
-#include "stream.h"
-#include "support/builder.h"
-#include "tally.h"
+#include "sidecar/backoff.h"
+#include "sidecar/ledger.h"
+#include "sidecar/notices.h"
+#include "sidecar/ring.h"
+#include "sidecar/schemas.h"
+#include "sidecar/settings.h"
+#include "sidecar/stream.h"
+#include "sidecar/tally.h"
+#include "test/support/builder.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 namespace {
 
 // A transaction as the plugin cuts it: `frames` of them, the last with the marks.
@@ -440,4 +440,4 @@ TEST(Settings, BadOnesAreRefusedByName) {
 }
 
 }  // namespace
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

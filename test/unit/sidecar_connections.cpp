@@ -7,15 +7,15 @@
 
 #include <gtest/gtest.h>
 
-#include "failure.h"
-#include "log.h"
-#include "patience.h"
-#include "silence.h"
-#include "sqlstate.h"
-#include "targets.h"
-#include "timelines.h"
+#include "sidecar/failure.h"
+#include "sidecar/log.h"
+#include "sidecar/patience.h"
+#include "sidecar/silence.h"
+#include "sidecar/sqlstate.h"
+#include "sidecar/targets.h"
+#include "sidecar/timelines.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 namespace {
 
 using std::chrono::milliseconds;
@@ -188,4 +188,4 @@ TEST(Log, ALineThatWouldHaveToWaitIsDropped) {
 }
 
 }  // namespace
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

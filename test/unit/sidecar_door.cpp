@@ -2,11 +2,11 @@
 
 #include <string>
 
-#include "connection.h"
-#include "log_text.h"
-#include "subscription_guard.h"
+#include "sidecar/connection.h"
+#include "sidecar/log_text.h"
+#include "sidecar/subscription_guard.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 namespace {
 
 using namespace std::chrono_literals;
@@ -90,4 +90,4 @@ TEST(DurableSubscriberRow, ThatNamesNoSubscriberSaysWhy) {
 }
 
 }  // namespace
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

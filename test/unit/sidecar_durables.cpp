@@ -3,9 +3,9 @@
 #include <map>
 #include <random>
 
-#include "durables.h"
+#include "sidecar/durables.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 namespace {
 
 using Time = Durables::Time;
@@ -199,4 +199,4 @@ TEST(Durables, WhoeverTakesOverLosesNothing) {
 }
 
 }  // namespace
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "descriptors.h"
-#include "failure.h"
-#include "server_clock.h"
-#include "spool.h"
-#include "stuck_peers.h"
+#include "sidecar/descriptors.h"
+#include "sidecar/failure.h"
+#include "sidecar/server_clock.h"
+#include "sidecar/spool.h"
+#include "sidecar/stuck_peers.h"
 
-namespace fatwal {
+namespace fatwal::sidecar {
 namespace {
 
 using namespace std::chrono_literals;
@@ -146,4 +146,4 @@ TEST(ServerClock, IsTheServersAndMovesOnByOurs) {
 }
 
 }  // namespace
-}  // namespace fatwal
+}  // namespace fatwal::sidecar

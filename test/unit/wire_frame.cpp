@@ -5,7 +5,7 @@
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text_sink.h"
-#include "support/builder.h"
+#include "test/support/builder.h"
 
 namespace fatwal {
 namespace {

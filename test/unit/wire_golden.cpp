@@ -7,7 +7,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "support/builder.h"
+#include "test/support/builder.h"
 
 namespace fatwal {
 namespace {

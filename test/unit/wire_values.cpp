@@ -12,7 +12,7 @@
 #include <random>
 
 #include "fatwal/wire/text_sink.h"
-#include "support/builder.h"
+#include "test/support/builder.h"
 
 namespace fatwal {
 namespace {

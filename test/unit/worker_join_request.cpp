@@ -3,8 +3,8 @@
 #include <map>
 #include <vector>
 
-#include "join_request.h"
-#include "token_row.h"
+#include "worker/join_request.h"
+#include "worker/token_row.h"
 
 namespace fatwal::worker {
 namespace {

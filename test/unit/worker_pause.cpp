@@ -1,4 +1,4 @@
-#include "pause.h"
+#include "worker/pause.h"
 
 #include <gtest/gtest.h>
 

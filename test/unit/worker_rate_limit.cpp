@@ -1,7 +1,7 @@
 // What a device may ask for, and how much may wait for it.
 #include <gtest/gtest.h>
 
-#include "rate_limit.h"
+#include "worker/rate_limit.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "registration.h"
+#include "worker/registration.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,5 +1,5 @@
 // The relays of a process: who may be connected, and how much one account may ask for.
-#include "relay_desk.h"
+#include "worker/relay_desk.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/channel/json_text.h"
-#include "process.h"
+#include "worker/process.h"
 
 namespace fatwal::worker {
 namespace {

@@ -1,5 +1,5 @@
 // Work for many accounts that leaves the loop to others in between.
-#include "turns.h"
+#include "worker/turns.h"
 
 #include <gtest/gtest.h>
 

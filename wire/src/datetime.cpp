@@ -1,4 +1,4 @@
-#include "datetime.h"
+#include "wire/src/datetime.h"
 
 #include <charconv>
 #include <cstdlib>

@@ -4,7 +4,7 @@
 // double is in libstdc++, which the server does not load. So of what snprintf writes only the
 // digits and the exponent are taken, and strtod reads them without a decimal sign. Neither depends
 // on the locale, also while another thread changes it.
-#include "float.h"
+#include "wire/src/float.h"
 
 #include <algorithm>
 #include <charconv>

@@ -3,10 +3,10 @@
 #include <charconv>
 #include <cstdio>
 
-#include "datetime.h"
 #include "fatwal/wire/text.h"
-#include "float.h"
-#include "numeric.h"
+#include "wire/src/datetime.h"
+#include "wire/src/float.h"
+#include "wire/src/numeric.h"
 
 namespace fatwal::wire {
 

@@ -2,7 +2,7 @@
 // docs/wire-format.md.
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text.h"
-#include "numeric.h"
+#include "wire/src/numeric.h"
 
 namespace fatwal::wire {
 

@@ -1,5 +1,5 @@
 // Postgres's stored form of numeric as text. Source: "numeric" in docs/wire-format.md.
-#include "numeric.h"
+#include "wire/src/numeric.h"
 
 #include <charconv>
 

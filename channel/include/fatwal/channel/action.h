@@ -7,9 +7,9 @@
 #include <variant>
 #include <vector>
 
+#include "channel/rows/portal.h"
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/peer_message.h"
-#include "rows/portal.h"
 
 namespace fatwal::channel {
 

@@ -6,9 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "channel/rows/portal.h"
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/version.h"
-#include "rows/portal.h"
 
 namespace fatwal::channel {
 

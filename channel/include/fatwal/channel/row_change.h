@@ -8,10 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "channel/rows/portal.h"
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/table_shape.h"
 #include "fatwal/client/events.h"
-#include "rows/portal.h"
 
 namespace fatwal::channel {
 
