@@ -5,8 +5,11 @@
 
 First it registers, which makes its row or renews it. FILE has its private WireGuard key, as PEM, and is made with a new one if it is missing: the key
 never leaves the device. --external-id (default: this machine's name) tells the row again. With --id ID instead of --key it is the device whose row has
-this id. Prints a line for each event, with the milliseconds since the COMMIT that caused it. A gateway takes every authorization; a client with --flows
-asks for a flow to each resource that it is shown.
+this id. Prints a line for each event, with the milliseconds since the COMMIT that caused it. A client names a resource by its name, a gateway by its
+address: only clients are shown a new name. A gateway takes every authorization; a client with --flows asks for a flow to each resource that it is shown,
+and asks again when that failed for a reason that passes.
+
+Needs the module websockets, of Debian's python3-websockets: /usr/bin/python3 finds it, a Python of pyenv or conda may not.
 """
 import argparse
 import asyncio
@@ -14,6 +17,7 @@ import base64
 import json
 import pathlib
 import queue
+import random
 import socket
 import subprocess
 import sys
@@ -122,20 +126,89 @@ class Device:
         self._thread.join(10)
 
 
-def told(event, names):
-    """An event in a few words; `names` are those of the resources by id."""
+class Flows:
+    """Which resources a client asks for flows to, and when."""
+
+    FIRST_PAUSE, LONGEST_PAUSE = 1, 30  # s
+    UNANSWERED = 20  # s; the server answers within 15, unless it has refused to read the message
+    PASSING = ('offline', 'version_mismatch')  # nobody tells the client when these are over
+    NEVER = float('inf')
+
+    def __init__(self, device):
+        self._device = device
+        self._due = {}  # by resource that is shown: when to ask
+        self._target = {}
+        self._pause = {}
+
+    def take(self, event):
+        """Learns from an event."""
+        payload, now = event['payload'], time.monotonic()
+        if event['event'] == 'init':
+            # Also a later one: the client's tunnel address is another, and its gateways have rejected it.
+            self._due = {resource['id']: now for resource in payload['resources']}
+            self._target = {resource['id']: self._target_of(resource) for resource in payload['resources']}
+        elif event['event'] == 'resource_created_or_updated':
+            # Another target is another resource: the gateway has rejected what it let through.
+            if payload['id'] not in self._due or self._target[payload['id']] != self._target_of(payload):
+                self._due[payload['id']] = now
+            self._target[payload['id']] = self._target_of(payload)
+        elif event['event'] == 'resource_deleted':
+            self._due.pop(payload['id'], None)
+            self._pause.pop(payload['id'], None)
+        elif event['event'] == 'flow_created':
+            self._set(payload['resource_id'], self.NEVER)
+            self._pause.pop(payload['resource_id'], None)
+        elif event['event'] == 'flow_creation_failed':
+            # not_found, forbidden: when that is over the resource is deleted and created again.
+            self._set(payload['resource_id'], now + self._longer(payload['resource_id']) if payload['reason'] in self.PASSING else self.NEVER)
+        elif event['event'] == 'reply' and payload['reason'] == 'rate_limited' and event.get('ref') in self._due:
+            self._set(event['ref'], now + self._longer(event['ref']))
+
+    def ask(self):
+        """Sends what is due; the seconds until something else is, None for never."""
+        now = time.monotonic()
+        for resource, at in self._due.items():
+            if at <= now:
+                self._due[resource] = now + self.UNANSWERED
+                self._device.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []}, ref=resource)
+        next_at = min(self._due.values(), default=self.NEVER)
+        return None if next_at == self.NEVER else max(0, next_at - time.monotonic())
+
+    @staticmethod
+    def _target_of(resource):
+        return [resource.get(key) for key in ('type', 'address', 'ip_stack')]
+
+    def _set(self, resource, at):
+        if resource in self._due:
+            self._due[resource] = at
+
+    def _longer(self, resource):
+        """The pause before the next try, up to twice the last; drawn, so that many clients do not ask at once."""
+        longest = self._pause[resource] = min(2 * self._pause.get(resource, self.FIRST_PAUSE / 2), self.LONGEST_PAUSE)
+        return random.uniform(longest / 2, longest)
+
+
+def told(event, names, role):
+    """An event in a few words; `names` are those of resources and clients by id."""
+    def name(resource):
+        return resource.get('address' if role == 'gateway' else 'name', resource['type'])
+
     payload = event['payload']
-    if event['event'] == 'init' and 'resources' in payload:
-        names.update({r['id']: r.get('name', r['type']) for r in payload['resources']})
-        return 'may reach ' + (', '.join(sorted(r.get('name', r['type']) for r in payload['resources'])) or 'nothing')
+    if event['event'] == 'init' and role == 'client':
+        names.update({resource['id']: name(resource) for resource in payload['resources']})
+        return 'may reach ' + (', '.join(sorted(map(name, payload['resources']))) or 'nothing')
     if event['event'] == 'init':
-        return f"holds {len(payload.get('authorizations', []))} authorizations"
-    if event['event'] == 'resource_created_or_updated':
-        names[payload['id']] = payload.get('name', payload['type'])
+        authorizations = payload.get('authorizations', [])
+        names.update({one['client_id']: one['client']['ipv4'] for one in authorizations})
+        return f'holds {len(authorizations)} authorizations'
+    if event['event'] in ('resource_created_or_updated', 'resource_updated'):
+        names[payload['id']] = name(payload)
     if event['event'] == 'authorize_flow':
-        names[payload['resource']['id']] = payload['resource'].get('name', payload['resource']['type'])
+        names[payload['resource']['id']] = name(payload['resource'])
+        names[payload['client']['id']] = payload['client']['ipv4']
     resource = payload.get('id') or payload.get('resource_id') or payload.get('resource', {}).get('id')
-    words = [event['event'], names.get(resource, ''), payload.get('reason', ''), ' '.join(payload.get('violated_properties', []))]
+    client = names.get(payload.get('client_id') or payload.get('client', {}).get('id'))
+    words = [event['event'], names.get(resource, ''), client and f'of {client}', payload.get('reason', ''), ' '.join(payload.get('violated_properties', []))]
     return ' '.join(word for word in words if word)
 
 
@@ -155,24 +228,23 @@ def main():
     id = options.id or register(options.url, options.role, options.token, external_id=options.external_id, name=options.name or options.external_id,
                                 public_key=public_key(options.key))['id']
     device = Device(options.url, options.role, id, options.token, options.version)
-    names, there, asked = {}, set(), set()
-    while event := device.next(timeout=None):
+    names, flows, pause = {}, Flows(device) if options.flows and options.role == 'client' else None, None
+    while True:
+        try:
+            event = device.next(timeout=pause)
+        except queue.Empty:
+            pause = flows.ask()
+            continue
+        if event is None:
+            break
         since = f"{(event['received_at'] - event['committed_at']) / 1000:8.1f} ms" if 'committed_at' in event else ' ' * 11
-        sys.stdout.write(f'{options.name or options.role:<18}{since}  {told(event, names)}\n')
+        sys.stdout.write(f'{options.name or options.role:<18}{since}  {told(event, names, options.role)}\n')
         sys.stdout.flush()
         if event['event'] == 'authorize_flow':
             device.send('flow_authorized', {'ref': event['payload']['ref']})
-        if event['event'] == 'init':
-            there.update(resource['id'] for resource in event['payload'].get('resources', []))
-        if event['event'] == 'resource_created_or_updated':
-            there.add(event['payload']['id'])
-        if event['event'] == 'resource_deleted':
-            there.discard(event['payload']['id'])
-            asked.discard(event['payload']['id'])
-        if options.flows and options.role == 'client':
-            for resource in there - asked:
-                asked.add(resource)
-                device.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []})
+        if flows:
+            flows.take(event)
+            pause = flows.ask()
 
 
 if __name__ == '__main__':
