@@ -84,7 +84,8 @@ class Agent(threading.Thread):
         super().__init__(daemon=True)
         self.walk, self.role, self.id = walk, role, id
         self.at = 'a'           # the process to connect to
-        self.token = None
+        self.token = None       # for the next connection
+        self.came_with = None   # the token of the connection of now
         self.address = ADDRESSES[0]
         self.device = None      # of now
         self.earlier = []       # whose place has been taken
@@ -173,9 +174,9 @@ class Agent(threading.Thread):
         return end is not None and end <= time.time() + clock
 
     def connect(self):
-        process = self.at
+        process, token = self.at, self.token
         try:
-            device = Device(f'ws://127.0.0.1:{self.walk.ports[process]}', self.role, self.id, f'{ACCOUNT}.{self.token}.{SECRET}',
+            device = Device(f'ws://127.0.0.1:{self.walk.ports[process]}', self.role, self.id, f'{ACCOUNT}.{token}.{SECRET}',
                             headers={'X-Forwarded-For': self.address}, open_timeout=1.5)
         except Exception as error:  # the process is away, or paused
             self.note('no connection', process, repr(error)[:80])
@@ -184,8 +185,9 @@ class Agent(threading.Thread):
             return
         device.silent = False
         with self.lock:
-            self.note('connected', process, self.token)
+            self.note('connected', process, token)
             self.device, self.process, self.joined, self.doubtful = device, process, False, set()
+            self.came_with = token
             self.clock_at_join = self.walk.clock[process]
 
     # What the walk asks of it, done by its own thread.
@@ -687,7 +689,7 @@ class Fleet(Portal):
                 except queue.Empty:
                     self.violated(f'client {agent.id[-3:]} at {agent.process} had no answer for {[r[-3:] for r in wanted]}')
                 if resource in wanted:
-                    if name != 'flow_created' and self.house.sql(f"SELECT fleet_walk.granted_by_all('{agent.id}', '{agent.token}', '{resource}', {self.clocks()})") == 't':
+                    if name != 'flow_created' and self.house.sql(f"SELECT fleet_walk.granted_by_all('{agent.id}', '{agent.came_with}', '{resource}', {self.clocks()})") == 't':
                         self.violated(f'client {agent.id[-3:]} at {agent.process} is refused {resource[-3:]}: {reason}')
                     wanted.discard(resource)
                     self.figures['flows'] += 1
