@@ -420,7 +420,7 @@ void Account::end(const Address& who, const std::string& reason) {
 }
 
 void Account::snapshot() {
-    // As with a transaction: those that let through hear of it first.
+    // As with a transaction, gateways come first: they cut before clients are notified.
     for (const Device device : {Device::Gateway, Device::Client})
         for (const auto& address : addresses())
             if (address.device == device)
@@ -464,19 +464,21 @@ void Account::when_whole(std::function<void()> then) {
 }
 
 void Account::clock_was_set(channel::Time::duration moved) {
-    const auto look_again = [this, moved] {
-        const auto now = wall_clock();
-        for (const auto& address : addresses()) {
-            Session* session = find(address);
-            if (session == nullptr) continue;
-            session->deadline.reset();
-            carry_out(*session, call(*session, [&](auto& channel) {
-                channel.clock_was_set(moved);
-                return channel.on_time(now);
-            }));
-        }
-    };
-    guarded([&] { when_whole(look_again); });
+    guarded([&] {
+        when_whole([this, moved] {
+            // As with a transaction, gateways come first: they cut before clients are notified.
+            for (const Device device : {Device::Gateway, Device::Client})
+                for (const auto& address : addresses())
+                    if (address.device == device)
+                        ask_later(address, [moved](Session& session) {
+                            session.deadline.reset();
+                            return call(session, [moved](auto& channel) {
+                                return channel.clock_was_set(moved, wall_clock());
+                            });
+                        });
+            work();
+        });
+    });
 }
 
 void Account::revoke() {

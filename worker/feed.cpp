@@ -58,7 +58,7 @@ void Feed::publication_changed(wire::Lsn at) {
     // The stream does not bring a snapshot of before to what was not published.
     if (shown_) shown_->next = std::max(shown_->next, at);
     if (!feeds_.fault().empty()) return put_aside();
-    state_.quarantine("what is published was changed, and rows may have changed unheard");
+    state_.quarantine("what is published was changed, and rows may have changed unseen");
     start_over();
 }
 
@@ -198,11 +198,12 @@ void Feed::handle(client::Event& event) {
     } else if (const auto* resync = std::get_if<client::Resync>(&event)) {
         spdlog::warn("account {}: {}; a new snapshot is taken", name, resync->reason);
         state_.quarantine(resync->reason);
+        doubt();
     } else if (std::holds_alternative<client::Joined>(event)) {
         joined_ = true;
         lost_ = false;
         stale_.cancel();
-        revoke_.cancel();
+        if (state_.live()) believe();
     } else if (const auto* lost_event = std::get_if<client::Lost>(&event)) {
         spdlog::warn("account {}: {}", name, lost_event->reason);
         if (lost_event->error && lost_event->error->code == wire::ErrorCode::SnapshotFailed)
@@ -219,6 +220,7 @@ void Feed::go_live() {
     if (cursor && state_.follow(cursor->history) && handlers_.snapshot) return handlers_.snapshot();
     if (state_.status() != channel::AccountState::Status::CatchingUp) return;
     log(state_.go_live());
+    believe();
     spdlog::info("account {}: rows as of {}",
                  account_ ? account_->to_text() : std::string("operators"),
                  wire::lsn_text(state_.position().lsn));
@@ -239,18 +241,26 @@ void Feed::log(const channel::Affected& affected) const {
                       affected.bad_rows);
 }
 
+void Feed::doubt() {
+    if (settings_.revoke_after_s == 0 || std::exchange(doubts_, true)) return;
+    revoke_.expires_after(std::chrono::seconds(settings_.revoke_after_s));
+    revoke_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
+        const auto self = weak.lock();
+        if (!self || error || !self->doubts_ || !self->handlers_.revoke) return;
+        spdlog::error("account {}: nothing certain is known for {} s: what was granted ends",
+                      self->state_.account_id().to_text(), self->settings_.revoke_after_s);
+        self->handlers_.revoke();
+    });
+}
+
+void Feed::believe() {
+    doubts_ = false;
+    revoke_.cancel();
+}
+
 void Feed::lost(const std::string& reason) {
+    doubt();
     if (std::exchange(lost_, true)) return;
-    if (settings_.revoke_after_s > 0) {
-        revoke_.expires_after(std::chrono::seconds(settings_.revoke_after_s));
-        revoke_.async_wait([weak = weak_from_this()](boost::system::error_code error) {
-            const auto self = weak.lock();
-            if (!self || error || !self->lost_ || !self->handlers_.revoke) return;
-            spdlog::error("account {}: no fatwald for {} s: what was granted ends",
-                          self->state_.account_id().to_text(), self->settings_.revoke_after_s);
-            self->handlers_.revoke();
-        });
-    }
     stale_.expires_after(std::chrono::seconds(settings_.stale_after_s));
     stale_.async_wait([weak = weak_from_this(), reason](boost::system::error_code error) {
         const auto self = weak.lock();
@@ -263,6 +273,7 @@ void Feed::lost(const std::string& reason) {
 
 // The subscription goes on where it stands; only a new one begins with a snapshot.
 void Feed::start_over() {
+    doubt();
     const auto pause = pause_.failed(std::chrono::steady_clock::now());
     spdlog::error("account {}: {}; again in {} ms", state_.account_id().to_text(), state_.reason(),
                   pause.count());

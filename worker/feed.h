@@ -33,7 +33,8 @@ public:
         // A transaction that has taken several turns is in the state, or has put it aside. What
         // the transaction concerns was told by `transaction` before.
         std::function<void()> applied = [] {};
-        // No fatwald has been there for revoke_after_s: nothing that was granted may stand.
+        // For revoke_after_s there was no fatwald, or no state that may be believed: nothing that
+        // was granted may stand.
         std::function<void()> revoke = [] {};
     };
 
@@ -88,6 +89,10 @@ private:
     void go_live();
     void start_over();
     void lost(const std::string& reason);
+    // From doubt() on, until believe(), revocations may have been missed: there is no fatwald, or
+    // the state was put aside. After revoke_after_s of it all that was granted ends.
+    void doubt();
+    void believe();
     void put_aside();
     void log(const channel::Affected& affected) const;
 
@@ -104,6 +109,7 @@ private:
     boost::asio::steady_timer revoke_;
     bool joined_ = false;
     bool lost_ = false;
+    bool doubts_ = false;
     bool refused_ = false;                 // the last snapshot that was asked for has failed
     std::optional<client::Cursor> owed_;   // what is to be acknowledged once it is handed over
     std::optional<client::Cursor> shown_;  // how far any state of this account has come

@@ -139,8 +139,12 @@ Actions ClientChannel::on_time(Time now) {
     return out;
 }
 
-void ClientChannel::clock_was_set(Time::duration moved) {
+Actions ClientChannel::clock_was_set(Time::duration moved, Time now) {
     for (auto& [resource_id, pending] : pending_) pending.deadline += moved;
+    Actions out = on_time(now);
+    // A clock that goes back leaves windows that have not begun: no deadline says so.
+    if (phase_ == Phase::Joined && context_.state.live()) recompute(now, out);
+    return out;
 }
 
 std::optional<Time> ClientChannel::next_deadline() const {
@@ -253,19 +257,22 @@ const PairCredentials& ClientChannel::credentials(const portal::Clients& client,
 }
 
 // The flow by which this client has the same already: asked for by this session, or by one before.
-std::optional<Uuid> ClientChannel::known_flow(const Uuid& resource_id, const Uuid& gateway_id,
-                                              const Authorize& wanted) const {
+std::optional<ClientChannel::KnownFlow> ClientChannel::known_flow(const Uuid& resource_id,
+                                                                  const Uuid& gateway_id,
+                                                                  const Authorize& wanted,
+                                                                  Time now) const {
     const auto asked = asked_.find(resource_id);
     if (asked != asked_.end() && asked->second.gateway_id == gateway_id &&
-        asked->second.by == wanted.by && asked->second.expires_at == wanted.expires_at)
-        return asked->second.flow_id;
+        asked->second.by == wanted.by &&
+        context_.ends_late_enough(asked->second.expires_at, wanted.expires_at, now))
+        return KnownFlow{asked->second.flow_id, asked->second.expires_at};
     for (const Uuid& id : context_.state.flows_of_client(join_.client_id)) {
         const auto& row = *context_.state.flow(id);
         if (row.resource_id == resource_id && row.gateway_id == gateway_id &&
             Justification{row.policy_id, row.membership_id.value_or(kEveryone), row.token_id} ==
                 wanted.by &&
-            row.expires_at == wanted.expires_at)
-            return id;
+            context_.ends_late_enough(row.expires_at, wanted.expires_at, now))
+            return KnownFlow{id, row.expires_at};
     }
     return std::nullopt;
 }
@@ -282,9 +289,10 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     message.resource_id = resource.id;
     message.by = {grant.policy_id, grant.membership_id, join_.token_id};
     message.expires_at = context_.end_of_flow(earlier(grant.until, token_expires_at_), now);
-    const auto known =
-        may_be_known ? known_flow(resource.id, gateway.id, message) : std::optional<Uuid>();
-    message.flow_id = known ? *known : random_uuid(context_.random);
+    const auto known = may_be_known ? known_flow(resource.id, gateway.id, message, now)
+                                    : std::optional<KnownFlow>();
+    message.flow_id = known ? known->id : random_uuid(context_.random);
+    if (known) message.expires_at = known->expires_at;
     message.known = known.has_value();
     message.decided_at = state.position();
     message.client = session();

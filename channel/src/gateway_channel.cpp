@@ -268,7 +268,7 @@ Actions GatewayChannel::on_time(Time now) {
     return out;
 }
 
-void GatewayChannel::clock_was_set(Time::duration moved) {
+Actions GatewayChannel::clock_was_set(Time::duration moved, Time now) {
     for (auto& [pair, held] : pairs_)
         for (auto& [id, flow] : held.flows)
             if (flow.durable_by) {
@@ -276,6 +276,10 @@ void GatewayChannel::clock_was_set(Time::duration moved) {
                 due_.emplace(*flow.durable_by, id);
             }
     for (const auto& [id, until] : std::exchange(unasked_, {})) await_request(id, until + moved);
+    Actions out = on_time(now);
+    // A clock that goes back leaves windows that have not begun: no deadline says so.
+    if (phase_ == Phase::Joined && context_.state.live()) begin({.pairs = {all_pairs()}}, now, out);
+    return out;
 }
 
 void GatewayChannel::await_request(const Uuid& flow_id, Time until) {

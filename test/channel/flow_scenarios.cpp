@@ -42,6 +42,11 @@ portal::Flows only_flow(const World& w) {
         if (const auto* flow = std::get_if<portal::Flows>(&row)) return *flow;
     return {};
 }
+std::ptrdiff_t flow_count(const World& w) {
+    return std::ranges::count_if(w.rows(), [](const auto& each) {
+        return std::holds_alternative<portal::Flows>(each.second);
+    });
+}
 
 const bool kCreate = scenarios(
     "CreateFlow",
@@ -492,7 +497,7 @@ const bool kGateway = scenarios(
              // Nobody holds it any more that this could take it from.
              w.cascade("p1");
          },
-         "RD(r1)", "REJ(c1,r1)"},
+         "RD(r1) RC(r1) RD(r1)", "REJ(c1,r1)"},
         {"H17_filters_change", flowing,
          [](World& w) { update_resource(w, [](auto& r) {
                             r.filters = Json::array({{{"protocol", "icmp"}}});
@@ -1017,6 +1022,32 @@ TEST(DeadMansTimer, KeepsItsLengthWhenTheClockIsSet) {
     }
 }
 
+TEST(Clock, AWindowThatHasNotBegunByTheClockOfNowGrantsNothing) {
+    World w;
+    w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+    flowing(w);
+    forget(w);
+    w.set_clock(-3h);
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+    EXPECT_EQ(w.sent("c1"), "RD(r1)");
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 0U);
+}
+
+TEST(Clock, AnotherPolicyReplacesTheOneWhoseWindowHasNotBegun) {
+    World w;
+    w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
+    w.policy("p2", "g1", "r1", {during("F/5-11/UTC")});
+    flowing(w);
+    forget(w);
+    w.set_clock(-3h);
+    EXPECT_EQ(w.sent("c1"), "");
+    EXPECT_EQ(w.sent("w1").find("REJ"), std::string::npos);
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+    forget(w);
+    w.set_clock(-3h);
+    EXPECT_EQ(w.sent("w1"), "REJ(c1,r1)");
+}
+
 TEST(Clock, AnInstantThatTheClockHasPassedHasCome) {
     World w;
     w.edit<portal::Tokens>("t1", [&](auto& t) { t.expires_at = w.now + 1h; }).commit();
@@ -1031,6 +1062,34 @@ TEST(FlowLifetime, EndsWhatItsPolicyWouldKeep) {
     w.flow_lifetime = 1h;
     flowing(w);
     EXPECT_EQ(only_flow(w).expires_at, w.now + 1h);
+}
+
+TEST(FlowLifetime, AFlowDoesForAsLongAsHalfOfItIsLeft) {
+    World w;
+    w.flow_lifetime = 1h;
+    flowing(w);
+    const auto first = only_flow(w);
+    w.after(30min);
+    for (int i = 0; i < 3; ++i) {
+        w.create_flow().answer();
+        EXPECT_EQ(w.unwritten.size(), 0U) << "it has half an hour left";
+    }
+    w.after(1s);
+    w.create_flow().answer().write_flows();
+    EXPECT_EQ(flow_count(w), 2);
+    forget(w);
+    w.until(*first.expires_at);
+    EXPECT_EQ(w.sent("w1"), "") << "the other one holds the pair";
+    EXPECT_EQ(w.gateways["w1"]->pair_count(), 1U);
+}
+
+TEST(FlowLifetime, AShorterPolicyIsAnotherFlow) {
+    World w;
+    w.flow_lifetime = 1h;
+    flowing(w);
+    w.edit<portal::Tokens>("t1", [&](auto& t) { t.expires_at = w.now + 40min; }).commit();
+    w.create_flow().answer().write_flows();
+    EXPECT_EQ(flow_count(w), 2);
 }
 
 TEST(Established, AFlowOutlivesAGatewayThatGivesNoAnswer) {

@@ -419,14 +419,8 @@ World& World::until(Time time) {
 
 World& World::set_clock(Time::duration moved) {
     now += moved;
-    for (auto& [name, channel] : clients) {
-        channel->clock_was_set(moved);
-        carry_out(name, channel->on_time(now));
-    }
-    for (auto& [name, channel] : gateways) {
-        channel->clock_was_set(moved);
-        carry_out(name, channel->on_time(now));
-    }
+    for (auto& [name, channel] : clients) carry_out(name, channel->clock_was_set(moved, now));
+    for (auto& [name, channel] : gateways) carry_out(name, channel->clock_was_set(moved, now));
     return *this;
 }
 

@@ -218,6 +218,28 @@ class Away(Order):
         self.expect(client, 'flow_created', resource_id=R1)
 
 
+    def test_what_was_granted_ends_when_no_snapshot_comes_for_too_long(self):
+        self.channel(**{'stale-after-s': '1', 'revoke-after-s': '3'})
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        self.grant(client, gateway, R1)
+        # The account needs a new snapshot, and no snapshot can be taken. A fatwald is there.
+        other = self.house.session()
+        other.run('BEGIN', 'LOCK TABLE auth_providers')
+        self.house.sql(*self.truncated_and_put_back)
+        self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
+        other.run('ROLLBACK')
+        until(lambda: self.snapshots() == 2, 'the rows')
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        self.expect(client, 'flow_created', resource_id=R1)
+
+    truncated_and_put_back = (
+        'TRUNCATE resource_connections',
+        f"INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{SITE}')")
+
+
 class Sessions(Order):
     def silent_gateway(self, process):
         """A gateway that has joined and whose machine is gone: nothing is ever read or answered."""

@@ -31,6 +31,16 @@ struct ChannelContext {
         const Time longest = now + flow_lifetime;
         return until ? std::min(*until, longest) : longest;
     }
+
+    // Whether a flow that ends at `end` does for one that would end at `wanted`. The longest life
+    // begins with each request, so a flow does for as long as half of it is left: a client that
+    // asks in time is never without one, and a client that asks all the time has two.
+    [[nodiscard]] bool ends_late_enough(std::optional<Time> end, std::optional<Time> wanted,
+                                        Time now) const {
+        if (end == wanted) return true;
+        return flow_lifetime.count() != 0 && end && wanted && *end <= *wanted &&
+               *end >= now + flow_lifetime / 2;
+    }
 };
 
 // Bounds of what a device may send in one message.

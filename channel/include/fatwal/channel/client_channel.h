@@ -47,8 +47,8 @@ public:
     [[nodiscard]] Actions on_relays(Time now);
     // next_deadline() has come.
     [[nodiscard]] Actions on_time(Time now);
-    // The clock that `now` is of was set by this much. Then on_time().
-    void clock_was_set(Time::duration moved);
+    // The clock that `now` is of was set by this much: `now` is what it says since.
+    [[nodiscard]] Actions clock_was_set(Time::duration moved, Time now);
     // A message from the device: create_flow, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
@@ -85,8 +85,14 @@ private:
              Time now, Actions& out);
     // Takes back what has had no answer and was not there before.
     static void withdraw(const Pending& pending, const Uuid& flow_id, Actions& out);
-    [[nodiscard]] std::optional<Uuid> known_flow(const Uuid& resource_id, const Uuid& gateway_id,
-                                                 const Authorize& wanted) const;
+    // The flow by which this client has already what it would be given.
+    struct KnownFlow {
+        Uuid id;
+        std::optional<Time> expires_at;
+    };
+    [[nodiscard]] std::optional<KnownFlow> known_flow(const Uuid& resource_id,
+                                                      const Uuid& gateway_id,
+                                                      const Authorize& wanted, Time now) const;
     void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
                    const Grant& grant, bool may_be_known, Time now, Actions& out);
     [[nodiscard]] Ids gateways_with_flows() const;

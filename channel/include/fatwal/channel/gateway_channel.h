@@ -50,8 +50,8 @@ public:
     [[nodiscard]] Actions on_transaction(GatewayImpact impact, Time now);
     [[nodiscard]] Actions on_relays(Time now);
     [[nodiscard]] Actions on_time(Time now);
-    // The clock that `now` is of was set by this much. Then on_time().
-    void clock_was_set(Time::duration moved);
+    // The clock that `now` is of was set by this much: `now` is what it says since.
+    [[nodiscard]] Actions clock_was_set(Time::duration moved, Time now);
     // A message from the device: flow_authorized, broadcast_ice_candidates,
     // broadcast_invalidated_ice_candidates.
     [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
