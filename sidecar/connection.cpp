@@ -315,7 +315,7 @@ Connection connect(const Settings& settings, ConnectAs as, const std::string& wh
                 set_session(connection, what);
                 return std::move(attempted.connection);
             }
-            if (attempted.stopped) throw ConnectFailure{{what, "fatwald was stopped.", {}, false}};
+            if (attempted.stopped) throw ConnectFailure{what, "fatwald was stopped.", {}, false};
             if (!failure.detail.empty()) failure.detail += "; ";
             failure.detail += target.text() + ": " + one_line(attempted.why);
             if (comes_from_a_pooler(attempted.why)) failure.hint = kPoolerHint;
@@ -459,37 +459,24 @@ std::variant<DurableSubscriber, std::string> durable_subscriber(const std::strin
 }
 
 Connector::Connector(const Settings& settings, Notices& notices)
-    : settings_(settings),
-      notices_(notices),
-      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (event_ < 0 || stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-}
-
-Connector::~Connector() {
-    eventfd_write(stop_, 1);
-    if (thread_.joinable()) thread_.join();
-    close(event_);
-    close(stop_);
-}
+    : settings_(settings), notices_(notices) {}
 
 void Connector::start(bool streamed_before) {
-    thread_ = std::thread([this, streamed_before] {
+    thread_.start("connector", [this, streamed_before](const service::Stop& stop) {
         try {
-            outcome_ = attempt(settings_, notices_, streamed_before, stop_);
+            outcome_ = attempt(settings_, notices_, streamed_before, stop.fd());
         } catch (Failure& failure) {
             outcome_ = std::move(failure);
         } catch (const std::exception& error) {
             outcome_ = Failure{"cannot connect to Postgres", error.what(), {}, false};
         }
-        eventfd_write(event_, 1);
+        event_.set();
     });
 }
 
 Outcome Connector::take() {
     thread_.join();
-    eventfd_t count = 0;
-    eventfd_read(event_, &count);
+    event_.clear();
     Outcome outcome = std::move(*outcome_);
     outcome_.reset();
     return outcome;

@@ -8,12 +8,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "fatwal/wire/control.h"
+#include "service/event.h"
+#include "service/helper_thread.h"
 #include "sidecar/failure.h"
 #include "sidecar/notices.h"
 #include "sidecar/settings.h"
@@ -61,6 +62,7 @@ enum class ConnectAs : std::uint8_t { Ordinary, Replication };
 
 // Why no connection could be opened.
 struct ConnectFailure : Failure {
+    using Failure::Failure;
     bool refused_for_now = false;  // the server starts or shuts down
 };
 
@@ -83,7 +85,6 @@ public:
     // `notices` gets those of the replication connection, also when that is handed over: it
     // outlives the connection.
     Connector(const Settings& settings, Notices& notices);
-    ~Connector();
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
 
@@ -91,17 +92,16 @@ public:
     // run, so it is lost if it is missing.
     void start(bool streamed_before);
     // Readable when the attempt has ended.
-    [[nodiscard]] int fd() const { return event_; }
+    [[nodiscard]] int fd() const { return event_.fd(); }
     // Its outcome, once.
     Outcome take();
 
 private:
     const Settings& settings_;
     Notices& notices_;
-    int event_;
-    int stop_;
+    service::Event event_;
     std::optional<Outcome> outcome_;  // handed over by the thread's end
-    std::thread thread_;
+    service::HelperThread thread_;
 };
 
 // What each connection sets, by name and value, whatever a role or a database sets. The first group

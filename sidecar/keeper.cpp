@@ -1,10 +1,6 @@
 #include "sidecar/keeper.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <system_error>
 
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/patience.h"
@@ -114,11 +110,7 @@ std::optional<std::int64_t> number(PGresult* result, int column) {
 
 Keeper::Keeper(const Settings& settings)
     : settings_(settings),
-      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (event_ < 0 || stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-    thread_ = std::thread([this] { loop(); });
-}
+      thread_("housekeeping", [this](const service::Stop& stop) { loop(stop); }) {}
 
 Keeper::~Keeper() {
     {
@@ -131,10 +123,7 @@ Keeper::~Keeper() {
         idle_.wait_for(lock, kFarewell, [this] { return ended_; });
         jobs_.clear();
     }
-    eventfd_write(stop_, 1);
-    thread_.join();
-    close(event_);
-    close(stop_);
+    thread_.end();
 }
 
 void Keeper::post(Job job) {
@@ -145,11 +134,10 @@ void Keeper::post(Job job) {
     wake_.notify_one();
 }
 
-void Keeper::loop() {
-    const Patience patience(stop_, kStatementDeadline);
+void Keeper::loop(const service::Stop& stop) {
+    const Patience patience(stop.fd(), kStatementDeadline);
     for (;;) {
-        Job job;
-        {
+        if (!job_) {
             std::unique_lock lock(mutex_);
             wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
             // What is to be stored still is.
@@ -158,15 +146,16 @@ void Keeper::loop() {
                 idle_.notify_one();
                 return;
             }
-            job = std::move(jobs_.front());
+            job_ = std::move(jobs_.front());
             jobs_.pop_front();
         }
-        Kept kept = perform(job);
+        Kept kept = perform(*job_);
         {
             const std::lock_guard lock(mutex_);
             done_.push_back(std::move(kept));
         }
-        eventfd_write(event_, 1);
+        job_.reset();
+        event_.set();
     }
 }
 
@@ -256,9 +245,8 @@ void Keeper::record(wire::Lsn confirmed) {
 
 std::optional<Kept> Keeper::take() {
     const std::lock_guard lock(mutex_);
-    eventfd_t count = 0;
     if (done_.empty()) {
-        eventfd_read(event_, &count);
+        event_.clear();
         return std::nullopt;
     }
     Kept kept = std::move(done_.front());

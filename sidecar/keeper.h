@@ -14,11 +14,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <variant>
 #include <vector>
 
 #include "fatwal/wire/transaction_snapshot.h"
+#include "service/event.h"
+#include "service/helper_thread.h"
 #include "sidecar/connection.h"
 
 namespace fatwal::sidecar {
@@ -74,7 +75,7 @@ public:
     void record(wire::Lsn confirmed);
 
     // Readable when take() has something.
-    [[nodiscard]] int fd() const { return event_; }
+    [[nodiscard]] int fd() const { return event_.fd(); }
     std::optional<Kept> take();
 
 private:
@@ -83,12 +84,11 @@ private:
         std::function<std::optional<Kept>(PGconn*)> work;
     };
     void post(Job job);
-    void loop();
+    void loop(const service::Stop& stop);
     Kept perform(const Job& job);
 
     const Settings& settings_;
-    int event_;
-    int stop_;
+    service::Event event_;
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Job> jobs_;
@@ -96,8 +96,10 @@ private:
     bool stopping_ = false;
     bool ended_ = false;            // the thread has done all that was posted
     std::condition_variable idle_;  // ended_ is set
-    Connection connection_;         // the thread's
-    std::thread thread_;
+    // The thread's. The job stays here until its result is handed over.
+    std::optional<Job> job_;
+    Connection connection_;
+    service::HelperThread thread_;
 };
 
 }  // namespace fatwal::sidecar

@@ -2,11 +2,9 @@
 
 #include <poll.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <array>
 #include <chrono>
-#include <system_error>
 
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/schema.h"
@@ -28,23 +26,10 @@ constexpr std::chrono::seconds kStatementDeadline{60};
 
 Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
                wire::Lsn until, int event, SpoolBudget& budget)
-    : settings_(settings),
-      from_(from),
-      until_(until),
-      event_(event),
-      stop_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      budget_(budget),
-      done_(from) {
-    if (stop_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+    : settings_(settings), from_(from), until_(until), event_(event), budget_(budget), done_(from) {
     for (const wire::AccountKey& account : accounts)
         spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir, budget));
-    thread_ = std::thread([this] { read_to_end(); });
-}
-
-Reread::~Reread() {
-    eventfd_write(stop_, 1);
-    thread_.join();
-    close(stop_);
+    thread_.start("reread", [this](const service::Stop& stop) { read_to_end(stop); });
 }
 
 Reread::State Reread::state() const {
@@ -52,10 +37,13 @@ Reread::State Reread::state() const {
     return state_;
 }
 
-void Reread::read_to_end() {
+void Reread::read_to_end(const service::Stop& stop) {
     std::optional<Failure> failure;
     try {
-        read();
+        // Part of a transaction may be in the files. Another reading begins with new ones.
+        if (begun_) throw Failure{"the log was read again in part only", {}, {}, false};
+        begun_ = true;
+        read(stop);
     } catch (Failure& caught) {
         failure = std::move(caught);
     } catch (const std::exception& error) {
@@ -72,8 +60,8 @@ void Reread::read_to_end() {
     eventfd_write(event_, 1);
 }
 
-void Reread::read() {
-    const Patience patience(stop_, kStatementDeadline);
+void Reread::read(const service::Stop& stop) {
+    const Patience patience(stop.fd(), kStatementDeadline);
     const std::string what = "cannot read the log again";
     Connection connection = connect(settings_, ConnectAs::Replication, what);
     PGconn* server = connection.get();
@@ -111,7 +99,8 @@ void Reread::read() {
             done_ = std::max(done_, keepalive->wal_end);
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
         } else {
-            std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0}, pollfd{stop_, POLLIN, 0}};
+            std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0},
+                                          pollfd{stop.fd(), POLLIN, 0}};
             (void)poll(wait.data(), wait.size(),
                        static_cast<int>(std::chrono::milliseconds(kStatusInterval).count()));
             if (wait[0].revents != 0) heard = std::chrono::steady_clock::now();

@@ -10,10 +10,10 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fatwal/wire/control.h"
+#include "service/helper_thread.h"
 #include "sidecar/account_map.h"
 #include "sidecar/connection.h"
 #include "sidecar/spool.h"
@@ -25,7 +25,6 @@ public:
     // `event` is an eventfd that is written when there is more, or all.
     Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
            wire::Lsn until, int event, SpoolBudget& budget);
-    ~Reread();
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
 
@@ -43,8 +42,8 @@ public:
     [[nodiscard]] wire::Lsn until() const { return until_; }
 
 private:
-    void read_to_end();
-    void read();
+    void read_to_end(const service::Stop& stop);
+    void read(const service::Stop& stop);
     void take_message(wire::Bytes message);
     void append_to_all(wire::Bytes message);
     void count(std::uint64_t bytes);
@@ -53,7 +52,6 @@ private:
     wire::Lsn from_;
     wire::Lsn until_;
     int event_;
-    int stop_;
     const SpoolBudget& budget_;
     AccountMap<std::unique_ptr<Spool>> spools_;
     wire::Lsn done_;                       // the thread's, as the next
@@ -61,7 +59,8 @@ private:
     std::uint64_t transaction_bytes_ = 0;  // of them, since the last end of a transaction
     mutable std::mutex mutex_;
     State state_;
-    std::thread thread_;
+    bool begun_ = false;  // the thread's
+    service::HelperThread thread_;
 };
 
 }  // namespace fatwal::sidecar

@@ -1,10 +1,6 @@
 #include "sidecar/snapshot_sessions.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <system_error>
 
 #include "sidecar/patience.h"
 
@@ -23,13 +19,10 @@ void SnapshotSessions::finish() {
         const std::lock_guard lock(mutex_);
         stopping_ = true;
         waiting_.clear();
-        for (Session& session : sessions_) eventfd_write(session.stop, 1);
+        for (Session& session : sessions_) session.stop.set();
     }
     wake_.notify_all();
-    for (Session& session : sessions_) {
-        session.thread.join();
-        close(session.stop);
-    }
+    for (Session& session : sessions_) session.thread.end();
     sessions_.clear();
 }
 
@@ -41,18 +34,15 @@ void SnapshotSessions::post(std::shared_ptr<Task> task, Time at) {
         wake_.notify_one();
         return;
     }
-    const int stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (stop < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
     Session& session = sessions_.emplace_back();
-    session.stop = stop;
-    session.thread = std::thread([this, &session] { loop(session); });
+    session.thread.start("snapshots", [this, &session](const service::Stop&) { loop(session); });
 }
 
 void SnapshotSessions::stop(const Task& task) {
     const std::lock_guard lock(mutex_);
     waiting_.remove_if([&](const Waiting& waiting) { return waiting.task.get() == &task; });
     for (Session& session : sessions_)
-        if (session.task.get() == &task) eventfd_write(session.stop, 1);
+        if (session.task.get() == &task) session.stop.set();
 }
 
 // The first task whose time has come; nothing when all is to stop.
@@ -84,19 +74,22 @@ std::shared_ptr<SnapshotSessions::Task> SnapshotSessions::next(std::unique_lock<
 }
 
 void SnapshotSessions::loop(Session& session) {
-    const Patience patience(session.stop, kStatementDeadline);
+    const Patience patience(session.stop.fd(), kStatementDeadline);
     std::unique_lock lock(mutex_);
-    while (auto task = next(lock, session)) {
-        session.task = task;
+    for (;;) {
+        // The run before was broken off with its task in hand: whoever waits for it is notified.
+        std::optional<Failure> failure;
+        if (session.task) failure = Failure{"a snapshot was broken off", {}, {}, false};
+        if (!session.task) session.task = next(lock, session);
+        if (!session.task) break;
         lock.unlock();
-        auto failure = perform(session);
+        if (!failure) failure = perform(session);
+        session.task->end(std::move(failure));
         lock.lock();
-        session.task.reset();
+        auto task = std::move(session.task);
         // It was for this task. When all is to stop no other one follows.
-        eventfd_t count = 0;
-        (void)eventfd_read(session.stop, &count);
+        session.stop.clear();
         lock.unlock();
-        task->end(std::move(failure));
         task.reset();
         lock.lock();
     }

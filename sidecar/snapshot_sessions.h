@@ -13,8 +13,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
 
+#include "service/event.h"
+#include "service/helper_thread.h"
 #include "sidecar/connection.h"
 
 namespace fatwal::sidecar {
@@ -55,11 +56,11 @@ public:
 
 private:
     struct Session {
-        int stop = -1;  // an eventfd
+        service::Event stop;  // set: its task is to end
         std::shared_ptr<Task> task;
         Connection connection;
         Time opened;
-        std::thread thread;
+        service::HelperThread thread;
     };
     struct Waiting {
         std::shared_ptr<Task> task;

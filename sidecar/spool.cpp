@@ -62,15 +62,16 @@ Spool::~Spool() {
 void Spool::append(wire::Bytes message) {
     const auto length = static_cast<std::uint32_t>(message.size());
     const std::uint64_t bytes = sizeof length + message.size();
-    if (!budget_.take(bytes))
-        throw Failure{
-            .message = "there is no room for what waits to be read",
-            .detail = "The snapshots and replays that wait for their readers hold " +
-                      std::to_string(budget_.used()) + " of " + std::to_string(budget_.most()) +
-                      " bytes.",
-            .hint = "Raise --spool-bytes, or see which subscribers do not read (fatwal check).",
-            .fatal = false,
-            .out_of_room = true};
+    if (!budget_.take(bytes)) {
+        Failure failure{"there is no room for what waits to be read",
+                        "The snapshots and replays that wait for their readers hold " +
+                            std::to_string(budget_.used()) + " of " +
+                            std::to_string(budget_.most()) + " bytes.",
+                        "Raise --spool-bytes, or see which subscribers do not read (fatwal check).",
+                        false};
+        failure.out_of_room = true;
+        throw failure;
+    }
     try {
         if (file_ < 0 && size_ + bytes <= kMemoryBytes) {
             const std::lock_guard lock(mutex_);

@@ -6,16 +6,17 @@
 #include <chrono>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "service/failure.h"
+
 namespace fatwal::worker {
 
-struct SqlError : std::runtime_error {
-    SqlError(std::string_view sqlstate, const std::string& message)
-        : std::runtime_error(message),
+struct SqlError : service::Failure {
+    SqlError(std::string_view sqlstate, const std::string& text)
+        : service::Failure(text),
           state(sqlstate),
           of_the_rows(state.starts_with("22") || state.starts_with("23")) {}
     std::string state;

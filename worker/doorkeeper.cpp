@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "service/helper_thread.h"
 #include "worker/connection.h"
 #include "worker/process.h"
 
@@ -22,7 +23,7 @@ public:
 
     Lookup(std::string database, Done done)
         : database_(std::move(database)), done_(std::move(done)) {
-        thread_ = std::thread([this] { loop(); });
+        thread_.start("doorkeeper", [this](const service::Stop&) { loop(); });
     }
     ~Lookup() {
         {
@@ -30,7 +31,7 @@ public:
             stopping_ = true;
         }
         wake_.notify_one();
-        thread_.join();
+        thread_.end();
     }
     Lookup(const Lookup&) = delete;
     Lookup& operator=(const Lookup&) = delete;
@@ -47,23 +48,24 @@ private:
     void loop() {
         std::unique_ptr<Connection> connection;
         for (;;) {
-            Answer answer;
-            {
+            if (!answer_) {
                 std::unique_lock lock(mutex_);
                 wake_.wait(lock, [&] { return stopping_ || !asked_.empty(); });
                 if (stopping_) return;
-                answer.asked.swap(asked_);
+                answer_.emplace().asked.swap(asked_);
             }
             try {
                 if (!connection || !connection->open())
                     connection = std::make_unique<Connection>(database_, kLimits);
-                answer.tokens = read_tokens(*connection, answer.asked);
+                answer_->tokens = read_tokens(*connection, answer_->asked);
+                answer_->failed = false;
             } catch (const std::exception& error) {
                 spdlog::error("cannot look tokens up: {}", error.what());
                 connection.reset();
-                answer.failed = true;
+                answer_->failed = true;
             }
-            done_(std::move(answer));
+            done_(*answer_);
+            answer_.reset();
         }
     }
 
@@ -73,7 +75,8 @@ private:
     std::condition_variable wake_;
     std::vector<Uuid> asked_;
     bool stopping_ = false;
-    std::thread thread_;
+    std::optional<Answer> answer_;  // the thread's; stays here until it is handed over
+    service::HelperThread thread_;
 };
 
 Doorkeeper::Doorkeeper(boost::asio::io_context& io, std::string database,

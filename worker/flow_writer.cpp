@@ -243,7 +243,7 @@ private:
 
 FlowWriter::FlowWriter(std::string database, Done done)
     : database_(std::move(database)), done_(std::move(done)) {
-    thread_ = std::thread([this] { loop(); });
+    thread_.start("flow-writer", [this](const service::Stop&) { loop(); });
 }
 
 FlowWriter::~FlowWriter() {
@@ -252,7 +252,7 @@ FlowWriter::~FlowWriter() {
         stopping_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    thread_.end();
 }
 
 void FlowWriter::write(channel::FlowBatch::Batch batch) {
@@ -264,29 +264,32 @@ void FlowWriter::write(channel::FlowBatch::Batch batch) {
 }
 
 void FlowWriter::loop() {
-    Progress progress;
     std::unique_ptr<Session> session;
     for (;;) {
-        channel::FlowBatch::Batch batch;
-        {
+        if (!batch_) {
             std::unique_lock lock(mutex_);
             wake_.wait(lock, [&] { return stopping_ || !batches_.empty(); });
             if (stopping_) return;
-            batch = std::move(batches_.front());
+            batch_ = std::move(batches_.front());
             batches_.pop_front();
         }
-        Written written;
-        written.number = batch.number;
-        try {
-            if (!session || !session->open())
-                session = std::make_unique<Session>(database_, progress);
-            written.result = session->write(batch);
-        } catch (const std::exception& error) {
-            spdlog::error("cannot write flows: {}", error.what());
-            written.failed = true;
-            session.reset();
+        if (!written_) {
+            Written written;
+            written.number = batch_->number;
+            try {
+                if (!session || !session->open())
+                    session = std::make_unique<Session>(database_, progress_);
+                written.result = session->write(*batch_);
+            } catch (const std::exception& error) {
+                spdlog::error("cannot write flows: {}", error.what());
+                written.failed = true;
+                session.reset();
+            }
+            written_ = std::move(written);
         }
-        done_(std::move(written));
+        done_(*written_);
+        written_.reset();
+        batch_.reset();
     }
 }
 

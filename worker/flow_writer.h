@@ -5,11 +5,12 @@
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fatwal/channel/flow_batch.h"
+#include "service/helper_thread.h"
 
 namespace fatwal::worker {
 
@@ -62,7 +63,11 @@ private:
     std::condition_variable wake_;
     std::deque<channel::FlowBatch::Batch> batches_;
     bool stopping_ = false;
-    std::thread thread_;
+    // The thread's. A batch stays here until its result is handed over.
+    std::optional<channel::FlowBatch::Batch> batch_;
+    std::optional<Written> written_;
+    Progress progress_;
+    service::HelperThread thread_;
 };
 
 }  // namespace fatwal::worker

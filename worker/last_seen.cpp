@@ -141,7 +141,7 @@ private:
 };
 
 LastSeen::LastSeen(std::string database) : database_(std::move(database)) {
-    thread_ = std::thread([this] { loop(); });
+    thread_.start("last-seen", [this](const service::Stop&) { loop(); });
 }
 
 LastSeen::~LastSeen() {
@@ -150,7 +150,7 @@ LastSeen::~LastSeen() {
         stopping_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    thread_.end();
 }
 
 void LastSeen::seen(JoinRequest device) {

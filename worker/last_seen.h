@@ -7,8 +7,8 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
+#include "service/helper_thread.h"
 #include "worker/join_request.h"
 
 namespace fatwal::worker {
@@ -46,7 +46,7 @@ private:
     Devices waiting_;  // at most kMostWaiting
     Key turn_;         // the device that was taken last
     bool stopping_ = false;
-    std::thread thread_;
+    service::HelperThread thread_;
 };
 
 }  // namespace fatwal::worker

@@ -11,6 +11,7 @@
 #include <exception>
 #include <fstream>
 
+#include "service/failure.h"
 #include "worker/privileges.h"
 #include "worker/process.h"
 #include "worker/publication.h"
@@ -71,8 +72,8 @@ int main(int argc, char** argv) {
         if (!settings->ready_file.empty())
             std::ofstream(settings->ready_file) << process.port() << '\n';
         io.run();
-    } catch (const fatwal::worker::RequirementError& error) {
-        std::fprintf(stderr, "fatwal-channel: %s\n", error.what());
+    } catch (const fatwal::service::Failure& failure) {
+        std::fprintf(stderr, "fatwal-channel: %s\n", failure.text().c_str());
         return 1;
     } catch (const std::exception& error) {
         std::fprintf(

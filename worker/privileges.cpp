@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "service/failure.h"
 #include "worker/connection.h"
 
 namespace fatwal::worker {
@@ -80,7 +81,7 @@ void check_privileges(const std::string& database) {
         return;
     }
     const std::string grants = PQgetvalue(found.get(), 0, 0);
-    if (!grants.empty()) throw RequirementError("the role lacks privileges\n  hint: " + grants);
+    if (!grants.empty()) throw service::Failure("the role lacks privileges", {}, grants);
 }
 
 }  // namespace fatwal::worker

@@ -3,11 +3,9 @@
 
 #include <string>
 
-#include "worker/requirement.h"
-
 namespace fatwal::worker {
 
-// Throws RequirementError with the GRANT statements that mend it when a privilege is lacking: it
+// Throws a service::Failure with the GRANT statements that mend it when a privilege is lacking: it
 // would show when the first flow cannot be written. Only what is needed is asked for, by column
 // where not the whole row is written. Warns when the database cannot be asked.
 void check_privileges(const std::string& database);

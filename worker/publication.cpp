@@ -7,6 +7,7 @@
 
 #include "fatwal/channel/row_change.h"
 #include "fatwal/wire/publication_names.h"
+#include "service/failure.h"
 #include "worker/connection.h"
 
 namespace fatwal::worker {
@@ -145,7 +146,7 @@ std::optional<PublicationLook> check_publication(const std::string& database,
                      error.what());
         return std::nullopt;
     }
-    if (!found.look.fault.empty()) throw RequirementError(found.look.fault);
+    if (!found.look.fault.empty()) throw service::Failure(found.look.fault);
     if (!found.surplus.empty())
         spdlog::warn(
             "publication {} has tables that nobody here reads: {}; if nobody else does: ALTER "
@@ -160,7 +161,7 @@ PublicationWatch::PublicationWatch(std::string database, std::vector<std::string
       publications_(std::move(publications)),
       last_(std::move(first)),
       changed_(std::move(changed)) {
-    thread_ = std::thread([this] { loop(); });
+    thread_.start("publication", [this](const service::Stop&) { loop(); });
 }
 
 PublicationWatch::~PublicationWatch() {
@@ -169,7 +170,7 @@ PublicationWatch::~PublicationWatch() {
         is_stopping_ = true;
     }
     wake_.notify_one();
-    thread_.join();
+    thread_.end();
 }
 
 void PublicationWatch::loop() {

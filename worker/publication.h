@@ -6,11 +6,10 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "fatwal/wire/control.h"
-#include "worker/requirement.h"
+#include "service/helper_thread.h"
 
 namespace fatwal::worker {
 
@@ -24,10 +23,10 @@ struct PublicationLook {
     }
 };
 
-// `publications`: their names, those that fatwald is given. Throws RequirementError when a table of
-// the domain is not published, or not all that is done to it, or without its column deleted_at, or
-// if its old rows (or a partition's) are not whole, or if a row filter hides memberships or flows:
-// what is never heard of could not be taken away.
+// `publications`: their names, those that fatwald is given. Throws a service::Failure when a table
+// of the domain is not published, or not all that is done to it, or without its column deleted_at,
+// or if its old rows (or a partition's) are not whole, or if a row filter hides memberships or
+// flows: what is never heard of could not be taken away.
 // Warns of tables that nobody here reads, and when the database cannot be asked: then it returns
 // nothing.
 [[nodiscard]] std::optional<PublicationLook> check_publication(
@@ -59,7 +58,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     bool is_stopping_ = false;
-    std::thread thread_;
+    service::HelperThread thread_;
 };
 
 }  // namespace fatwal::worker

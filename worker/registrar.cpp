@@ -7,10 +7,10 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "service/helper_thread.h"
 #include "worker/connection.h"
 #include "worker/process.h"
 #include "worker/token_row.h"
@@ -73,7 +73,7 @@ public:
         : database_(std::move(database)),
           most_of_account_(most_of_account),
           report_(std::move(report)) {
-        thread_ = std::thread([this] { loop(); });
+        thread_.start("registrar", [this](const service::Stop&) { loop(); });
     }
     ~Work() {
         {
@@ -81,7 +81,7 @@ public:
             stopping_ = true;
         }
         wake_.notify_one();
-        thread_.join();
+        thread_.end();
     }
     Work(const Work&) = delete;
     Work& operator=(const Work&) = delete;
@@ -139,8 +139,8 @@ private:
             if (at <= Clock::now()) break;
             wake_.wait_until(lock, at);
         }
-        std::move(arrived_.begin(), arrived_.end(), std::back_inserter(unproven_));
-        arrived_.clear();
+        for (; !arrived_.empty(); arrived_.pop_front())
+            unproven_.push_back(std::move(arrived_.front()));
         return true;
     }
 
@@ -253,7 +253,7 @@ private:
     Report report_;
     std::mutex mutex_;
     std::condition_variable wake_;
-    std::vector<Request> arrived_;
+    std::deque<Request> arrived_;
     bool stopping_ = false;
     // Of the thread.
     std::deque<Request> unproven_;
@@ -261,7 +261,7 @@ private:
     Uuid turn_;                        // whose turn was the last
     Tick database_at_ = Tick::min();   // not before, as it was away
     Tick failed_until_ = Tick::min();  // the same of accounts whose last attempt failed
-    std::thread thread_;
+    service::HelperThread thread_;
 };
 
 Registrar::Registrar(boost::asio::io_context& io, const std::string& database,

@@ -113,10 +113,10 @@ class House:
     def read(self, name):
         return (self.folder / name).read_text()
 
-    def fatwald(self, name='fatwald', wait=True, **settings):
+    def fatwald(self, name='fatwald', wait=True, environment=None, **settings):
         settings = {'database': self.conninfo(), 'slot': self.slot, 'publication': 'p', 'run-dir': self.folder / 'run', 'control': self.control} | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
-        process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name)
+        process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name, environment)
         if wait:
             until(lambda: 'streaming' in self.read(f'{name}.err') or process.poll() is not None, 'fatwald to stream')
             assert process.poll() is None, self.read(f'{name}.err')

@@ -1,0 +1,17 @@
+#include "service/failure.h"
+
+namespace fatwal::service {
+
+std::string Failure::text() const {
+    std::string all = message;
+    if (!detail.empty()) all += "\n  detail: " + detail;
+    if (!hint.empty()) all += "\n  hint: " + hint;
+    return all;
+}
+
+std::string text_of(const std::exception& error) {
+    const auto* failure = dynamic_cast<const Failure*>(&error);
+    return failure != nullptr ? failure->text() : error.what();
+}
+
+}  // namespace fatwal::service
