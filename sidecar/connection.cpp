@@ -153,7 +153,7 @@ std::vector<Timelines::Ancestor> read_timelines(PGconn* connection, std::uint32_
 
 // A row that fatwald cannot have written (another program, a restored table, an older fatwald) must
 // not stop the stream of all: it is skipped, with a line for the log that says how to remove it.
-void read_subscribers(PGconn* connection, const Settings& settings, Streaming& streaming) {
+void read_subscribers(PGconn* connection, const Settings& settings, StreamStart& start) {
     const Result rows = run(connection, "cannot read the durable subscribers",
                             "SELECT account_kind, account, subscriber, acknowledged FROM "
                             "fatwal.subscriber WHERE slot = $1",
@@ -165,7 +165,7 @@ void read_subscribers(PGconn* connection, const Settings& settings, Streaming& s
         };
         auto subscriber = durable_subscriber(field(0), field(1), field(2), field(3));
         if (auto* read = std::get_if<DurableSubscriber>(&subscriber)) {
-            streaming.subscribers.push_back(std::move(*read));
+            start.subscribers.push_back(std::move(*read));
             continue;
         }
         const std::string remove = "DELETE FROM fatwal.subscriber WHERE slot = " +
@@ -173,54 +173,53 @@ void read_subscribers(PGconn* connection, const Settings& settings, Streaming& s
                                    " AND account_kind = " + field(0) +
                                    " AND account = " + quote_literal(connection, field(1)) +
                                    " AND subscriber = " + quote_literal(connection, field(2)) + ";";
-        streaming.skipped.push_back(std::get<std::string>(subscriber) + "; hint: " + remove);
+        start.skipped.push_back(std::get<std::string>(subscriber) + "; hint: " + remove);
     }
 }
 
 // What is known of the stream only when the slot is ours: nobody else can move it any more.
-void read_position(PGconn* ordinary, const Settings& settings, Streaming& streaming) {
+void read_position(PGconn* ordinary, const Settings& settings, StreamStart& start) {
     const Result slot = run(ordinary, "cannot read the slot's position",
                             "SELECT confirmed_flush_lsn, pg_current_wal_insert_lsn() FROM "
                             "pg_replication_slots WHERE slot_name = $1",
                             {settings.slot});
     if (PQntuples(slot.get()) != 1)
         throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
-    streaming.begin = lsn_of(value(slot, 0));
-    streaming.server_end = lsn_of(value(slot, 1));
-    read_subscribers(ordinary, settings, streaming);
+    start.begin = lsn_of(value(slot, 0));
+    start.server_end = lsn_of(value(slot, 1));
+    read_subscribers(ordinary, settings, start);
     const Result recorded =
         run(ordinary, "cannot read the slot's record",
             "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
-    if (PQntuples(recorded.get()) == 1) streaming.recorded = lsn_of(value(recorded, 0));
+    if (PQntuples(recorded.get()) == 1) start.recorded = lsn_of(value(recorded, 0));
 }
 
-Streaming attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
+StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
     const Patience patience(stop, kStatementDeadline);
     const Connection ordinary =
         connect(settings, ConnectAs::Ordinary, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);
-    Streaming streaming;
-    streaming.sender_timeout = server.sender_timeout;
+    StreamStart start;
+    start.sender_timeout = server.sender_timeout;
     if (server.slot_exists) wait_for_slot(ordinary.get(), settings);
-    streaming.connection =
+    start.connection =
         connect(settings, ConnectAs::Replication, "cannot open a replication connection");
-    PGconn* connection = streaming.connection.get();
+    PGconn* connection = start.connection.get();
     notices.attach(connection);
     const Result system = run(connection, "cannot identify the server", "IDENTIFY_SYSTEM");
-    streaming.history.system_identifier =
-        std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
-    streaming.history.timeline =
+    wire::History history;
+    history.system_identifier = std::strtoull(PQgetvalue(system.get(), 0, 0), nullptr, 10);
+    history.timeline =
         static_cast<std::uint32_t>(std::strtoul(PQgetvalue(system.get(), 0, 1), nullptr, 10));
-    streaming.timelines = {streaming.history,
-                           read_timelines(connection, streaming.history.timeline)};
+    start.timelines = {history, read_timelines(connection, history.timeline)};
     if (!server.slot_exists) {
         create_slot(connection, ordinary.get(), settings);
-        streaming.slot_created = true;
+        start.slot_created = true;
     }
     (void)run(connection, "cannot start streaming slot \"" + settings.slot + "\"",
               start_replication(connection, settings, settings.slot, 0));
-    read_position(ordinary.get(), settings, streaming);
-    return streaming;
+    read_position(ordinary.get(), settings, start);
+    return start;
 }
 
 }  // namespace
@@ -229,13 +228,13 @@ namespace {
 
 // One server's answer to an attempt to connect: the connection is open, or its error says why not,
 // or `why` does.
-struct Attempted {
+struct ConnectAttempt {
     Connection connection;
     std::string why;
     bool stopped = false;
 };
 
-Attempted connect_to(const Targets& targets, const Target& target, bool replication) {
+ConnectAttempt connect_to(const Targets& targets, const Target& target, bool replication) {
     std::vector<const char*> keywords;
     std::vector<const char*> values;
     const auto add = [&](const char* keyword, const char* value) {
@@ -250,7 +249,8 @@ Attempted connect_to(const Targets& targets, const Target& target, bool replicat
     add("port", target.port.c_str());
     add("replication", replication ? "database" : "");
     add(nullptr, nullptr);
-    Attempted attempted{Connection(PQconnectStartParams(keywords.data(), values.data(), 0)), {}};
+    ConnectAttempt attempted{Connection(PQconnectStartParams(keywords.data(), values.data(), 0)),
+                             {}};
     PGconn* connection = attempted.connection.get();
     if (connection == nullptr) throw std::bad_alloc();
     // libpq would print them, whole and with their line breaks. What matters of them comes by the
@@ -306,7 +306,7 @@ Connection connect(const Settings& settings, ConnectAs as, const std::string& wh
     bool any_passes = false;
     for (const Target& named : targets.each) {
         for (const Target& target : addresses_of(named)) {
-            Attempted attempted = connect_to(targets, target, as == ConnectAs::Replication);
+            ConnectAttempt attempted = connect_to(targets, target, as == ConnectAs::Replication);
             PGconn* connection = attempted.connection.get();
             if (attempted.why.empty() && PQstatus(connection) == CONNECTION_OK) {
                 if (!failure.detail.empty())
@@ -474,7 +474,7 @@ void Connector::start(bool streamed_before) {
     });
 }
 
-Outcome Connector::take() {
+Outcome Connector::outcome() {
     thread_.join();
     event_.clear();
     Outcome outcome = std::move(*outcome_);

@@ -44,11 +44,10 @@ std::variant<DurableSubscriber, std::string> durable_subscriber(const std::strin
                                                                 const std::string& name,
                                                                 const std::string& acknowledged);
 
-struct Streaming {
+struct StreamStart {
     Connection connection;                        // in COPY BOTH, not blocking
     std::chrono::milliseconds sender_timeout{0};  // wal_sender_timeout; 0: none
-    wire::History history;
-    Timelines timelines;       // that lead to it
+    Timelines timelines;       // the history of the server, and those that lead to it
     wire::Lsn begin = 0;       // the slot's confirmed position, where the stream begins
     wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
     bool slot_created = false;
@@ -56,7 +55,7 @@ struct Streaming {
     std::vector<std::string> skipped;            // rows of the table that name no subscriber: why
     wire::Lsn recorded = 0;  // how far it was written down as confirmed; 0: never
 };
-using Outcome = std::variant<Streaming, Failure>;
+using Outcome = std::variant<StreamStart, Failure>;
 
 enum class ConnectAs : std::uint8_t { Ordinary, Replication };
 
@@ -94,7 +93,7 @@ public:
     // Readable when the attempt has ended.
     [[nodiscard]] int fd() const { return event_.fd(); }
     // Its outcome, once.
-    Outcome take();
+    Outcome outcome();
 
 private:
     const Settings& settings_;

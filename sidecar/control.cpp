@@ -23,7 +23,7 @@ Control::Control(zmq::context_t& context, const std::string& endpoint)
     : endpoint_(endpoint),
       socket_(context, zmq::socket_type::router),
       fd_(socket_.get(zmq::sockopt::fd)) {
-    if (auto failure = lock_.take(path_of(endpoint) + ".lock",
+    if (auto failure = lock_.lock(path_of(endpoint) + ".lock",
                                   {"another fatwald listens at the control endpoint", endpoint,
                                    "Stop it, or give this one an endpoint of its own with "
                                    "--control."}))

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <zmq.hpp>
@@ -29,6 +30,16 @@ struct Reply {
     wire::ControlBody body;
     std::vector<zmq::message_t> parts;  // messages of the plugin, behind it
 };
+
+[[nodiscard]] inline Reply refuse(wire::ErrorCode code, std::string message,
+                                  std::string detail = {}, std::string hint = {}) {
+    return {wire::ControlError{code, std::move(message), std::move(detail), std::move(hint)}, {}};
+}
+
+// Bytes of messages in one reply, whatever the request asks for: more than a message, and no more
+// than a slow reader may make fatwald keep.
+inline constexpr std::uint32_t kLeastCredit = 64 * 1024;
+inline constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 
 struct Request {
     Requester requester;

@@ -2,10 +2,25 @@
 
 #include <algorithm>
 
+#include "fatwal/wire/invariant.h"
+
 namespace fatwal::sidecar {
 
 Durables::Group::~Group() {
     while (!by_name_.empty()) drop(std::string(by_name_.begin()->first));
+}
+
+// After each change of a subscriber.
+void Durables::Group::check(const std::string& name) const {
+    const auto found = by_name_.find(name);
+    const auto in_all = all_.groups_.find(key_of(name));
+    FATWAL_INVARIANT((found != by_name_.end()) == (in_all != all_.groups_.end()),
+                     "a durable subscriber is in both maps or in none");
+    if (found == by_name_.end()) return;
+    const Subscriber& subscriber = found->second;
+    FATWAL_INVARIANT(in_all->second == this, "a durable subscriber is of one account");
+    FATWAL_INVARIANT(subscriber.holding == (newest_ >= subscriber.stored),
+                     "WAL is held while something of the account is not stored as processed");
 }
 
 bool Durables::Group::written(const std::string& name) const {
@@ -39,6 +54,7 @@ void Durables::Group::hold(const std::string& name, Subscriber& subscriber, Time
         all_.holds_.hold(key_of(name), subscriber.stored, now);
     else
         all_.holds_.release(key_of(name));
+    check(name);
 }
 
 void Durables::Group::published(wire::Lsn commit_lsn, Time now) {
@@ -61,6 +77,7 @@ void Durables::Group::drop(const std::string& name) {
     all_.groups_.erase(key);
     all_.unwritten_.erase(key);
     by_name_.erase(key.name);
+    check(key.name);
 }
 
 void Durables::Group::leave(const std::string& name) {
@@ -71,13 +88,13 @@ void Durables::Group::leave(const std::string& name) {
 }
 
 wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor,
-                                  wire::Lsn settled) const {
+                                  wire::Lsn confirmable) const {
     const auto found = by_name_.find(name);
-    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, settled)
+    return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, confirmable)
                                                                      : cursor;
 }
 
-Durables::Changes Durables::take_changes() {
+Durables::Changes Durables::extract_changes() {
     Changes changes;
     for (const DurableKey& key : unwritten_)
         changes.written.push_back(
@@ -122,12 +139,10 @@ bool Durables::refused(const DurableKey& key) {
     return true;
 }
 
-bool Durables::forget(const HoldKey& key) {
-    const auto* durable = std::get_if<DurableKey>(&key);
-    if (durable == nullptr) return false;
-    const auto found = groups_.find(*durable);
+bool Durables::forget(const DurableKey& key) {
+    const auto found = groups_.find(key);
     if (found == groups_.end()) return false;
-    found->second->leave(std::string(durable->name));
+    found->second->leave(std::string(key.name));
     return true;
 }
 

@@ -1,10 +1,26 @@
-// The durable subscribers: what each has acknowledged, what of that is written down, what is held
-// for it. No I/O.
+// The durable subscribers: what each has acknowledged, what of that is stored in the table, what is
+// held for it. No I/O.
 //
-// The log is held for a subscriber from the position that is written down for it, as soon as
-// something of its account commits there or later. So whatever is confirmed to Postgres beyond that
-// position holds nothing of its account, and a subscriber that comes back with a cursor from there
-// on has missed nothing, also when another fatwald has the slot by then.
+// Of one subscriber, and of its account:
+//
+//        stored           acknowledged          newest of the account        published
+//     -----|--------------------|------------------------|------------------------|------> LSN
+//          |                    |                        `- its newest transaction commits here
+//          |                    `- it has processed what commits before, by its own word
+//          `- the table says so: what another fatwald would know
+//
+// WAL is held for it from `stored` on, as soon as something of its account commits there or later
+// (`newest` >= `stored`). So what is confirmed to Postgres beyond `stored` holds nothing of its
+// account, and a subscriber that comes back with a cursor from `stored` on has missed nothing, also
+// when another fatwald has the slot by then. By `acknowledged` nothing is decided: a crash of this
+// process would forget it.
+//
+// Most accounts change seldom, so most holds are none: a subscriber whose account is silent costs
+// no WAL and no writing, however far the stream goes.
+//
+// The account owns its subscribers (Group, by name); Durables finds each by its key, for what the
+// keeper and the holds name. Invariants: both have the same subscribers; who is to be written is
+// one of them; stored <= acknowledged; a hold of theirs is at `stored`. One thread: fatwald's loop.
 #pragma once
 
 #include <map>
@@ -47,10 +63,10 @@ public:
         void acknowledge(const std::string& name, wire::Lsn cursor);
         // It does not come back.
         void leave(const std::string& name);
-        // Where it goes on with this cursor, when all before `settled` is confirmed to Postgres or
-        // about to be.
+        // Where it goes on with this cursor, when all before `confirmable` is confirmed to Postgres
+        // or about to be.
         [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor,
-                                       wire::Lsn settled) const;
+                                       wire::Lsn confirmable) const;
 
     private:
         friend class Durables;
@@ -61,6 +77,7 @@ public:
             bool holding = false;
         };
         [[nodiscard]] DurableKey key_of(const std::string& name) const { return {account_, name}; }
+        void check(const std::string& name) const;
         void hold(const std::string& name, Subscriber& subscriber, Time now);
         void drop(const std::string& name);
 
@@ -81,7 +98,7 @@ public:
         std::vector<DurableSubscriber> removed;
         [[nodiscard]] bool empty() const { return written.empty() && removed.empty(); }
     };
-    Changes take_changes();
+    Changes extract_changes();
     // They were written, or could not be.
     void stored(const Changes& changes, Time now);
     void not_stored(Changes changes);
@@ -94,7 +111,7 @@ public:
     bool refused(const DurableKey& key);
 
     // Takes out the one that has this key; false when there is none.
-    bool forget(const HoldKey& key);
+    bool forget(const DurableKey& key);
 
     // At most `most` of those behind `after`, in the order of their keys. `attached` is the
     // caller's to fill in.

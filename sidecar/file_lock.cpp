@@ -13,7 +13,7 @@ FileLock::~FileLock() {
     if (file_ >= 0) ::close(file_);
 }
 
-std::optional<Failure> FileLock::take(const std::string& path, Failure held) {
+std::optional<Failure> FileLock::lock(const std::string& path, Failure held) {
     file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (file_ < 0)
         return Failure{"cannot open the lock " + path, std::strerror(errno),

@@ -18,7 +18,7 @@ public:
     FileLock& operator=(const FileLock&) = delete;
 
     // Makes the file when it is missing. `held`: the failure when another process holds the lock.
-    std::optional<Failure> take(const std::string& path, Failure held);
+    std::optional<Failure> lock(const std::string& path, Failure held);
 
 private:
     int file_ = -1;

@@ -17,7 +17,7 @@ namespace {
 // Tables larger than that are of no use: the memory of so many connections ends first.
 constexpr std::size_t kMostDescriptors = std::size_t{1} << 20U;
 
-struct State {
+struct Bounds {
     std::size_t bound = 0;
     // Bytes received since the last whole message, by descriptor. The I/O thread adds, the event
     // loop sets 0; a sum that is too small by one message is as good.
@@ -27,7 +27,7 @@ struct State {
     std::atomic<std::uint64_t> refused = 0;
     std::atomic<std::uint64_t> cut = 0;
 };
-State state;
+Bounds state;
 std::atomic<bool> bounded = false;
 thread_local bool accepts = false;  // this thread is libzmq's
 

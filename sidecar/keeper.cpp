@@ -69,11 +69,11 @@ private:
 };
 
 // Gives the rows that are refused.
-std::vector<Stored::Refused> write_rows(PGconn* connection, const Settings& settings,
-                                        const std::vector<DurableSubscriber>& written,
-                                        const std::vector<DurableSubscriber>& removed) {
+std::vector<StoreResult::RefusedRow> write_rows(PGconn* connection, const Settings& settings,
+                                                const std::vector<DurableSubscriber>& written,
+                                                const std::vector<DurableSubscriber>& removed) {
     const RowWriter writer(connection, settings);
-    std::vector<Stored::Refused> refused;
+    std::vector<StoreResult::RefusedRow> refused;
     // A batch as a whole; if its values are refused, each row by itself.
     const auto write = [&](const std::vector<DurableSubscriber>& rows, auto&& batch) {
         for (std::size_t from = 0; from < rows.size(); from += kRowsPerStatement) {
@@ -149,18 +149,18 @@ void Keeper::loop(const service::Stop& stop) {
             job_ = std::move(jobs_.front());
             jobs_.pop_front();
         }
-        Kept kept = perform(*job_);
+        KeeperEvent event = perform(*job_);
         {
             const std::lock_guard lock(mutex_);
-            done_.push_back(std::move(kept));
+            done_.push_back(std::move(event));
         }
         job_.reset();
         event_.set();
     }
 }
 
-Kept Keeper::perform(const Job& job) {
-    KeeperFailed failed{{}, job.ticket, false};
+KeeperEvent Keeper::perform(const Job& job) {
+    KeeperFailure failed{{}, job.ticket, false};
     for (int attempt = 0; attempt < 2; ++attempt) {
         try {
             if (!connection_ || PQstatus(connection_.get()) != CONNECTION_OK) {
@@ -172,7 +172,7 @@ Kept Keeper::perform(const Job& job) {
                 (void)run(connection_.get(), "cannot prepare the housekeeping connection",
                           "SET synchronous_commit = local");
             }
-            return job.work(connection_.get()).value_or(Stored{job.ticket});
+            return job.work(connection_.get()).value_or(StoreResult{job.ticket});
         } catch (ConnectFailure& failure) {
             failed.server_goes_down = failure.refused_for_now;
             failed.failure = std::move(failure);
@@ -194,8 +194,8 @@ Kept Keeper::perform(const Job& job) {
     return failed;
 }
 
-void Keeper::look_what_is_seen() {
-    post({0, [](PGconn* connection) -> std::optional<Kept> {
+void Keeper::ask_what_is_visible() {
+    post({0, [](PGconn* connection) -> std::optional<KeeperEvent> {
               const Result result = run(connection, "cannot read the current snapshot",
                                         "SELECT pg_current_snapshot()");
               const auto snapshot =
@@ -203,12 +203,12 @@ void Keeper::look_what_is_seen() {
               if (!snapshot)
                   throw Failure{
                       "the current snapshot is not understood", PQgetvalue(result.get(), 0, 0), {}};
-              return Seen{*snapshot};
+              return VisibleSnapshot{*snapshot};
           }});
 }
 
-void Keeper::look_at_slot() {
-    post({0, [this](PGconn* connection) -> std::optional<Kept> {
+void Keeper::ask_slot_health() {
+    post({0, [this](PGconn* connection) -> std::optional<KeeperEvent> {
               const Result result =
                   run(connection, "cannot read the slot's state",
                       "SELECT wal_status, safe_wal_size, "
@@ -226,32 +226,32 @@ void Keeper::store(std::vector<DurableSubscriber> written, std::vector<DurableSu
                    std::uint64_t ticket) {
     post({ticket,
           [this, ticket, written = std::move(written),
-           removed = std::move(removed)](PGconn* connection) -> std::optional<Kept> {
-              return Stored{ticket, write_rows(connection, settings_, written, removed)};
+           removed = std::move(removed)](PGconn* connection) -> std::optional<KeeperEvent> {
+              return StoreResult{ticket, write_rows(connection, settings_, written, removed)};
           }});
 }
 
 void Keeper::record(wire::Lsn confirmed) {
-    post({0, [this, confirmed](PGconn* connection) -> std::optional<Kept> {
+    post({0, [this, confirmed](PGconn* connection) -> std::optional<KeeperEvent> {
               (void)run(connection, "cannot write fatwal.slot",
                         "INSERT INTO fatwal.slot AS s (slot, confirmed) VALUES (" +
                             quote_literal(connection, settings_.slot) + ", '" +
                             wire::lsn_text(confirmed) +
                             "') ON CONFLICT (slot) DO UPDATE SET confirmed = greatest(s.confirmed, "
                             "excluded.confirmed), updated_at = now()");
-              return Recorded{confirmed};
+              return RecordResult{confirmed};
           }});
 }
 
-std::optional<Kept> Keeper::take() {
+std::optional<KeeperEvent> Keeper::next() {
     const std::lock_guard lock(mutex_);
     if (done_.empty()) {
         event_.clear();
         return std::nullopt;
     }
-    Kept kept = std::move(done_.front());
+    KeeperEvent event = std::move(done_.front());
     done_.pop_front();
-    return kept;
+    return event;
 }
 
 }  // namespace fatwal::sidecar

@@ -25,7 +25,7 @@
 namespace fatwal::sidecar {
 
 // What all later snapshots see.
-struct Seen {
+struct VisibleSnapshot {
     wire::TransactionSnapshot snapshot;
 };
 // The columns of pg_replication_slots; nothing when the slot is missing.
@@ -38,24 +38,25 @@ struct SlotHealth {
     };
     std::optional<Slot> slot;
 };
-struct Stored {
+struct StoreResult {
     std::uint64_t ticket = 0;  // as given
     // The rows that the table refuses by themselves, and why. All others are stored.
-    struct Refused {
+    struct RefusedRow {
         DurableSubscriber row;
         Failure failure;
     };
-    std::vector<Refused> refused = {};
+    std::vector<RefusedRow> refused = {};
 };
-struct Recorded {
+struct RecordResult {
     wire::Lsn confirmed = 0;  // as given
 };
-struct KeeperFailed {
+struct KeeperFailure {
     Failure failure;
     std::uint64_t ticket = 0;       // of a store(), else 0
     bool server_goes_down = false;  // it takes no connections any more, or not yet
 };
-using Kept = std::variant<Seen, SlotHealth, Stored, Recorded, KeeperFailed>;
+using KeeperEvent =
+    std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult, KeeperFailure>;
 
 class Keeper {
 public:
@@ -64,35 +65,35 @@ public:
     Keeper(const Keeper&) = delete;
     Keeper& operator=(const Keeper&) = delete;
 
-    void look_what_is_seen();
-    void look_at_slot();
+    void ask_what_is_visible();
+    void ask_slot_health();
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
-    // asks for a Stored. A row that the table refuses costs the others nothing: the batch that it
-    // fails is written again row by row.
+    // asks for a StoreResult. A row that the table refuses costs the others nothing: the batch that
+    // it fails is written again row by row.
     void store(std::vector<DurableSubscriber> written, std::vector<DurableSubscriber> removed,
                std::uint64_t ticket);
     // Writes down how far the slot is about to be confirmed.
     void record(wire::Lsn confirmed);
 
-    // Readable when take() has something.
+    // Readable when next() has something.
     [[nodiscard]] int fd() const { return event_.fd(); }
-    std::optional<Kept> take();
+    std::optional<KeeperEvent> next();
 
 private:
     struct Job {
         std::uint64_t ticket = 0;
-        std::function<std::optional<Kept>(PGconn*)> work;
+        std::function<std::optional<KeeperEvent>(PGconn*)> work;
     };
     void post(Job job);
     void loop(const service::Stop& stop);
-    Kept perform(const Job& job);
+    KeeperEvent perform(const Job& job);
 
     const Settings& settings_;
     service::Event event_;
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<Job> jobs_;
-    std::deque<Kept> done_;
+    std::deque<KeeperEvent> done_;
     bool stopping_ = false;
     bool ended_ = false;            // the thread has done all that was posted
     std::condition_variable idle_;  // ended_ is set

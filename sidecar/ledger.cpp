@@ -6,7 +6,7 @@
 
 namespace fatwal::sidecar {
 
-void Visibility::published(std::uint32_t xid, wire::Lsn commit_lsn) {
+void Visibility::add(std::uint32_t xid, wire::Lsn commit_lsn) {
     if (xid == 0) return;
     FATWAL_INVARIANT(unseen_.empty() || unseen_.back().commit_lsn < commit_lsn,
                      "transactions are published in the order of their commits");
@@ -22,7 +22,7 @@ void Visibility::seen(const wire::TransactionSnapshot& snapshot, std::uint64_t n
 }
 
 void Visibility::known_before(std::uint64_t number) {
-    std::erase_if(seen_, [&](const Seen& seen) { return seen.newest_begun < number; });
+    std::erase_if(seen_, [&](const SeenTransaction& seen) { return seen.newest_begun < number; });
 }
 
 void Visibility::seen_all() {
@@ -34,7 +34,7 @@ wire::Lsn Visibility::oldest_unseen_by(const wire::TransactionSnapshot& snapshot
     wire::Lsn oldest = kNoLsn;
     for (const Transaction& transaction : unseen_)
         if (!snapshot.sees(transaction.xid)) oldest = std::min(oldest, transaction.commit_lsn);
-    for (const Seen& seen : seen_)
+    for (const SeenTransaction& seen : seen_)
         if (!snapshot.sees(seen.transaction.xid))
             oldest = std::min(oldest, seen.transaction.commit_lsn);
     return oldest;
@@ -67,7 +67,7 @@ std::vector<HoldKey> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time
 
 void Ledger::begin(wire::Lsn position) {
     restart();
-    position_ = settled_ = received_ = position;
+    published_ = confirmable_ = received_ = position;
     transaction_ = 0;
     transaction_done_ = true;
     published_of_transaction_ = 0;
@@ -92,25 +92,26 @@ bool Ledger::admit(const wire::FrameView& frame) {
     return ++frames_of_transaction_ > published_of_transaction_;
 }
 
-void Ledger::published(const wire::FrameView& frame) {
+void Ledger::frame_published(const wire::FrameView& frame) {
     ++published_of_transaction_;
     if (!frame.has(wire::kLastOfTransaction)) return;
     transaction_done_ = true;
-    position_ = std::max(position_, frame.end_lsn());
+    published_ = std::max(published_, frame.end_lsn());
     received_ = std::max(received_, frame.end_lsn());
-    visibility.published(frame.xid(), frame.commit_lsn());
+    visibility.add(frame.xid(), frame.commit_lsn());
 }
 
 void Ledger::keepalive(wire::Lsn wal_end) {
     received_ = std::max(received_, wal_end);
-    if (!in_transaction_) position_ = std::max(position_, wal_end);
+    if (!in_transaction_) published_ = std::max(published_, wal_end);
 }
 
-wire::Lsn Ledger::settle() {
-    settled_ = std::max(settled_, std::min({position_, visibility.oldest(), holds.oldest()}));
-    FATWAL_INVARIANT(settled_ <= position_ && position_ <= received_,
+wire::Lsn Ledger::raise_confirmable() {
+    confirmable_ =
+        std::max(confirmable_, std::min({published_, visibility.oldest(), holds.oldest()}));
+    FATWAL_INVARIANT(confirmable_ <= published_ && published_ <= received_,
                      "nothing is confirmed before it is published, nor published before it came");
-    return settled_;
+    return confirmable_;
 }
 
 }  // namespace fatwal::sidecar

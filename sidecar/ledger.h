@@ -1,18 +1,18 @@
 // What was received from the slot, what was published, seen and acknowledged, and so what may be
 // confirmed. No I/O: events in, answers out.
 //
-// Five positions in the WAL, in this order; each only rises while one stream lasts:
+// Five positions in the WAL, in this order; each only rises while one epoch lasts:
 //
-//     confirmed      settled         position        received     the server's end
+//     confirmed    confirmable      published        received     the server's end
 //   ------|-------------|---------------|----------------|---------------|------> LSN
 //         |             |               |                |
 //         |             |               |                `- read from the slot
 //         |             |               `- every transaction that commits before is published
-//         |             `- before it nobody needs the log: no hold, no snapshot that may not see it
-//         `- told to Postgres, which may remove the log before it
+//         |             `- before it nobody needs the WAL: no hold, no snapshot that may not see it
+//         `- sent to Postgres, which may remove the WAL before it (confirmation.h)
 //
-// A frame moves `received` when it comes and `position` when it is the last of its transaction.
-// `settled` is the least of `position`, the oldest transaction that a snapshot may not see yet
+// A frame moves `received` when it comes and `published` when it is the last of its transaction.
+// `confirmable` is the least of `published`, the oldest transaction that a snapshot may not see yet
 // (Visibility) and the oldest hold (Holds). After a lost connection the server sends again from
 // `confirmed` on: admit() leaves out what was published, frame by frame, as the plugin cuts a
 // transaction into the same frames each time.
@@ -41,11 +41,11 @@ inline constexpr wire::Lsn kNoLsn = std::numeric_limits<wire::Lsn>::max();
 // The transactions that were published and that a new snapshot of the database may not see yet. A
 // commit is decoded when its record is flushed; others see it only after that, and under
 // synchronous replication perhaps long after. Whoever takes a snapshot in between needs the
-// transaction from the log, so it is not settled before all see it.
+// transaction from the log, so it is not confirmable before all see it.
 class Visibility {
 public:
     // The last frame of a transaction was published.
-    void published(std::uint32_t xid, wire::Lsn commit_lsn);
+    void add(std::uint32_t xid, wire::Lsn commit_lsn);
     // A snapshot that was taken now: what it sees, all later ones see. Other snapshots up to the
     // one numbered `newest_begun` may have been taken before it and not be known yet.
     void seen(const wire::TransactionSnapshot& snapshot, std::uint64_t newest_begun);
@@ -69,20 +69,20 @@ private:
         std::uint32_t xid;
         wire::Lsn commit_lsn;
     };
-    struct Seen {
+    struct SeenTransaction {
         Transaction transaction;
         std::uint64_t newest_begun;
     };
-    std::deque<Transaction> unseen_;  // in commit order
-    std::deque<Seen> seen_;           // that a snapshot which is not known yet may not see
+    std::deque<Transaction> unseen_;    // in commit order
+    std::deque<SeenTransaction> seen_;  // that a snapshot which is not known yet may not see
 };
 
 // Who keeps WAL: a subscriber that catches up, a snapshot, or a durable subscriber. Keys are
 // values: text that is joined from parts can be the same for different parts, and names are chosen
 // by peers.
-struct SessionHold {
+struct AttachmentHold {
     wire::Nonce nonce{};
-    friend auto operator<=>(const SessionHold&, const SessionHold&) = default;
+    friend auto operator<=>(const AttachmentHold&, const AttachmentHold&) = default;
 };
 struct SnapshotHold {
     std::uint64_t id = 0;
@@ -93,7 +93,7 @@ struct DurableKey {
     std::string name;
     friend auto operator<=>(const DurableKey&, const DurableKey&) = default;
 };
-using HoldKey = std::variant<SessionHold, SnapshotHold, DurableKey>;
+using HoldKey = std::variant<AttachmentHold, SnapshotHold, DurableKey>;
 
 // The WAL holds: who needs the log from which position on.
 class Holds {
@@ -139,28 +139,28 @@ public:
     [[nodiscard]] bool admit(const wire::FrameView& frame);
 
     // The admitted frame was handed to its sockets.
-    void published(const wire::FrameView& frame);
+    void frame_published(const wire::FrameView& frame);
 
     // All up to here was sent by the server.
     void keepalive(wire::Lsn wal_end);
 
     // Every transaction that commits before it was published.
-    [[nodiscard]] wire::Lsn position() const { return position_; }
+    [[nodiscard]] wire::Lsn published() const { return published_; }
     [[nodiscard]] wire::Lsn received() const { return received_; }
     // Whether a transaction is received in part.
     [[nodiscard]] bool in_transaction() const { return in_transaction_; }
 
     // What may be confirmed: all before it was published, is seen by every later snapshot, and was
     // acknowledged. Never goes back.
-    [[nodiscard]] wire::Lsn settle();
-    [[nodiscard]] wire::Lsn settled() const { return settled_; }
+    wire::Lsn raise_confirmable();
+    [[nodiscard]] wire::Lsn confirmable() const { return confirmable_; }
 
     Visibility visibility;
     Holds holds;
 
 private:
-    wire::Lsn position_ = 0;
-    wire::Lsn settled_ = 0;
+    wire::Lsn published_ = 0;
+    wire::Lsn confirmable_ = 0;
     wire::Lsn received_ = 0;
     wire::Lsn transaction_ = 0;  // commit LSN of the newest transaction seen
     bool transaction_done_ = true;

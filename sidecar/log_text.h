@@ -52,7 +52,7 @@ public:
         return true;
     }
     // How many lines were left out since the last call that gave a number.
-    [[nodiscard]] std::optional<std::uint64_t> take_left_out(Time now) {
+    [[nodiscard]] std::optional<std::uint64_t> left_out(Time now) {
         if (left_out_ == 0 || now - said_ < std::chrono::seconds(10)) return std::nullopt;
         said_ = now;
         return std::exchange(left_out_, 0);

@@ -6,32 +6,46 @@
 #include <algorithm>
 #include <system_error>
 
-#include <spdlog/spdlog.h>
-
+#include "fatwal/wire/invariant.h"
 #include "fatwal/wire/text_sink.h"
+#include "sidecar/replay_source.h"
 
 namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::uint32_t kLeastCredit = 64 * 1024;
-constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
 constexpr std::size_t kMostMessages = 4096;
 constexpr std::size_t kMostAccounts = 64;  // of a reading: a file each
 constexpr std::chrono::milliseconds kRetry{500};
 constexpr std::chrono::seconds kIdleReader{60};
 
-Reply refuse(wire::ErrorCode code, std::string message, std::string detail = {}) {
-    return {wire::ControlError{code, std::move(message), std::move(detail), {}}, {}};
+Reply too_old(const std::string& why) {
+    return refuse(wire::ErrorCode::TooOld, "the position is no longer held", why);
+}
+
+std::string text_of(TooOldReason why, const ReplayFacts& facts) {
+    switch (why) {
+        case TooOldReason::OtherHistory:
+            return "It is of another history of the database: another cluster, or one that was "
+                   "restored or failed over behind this position.";
+        case TooOldReason::BeyondEnd:
+            return wire::lsn_text(facts.cursor) + " lies beyond the end of the log, " +
+                   wire::lsn_text(facts.end) + ": the database was restored.";
+        case TooOldReason::Confirmable: break;
+    }
+    return wire::lsn_text(facts.cursor) + " is confirmable, and memory begins at " +
+           wire::lsn_text(facts.floor) + ".";
 }
 
 }  // namespace
 
-Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds, SpoolBudget& budget)
+Replays::Replays(const Settings& settings, Attachments& attachments, Holds& holds,
+                 SpoolBudget& budget, PeerLog& log)
     : settings_(settings),
-      accounts_(accounts),
+      attachments_(attachments),
       holds_(holds),
       budget_(budget),
+      log_(log),
       event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
 }
@@ -39,10 +53,6 @@ Replays::Replays(const Settings& settings, Accounts& accounts, Holds& holds, Spo
 Replays::~Replays() {
     clear();
     close(event_);
-}
-
-Reply Replays::too_old(const std::string& why) {
-    return refuse(wire::ErrorCode::TooOld, "the position is no longer held", why);
 }
 
 Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit,
@@ -67,31 +77,45 @@ Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t c
     return reply;
 }
 
-Reply Replays::by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor,
+Reply Replays::by_cursor(const wire::Nonce& nonce, const Attachment& attachment, wire::Lsn cursor,
                          std::uint32_t credit, const Standing& standing) {
-    Reply reply =
-        from_log(*attachment.log, attachment.log->first_from(cursor), credit, standing.epoch);
-    if (std::get<wire::Replayed>(reply.body).end) holds_.release(attachment.hold);
+    AccountLog& log = attachment.account->log;
+    Reply reply = from_log(log, log.first_from(cursor), credit, standing.epoch);
+    // It has caught up: what comes next it receives on its account's socket.
+    if (std::get<wire::Replayed>(reply.body).end) holds_.release(AttachmentHold{nonce});
     return reply;
+}
+
+Reply Replays::by_sequence(const wire::Replay& request, const Attachment& attachment,
+                           std::uint32_t credit, const Standing& standing) {
+    AccountLog& log = attachment.account->log;
+    if (request.sequence == 0 || request.sequence > log.sequence() + 1)
+        return refuse(wire::ErrorCode::Malformed, "there is no such sequence");
+    if (request.sequence <= log.sequence() && log.find(request.sequence) == nullptr)
+        return refuse(wire::ErrorCode::AskByCursor, "the messages are no longer in memory");
+    Reply reply = from_log(log, request.sequence, credit, standing.epoch);
+    if (std::get<wire::Replayed>(reply.body).end) holds_.release(AttachmentHold{request.nonce});
+    return reply;
+}
+
+void Replays::begin_reader(const wire::Nonce& nonce, const Attachment& attachment, wire::Lsn from,
+                           const Requester& requester, std::uint32_t credit,
+                           Clock::time_point now) {
+    holds_.hold(AttachmentHold{nonce}, from, now);
+    Reader& reader = readers_[nonce];
+    reader.asked = now;
+    reader.cursor = from;
+    reader.job = find_or_add(attachment.account->key, from, now);
+    reader.waiting = std::pair(requester, credit);
+    eventfd_write(event_, 1);
 }
 
 std::optional<Reply> Replays::answer(const wire::Replay& request, const Requester& requester,
                                      const Standing& standing, Clock::time_point now) {
-    const auto attachment = accounts_.find(request.nonce, requester.identity);
-    if (!attachment || request.epoch != standing.epoch)
+    const Attachment* attachment = attachments_.find(request.nonce, requester.identity);
+    if (attachment == nullptr || request.epoch != standing.epoch)
         return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
-    AccountLog& log = *attachment->log;
     const std::uint32_t credit = std::clamp(request.credit, kLeastCredit, kMostCredit);
-    if (request.from == wire::Replay::From::Sequence) {
-        readers_.erase(request.nonce);
-        if (request.sequence == 0 || request.sequence > log.sequence() + 1)
-            return refuse(wire::ErrorCode::Malformed, "there is no such sequence");
-        if (request.sequence <= log.sequence() && log.find(request.sequence) == nullptr)
-            return refuse(wire::ErrorCode::AskByCursor, "the messages are no longer in memory");
-        Reply reply = from_log(log, request.sequence, credit, standing.epoch);
-        if (std::get<wire::Replayed>(reply.body).end) holds_.release(attachment->hold);
-        return reply;
-    }
     if (request.from == wire::Replay::From::Continue) {
         const auto reader = readers_.find(request.nonce);
         if (reader == readers_.end())
@@ -101,26 +125,23 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
         if (!reply) reader->second.waiting = std::pair(requester, credit);
         return reply;
     }
+    // It begins again: what it had begun before is of no use any more.
     readers_.erase(request.nonce);
-    if (!standing.timelines.holds(request.history, request.cursor))
-        return too_old(
-            "It is of another history of the database: another cluster, or one that was restored "
-            "or failed over behind this position.");
-    if (request.cursor > standing.end)
-        return too_old(wire::lsn_text(request.cursor) + " lies beyond the end of the log, " +
-                       wire::lsn_text(standing.end) + ": the database was restored.");
-    const wire::Lsn cursor = attachment->resume(request.cursor, standing.settled);
-    if (cursor >= log.floor()) return by_cursor(*attachment, cursor, credit, standing);
-    if (cursor < standing.settled || settings_.reread_concurrency == 0)
-        return too_old(wire::lsn_text(request.cursor) + " is settled, and memory begins at " +
-                       wire::lsn_text(log.floor()) + ".");
-    holds_.hold(attachment->hold, cursor, now);
-    Reader& reader = readers_[request.nonce];
-    reader.asked = now;
-    reader.cursor = cursor;
-    reader.job = find_or_add(*attachment->account, cursor, now);
-    reader.waiting = std::pair(requester, credit);
-    eventfd_write(event_, 1);
+    if (request.from == wire::Replay::From::Sequence)
+        return by_sequence(request, *attachment, credit, standing);
+    const ReplayFacts facts{request.cursor,
+                            standing.timelines.holds(request.history, request.cursor),
+                            attachment->resume(request.cursor, standing.confirmable),
+                            attachment->account->log.floor(),
+                            standing.confirmable,
+                            standing.end,
+                            settings_.reread_concurrency != 0};
+    const ReplaySource source = choose_source(facts);
+    if (const auto* none = std::get_if<TooOld>(&source)) return too_old(text_of(none->why, facts));
+    if (const auto* memory = std::get_if<FromMemory>(&source))
+        return by_cursor(request.nonce, *attachment, memory->from, credit, standing);
+    begin_reader(request.nonce, *attachment, std::get<FromSlot>(source).from, requester, credit,
+                 now);
     return std::nullopt;
 }
 
@@ -154,7 +175,7 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
         // For those who are still there: what others would have needed is not held any more.
         job->from = kNoLsn;
         for (const auto& [nonce, reader] : readers_)
-            if (reader.job == job && accounts_.find(nonce))
+            if (reader.job == job && attachments_.find(nonce) != nullptr)
                 job->from = std::min(job->from, reader.cursor);
         if (job->from == kNoLsn) continue;
         job->reread = std::make_unique<Reread>(settings_, job->accounts, job->from,
@@ -168,20 +189,22 @@ void Replays::begin_waiting(const Standing& standing, Clock::time_point now) {
 // memory as soon as that has the rest.
 std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
                                      const Standing& standing, Clock::time_point now) {
-    const auto attachment = accounts_.find(nonce);
+    const Attachment* attachment = attachments_.find(nonce);
     // A job reads the logs of the accounts that it began with.
-    if (!attachment || !reader.job->accounts.contains(*attachment->account))
+    if (attachment == nullptr || !reader.job->accounts.contains(attachment->account->key))
         return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
-    if (reader.between_transactions && reader.cursor >= attachment->log->floor()) {
+    if (reader.between_transactions && reader.cursor >= attachment->account->log.floor()) {
         const wire::Lsn cursor = reader.cursor;
         readers_.erase(nonce);
-        return by_cursor(*attachment, cursor, credit, standing);
+        return by_cursor(nonce, *attachment, cursor, credit, standing);
     }
     const Reread* source = reader.job->reread.get();
     if (source == nullptr) return std::nullopt;
-    const Reread::State state =
-        source->state();  // before the size is read: what it has ended with is all there
-    const Spool& spool = source->spool(*attachment->account);
+    FATWAL_INVARIANT(reader.job->from <= reader.cursor,
+                     "what is read again begins no later than its readers need it");
+    const Reread::Progress progress =
+        source->progress();  // before the size is read: what it has ended with is all there
+    const Spool& spool = source->spool(attachment->account->key);
     if (reader.offset < spool.size()) {
         auto part = spool.read(reader.offset, credit);
         if (!part)
@@ -197,37 +220,38 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
             if (reader.between_transactions)
                 reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
         }
-        holds_.hold(attachment->hold, reader.cursor, now);
+        holds_.hold(AttachmentHold{nonce}, reader.cursor, now);
         replayed_ += reply.parts.size();
         reply.body = wire::Replayed{standing.epoch, 0, false,
                                     static_cast<std::uint16_t>(reply.parts.size())};
         return reply;
     }
-    if (!state.ended) return std::nullopt;
-    if (state.failure && state.failure->fatal) return lose(nonce, *state.failure);
-    if (!reader.between_transactions || (state.failure && reader.cursor < standing.settled)) {
+    if (!progress.ended) return std::nullopt;
+    if (progress.failure && progress.failure->fatal) return lose(nonce, *progress.failure);
+    if (!reader.between_transactions ||
+        (progress.failure && reader.cursor < standing.confirmable)) {
         // Postgres was away for a moment. Of a transaction of which a part was given the whole must
-        // be asked for; and where the log before the cursor is settled meanwhile, whether that is
-        // enough.
+        // be asked for; and where the log before the cursor is confirmable meanwhile, whether that
+        // is enough.
         readers_.erase(nonce);
         return refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted");
     }
     // On from there, by another reading.
-    const bool again_later = state.failure || source->until() <= reader.cursor;
-    if (!state.failure) reader.cursor = std::max(reader.cursor, source->until());
-    holds_.hold(attachment->hold, reader.cursor, now);
+    const bool again_later = progress.failure || source->until() <= reader.cursor;
+    if (!progress.failure) reader.cursor = std::max(reader.cursor, source->until());
+    holds_.hold(AttachmentHold{nonce}, reader.cursor, now);
     reader.offset = 0;
-    reader.job = find_or_add(*attachment->account, reader.cursor, again_later ? now + kRetry : now);
+    reader.job =
+        find_or_add(attachment->account->key, reader.cursor, again_later ? now + kRetry : now);
     eventfd_write(event_, 1);
     return std::nullopt;
 }
 
 Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {
-    const std::string line =
-        "a subscriber could not be served from the slot again: " + failure.text();
-    if (accounts_.log_budget.admits(line.size(), Clock::now())) spdlog::warn("{}", line);
+    log_.warn("a subscriber could not be served from the slot again: " + failure.text(),
+              Clock::now());
     readers_.erase(nonce);
-    if (const auto attachment = accounts_.find(nonce)) holds_.release(attachment->hold);
+    holds_.release(AttachmentHold{nonce});
     return too_old(failure.message + ": " + failure.detail);
 }
 
@@ -236,7 +260,7 @@ std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& stand
     eventfd_t count = 0;
     eventfd_read(event_, &count);
     for (const auto& job : jobs_)
-        if (job->reread && !job->ended) job->ended = job->reread->state().ended;
+        if (job->reread && !job->ended) job->ended = job->reread->progress().ended;
     begin_waiting(standing, now);
     std::vector<std::pair<Requester, Reply>> replies;
     for (auto at = readers_.begin(); at != readers_.end();) {
@@ -261,7 +285,7 @@ void Replays::tick(Clock::time_point now) {
     const bool full = budget_.nearly_full();
     std::erase_if(readers_, [&](const auto& entry) {
         const Reader& reader = entry.second;
-        return !accounts_.find(entry.first) ||
+        return attachments_.find(entry.first) == nullptr ||
                (full && !reader.waiting && now - reader.asked >= kIdleReader);
     });
     // Somebody's turn may have come.

@@ -1,5 +1,26 @@
-// Answers what subscribers have missed: from the log that is in memory, or, as far as Postgres
-// still holds it, from the slot again.
+// Replay: answers what subscribers have missed, from the log in memory or from the slot again.
+//
+// A subscriber asks by sequence (a gap in what it receives), by cursor (it joins, or was away), or
+// for what follows the last reply. By cursor choose_source() decides (replay_source.h has the
+// number line). From memory the reply is at once. From the slot a Job reads the accounts' WAL by a
+// copy of the slot into files (reread.h), and each Reader reads of that at its own pace:
+//
+//     cursor                       reader.cursor              floor          job's until
+//   ----|-----------------------------|-------------------------|-----------------|----> LSN
+//       `- job's from, for the first  `- it has all before      `- memory has the rest
+//
+// When a reader has come to `floor` it changes over to the log in memory. If the job ends before
+// that (memory has moved on), the reader joins another job from its cursor on. So a reader is
+// always between `from` and `until` of its job, and nothing that it needs is skipped.
+//
+// Decoding costs the same for however many accounts, so a job that waits for its turn takes up to
+// kMostAccounts of them in. `reread_concurrency` jobs run at a time.
+//
+// A hold (ledger.h) keeps the slot at the reader's cursor until it has caught up, so what it still
+// needs is not confirmed away beneath it.
+//
+// Invariants: a reader's cursor never falls; a reader's job reads its account; a running job begins
+// at or before the cursor of each of its readers. One thread: fatwald's loop.
 #pragma once
 
 #include <list>
@@ -10,28 +31,21 @@
 #include <utility>
 #include <vector>
 
-#include "sidecar/accounts.h"
-#include "sidecar/control.h"
+#include "sidecar/attachments.h"
+#include "sidecar/control_request.h"
+#include "sidecar/epoch.h"
+#include "sidecar/peer_log.h"
 #include "sidecar/reread.h"
 
 namespace fatwal::sidecar {
 
 class Replays {
 public:
-    Replays(const Settings& settings, Accounts& accounts, Holds& holds, SpoolBudget& budget);
+    Replays(const Settings& settings, Attachments& attachments, Holds& holds, SpoolBudget& budget,
+            PeerLog& log);
     ~Replays();
     Replays(const Replays&) = delete;
     Replays& operator=(const Replays&) = delete;
-
-    // What the stream knows of itself at the moment.
-    struct Standing {
-        std::uint64_t epoch = 0;
-        Timelines timelines;
-        wire::Lsn settled = 0;    // Postgres holds the log from here on; it may be told any moment
-                                  // that the rest is not needed
-        wire::Lsn published = 0;  // every transaction that commits before is published
-        wire::Lsn end = 0;        // no position beyond it can be of this history
-    };
 
     // The reply; nothing when it comes later, by progress().
     std::optional<Reply> answer(const wire::Replay& request, const Requester& requester,
@@ -78,17 +92,22 @@ private:
     void begin_waiting(const Standing& standing, Clock::time_point now);
     Reply from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit,
                    std::uint64_t epoch);
-    Reply by_cursor(const Accounts::Attachment& attachment, wire::Lsn cursor, std::uint32_t credit,
-                    const Standing& standing);
+    Reply by_sequence(const wire::Replay& request, const Attachment& attachment,
+                      std::uint32_t credit, const Standing& standing);
+    // From memory.
+    Reply by_cursor(const wire::Nonce& nonce, const Attachment& attachment, wire::Lsn cursor,
+                    std::uint32_t credit, const Standing& standing);
+    void begin_reader(const wire::Nonce& nonce, const Attachment& attachment, wire::Lsn from,
+                      const Requester& requester, std::uint32_t credit, Clock::time_point now);
     std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
                                 const Standing& standing, Clock::time_point now);
-    Reply too_old(const std::string& why);
     Reply lose(const wire::Nonce& nonce, const Failure& failure);
 
     const Settings& settings_;
-    Accounts& accounts_;
+    Attachments& attachments_;
     Holds& holds_;
     SpoolBudget& budget_;
+    PeerLog& log_;
     int event_;
     Readers readers_;
     std::list<std::shared_ptr<Job>> jobs_;  // that somebody reads

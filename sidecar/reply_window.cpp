@@ -23,14 +23,14 @@ bool asks_for_much(const wire::ControlBody& body) {
 
 }  // namespace
 
-ReplyWindow::Seen ReplyWindow::look(Peer& peer, Time now) {
+ReplyWindow::Queue ReplyWindow::check(Peer& peer, Time now) {
     int unread = 0;
     if (inode_of(peer.descriptor) != peer.inode || ioctl(peer.descriptor, SIOCOUTQ, &unread) != 0)
-        return Seen::Gone;
+        return Queue::Closed;
     peer.full = peer.full || unread > 0;
-    if (unread > 0 || (!peer.full && now - peer.sent < kHandedOver)) return Seen::Full;
+    if (unread > 0 || (!peer.full && now - peer.sent < kHandedOver)) return Queue::Full;
     peer.unread = 0;
-    return Seen::Empty;
+    return Queue::Empty;
 }
 
 bool ReplyWindow::keep(Request& request, int descriptor, Time now) {
@@ -41,7 +41,7 @@ bool ReplyWindow::keep(Request& request, int descriptor, Time now) {
         peer.inode = inode_of(descriptor);
     }
     if (peer.requests.empty()) {
-        if (peer.unread <= kBytes || look(peer, now) != Seen::Full) return false;
+        if (peer.unread <= kBytes || check(peer, now) != Queue::Full) return false;
     }
     if (peer.requests.size() < kWaiting) {
         peer.requests.push_back(std::move(request));
@@ -64,7 +64,7 @@ std::optional<Request> ReplyWindow::next(Time now) {
     for (auto at = peers_.begin(); at != peers_.end();) {
         const auto peer = at++;
         if (peer->second.requests.empty()) continue;
-        if (look(peer->second, now) == Seen::Gone) {
+        if (check(peer->second, now) == Queue::Closed) {
             forget(peer);
             continue;
         }
@@ -80,7 +80,7 @@ std::optional<Request> ReplyWindow::next(Time now) {
 void ReplyWindow::tick(Time now) {
     for (auto at = peers_.begin(); at != peers_.end();) {
         const auto peer = at++;
-        if (peer->second.requests.empty() && look(peer->second, now) != Seen::Full) forget(peer);
+        if (peer->second.requests.empty() && check(peer->second, now) != Queue::Full) forget(peer);
     }
 }
 

@@ -52,8 +52,8 @@ private:
         bool full = false;  // seen since then
         std::deque<Request> requests;
     };
-    enum class Seen : std::uint8_t { Empty, Full, Gone };
-    static Seen look(Peer& peer, Time now);
+    enum class Queue : std::uint8_t { Empty, Full, Closed };
+    static Queue check(Peer& peer, Time now);
     void forget(std::map<std::string, Peer>::iterator peer);
 
     std::map<std::string, Peer> peers_;  // by identity: those with unread bytes

@@ -32,9 +32,9 @@ Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accou
     thread_.start("reread", [this](const service::Stop& stop) { read_to_end(stop); });
 }
 
-Reread::State Reread::state() const {
+Reread::Progress Reread::progress() const {
     const std::lock_guard lock(mutex_);
-    return state_;
+    return progress_;
 }
 
 void Reread::read_to_end(const service::Stop& stop) {
@@ -56,7 +56,7 @@ void Reread::read_to_end(const service::Stop& stop) {
                           " bytes or more. " + failure->detail;
     }
     const std::lock_guard lock(mutex_);
-    state_ = {true, std::move(failure)};
+    progress_ = {true, std::move(failure)};
     eventfd_write(event_, 1);
 }
 
@@ -91,10 +91,10 @@ void Reread::read(const service::Stop& stop) {
             signalled = written_;
             eventfd_write(event_, 1);
         }
-        auto [message, state] = stream.next();
-        if (state == Stream::State::Ended) throw stream.failure();
-        if (const auto* received = std::get_if<Received>(&message)) {
-            take_message(received->message);
+        auto [message, ended] = stream.next();
+        if (ended) throw stream.failure();
+        if (const auto* received = std::get_if<PluginMessage>(&message)) {
+            append(received->message);
         } else if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
             done_ = std::max(done_, keepalive->wal_end);
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
@@ -112,7 +112,7 @@ void Reread::read(const service::Stop& stop) {
     }
 }
 
-void Reread::take_message(wire::Bytes message) {
+void Reread::append(wire::Bytes message) {
     if (const auto frame = wire::FrameView::parse_header(message)) {
         if (frame->account().kind == wire::AccountKind::Everyone) {
             append_to_all(message);

@@ -28,11 +28,11 @@ public:
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
 
-    struct State {
+    struct Progress {
         bool ended = false;
         std::optional<Failure> failure;
     };
-    [[nodiscard]] State state() const;
+    [[nodiscard]] Progress progress() const;
     // The messages of one of the accounts: schemas, and the frames from `from` on, whole
     // transactions in commit order.
     [[nodiscard]] const Spool& spool(const wire::AccountKey& account) const {
@@ -44,7 +44,7 @@ public:
 private:
     void read_to_end(const service::Stop& stop);
     void read(const service::Stop& stop);
-    void take_message(wire::Bytes message);
+    void append(wire::Bytes message);
     void append_to_all(wire::Bytes message);
     void count(std::uint64_t bytes);
 
@@ -58,7 +58,7 @@ private:
     std::uint64_t written_ = 0;            // bytes
     std::uint64_t transaction_bytes_ = 0;  // of them, since the last end of a transaction
     mutable std::mutex mutex_;
-    State state_;
+    Progress progress_;
     bool begun_ = false;  // the thread's
     service::HelperThread thread_;
 };

@@ -28,12 +28,16 @@ std::uint64_t AccountLog::append(zmq::message_t payload, wire::Lsn commit_lsn) {
     ring_.bytes_ += bytes;
     newest_ = commit_lsn;
     ++sequence_;
+    FATWAL_INVARIANT(kept_.size() <= sequence_, "each kept message has a number of its own");
     ring_.trim(*this);
     return sequence_;
 }
 
 void AccountLog::drop_oldest() {
-    const Kept& oldest = kept_.front();
+    FATWAL_INVARIANT(!kept_.empty(), "what is dropped was kept");
+    const Entry& oldest = kept_.front();
+    FATWAL_INVARIANT(bytes_ >= oldest.bytes && ring_.bytes_ >= oldest.bytes,
+                     "the bytes of a log are those of its messages");
     // A transaction of which a part is gone is not held.
     floor_ = std::max(floor_, oldest.commit_lsn + 1);
     bytes_ -= oldest.bytes;
@@ -50,7 +54,7 @@ zmq::message_t* AccountLog::find(std::uint64_t sequence) {
 
 std::uint64_t AccountLog::first_from(wire::Lsn cursor) const {
     const auto found = std::partition_point(
-        kept_.begin(), kept_.end(), [&](const Kept& kept) { return kept.commit_lsn < cursor; });
+        kept_.begin(), kept_.end(), [&](const Entry& kept) { return kept.commit_lsn < cursor; });
     return sequence_ - static_cast<std::uint64_t>(kept_.end() - found) + 1;
 }
 

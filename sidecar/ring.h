@@ -1,5 +1,20 @@
 // What was published, numbered account by account and kept for replay: the newest of it, bounded in
 // bytes, in all and for each account.
+//
+// An account's log is a queue of messages with dense numbers. The ring is one list of all kept
+// messages in the order in which they came, over all logs, so the oldest of all goes first when the
+// bytes of all pass their bound, and the oldest of an account when its own do:
+//
+//     ring     a1  b1  a2  a3  b2        list of logs: a b a a b
+//     log a    1   2   3                 kept: numbers `sequence - kept + 1` to `sequence`
+//     log b    1   2
+//
+// A log's floor is a position, as subscribers ask by cursors: every message of a transaction that
+// commits at the floor or later is kept. A transaction of which a part was dropped is not whole any
+// more, so the floor passes its commit.
+//
+// Invariants: numbers are dense (the last `kept` of them are here); commits come in their order;
+// the floor never falls; bytes are the sum of what is kept. One thread: fatwald's loop.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +79,7 @@ public:
 
 private:
     friend class Ring;
-    struct Kept {
+    struct Entry {
         zmq::message_t payload;
         std::size_t bytes;  // libzmq forgets the size of a message that is sent
         wire::Lsn commit_lsn;
@@ -73,7 +88,7 @@ private:
     void drop_oldest();
 
     Ring& ring_;
-    std::deque<Kept> kept_;
+    std::deque<Entry> kept_;
     std::size_t bytes_ = 0;
     std::uint64_t sequence_ = 0;
     wire::Lsn floor_;

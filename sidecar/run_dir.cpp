@@ -63,7 +63,7 @@ std::optional<Failure> RunDir::open(const std::string& path, RunDir& out) {
     out.accounts_ = folder / "a";
     if (auto failure = make_folder(folder)) return failure;
     if (auto failure = make_folder(out.accounts_)) return failure;
-    if (auto failure = out.lock_.take(folder / "fatwald.lock",
+    if (auto failure = out.lock_.lock(folder / "fatwald.lock",
                                       {"another fatwald uses the run folder", folder.string(),
                                        "Stop it, or choose another folder with --run-dir."}))
         return failure;

@@ -25,7 +25,7 @@ public:
     using Span = std::chrono::steady_clock::duration;
     static constexpr std::chrono::seconds kOwnBound{60};
 
-    enum class State { Alive, Stalled, Lost };
+    enum class Liveness { Alive, Stalled, Lost };
 
     // A stream begins. `sender_timeout` 0: the server has none.
     void begin(Time now, std::chrono::milliseconds sender_timeout) {
@@ -39,11 +39,11 @@ public:
     void asked(Time now) {
         if (!asked_) asked_ = now;
     }
-    [[nodiscard]] State state(Time now) const {
+    [[nodiscard]] Liveness check(Time now) const {
         // The answer must have had the time to come.
-        if (!asked_ || now - *asked_ < bound_ / 4) return State::Alive;
-        if (now - heard_ >= bound_) return State::Lost;
-        return now - heard_ >= bound_ * 2 / 3 ? State::Stalled : State::Alive;
+        if (!asked_ || now - *asked_ < bound_ / 4) return Liveness::Alive;
+        if (now - heard_ >= bound_) return Liveness::Lost;
+        return now - heard_ >= bound_ * 2 / 3 ? Liveness::Stalled : Liveness::Alive;
     }
     // Between two questions, at most.
     [[nodiscard]] std::chrono::milliseconds interval() const {

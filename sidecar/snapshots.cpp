@@ -11,6 +11,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include "fatwal/wire/invariant.h"
 #include "sidecar/log_text.h"
 #include "sidecar/patience.h"
 
@@ -21,8 +22,8 @@ namespace {
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kLeastKept{5};
 // How long a failure stands: doubled by each that follows, until one succeeds.
-constexpr std::chrono::milliseconds kFirstStanding{1000};
-constexpr std::chrono::milliseconds kMostStanding{30'000};
+constexpr std::chrono::milliseconds kFirstCooldown{1000};
+constexpr std::chrono::milliseconds kMostCooldown{30'000};
 // A reader that has not come for so long loses its snapshot to those that wait for room.
 constexpr std::chrono::seconds kIdleReader{60};
 constexpr std::chrono::milliseconds kMostPause{5000};
@@ -225,10 +226,10 @@ struct Snapshots::Snapshot {
     std::shared_ptr<Job> job;  // none before its turn
     bool known = false;        // progress() has given it
     bool ended = false;
-    bool sent = false;  // somebody has some of its rows
-    bool gone = false;  // it was not read to its end: whoever has some of its rows begins again,
-                        // with another snapshot
-    int tries = 0;      // that came to nothing
+    bool sent = false;       // somebody has some of its rows
+    bool abandoned = false;  // it was not read to its end: whoever has some of its rows begins
+                             // again, with another snapshot
+    int tries = 0;           // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
     wire::Lsn asked_at = 0;   // every transaction before was published when it was first asked for
@@ -266,10 +267,10 @@ Snapshots::Snapshot& Snapshots::add(const wire::AccountKey& account, Time now) {
 }
 
 bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) const {
-    if (snapshot.gone) return false;
+    if (snapshot.abandoned) return false;
     if (snapshot.failure) {
-        const auto standing = standing_.find(snapshot.account);
-        return standing != standing_.end() && now < standing->second.until;
+        const auto standing = cooldowns_.find(snapshot.account);
+        return standing != cooldowns_.end() && now < standing->second.until;
     }
     const wire::Lsn cursor = snapshot.head.cursor;
     if (cursor != 0 && cursor < needs.floor) return false;
@@ -301,7 +302,7 @@ bool Snapshots::make_room(Time now) {
             if (!budget_.nearly_full()) return true;
             if (!snapshot->ended || !snapshot->job || !snapshot->readers.empty() != read) continue;
             if (read && now - snapshot->touched < kIdleReader) continue;
-            snapshot->gone = true;
+            snapshot->abandoned = true;
             drop_job(*snapshot);
         }
     return !budget_.nearly_full();
@@ -321,7 +322,7 @@ void Snapshots::begin_waiting(Time now) {
         const Id id = turn_.front();
         turn_.pop_front();
         Snapshot* snapshot = find(id);
-        if (snapshot == nullptr || snapshot->job || snapshot->gone) continue;
+        if (snapshot == nullptr || snapshot->job || snapshot->abandoned) continue;
         const auto pause =
             snapshot->tries == 0
                 ? std::chrono::milliseconds(0)
@@ -339,13 +340,13 @@ void Snapshots::set_cursor(Id id, wire::Lsn cursor) {
     if (Snapshot* snapshot = find(id)) snapshot->head.cursor = cursor;
 }
 
-Snapshots::State Snapshots::state(Id id, std::uint64_t offset) const {
+Snapshots::Readiness Snapshots::readiness(Id id, std::uint64_t offset) const {
     const Snapshot* snapshot = find(id);
-    if (snapshot == nullptr || snapshot->gone) return State::Unknown;
-    if (snapshot->failure) return State::Failed;
-    if (!snapshot->job || snapshot->head.cursor == 0) return State::Waiting;
-    return snapshot->ended || snapshot->job->spool().size() > offset ? State::Readable
-                                                                     : State::Waiting;
+    if (snapshot == nullptr || snapshot->abandoned) return Readiness::Unknown;
+    if (snapshot->failure) return Readiness::Failed;
+    if (!snapshot->job || snapshot->head.cursor == 0) return Readiness::Waiting;
+    return snapshot->ended || snapshot->job->spool().size() > offset ? Readiness::Readable
+                                                                     : Readiness::Waiting;
 }
 
 Failure Snapshots::failure(Id id) const {
@@ -404,7 +405,7 @@ void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
         turn_.push_front(snapshot.head.snapshot);
         return;
     }
-    snapshot.ended = snapshot.gone = true;
+    snapshot.ended = snapshot.abandoned = true;
     snapshot.touched = now;
     Snapshot& next = add(snapshot.account, now);
     next.tries = snapshot.tries + 1;
@@ -417,10 +418,10 @@ void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
     ++failures_;
     last_failure_ = one_line(why.text());
     log_.add(why.text());
-    const auto found = standing_.find(snapshot.account);
-    const auto pause = found == standing_.end() ? kFirstStanding
-                                                : std::min(found->second.pause * 2, kMostStanding);
-    standing_[snapshot.account] = {pause, now + pause};
+    const auto found = cooldowns_.find(snapshot.account);
+    const auto pause = found == cooldowns_.end() ? kFirstCooldown
+                                                 : std::min(found->second.pause * 2, kMostCooldown);
+    cooldowns_[snapshot.account] = {pause, now + pause};
 }
 
 Snapshots::Progress Snapshots::progress() {
@@ -428,8 +429,11 @@ Snapshots::Progress Snapshots::progress() {
     eventfd_read(event_, &count);
     Progress progress;
     const auto now = std::chrono::steady_clock::now();
+    FATWAL_INVARIANT(running_.size() <= static_cast<std::size_t>(settings_.snapshot_concurrency),
+                     "no more snapshots are read at a time than there are sessions");
     for (const Id id : std::set(running_)) {
         Snapshot& snapshot = *snapshots_.at(id);
+        FATWAL_INVARIANT(snapshot.job != nullptr, "a running snapshot has a job");
         const Job::View view = snapshot.job->view();
         progress.changed.push_back(id);
         if (view.ended) running_.erase(id);
@@ -449,8 +453,8 @@ Snapshots::Progress Snapshots::progress() {
         if (view.failure) {
             failed(snapshot, *view.failure, now);
         } else {
-            standing_.erase(snapshot.account);
-            if (standing_.empty()) last_failure_.clear();
+            cooldowns_.erase(snapshot.account);
+            if (cooldowns_.empty()) last_failure_.clear();
         }
     }
     begin_waiting(now);
@@ -465,8 +469,8 @@ std::vector<Snapshots::Id> Snapshots::tick(Time now, const Attached& attached) {
         Snapshot& snapshot = *entry.second;
         std::erase_if(snapshot.readers, [&](const auto& reader) { return !attached(reader); });
         const auto idle = now - snapshot.touched;
-        const bool stands = snapshot.failure && idle <= kMostStanding;
-        const bool read = !snapshot.readers.empty() && !snapshot.gone &&
+        const bool stands = snapshot.failure && idle <= kMostCooldown;
+        const bool read = !snapshot.readers.empty() && !snapshot.abandoned &&
                           idle <= std::chrono::seconds(settings_.retention_s);
         if (!snapshot.ended || idle <= kept || stands || read) return false;
         drop_job(snapshot);
@@ -477,8 +481,8 @@ std::vector<Snapshots::Id> Snapshots::tick(Time now, const Attached& attached) {
         return true;
     });
     // Who does not fail again for long begins with the first pause again.
-    std::erase_if(standing_,
-                  [&](const auto& entry) { return now - entry.second.until > kMostStanding * 2; });
+    std::erase_if(cooldowns_,
+                  [&](const auto& entry) { return now - entry.second.until > kMostCooldown * 2; });
     begin_waiting(now);
     return forgotten;
 }
@@ -489,7 +493,7 @@ void Snapshots::clear() {
     newest_.clear();
     turn_.clear();
     running_.clear();
-    standing_.clear();
+    cooldowns_.clear();
 }
 
 Snapshots::Id Snapshots::oldest_unknown() const {

@@ -10,6 +10,22 @@
 // A snapshot that fails answers all of its account with its reason for a while that grows with each
 // failure: whatever makes it fail (a right that is missing, a row filter) is seldom mended in
 // milliseconds, and many subscribers ask.
+//
+// One snapshot:
+//
+//     turn ─► running: job ─► taken: cursor ─► readable ─► ended ─► forgotten
+//               │                │                           ▲
+//               │ failed, or its cursor is too old           │ nobody has rows of it: again, as
+//               ▼                ▼                           │ the same one; else `abandoned`,
+//             failed      back to turn ──────────────────────┘ and a new one
+//
+// Numbers rise in the order in which snapshots are begun, and `newest_begun` and `oldest_unknown`
+// bound those that may have been taken and are not known yet. The ledger's Visibility needs that: a
+// snapshot that is known later may be older than what a newer one has seen.
+//
+// Invariants: a running snapshot has a job; no more run than snapshot_concurrency; a snapshot is
+// readable only when its cursor is known. The sessions' threads read (snapshot_sessions.h); all
+// else belongs to fatwald's loop.
 #pragma once
 
 #include <chrono>
@@ -40,7 +56,7 @@ public:
     using Id = std::uint64_t;
 
     // A snapshot has been taken by the database: its rows are being read.
-    struct Taken {
+    struct NewSnapshot {
         Id id = 0;
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;  // every transaction that it sees commits before
@@ -70,9 +86,9 @@ public:
     // Takes it again after a pause that grows, as what it does not see can no longer be replayed.
     void take_again(Id id, Time now);
 
-    enum class State { Unknown, Waiting, Readable, Failed };
+    enum class Readiness { Unknown, Waiting, Readable, Failed };
     // Waiting: nothing to read at `offset` yet.
-    [[nodiscard]] State state(Id id, std::uint64_t offset) const;
+    [[nodiscard]] Readiness readiness(Id id, std::uint64_t offset) const;
     [[nodiscard]] Failure failure(Id id) const;
     [[nodiscard]] wire::AccountKey account(Id id) const;
     // Of a snapshot that is Readable: the reply without its messages, and about `credit` bytes of
@@ -85,7 +101,7 @@ public:
     [[nodiscard]] int fd() const { return event_; }
     // What was taken since the last call, and which snapshots may have more for those who wait.
     struct Progress {
-        std::vector<Taken> taken;
+        std::vector<NewSnapshot> taken;
         std::vector<Id> changed;
     };
     Progress progress();
@@ -113,7 +129,7 @@ private:
     class Job;
     struct Snapshot;
     // How long an account's last failure stands, and the next one will.
-    struct Standing {
+    struct Cooldown {
         std::chrono::milliseconds pause;
         Time until;
     };
@@ -136,11 +152,11 @@ private:
     std::string last_failure_;
     Notices log_;
     std::map<Id, std::unique_ptr<Snapshot>> snapshots_;
-    AccountMap<Id> newest_;          // of each account
-    std::deque<Id> turn_;            // those that wait for it
-    std::set<Id> running_;           // those whose turn has come and that have not ended
-    AccountMap<Standing> standing_;  // of accounts whose last snapshot failed
-    SnapshotSessions sessions_;      // ends before what its tasks use
+    AccountMap<Id> newest_;           // of each account
+    std::deque<Id> turn_;             // those that wait for it
+    std::set<Id> running_;            // those whose turn has come and that have not ended
+    AccountMap<Cooldown> cooldowns_;  // of accounts whose last snapshot failed
+    SnapshotSessions sessions_;       // ends before what its tasks use
 };
 
 }  // namespace fatwal::sidecar

@@ -46,7 +46,7 @@ bool read_all(int file, void* bytes, std::size_t length, std::uint64_t offset) {
 
 }  // namespace
 
-bool SpoolBudget::take(std::uint64_t bytes) {
+bool SpoolBudget::reserve(std::uint64_t bytes) {
     std::uint64_t used = used_;
     do {
         if (bytes > most_ || used > most_ - bytes) return false;
@@ -56,13 +56,13 @@ bool SpoolBudget::take(std::uint64_t bytes) {
 
 Spool::~Spool() {
     if (file_ >= 0) close(file_);
-    budget_.give_back(size_);
+    budget_.release(size_);
 }
 
 void Spool::append(wire::Bytes message) {
     const auto length = static_cast<std::uint32_t>(message.size());
     const std::uint64_t bytes = sizeof length + message.size();
-    if (!budget_.take(bytes)) {
+    if (!budget_.reserve(bytes)) {
         Failure failure{"there is no room for what waits to be read",
                         "The snapshots and replays that wait for their readers hold " +
                             std::to_string(budget_.used()) + " of " +
@@ -81,7 +81,7 @@ void Spool::append(wire::Bytes message) {
             write_to_file(message);
         }
     } catch (...) {
-        budget_.give_back(bytes);
+        budget_.release(bytes);
         throw;
     }
     size_.store(size_ + bytes, std::memory_order_release);

@@ -31,8 +31,8 @@ public:
     SpoolBudget& operator=(const SpoolBudget&) = delete;
 
     // False, and nothing is taken, if they do not fit.
-    [[nodiscard]] bool take(std::uint64_t bytes);
-    void give_back(std::uint64_t bytes) { used_ -= bytes; }
+    [[nodiscard]] bool reserve(std::uint64_t bytes);
+    void release(std::uint64_t bytes) { used_ -= bytes; }
 
     [[nodiscard]] std::uint64_t used() const { return used_; }
     // Whoever begins now would hardly come to an end.

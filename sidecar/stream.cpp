@@ -39,9 +39,9 @@ std::uint64_t now_since_postgres_epoch() {
 
 }  // namespace
 
-std::optional<Received> CopyData::next() {
+std::optional<PluginMessage> CopyData::next() {
     if (!left_) return std::nullopt;
-    Received received{nullptr, wire::take_message(rest_)};
+    PluginMessage received{nullptr, wire::take_message(rest_)};
     left_ = !rest_.empty();
     if (received.message.size() == whole_.size()) received.buffer = std::move(buffer_);
     return received;
@@ -53,7 +53,7 @@ Stream::Next Stream::next() {
         char* raw = nullptr;
         const int length = PQgetCopyData(connection_.get(), &raw, 1);
         if (length == 0) return {};
-        if (length < 0) return {{}, State::Ended};
+        if (length < 0) return {{}, true};
         std::unique_ptr<char, FreeCopyData> buffer(raw);
         if (raw[0] == 'w' && length >= kDataHeaderBytes) {
             sent_ = from_network<wire::Microseconds>(raw + kDataSentAt);
@@ -68,12 +68,12 @@ Stream::Next Stream::next() {
     }
 }
 
-bool Stream::confirm(wire::Lsn received, wire::Lsn settled, Reply reply) {
+bool Stream::confirm(wire::Lsn received, wire::Lsn confirmed, Reply reply) {
     std::array<char, 1 + 8 + 8 + 8 + 8 + 1> message{};
     message[0] = 'r';
     char* at = to_network(message.data() + 1, std::uint64_t{received});
-    at = to_network(at, std::uint64_t{settled});
-    at = to_network(at, std::uint64_t{settled});
+    at = to_network(at, std::uint64_t{confirmed});
+    at = to_network(at, std::uint64_t{confirmed});
     at = to_network(at, now_since_postgres_epoch());
     *at = reply == Reply::Wanted ? 1 : 0;
     PGconn* connection = connection_.get();
@@ -89,7 +89,7 @@ void Stream::finish(std::chrono::steady_clock::time_point deadline) {
         const int unsent = PQflush(connection);
         if (unsent < 0) return;
         const auto next_message = next();
-        if (next_message.state == State::Ended) return;
+        if (next_message.ended) return;
         if (!std::holds_alternative<std::monostate>(next_message.message)) continue;
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
                               deadline - std::chrono::steady_clock::now())

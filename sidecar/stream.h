@@ -15,7 +15,7 @@ struct FreeCopyData {
 };
 
 // A message of the plugin.
-struct Received {
+struct PluginMessage {
     // What libpq allocated for the message, when it stands alone in its CopyData: a large frame is
     // then handed on without a copy. Empty for one of several, whose bytes live until the next
     // message is asked for.
@@ -38,7 +38,7 @@ public:
 
     // The next message; nothing when all were given. A malformed one comes with all that follows
     // it, and so is refused by its reader.
-    [[nodiscard]] std::optional<Received> next();
+    [[nodiscard]] std::optional<PluginMessage> next();
 
 private:
     std::unique_ptr<char, FreeCopyData> buffer_;
@@ -55,8 +55,6 @@ struct Keepalive {
 
 class Stream {
 public:
-    enum class State { Open, Ended };
-
     explicit Stream(Connection connection) : connection_(std::move(connection)) {}
 
     [[nodiscard]] int fd() const { return PQsocket(connection_.get()); }
@@ -64,17 +62,17 @@ public:
     // Reads what the socket has. False when the connection is lost.
     bool read_socket() { return PQconsumeInput(connection_.get()) == 1; }
 
-    // The next message that was read; nothing when none is whole. On Ended see failure().
+    // The next message that was read; nothing when none is whole. When it has ended see failure().
     struct Next {
-        std::variant<std::monostate, Received, Keepalive> message;
-        State state = State::Open;
+        std::variant<std::monostate, PluginMessage, Keepalive> message;
+        bool ended = false;
     };
     Next next();
 
     enum class Reply { NotWanted, Wanted };
     // Notifies the server of what is received and what is confirmable; it may be asked for a
     // keepalive in reply, which shows that it is alive. False when the connection is lost.
-    bool confirm(wire::Lsn received, wire::Lsn settled, Reply reply = Reply::NotWanted);
+    bool confirm(wire::Lsn received, wire::Lsn confirmed, Reply reply = Reply::NotWanted);
     // Whether bytes wait for the socket to take them; then call flush() when it is writable.
     bool flush() { return PQflush(connection_.get()) == 0; }
 

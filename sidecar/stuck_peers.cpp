@@ -11,19 +11,19 @@
 
 namespace fatwal::sidecar {
 
-void StuckPeers::heard_of(int descriptor, std::uint64_t inode, const std::string& who, Time now) {
+void StuckPeers::watch(int descriptor, std::uint64_t inode, const std::string& who, Time now) {
     if (inode == 0) return;
     Peer& peer = peers_[descriptor];
     if (peer.inode != inode) peer = {inode, who, 0, now};
 }
 
-StuckPeers::Seen StuckPeers::check(int descriptor, Peer& peer, Time now) {
+StuckPeers::Queue StuckPeers::check(int descriptor, Peer& peer, Time now) {
     int unread = 0;
-    if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return Seen::Gone;
-    if (unread != 0 && unread == peer.unread) return Seen::Waits;
+    if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return Queue::Closed;
+    if (unread != 0 && unread == peer.unread) return Queue::Waits;
     peer.unread = unread;
     peer.moved = now;
-    return Seen::Moves;
+    return Queue::Moves;
 }
 
 void StuckPeers::cut(const Peer& peer, int descriptor) {
@@ -38,25 +38,25 @@ void StuckPeers::tick(Time now) {
     suspects_.clear();
     for (auto at = peers_.begin(); at != peers_.end();) {
         auto& [descriptor, peer] = *at;
-        const Seen seen = check(descriptor, peer, now);
-        const bool stuck = seen == Seen::Waits && now - peer.moved >= kStuck;
+        const Queue queue = check(descriptor, peer, now);
+        const bool stuck = queue == Queue::Waits && now - peer.moved >= kStuck;
         if (stuck) cut(peer, descriptor);
-        if (!stuck && seen != Seen::Gone) {
+        if (!stuck && queue != Queue::Closed) {
             if (peer.unread != 0) suspects_.insert(descriptor);
             ++at;
         } else {
             at = peers_.erase(at);
         }
     }
-    next_look_ = now + kLookInterval;
+    next_check_ = now + kCheckInterval;
 }
 
-void StuckPeers::look(Time now) {
-    if (suspects_.empty() || now < next_look_) return;
-    next_look_ = now + kLookInterval;
+void StuckPeers::check_suspects(Time now) {
+    if (suspects_.empty() || now < next_check_) return;
+    next_check_ = now + kCheckInterval;
     std::erase_if(suspects_, [&](int descriptor) {
         const auto peer = peers_.find(descriptor);
-        return peer == peers_.end() || check(descriptor, peer->second, now) != Seen::Waits;
+        return peer == peers_.end() || check(descriptor, peer->second, now) != Queue::Waits;
     });
 }
 

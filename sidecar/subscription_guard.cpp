@@ -6,7 +6,7 @@ namespace fatwal::sidecar {
 
 bool SubscriptionGuard::admit(int descriptor, std::uint64_t inode, bool useful,
                               std::size_t attached, Time now) {
-    Connection& connection = connections_[descriptor];
+    Budgets& connection = connections_[descriptor];
     if (connection.inode != inode) connection = {inode, 0, 0, now, now};
     const auto seconds = std::chrono::floor<std::chrono::seconds>(now - connection.since);
     if (seconds.count() > 0) {

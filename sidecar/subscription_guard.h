@@ -34,14 +34,14 @@ public:
     void tick(Time now);
 
 private:
-    struct Connection {
+    struct Budgets {
         std::uint64_t inode = 0;
         std::uint64_t messages = 0;  // used of the budget
         std::uint64_t useless = 0;
         Time since;  // budgets are filled up to here, in whole seconds
         Time last;
     };
-    std::map<int, Connection> connections_;
+    std::map<int, Budgets> connections_;  // by descriptor
 };
 
 }  // namespace fatwal::sidecar

@@ -97,7 +97,7 @@ class Door(Case):
         peer = self.peer()
         peer.attach('1', name=b'keeper', durable=True)
         self.house.sql("INSERT INTO t SELECT g, 1 + g % 2, '' FROM generate_series(1, 20) g", "INSERT INTO t SELECT g, 2, '' FROM generate_series(21, 40) g")
-        cursor = until(lambda: (status := peer.status())['published_frames'] >= '3' and lsn(status['settled_lsn']), 'the rows')
+        cursor = until(lambda: (status := peer.status())['published_frames'] >= '3' and lsn(status['confirmable_lsn']), 'the rows')
         attached = peer.attach('1')
         peer.receive(peer.replay(attached, cursor))
         peer.detach(attached.nonce)

@@ -42,7 +42,7 @@ std::vector<Sent> transaction(wire::Lsn commit, int frames) {
 bool deliver(Ledger& ledger, const Sent& sent) {
     const auto frame = wire::FrameView::parse_header(wire::as_bytes(sent.bytes));
     if (!ledger.admit(*frame)) return false;
-    ledger.published(*frame);
+    ledger.frame_published(*frame);
     return true;
 }
 
@@ -51,10 +51,10 @@ TEST(Ledger, ATransactionIsPublishedWithItsLastFrame) {
     const auto sent = transaction(100, 3);
     EXPECT_TRUE(deliver(ledger, sent[0]));
     EXPECT_TRUE(deliver(ledger, sent[1]));
-    EXPECT_EQ(ledger.position(), 0U);
+    EXPECT_EQ(ledger.published(), 0U);
     EXPECT_TRUE(ledger.in_transaction());
     EXPECT_TRUE(deliver(ledger, sent[2]));
-    EXPECT_EQ(ledger.position(), 108U);
+    EXPECT_EQ(ledger.published(), 108U);
 }
 
 // As libpq gives it: the header of the protocol, then what the plugin wrote.
@@ -77,10 +77,10 @@ TEST(CopyData, SeveralMessagesComeOneAfterTheOther) {
         const auto frame = wire::FrameView::parse_header(received->message);
         ASSERT_TRUE(frame);
         EXPECT_TRUE(ledger.admit(*frame));
-        ledger.published(*frame);
+        ledger.frame_published(*frame);
     }
     EXPECT_FALSE(data.next());
-    EXPECT_EQ(ledger.position(), 108U);
+    EXPECT_EQ(ledger.published(), 108U);
 }
 
 TEST(CopyData, AMessageAloneOwnsItsBuffer) {
@@ -169,20 +169,20 @@ TEST(Notices, ATextCannotForgeALine) {
 TEST(Ledger, KeepaliveCountsOnlyBetweenTransactions) {
     Ledger ledger;
     ledger.keepalive(50);
-    EXPECT_EQ(ledger.position(), 50U);
+    EXPECT_EQ(ledger.published(), 50U);
     deliver(ledger, transaction(100, 2)[0]);
     ledger.keepalive(500);
-    EXPECT_EQ(ledger.position(), 50U);
+    EXPECT_EQ(ledger.published(), 50U);
     deliver(ledger, transaction(100, 2)[1]);
     ledger.keepalive(500);
-    EXPECT_EQ(ledger.position(), 500U);
+    EXPECT_EQ(ledger.published(), 500U);
 }
 
 TEST(Ledger, PositionNeverGoesBack) {
     Ledger ledger;
     ledger.keepalive(500);
     ledger.keepalive(400);
-    EXPECT_EQ(ledger.position(), 500U);
+    EXPECT_EQ(ledger.published(), 500U);
 }
 
 // The connection is lost at random places; the server begins again at any transaction boundary at
@@ -204,7 +204,7 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
                     break;
                 }
                 if (deliver(ledger, sent)) published.emplace_back(sent.commit, sent.frame);
-                if (random() % 3 == 0) confirmed = ledger.position();
+                if (random() % 3 == 0) confirmed = ledger.published();
             }
             if (!lost) {
                 ++at;
@@ -220,7 +220,7 @@ TEST(Ledger, ReconnectsPublishEachFrameOnce) {
         for (const auto& sent : log)
             for (const Sent& frame : sent) expected.emplace_back(frame.commit, frame.frame);
         ASSERT_EQ(published, expected) << "seed " << seed;
-        ASSERT_EQ(ledger.position(), log.back().front().commit + 8) << "seed " << seed;
+        ASSERT_EQ(ledger.published(), log.back().front().commit + 8) << "seed " << seed;
     }
 }
 
@@ -245,31 +245,31 @@ TEST(TransactionSnapshot, SeesWhatHasEndedBefore) {
         EXPECT_FALSE(wire::TransactionSnapshot::from_text(bad)) << bad;
 }
 
-TEST(Ledger, SettlesWhatIsSeenAndNotHeld) {
+TEST(Ledger, WhatIsSeenAndNotHeldIsConfirmable) {
     Ledger ledger;
     ledger.begin(50);
-    EXPECT_EQ(ledger.settle(), 50U);
+    EXPECT_EQ(ledger.raise_confirmable(), 50U);
     deliver(ledger, transaction(100, 1)[0]);  // by transaction 700
     ledger.keepalive(500);
     // A snapshot that is taken now may not see it.
-    EXPECT_EQ(ledger.settle(), 100U);
+    EXPECT_EQ(ledger.raise_confirmable(), 100U);
     ledger.visibility.seen(snapshot("700:705:700"), 0);
-    EXPECT_EQ(ledger.settle(), 100U);
+    EXPECT_EQ(ledger.raise_confirmable(), 100U);
     ledger.visibility.seen(snapshot("701:705:"), 0);
     ledger.holds.hold(SnapshotHold{1}, 300, {});
     ledger.holds.hold(SnapshotHold{2}, 200, {});
-    EXPECT_EQ(ledger.settle(), 200U);
+    EXPECT_EQ(ledger.raise_confirmable(), 200U);
     ledger.holds.release(SnapshotHold{2});
-    EXPECT_EQ(ledger.settle(), 300U);
+    EXPECT_EQ(ledger.raise_confirmable(), 300U);
     ledger.holds.hold(SnapshotHold{2}, 60, {});
-    EXPECT_EQ(ledger.settle(), 300U) << "it never goes back";
+    EXPECT_EQ(ledger.raise_confirmable(), 300U) << "it never goes back";
     ledger.holds.clear();
-    EXPECT_EQ(ledger.settle(), 500U);
+    EXPECT_EQ(ledger.raise_confirmable(), 500U);
 }
 
 TEST(Visibility, ASnapshotThatIsOlderThanWhatWasSeenIsStillServed) {
     Visibility visibility;
-    visibility.published(700, 100);
+    visibility.add(700, 100);
     // Snapshot 1 is being taken, and does not see 700; then somebody else looks, and sees it.
     visibility.seen(snapshot("701:702:"), 1);
     EXPECT_EQ(visibility.oldest(), kNoLsn);
@@ -325,8 +325,8 @@ TEST(Ring, TakesTheMessagesOfAnAccountInTheOrderOfTheirCommits) {
 
 TEST(Visibility, TakesTransactionsInTheOrderOfTheirCommits) {
     Visibility visibility;
-    visibility.published(700, 0x200);
-    EXPECT_THROW(visibility.published(701, 0x200), wire::InvariantError);
+    visibility.add(700, 0x200);
+    EXPECT_THROW(visibility.add(701, 0x200), wire::InvariantError);
     EXPECT_EQ(visibility.oldest(), 0x200U);
 }
 

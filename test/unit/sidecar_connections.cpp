@@ -114,10 +114,10 @@ TEST(Silence, CountsOnlyWhenAsked) {
     const Silence::Time begin{};
     Silence silence;
     silence.begin(begin, milliseconds(8000));
-    EXPECT_EQ(silence.state(begin + seconds(100)), Silence::State::Alive) << "we were paused";
+    EXPECT_EQ(silence.check(begin + seconds(100)), Silence::Liveness::Alive) << "we were paused";
     silence.asked(begin + seconds(100));
-    EXPECT_EQ(silence.state(begin + seconds(101)), Silence::State::Alive);
-    EXPECT_EQ(silence.state(begin + seconds(103)), Silence::State::Lost);
+    EXPECT_EQ(silence.check(begin + seconds(101)), Silence::Liveness::Alive);
+    EXPECT_EQ(silence.check(begin + seconds(103)), Silence::Liveness::Lost);
 }
 
 TEST(Silence, StalledBeforeLost) {
@@ -126,12 +126,12 @@ TEST(Silence, StalledBeforeLost) {
     silence.begin(begin, milliseconds(60'000));
     silence.asked(begin);
     silence.asked(begin + seconds(30));
-    EXPECT_EQ(silence.state(begin + seconds(39)), Silence::State::Alive)
+    EXPECT_EQ(silence.check(begin + seconds(39)), Silence::Liveness::Alive)
         << "a server that decodes answers within half of its timeout";
-    EXPECT_EQ(silence.state(begin + seconds(41)), Silence::State::Stalled);
-    EXPECT_EQ(silence.state(begin + seconds(60)), Silence::State::Lost);
+    EXPECT_EQ(silence.check(begin + seconds(41)), Silence::Liveness::Stalled);
+    EXPECT_EQ(silence.check(begin + seconds(60)), Silence::Liveness::Lost);
     silence.heard(begin + seconds(61));
-    EXPECT_EQ(silence.state(begin + seconds(200)), Silence::State::Alive);
+    EXPECT_EQ(silence.check(begin + seconds(200)), Silence::Liveness::Alive);
 }
 
 TEST(Silence, AServerWithoutATimeoutHasABound) {
@@ -139,7 +139,7 @@ TEST(Silence, AServerWithoutATimeoutHasABound) {
     Silence silence;
     silence.begin(begin, milliseconds(0));
     silence.asked(begin);
-    EXPECT_EQ(silence.state(begin + Silence::kOwnBound), Silence::State::Lost);
+    EXPECT_EQ(silence.check(begin + Silence::kOwnBound), Silence::Liveness::Lost);
 }
 
 TEST(Timelines, ReadsTheServersFile) {

@@ -51,8 +51,8 @@ TEST(LogBudgetTest, LeavesLinesOutAndSaysHowMany) {
     for (int i = 0; i < 10'000; ++i)
         if (budget.admits(100, now)) ++written;
     EXPECT_EQ(written, LogBudget::kBurstBytes / 100);
-    EXPECT_EQ(budget.take_left_out(now), 10'000 - written);
-    EXPECT_EQ(budget.take_left_out(now + 1min), std::nullopt);
+    EXPECT_EQ(budget.left_out(now), 10'000 - written);
+    EXPECT_EQ(budget.left_out(now + 1min), std::nullopt);
     written = 0;
     for (int i = 0; i < 10'000; ++i, now += 1ms)
         if (budget.admits(100, now)) ++written;

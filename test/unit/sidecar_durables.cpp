@@ -11,7 +11,7 @@ namespace {
 using Time = Durables::Time;
 
 struct DurablesTest : testing::Test {
-    void store() { durables.stored(durables.take_changes(), Time{}); }
+    void store() { durables.stored(durables.extract_changes(), Time{}); }
 
     Holds holds;
     Durables durables{holds};
@@ -33,9 +33,9 @@ TEST_F(DurablesTest, WhatCouldNotBeWrittenIsWrittenLater) {
     group.add("w", 100, true, Time{});
     group.published(150, Time{});
     group.acknowledge("w", 151);
-    durables.not_stored(durables.take_changes());
+    durables.not_stored(durables.extract_changes());
     EXPECT_EQ(holds.oldest(), 100U);
-    const auto changes = durables.take_changes();
+    const auto changes = durables.extract_changes();
     ASSERT_EQ(changes.written.size(), 1U);
     EXPECT_EQ(changes.written[0].acknowledged, 151U);
 }
@@ -43,7 +43,7 @@ TEST_F(DurablesTest, WhatCouldNotBeWrittenIsWrittenLater) {
 TEST_F(DurablesTest, WritesNothingWhenNothingOfTheAccountCame) {
     group.add("w", 100, true, Time{});
     group.acknowledge("w", 200);
-    EXPECT_TRUE(durables.take_changes().empty());
+    EXPECT_TRUE(durables.extract_changes().empty());
 }
 
 TEST_F(DurablesTest, NamesAndAccountsThatJoinToTheSameTextAreTwo) {
@@ -56,7 +56,7 @@ TEST_F(DurablesTest, NamesAndAccountsThatJoinToTheSameTextAreTwo) {
     other.leave("a");
     one.published(150, Time{});
     one.acknowledge("a of account 4:b", 151);
-    const auto changes = durables.take_changes();
+    const auto changes = durables.extract_changes();
     ASSERT_EQ(changes.written.size(), 1U);
     EXPECT_EQ(changes.written[0].acknowledged, 151U);
 }
@@ -66,12 +66,12 @@ TEST_F(DurablesTest, OneThatTheDatabaseRefusesIsDroppedUnlessItTookItBefore) {
     group.add("old", 100, true, Time{});
     group.published(150, Time{});
     group.acknowledge("old", 151);
-    (void)durables.take_changes();
+    (void)durables.extract_changes();
     EXPECT_TRUE(durables.refused({wire::AccountKey::from_text("7"), "new"}));
     EXPECT_FALSE(durables.refused({wire::AccountKey::from_text("7"), "old"}));
     EXPECT_FALSE(group.contains("new"));
     EXPECT_EQ(holds.oldest(), 100U) << "WAL is kept from the position that is stored";
-    EXPECT_TRUE(durables.take_changes().empty());
+    EXPECT_TRUE(durables.extract_changes().empty());
 }
 
 TEST_F(DurablesTest, AreListedInParts) {
@@ -109,7 +109,7 @@ TEST_F(DurablesTest, OneThatHasLessThanItAcknowledgedIsHeldForFromThere) {
     group.published(600, Time{});
     group.add("w", 300, false, Time{});
     EXPECT_EQ(holds.oldest(), 300U);
-    const auto changes = durables.take_changes();
+    const auto changes = durables.extract_changes();
     ASSERT_EQ(changes.written.size(), 1U);
     EXPECT_EQ(changes.written[0].acknowledged, 300U);
     durables.stored(changes, Time{});
@@ -121,9 +121,9 @@ TEST_F(DurablesTest, OneThatIsGivenUpIsTakenOut) {
     group.published(150, Time{});
     const auto beyond = holds.beyond(10, 1000, Time{});
     ASSERT_EQ(beyond.size(), 1U);
-    EXPECT_TRUE(durables.forget(beyond[0]));
+    EXPECT_TRUE(durables.forget(std::get<DurableKey>(beyond[0])));
     EXPECT_EQ(holds.oldest(), kNoLsn);
-    const auto changes = durables.take_changes();
+    const auto changes = durables.extract_changes();
     EXPECT_TRUE(changes.written.empty());
     ASSERT_EQ(changes.removed.size(), 1U);
     EXPECT_EQ(changes.removed[0].name, "w");
@@ -132,10 +132,10 @@ TEST_F(DurablesTest, OneThatIsGivenUpIsTakenOut) {
 TEST_F(DurablesTest, OneThatComesBackBeforeItIsTakenOutStays) {
     group.add("w", 100, true, Time{});
     group.leave("w");
-    auto changes = durables.take_changes();
+    auto changes = durables.extract_changes();
     group.add("w", 300, false, Time{});
     durables.not_stored(std::move(changes));
-    const auto later = durables.take_changes();
+    const auto later = durables.extract_changes();
     EXPECT_TRUE(later.removed.empty());
     EXPECT_EQ(later.written.size(), 1U);
 }
@@ -146,7 +146,7 @@ TEST_F(DurablesTest, AServerThatGoesDownTakesWhatWasAcknowledged) {
     group.acknowledge("w", 151);
     durables.count_unwritten(Time{});
     EXPECT_EQ(holds.oldest(), kNoLsn);
-    EXPECT_EQ(durables.take_changes().written.size(), 1U)
+    EXPECT_EQ(durables.extract_changes().written.size(), 1U)
         << "it is written down when the server is back";
 }
 
@@ -175,7 +175,7 @@ TEST(Durables, WhoeverTakesOverLosesNothing) {
             if (chance(2)) processed = position;
             if (chance(3)) group.acknowledge("w", processed);
             if (chance(4)) {
-                auto changes = durables.take_changes();
+                auto changes = durables.extract_changes();
                 if (chance(3)) {
                     durables.not_stored(std::move(changes));
                 } else {

@@ -66,7 +66,7 @@ TEST(Spool, AllOfThemShareABound) {
         second.append(wire::as_bytes(std::string(300, 'x')));
     }
     EXPECT_EQ(budget.used(), 604U);
-    EXPECT_FALSE(budget.take(~std::uint64_t{0}));
+    EXPECT_FALSE(budget.reserve(~std::uint64_t{0}));
 }
 
 // Both ends of a connection whose writer keeps it full, as libzmq does.
@@ -78,7 +78,7 @@ protected:
 
     void SetUp() override {
         ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()), 0);
-        peers_.heard_of(ends_[0], inode_of(ends_[0]), "1", now_);
+        peers_.watch(ends_[0], inode_of(ends_[0]), "1", now_);
     }
     void TearDown() override {
         for (const int end : ends_) close(end);
@@ -103,10 +103,10 @@ TEST_F(StuckPeersTest, OneThatReadsSlowlyIsNotCutThoughItsQueueIsAlwaysFullAtATi
     for (int second = 0; second < 20; ++second) {
         fill();
         peers_.tick(now_);
-        ASSERT_TRUE(peers_.next_look());
+        ASSERT_TRUE(peers_.next_check());
         now_ += 500ms;
         read_some(65'536);
-        peers_.look(now_);
+        peers_.check_suspects(now_);
         now_ += 500ms;
     }
     EXPECT_EQ(peers_.cuts(), 0U);
@@ -117,7 +117,7 @@ TEST_F(StuckPeersTest, OneThatReadsNothingIsCut) {
     for (int second = 0; second <= 4; ++second, now_ += 1s) {
         EXPECT_EQ(peers_.cuts(), 0U);
         peers_.tick(now_);
-        peers_.look(now_ + 500ms);
+        peers_.check_suspects(now_ + 500ms);
     }
     peers_.tick(now_);
     EXPECT_EQ(peers_.cuts(), 1U);
@@ -126,7 +126,7 @@ TEST_F(StuckPeersTest, OneThatReadsNothingIsCut) {
 
 TEST_F(StuckPeersTest, AnIdleOneIsNotCheckedBetweenTheTicks) {
     peers_.tick(now_);
-    EXPECT_FALSE(peers_.next_look());
+    EXPECT_FALSE(peers_.next_check());
     for (int second = 0; second < 10; ++second) peers_.tick(now_ += 1s);
     EXPECT_EQ(peers_.cuts(), 0U);
 }

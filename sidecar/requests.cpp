@@ -1,0 +1,150 @@
+#include "sidecar/requests.h"
+
+#include <set>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "sidecar/log_text.h"
+
+namespace fatwal::sidecar {
+
+namespace {
+
+// Of the schemas in one DESCRIBED, unless the first alone has more.
+constexpr std::size_t kDescribedBytes = 1024 * 1024;
+
+// What fatwald sends: as a request each of them is refused.
+template <class Message, class... Replies>
+constexpr bool is_one_of = (std::is_same_v<Message, Replies> || ...);
+template <class Message>
+constexpr bool is_reply =
+    is_one_of<Message, wire::Attached, wire::Detached, wire::Described, wire::StatusReply,
+              wire::Confirmed, wire::Pong, wire::Replayed, wire::SnapshotPart, wire::DurableList,
+              wire::Forgotten, wire::ControlError>;
+
+}  // namespace
+
+class Requests::Visit {
+public:
+    Visit(const Sources& of, const Requester& requester, Clock::time_point now)
+        : of_(of), requester_(requester), now_(now) {}
+
+    using Answer = std::optional<Reply>;
+
+    Answer operator()(const wire::Attach& request) const {
+        const bool away_too_long =
+            of_.epoch.number == 0 || now_ - of_.slot.lost_at() >= kStreamGrace;
+        if (!of_.slot.is_live() && (of_.slot.streams() || away_too_long))
+            return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed", {},
+                          "Another fatwald may have it; else see the log of this one.");
+        auto answered =
+            of_.attachments.attach(request, requester_, standing_of(of_.epoch, of_.ledger), now_);
+        if (auto* error = std::get_if<wire::ControlError>(&answered)) {
+            of_.log.warn("attach of " + log_text(request.subscriber) +
+                             " refused: " + error->message + ' ' + error->detail,
+                         now_);
+            return Reply{std::move(*error), {}};
+        }
+        auto& attached = std::get<wire::Attached>(answered);
+        if (!of_.durables.is_new(request)) return Reply{std::move(attached), {}};
+        of_.durables.attach_when_stored(request, requester_, std::move(attached));
+        return std::nullopt;
+    }
+
+    // Takes the nonce out of all that knows it: it names nobody from now on.
+    Answer operator()(const wire::Detach& request) const {
+        if (of_.attachments.detach(request, requester_.identity)) {
+            of_.replays.forget(request.nonce);
+            of_.snapshots.forget(request.nonce);
+            if (request.forget) of_.durables.store();
+        }
+        return Reply{wire::Detached{}, {}};
+    }
+
+    // Each schema once, as many as fit into a reply: who lacks others asks again.
+    Answer operator()(const wire::Describe& request) const {
+        if (!of_.attachments.attached_by(requester_.identity))
+            return refuse(wire::ErrorCode::NotAttached, "nobody is attached by this connection", {},
+                          "Attach first.");
+        wire::Described described;
+        std::set<wire::SchemaId> answered;
+        std::size_t bytes = 0;
+        for (const wire::SchemaId id : request.schemas) {
+            const std::string* schema = of_.epoch.schemas.find(id);
+            if (schema == nullptr || !answered.insert(id).second) continue;
+            if (bytes > 0 && bytes + schema->size() > kDescribedBytes) break;
+            bytes += schema->size();
+            described.schemas.push_back(*schema);
+        }
+        return Reply{std::move(described), {}};
+    }
+
+    Answer operator()(const wire::Replay& request) const {
+        return of_.replays.answer(request, requester_, standing_of(of_.epoch, of_.ledger), now_);
+    }
+
+    Answer operator()(const wire::SnapshotRequest& request) const {
+        return of_.snapshots.answer(request, requester_, now_);
+    }
+
+    Answer operator()(const wire::Acknowledge& request) const {
+        if (auto refused =
+                of_.attachments.acknowledge(request, requester_.identity, of_.ledger.published()))
+            return Reply{std::move(*refused), {}};
+        // A server that shuts down waits for it; else it is stored with the next tick.
+        if (of_.confirmation.urgent()) of_.durables.store();
+        return std::nullopt;
+    }
+
+    Answer operator()(const wire::ListDurables& request) const {
+        if (auto refused = unless_operator()) return refused;
+        return Reply{of_.attachments.list_durables(request), {}};
+    }
+
+    Answer operator()(const wire::ForgetDurable& request) const {
+        if (auto refused = unless_operator()) return refused;
+        if (!of_.durables.forget({request.account, request.name}))
+            return refuse(wire::ErrorCode::BadName, "there is no durable subscriber of this name",
+                          {}, "fatwal durable list shows them.");
+        return Reply{wire::Forgotten{}, {}};
+    }
+
+    Answer operator()(const wire::Status&) const { return Reply{of_.status(), {}}; }
+
+    Answer operator()(const wire::Confirm&) const {
+        if (!of_.slot.streams())
+            return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed");
+        of_.confirm();
+        return Reply{wire::Confirmed{of_.confirmation.confirmed()}, {}};
+    }
+
+    // The epoch that is streamed, by which a subscriber finds the fatwald that has the slot.
+    Answer operator()(const wire::Ping&) const {
+        return Reply{wire::Pong{of_.slot.is_live() ? of_.epoch.number : 0}, {}};
+    }
+
+    template <class Message>
+    requires is_reply<Message> Answer operator()(const Message&) const {
+        return refuse(wire::ErrorCode::UnknownType, "this is a reply, not a request");
+    }
+
+private:
+    // Whoever reads the operators' stream may list and forget those of all accounts.
+    [[nodiscard]] Answer unless_operator() const {
+        if (of_.attachments.operates(requester_.identity)) return std::nullopt;
+        return refuse(wire::ErrorCode::NotAttached,
+                      "this connection is not attached to the operators' stream", {},
+                      "Attach to the operators (account kind 0) first.");
+    }
+
+    const Sources& of_;
+    const Requester& requester_;
+    Clock::time_point now_;
+};
+
+std::optional<Reply> Requests::answer(const Request& request, Clock::time_point now) {
+    return std::visit(Visit(of_, request.requester, now), request.body);
+}
+
+}  // namespace fatwal::sidecar

@@ -1,0 +1,61 @@
+// What fatwald answers on the control socket: one visit over the messages of the protocol, which is
+// a function for each request. A message that has none does not compile.
+//
+// A request counts only on the connection that it came on (control_request.h), so each function
+// begins with whether that connection may ask: DESCRIBE, REPLAY, SNAPSHOT and ACKNOWLEDGE for whom
+// it attached; LIST and FORGET of durable subscribers if it reads the operators' stream. STATUS,
+// CONFIRM and PING are for everybody, as the socket itself is for fatwald's owner and group.
+//
+// Some replies come later: those of replays that read the slot again (replays.h), of snapshots that
+// are not read yet (snapshot_requests.h), and of a new durable subscriber's ATTACH
+// (durable_store.h). ACKNOWLEDGE has no reply unless it is refused. One thread: fatwald's loop.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "sidecar/attachments.h"
+#include "sidecar/confirmation.h"
+#include "sidecar/control.h"
+#include "sidecar/durable_store.h"
+#include "sidecar/epoch.h"
+#include "sidecar/ledger.h"
+#include "sidecar/peer_log.h"
+#include "sidecar/replays.h"
+#include "sidecar/slot_session.h"
+#include "sidecar/snapshot_requests.h"
+
+namespace fatwal::sidecar {
+
+class Requests {
+public:
+    // Without a stream for longer no subscriber is attached, and those that are attached are sent
+    // away: another fatwald may have the slot by now.
+    static constexpr std::chrono::seconds kStreamGrace{5};
+
+    // What answers rest on. All of it outlives this.
+    struct Sources {
+        const SlotSession& slot;
+        const Epoch& epoch;
+        const Ledger& ledger;
+        const Confirmation& confirmation;
+        Accounts& accounts;
+        Attachments& attachments;
+        DurableStore& durables;
+        Replays& replays;
+        SnapshotRequests& snapshots;
+        PeerLog& log;
+        std::function<void()> confirm;  // to Postgres, now
+        std::function<wire::StatusReply()> status;
+    };
+    explicit Requests(Sources sources) : of_(std::move(sources)) {}
+
+    // Nothing: the reply comes later, or never.
+    [[nodiscard]] std::optional<Reply> answer(const Request& request, Clock::time_point now);
+
+private:
+    class Visit;
+    Sources of_;
+};
+
+}  // namespace fatwal::sidecar

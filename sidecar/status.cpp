@@ -1,0 +1,60 @@
+#include "sidecar/status.h"
+
+#include "fatwal/wire/text_sink.h"
+#include "sidecar/confirmation.h"
+#include "sidecar/durable_store.h"
+#include "sidecar/epoch.h"
+#include "sidecar/inbound.h"
+#include "sidecar/replays.h"
+#include "sidecar/slot_session.h"
+#include "sidecar/snapshots.h"
+#include "sidecar/tally.h"
+
+namespace fatwal::sidecar {
+
+wire::StatusReply status_of(const StatusSources& of) {
+    const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(
+                            std::chrono::steady_clock::now() - of.started)
+                            .count();
+    const SlotHealth::Slot& slot = of.slot.health();
+    return {{{"version", FATWAL_VERSION},
+             {"state", of.slot.text()},
+             {"slot", of.settings.slot},
+             {"publication", of.settings.publication},
+             {"epoch", std::to_string(of.epoch.number)},
+             {"received_lsn", wire::lsn_text(of.ledger.received())},
+             {"published_lsn", wire::lsn_text(of.ledger.published())},
+             {"confirmable_lsn", wire::lsn_text(of.ledger.confirmable())},
+             {"confirmed_lsn", wire::lsn_text(of.confirmation.confirmed())},
+             {"wal_status", slot.wal_status},
+             {"safe_wal_bytes", std::to_string(slot.safe_wal_size.value_or(-1))},
+             {"retained_wal_bytes", std::to_string(slot.retained_bytes)},
+             {"accounts", std::to_string(of.accounts.published())},
+             {"subscribers", std::to_string(of.attachments.size())},
+             {"durable_subscribers", std::to_string(of.accounts.durables.size())},
+             {"holds", std::to_string(of.ledger.holds.size())},
+             {"given_up", std::to_string(of.durables.dropped())},
+             {"schemas", std::to_string(of.epoch.schemas.size())},
+             {"published_frames", std::to_string(of.accounts.frames())},
+             {"published_bytes", std::to_string(of.publishers.bytes())},
+             {"resyncs_sent", std::to_string(of.tally.resyncs)},
+             {"unrouted", std::to_string(of.tally.unrouted)},
+             {"replay_bytes", std::to_string(of.accounts.ring_bytes())},
+             {"replayed_messages", std::to_string(of.replays.replayed())},
+             {"rereads", std::to_string(of.replays.rereads())},
+             {"snapshot_queries", std::to_string(of.snapshots.queries())},
+             {"snapshots", std::to_string(of.snapshots.size())},
+             {"snapshots_waiting", std::to_string(of.snapshots.waiting())},
+             {"snapshot_failures", std::to_string(of.snapshots.failures())},
+             {"snapshot_failure", of.snapshots.last_failure()},
+             {"spool_bytes", std::to_string(of.spools.used())},
+             {"cut_subscribers", std::to_string(of.publishers.cuts())},
+             {"cut_connections", std::to_string(inbound::cut())},
+             {"refused_connections", std::to_string(inbound::refused())},
+             {"reconnects", std::to_string(of.slot.reconnects())},
+             {"descriptors_used", std::to_string(of.descriptors.used())},
+             {"descriptors_limit", std::to_string(of.descriptors.limit())},
+             {"uptime_seconds", std::to_string(uptime)}}};
+}
+
+}  // namespace fatwal::sidecar
