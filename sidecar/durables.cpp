@@ -19,6 +19,8 @@ void Durables::Group::check(const std::string& name) const {
     if (found == by_name_.end()) return;
     const Subscriber& subscriber = found->second;
     FATWAL_INVARIANT(in_all->second == this, "a durable subscriber is of one account");
+    FATWAL_INVARIANT(subscriber.stored <= subscriber.acknowledged,
+                     "nothing is stored that was not acknowledged");
     FATWAL_INVARIANT(subscriber.holding == (newest_ >= subscriber.stored),
                      "WAL is held while something of the account is not stored as processed");
 }
@@ -110,7 +112,9 @@ void Durables::stored(const Changes& changes, Time now) {
         if (found == groups_.end()) continue;
         auto& subscriber = found->second->by_name_.at(row.name);
         subscriber.written = true;
-        subscriber.stored = std::max(subscriber.stored, row.acknowledged);
+        // It may have come back with less while this was being stored: that is written next.
+        subscriber.stored =
+            std::max(subscriber.stored, std::min(row.acknowledged, subscriber.acknowledged));
         found->second->hold(row.name, subscriber, now);
     }
 }

@@ -116,6 +116,21 @@ TEST_F(DurablesTest, OneThatHasLessThanItAcknowledgedIsHeldForFromThere) {
     EXPECT_EQ(holds.oldest(), 300U);
 }
 
+TEST_F(DurablesTest, OneThatComesBackWithLessWhileMoreIsBeingStoredIsHeldForFromThere) {
+    group.add("w", 100, true, Time{});
+    group.published(600, Time{});
+    group.acknowledge("w", 500);
+    auto changes = durables.extract_changes();
+    group.add("w", 50, false, Time{});
+    durables.stored(changes, Time{});
+    EXPECT_EQ(holds.oldest(), 50U);
+    changes = durables.extract_changes();
+    ASSERT_EQ(changes.written.size(), 1U);
+    EXPECT_EQ(changes.written[0].acknowledged, 50U);
+    durables.stored(changes, Time{});
+    EXPECT_EQ(holds.oldest(), 50U);
+}
+
 TEST_F(DurablesTest, OneThatIsGivenUpIsTakenOut) {
     group.add("w", 100, true, Time{});
     group.published(150, Time{});
