@@ -1,24 +1,24 @@
-// Connecting to Postgres: an ordinary connection for the checks, then the replication connection.
-// Blocking, so it runs in a thread of its own; the event loop learns of the outcome through fd().
+// A connection to Postgres, and statements on it: libpq, never blocking, with a deadline and a
+// descriptor that ends each wait (patience.h).
+//
+// Every connection has the same session (kSessionSettings), whatever a role or a database sets, as
+// the text of values must agree between snapshots and the stream. Failures carry the server's own
+// detail and hint, and whether trying again may help (sqlstate.h).
+//
+// A connection belongs to one thread at a time. What of it runs where: connector.h (connecting),
+// keeper.h (housekeeping), snapshot_sessions.h, reread.h; the stream's is fatwald's loop's.
 #pragma once
 
 #include <libpq-fe.h>
 
-#include <chrono>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "fatwal/wire/control.h"
-#include "service/event.h"
-#include "service/helper_thread.h"
+#include "fatwal/wire/types.h"
 #include "sidecar/failure.h"
-#include "sidecar/notices.h"
 #include "sidecar/settings.h"
-#include "sidecar/timelines.h"
 
 namespace fatwal::sidecar {
 
@@ -30,32 +30,6 @@ struct ClearResult {
     void operator()(PGresult* result) const { PQclear(result); }
 };
 using Result = std::unique_ptr<PGresult, ClearResult>;
-
-// A durable subscriber as the table fatwal.subscriber knows it.
-struct DurableSubscriber {
-    wire::AccountKey account;
-    std::string name;
-    wire::Lsn acknowledged = 0;
-};
-
-// What a row of that table says; or why it names no subscriber.
-std::variant<DurableSubscriber, std::string> durable_subscriber(const std::string& kind,
-                                                                const std::string& account,
-                                                                const std::string& name,
-                                                                const std::string& acknowledged);
-
-struct StreamStart {
-    Connection connection;                        // in COPY BOTH, not blocking
-    std::chrono::milliseconds sender_timeout{0};  // wal_sender_timeout; 0: none
-    Timelines timelines;       // the history of the server, and those that lead to it
-    wire::Lsn begin = 0;       // the slot's confirmed position, where the stream begins
-    wire::Lsn server_end = 0;  // the end of the server's log after the stream has begun
-    bool slot_created = false;
-    std::vector<DurableSubscriber> subscribers;  // of the slot
-    std::vector<std::string> skipped;            // rows of the table that name no subscriber: why
-    wire::Lsn recorded = 0;  // how far it was written down as confirmed; 0: never
-};
-using Outcome = std::variant<StreamStart, Failure>;
 
 enum class ConnectAs : std::uint8_t { Ordinary, Replication };
 
@@ -78,30 +52,6 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql,
 
 // Whether a statement was left running: the connection is of no more use.
 bool still_runs(PGconn* connection);
-
-class Connector {
-public:
-    // `notices` gets those of the replication connection, also when that is handed over: it
-    // outlives the connection.
-    Connector(const Settings& settings, Notices& notices);
-    Connector(const Connector&) = delete;
-    Connector& operator=(const Connector&) = delete;
-
-    // Begins one attempt; there is none under way. `streamed_before`: the slot was streamed in this
-    // run, so it is lost if it is missing.
-    void start(bool streamed_before);
-    // Readable when the attempt has ended.
-    [[nodiscard]] int fd() const { return event_.fd(); }
-    // Its outcome, once.
-    Outcome outcome();
-
-private:
-    const Settings& settings_;
-    Notices& notices_;
-    service::Event event_;
-    std::optional<Outcome> outcome_;  // handed over by the thread's end
-    service::HelperThread thread_;
-};
 
 // What each connection sets, by name and value, whatever a role or a database sets. The first group
 // makes the text of values the same on each connection: snapshots and the stream must agree, today

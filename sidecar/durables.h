@@ -29,7 +29,7 @@
 #include <utility>
 #include <vector>
 
-#include "sidecar/connection.h"
+#include "sidecar/durable_subscriber.h"
 #include "sidecar/ledger.h"
 
 namespace fatwal::sidecar {

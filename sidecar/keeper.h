@@ -21,6 +21,7 @@
 #include "service/event.h"
 #include "service/helper_thread.h"
 #include "sidecar/connection.h"
+#include "sidecar/durable_subscriber.h"
 
 namespace fatwal::sidecar {
 

@@ -1,10 +1,6 @@
 #include "sidecar/replays.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <system_error>
 
 #include "fatwal/wire/invariant.h"
 #include "fatwal/wire/text_sink.h"
@@ -41,19 +37,7 @@ std::string text_of(TooOldReason why, const ReplayFacts& facts) {
 
 Replays::Replays(const Settings& settings, Attachments& attachments, Holds& holds,
                  SpoolBudget& budget, PeerLog& log)
-    : settings_(settings),
-      attachments_(attachments),
-      holds_(holds),
-      budget_(budget),
-      log_(log),
-      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-    if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-}
-
-Replays::~Replays() {
-    clear();
-    close(event_);
-}
+    : settings_(settings), attachments_(attachments), holds_(holds), budget_(budget), log_(log) {}
 
 Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t credit,
                         std::uint64_t epoch) {
@@ -107,7 +91,7 @@ void Replays::begin_reader(const wire::Nonce& nonce, const Attachment& attachmen
     reader.cursor = from;
     reader.job = find_or_add(attachment.account->key, from, now);
     reader.waiting = std::pair(requester, credit);
-    eventfd_write(event_, 1);
+    event_.set();
 }
 
 std::optional<Reply> Replays::answer(const wire::Replay& request, const Requester& requester,
@@ -243,7 +227,7 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     reader.offset = 0;
     reader.job =
         find_or_add(attachment->account->key, reader.cursor, again_later ? now + kRetry : now);
-    eventfd_write(event_, 1);
+    event_.set();
     return std::nullopt;
 }
 
@@ -257,8 +241,7 @@ Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {
 
 std::vector<std::pair<Requester, Reply>> Replays::progress(const Standing& standing,
                                                            Clock::time_point now) {
-    eventfd_t count = 0;
-    eventfd_read(event_, &count);
+    event_.clear();
     for (const auto& job : jobs_)
         if (job->reread && !job->ended) job->ended = job->reread->progress().ended;
     begin_waiting(standing, now);
@@ -289,7 +272,7 @@ void Replays::tick(Clock::time_point now) {
                (full && !reader.waiting && now - reader.asked >= kIdleReader);
     });
     // Somebody's turn may have come.
-    if (!readers_.empty() || !jobs_.empty()) eventfd_write(event_, 1);
+    if (!readers_.empty() || !jobs_.empty()) event_.set();
 }
 
 void Replays::clear() {

@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/event.h"
 #include "sidecar/attachments.h"
 #include "sidecar/control_request.h"
 #include "sidecar/epoch.h"
@@ -43,7 +44,6 @@ class Replays {
 public:
     Replays(const Settings& settings, Attachments& attachments, Holds& holds, SpoolBudget& budget,
             PeerLog& log);
-    ~Replays();
     Replays(const Replays&) = delete;
     Replays& operator=(const Replays&) = delete;
 
@@ -52,7 +52,7 @@ public:
                                 const Standing& standing, Clock::time_point now);
 
     // Readable when progress() may have something.
-    [[nodiscard]] int fd() const { return event_; }
+    [[nodiscard]] int fd() const { return event_.fd(); }
     std::vector<std::pair<Requester, Reply>> progress(const Standing& standing,
                                                       Clock::time_point now);
 
@@ -108,7 +108,7 @@ private:
     Holds& holds_;
     SpoolBudget& budget_;
     PeerLog& log_;
-    int event_;
+    service::Event event_;
     Readers readers_;
     std::list<std::shared_ptr<Job>> jobs_;  // that somebody reads
     std::uint64_t replayed_ = 0;

@@ -1,7 +1,6 @@
 #include "sidecar/reread.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 
 #include <array>
 #include <chrono>
@@ -25,7 +24,7 @@ constexpr std::chrono::seconds kStatementDeadline{60};
 }  // namespace
 
 Reread::Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
-               wire::Lsn until, int event, SpoolBudget& budget)
+               wire::Lsn until, const service::Event& event, SpoolBudget& budget)
     : settings_(settings), from_(from), until_(until), event_(event), budget_(budget), done_(from) {
     for (const wire::AccountKey& account : accounts)
         spools_.emplace(account, std::make_unique<Spool>(settings.spool_dir, budget));
@@ -57,7 +56,7 @@ void Reread::read_to_end(const service::Stop& stop) {
     }
     const std::lock_guard lock(mutex_);
     progress_ = {true, std::move(failure)};
-    eventfd_write(event_, 1);
+    event_.set();
 }
 
 void Reread::read(const service::Stop& stop) {
@@ -89,7 +88,7 @@ void Reread::read(const service::Stop& stop) {
         }
         if (written_ - signalled >= kBytesBetweenSignals) {
             signalled = written_;
-            eventfd_write(event_, 1);
+            event_.set();
         }
         auto [message, ended] = stream.next();
         if (ended) throw stream.failure();

@@ -22,9 +22,9 @@ namespace fatwal::sidecar {
 
 class Reread {
 public:
-    // `event` is an eventfd that is written when there is more, or all.
+    // `event` is set when there is more, or all.
     Reread(const Settings& settings, const std::set<wire::AccountKey>& accounts, wire::Lsn from,
-           wire::Lsn until, int event, SpoolBudget& budget);
+           wire::Lsn until, const service::Event& event, SpoolBudget& budget);
     Reread(const Reread&) = delete;
     Reread& operator=(const Reread&) = delete;
 
@@ -51,7 +51,7 @@ private:
     const Settings& settings_;
     wire::Lsn from_;
     wire::Lsn until_;
-    int event_;
+    const service::Event& event_;
     const SpoolBudget& budget_;
     AccountMap<std::unique_ptr<Spool>> spools_;
     wire::Lsn done_;                       // the thread's, as the next

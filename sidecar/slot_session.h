@@ -25,7 +25,7 @@
 #include <variant>
 
 #include "sidecar/backoff.h"
-#include "sidecar/connection.h"
+#include "sidecar/connector.h"
 #include "sidecar/keeper.h"
 #include "sidecar/notices.h"
 #include "sidecar/silence.h"

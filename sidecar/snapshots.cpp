@@ -1,13 +1,9 @@
 #include "sidecar/snapshots.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
-#include <system_error>
 
 #include <spdlog/spdlog.h>
 
@@ -83,8 +79,9 @@ private:
 // thread, the loop checks it by view() and reads its spool.
 class Snapshots::Job : public SnapshotSessions::Task {
 public:
-    // `event` is an eventfd that is written when there is more, or all.
-    Job(const Settings& settings, wire::AccountKey account, int event, SpoolBudget& budget)
+    // `event` is set when there is more, or all.
+    Job(const Settings& settings, wire::AccountKey account, const service::Event& event,
+        SpoolBudget& budget)
         : settings_(settings),
           account_(std::move(account)),
           event_(event),
@@ -141,7 +138,7 @@ public:
         if (failure && !failure->fatal && !failure_stands_) view_.again = true;
         view_.failure = std::move(failure);
         view_.ended = true;
-        eventfd_write(event_, 1);
+        event_.set();
     }
 
 private:
@@ -170,7 +167,7 @@ private:
         view_.taken = true;
         view_.sees = *sees;
         view_.until = lsn_of(PQgetvalue(result, 0, 1));
-        eventfd_write(event_, 1);
+        event_.set();
     }
 
     void copy(PGconn* session) {
@@ -192,7 +189,7 @@ private:
             }
             if (spool_.size() - signalled < kBytesBetweenSignals) continue;
             signalled = spool_.size();
-            eventfd_write(event_, 1);
+            event_.set();
         }
     }
 
@@ -214,7 +211,7 @@ private:
 
     const Settings& settings_;
     const wire::AccountKey account_;
-    const int event_;
+    const service::Event& event_;
     Spool spool_;
     std::mutex mutex_;  // guards view_
     View view_;
@@ -239,17 +236,11 @@ struct Snapshots::Snapshot {
 };
 
 Snapshots::Snapshots(const Settings& settings, SpoolBudget& budget)
-    : settings_(settings),
-      budget_(budget),
-      event_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      sessions_(settings) {
-    if (event_ < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
-}
+    : settings_(settings), budget_(budget), sessions_(settings) {}
 
 Snapshots::~Snapshots() {
     clear();
     sessions_.finish();
-    close(event_);
 }
 
 Snapshots::Snapshot* Snapshots::find(Id id) const {
@@ -425,8 +416,7 @@ void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
 }
 
 Snapshots::Progress Snapshots::progress() {
-    eventfd_t count = 0;
-    eventfd_read(event_, &count);
+    event_.clear();
     Progress progress;
     const auto now = std::chrono::steady_clock::now();
     FATWAL_INVARIANT(running_.size() <= static_cast<std::size_t>(settings_.snapshot_concurrency),

@@ -42,6 +42,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/wire/control.h"
+#include "service/event.h"
 #include "sidecar/account_map.h"
 #include "sidecar/connection.h"
 #include "sidecar/notices.h"
@@ -98,7 +99,7 @@ public:
                                            std::size_t credit, Time now);
 
     // Readable when a snapshot was taken, has grown, or has ended; then call progress().
-    [[nodiscard]] int fd() const { return event_; }
+    [[nodiscard]] int fd() const { return event_.fd(); }
     // What was taken since the last call, and which snapshots may have more for those who wait.
     struct Progress {
         std::vector<NewSnapshot> taken;
@@ -144,7 +145,7 @@ private:
 
     const Settings& settings_;
     SpoolBudget& budget_;
-    int event_;
+    service::Event event_;
     Id last_id_ = 0;
     Id newest_begun_ = 0;
     std::uint64_t queries_ = 0;

@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "sidecar/connection.h"
 #include "sidecar/log_text.h"
+#include "sidecar/subscriber_row.h"
 #include "sidecar/subscription_guard.h"
 
 namespace fatwal::sidecar {
