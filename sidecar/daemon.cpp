@@ -12,8 +12,8 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
-#include "sidecar/inbound.h"
 #include "sidecar/status.h"
+#include "sidecar/subscribers/inbound.h"
 
 namespace fatwal::sidecar {
 

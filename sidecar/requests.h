@@ -14,16 +14,16 @@
 #include <functional>
 #include <optional>
 
-#include "sidecar/attachments.h"
-#include "sidecar/confirmation.h"
-#include "sidecar/control.h"
-#include "sidecar/durable_store.h"
-#include "sidecar/epoch.h"
-#include "sidecar/ledger.h"
-#include "sidecar/peer_log.h"
-#include "sidecar/replays.h"
-#include "sidecar/slot_session.h"
-#include "sidecar/snapshot_requests.h"
+#include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/epoch.h"
+#include "sidecar/delivery/ledger.h"
+#include "sidecar/postgres/slot_session.h"
+#include "sidecar/subscribers/attachments.h"
+#include "sidecar/subscribers/control.h"
+#include "sidecar/subscribers/durable_store.h"
+#include "sidecar/subscribers/peer_log.h"
+#include "sidecar/subscribers/replays.h"
+#include "sidecar/subscribers/snapshot_requests.h"
 
 namespace fatwal::sidecar {
 

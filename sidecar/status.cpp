@@ -1,14 +1,14 @@
 #include "sidecar/status.h"
 
 #include "fatwal/wire/text_sink.h"
-#include "sidecar/confirmation.h"
-#include "sidecar/durable_store.h"
-#include "sidecar/epoch.h"
-#include "sidecar/inbound.h"
-#include "sidecar/replays.h"
-#include "sidecar/slot_session.h"
-#include "sidecar/snapshots.h"
-#include "sidecar/tally.h"
+#include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/epoch.h"
+#include "sidecar/delivery/snapshots.h"
+#include "sidecar/delivery/tally.h"
+#include "sidecar/postgres/slot_session.h"
+#include "sidecar/subscribers/durable_store.h"
+#include "sidecar/subscribers/inbound.h"
+#include "sidecar/subscribers/replays.h"
 
 namespace fatwal::sidecar {
 

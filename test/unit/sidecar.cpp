@@ -8,13 +8,13 @@
 
 #include "fatwal/wire/invariant.h"
 #include "sidecar/backoff.h"
-#include "sidecar/ledger.h"
-#include "sidecar/notices.h"
-#include "sidecar/ring.h"
-#include "sidecar/schemas.h"
+#include "sidecar/delivery/ledger.h"
+#include "sidecar/delivery/ring.h"
+#include "sidecar/delivery/schemas.h"
+#include "sidecar/delivery/tally.h"
+#include "sidecar/postgres/notices.h"
+#include "sidecar/postgres/stream.h"
 #include "sidecar/settings.h"
-#include "sidecar/stream.h"
-#include "sidecar/tally.h"
 #include "test/support/builder.h"
 
 namespace fatwal::sidecar {

@@ -9,7 +9,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/wire/publication.h"
-#include "sidecar/attachments.h"
+#include "sidecar/subscribers/attachments.h"
 #include "test/support/builder.h"
 
 namespace fatwal::sidecar {

@@ -9,11 +9,11 @@
 
 #include "sidecar/failure.h"
 #include "sidecar/log.h"
-#include "sidecar/patience.h"
-#include "sidecar/silence.h"
-#include "sidecar/sqlstate.h"
-#include "sidecar/targets.h"
-#include "sidecar/timelines.h"
+#include "sidecar/postgres/patience.h"
+#include "sidecar/postgres/silence.h"
+#include "sidecar/postgres/sqlstate.h"
+#include "sidecar/postgres/targets.h"
+#include "sidecar/postgres/timelines.h"
 
 namespace fatwal::sidecar {
 namespace {

@@ -3,8 +3,8 @@
 #include <string>
 
 #include "sidecar/log_text.h"
-#include "sidecar/subscriber_row.h"
-#include "sidecar/subscription_guard.h"
+#include "sidecar/postgres/subscriber_row.h"
+#include "sidecar/subscribers/subscription_guard.h"
 
 namespace fatwal::sidecar {
 namespace {

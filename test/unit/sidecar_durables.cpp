@@ -3,7 +3,7 @@
 #include <map>
 #include <random>
 
-#include "sidecar/durables.h"
+#include "sidecar/delivery/durables.h"
 
 namespace fatwal::sidecar {
 namespace {

@@ -10,11 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "sidecar/descriptors.h"
+#include "sidecar/delivery/spool.h"
 #include "sidecar/failure.h"
-#include "sidecar/server_clock.h"
-#include "sidecar/spool.h"
-#include "sidecar/stuck_peers.h"
+#include "sidecar/postgres/server_clock.h"
+#include "sidecar/subscribers/descriptors.h"
+#include "sidecar/subscribers/stuck_peers.h"
 
 namespace fatwal::sidecar {
 namespace {

@@ -8,9 +8,9 @@
 #include <gtest/gtest.h>
 
 #include "fatwal/wire/invariant.h"
-#include "sidecar/confirmation.h"
-#include "sidecar/replay_source.h"
-#include "sidecar/start.h"
+#include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/start.h"
+#include "sidecar/subscribers/replay_source.h"
 
 namespace fatwal::sidecar {
 namespace {

@@ -1,0 +1,495 @@
+#include "sidecar/delivery/snapshots.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include <spdlog/spdlog.h>
+
+#include "fatwal/wire/invariant.h"
+#include "sidecar/log_text.h"
+#include "sidecar/postgres/patience.h"
+
+namespace fatwal::sidecar {
+
+namespace {
+
+constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
+constexpr std::chrono::seconds kLeastKept{5};
+// How long a failure stands: doubled by each that follows, until one succeeds.
+constexpr std::chrono::milliseconds kFirstCooldown{1000};
+constexpr std::chrono::milliseconds kMostCooldown{30'000};
+// A reader that has not come for so long loses its snapshot to those that wait for room.
+constexpr std::chrono::seconds kIdleReader{60};
+constexpr std::chrono::milliseconds kMostPause{5000};
+constexpr char kWhat[] = "cannot read a snapshot";
+// The loop may wait for a session that ends, so it is short.
+constexpr std::chrono::milliseconds kCancelDeadline{200};
+// fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
+// empty in it. Another snapshot sees its rows.
+constexpr char kSerializationFailure[] = "40001";
+// Tries after the first, with a pause before each that doubles, 3 s in all. A try waits for the
+// lock of a rewrite that is under way, so only rewrites that end one after the other use the tries
+// up; then the subscriber gets the error, and asks again by itself. A session that is lost (the
+// server restarts, somebody ends its backends) is tried again in the same way.
+constexpr int kTries = 5;
+constexpr std::chrono::milliseconds kFirstPause{100};
+
+template <class T>
+T from_network(const char* bytes) {
+    T value = 0;
+    for (std::size_t i = 0; i < sizeof value; ++i)
+        value = static_cast<T>(value << 8U | static_cast<unsigned char>(bytes[i]));
+    return value;
+}
+
+// The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the
+// whole.
+class CopyRows {
+public:
+    // Of what libpq gave: a row at a time, the header before the first.
+    std::optional<std::string_view> row(std::string_view data) {
+        if (!header_read_) {
+            constexpr std::size_t kSignature = 11;
+            if (data.size() < kSignature + 8) throw malformed();
+            const std::size_t header =
+                kSignature + 8 + from_network<std::uint32_t>(data.data() + kSignature + 4);
+            if (data.size() < header) throw malformed();
+            data.remove_prefix(header);
+            header_read_ = true;
+            if (data.empty()) return std::nullopt;
+        }
+        if (data.size() < 2) throw malformed();
+        if (from_network<std::uint16_t>(data.data()) == 0xFFFF) return std::nullopt;
+        if (data.size() < 6 || from_network<std::uint16_t>(data.data()) != 1) throw malformed();
+        const auto length = from_network<std::uint32_t>(data.data() + 2);
+        if (data.size() - 6 != length) throw malformed();
+        return data.substr(6);
+    }
+
+private:
+    static Failure malformed() { return {"the server's COPY is not understood", {}, {}}; }
+    bool header_read_ = false;
+};
+
+}  // namespace
+
+// A reading of the account's rows. The sessions and the loop share it: it runs on a session's
+// thread, the loop checks it by view() and reads its spool.
+class Snapshots::Job : public SnapshotSessions::Task {
+public:
+    // `event` is set when there is more, or all.
+    Job(const Settings& settings, wire::AccountKey account, const service::Event& event,
+        SpoolBudget& budget)
+        : settings_(settings),
+          account_(std::move(account)),
+          event_(event),
+          spool_(settings.spool_dir, budget) {}
+
+    struct View {
+        bool taken = false;
+        bool ended = false;
+        std::optional<Failure> failure;
+        bool again = false;  // another try may have what this one lacks
+        wire::TransactionSnapshot sees;
+        wire::Lsn until = 0;
+    };
+    [[nodiscard]] View view() {
+        const std::lock_guard lock(mutex_);
+        return view_;
+    }
+    [[nodiscard]] bool begun() override {
+        const std::lock_guard lock(mutex_);
+        return view_.taken;
+    }
+    [[nodiscard]] const Spool& spool() const { return spool_; }
+
+    // One query for all of it, so that a small account costs one round trip. The position is read
+    // after the snapshot was taken, as the SELECT itself runs in it.
+    void read(PGconn* session) override {
+        const std::string account = account_.kind == wire::AccountKind::Operators
+                                        ? "NULL"
+                                        : quote_literal(session, account_.to_text());
+        const std::string query =
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();"
+            "COPY (SELECT fatwal.snapshot(" +
+            account + ", " + quote_literal(session, settings_.publication) +
+            ")) TO STDOUT (FORMAT binary);"
+            "COMMIT";
+        if (PQsendQuery(session, query.c_str()) != 1) {
+            Failure failure = failure_of(kWhat, session);
+            failure.fatal = false;
+            throw failure;
+        }
+        while (const Result result = next(session)) {
+            switch (PQresultStatus(result.get())) {
+                case PGRES_COMMAND_OK: break;
+                case PGRES_TUPLES_OK: take(result.get()); break;
+                case PGRES_COPY_OUT: copy(session); break;
+                default: refuse(session, result.get());
+            }
+        }
+    }
+
+    void end(std::optional<Failure> failure) override {
+        const std::lock_guard lock(mutex_);
+        if (failure && !failure->fatal && !failure_stands_) view_.again = true;
+        view_.failure = std::move(failure);
+        view_.ended = true;
+        event_.set();
+    }
+
+private:
+    static Result next(PGconn* session) {
+        const Answer answer =
+            next_result(session, std::chrono::steady_clock::now() + Patience::deadline());
+        require_answer(session, answer.waited);
+        return Result(answer.result);
+    }
+
+    // A session that is to stop, or that the server has left silent, is of no more use.
+    static void require_answer(PGconn* session, Waited waited) {
+        if (waited == Waited::Ready) return;
+        cancel(session, kCancelDeadline);
+        throw Failure{
+            kWhat,
+            waited == Waited::Stopped ? "It is stopped." : "The server sent nothing for too long.",
+            {},
+            false};
+    }
+
+    void take(PGresult* result) {
+        const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(result, 0, 0));
+        if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(result, 0, 0), {}};
+        const std::lock_guard lock(mutex_);
+        view_.taken = true;
+        view_.sees = *sees;
+        view_.until = lsn_of(PQgetvalue(result, 0, 1));
+        event_.set();
+    }
+
+    void copy(PGconn* session) {
+        CopyRows rows;
+        std::uint64_t signalled = 0;
+        for (;;) {
+            const CopyRow row = next_copy_row(session);
+            const std::unique_ptr<char, void (*)(void*)> data(row.data, PQfreemem);
+            require_answer(session, row.waited);
+            if (row.length < 0) return;  // its result follows
+            const auto message = rows.row({row.data, static_cast<std::size_t>(row.length)});
+            if (!message) continue;
+            try {
+                spool_.append(wire::as_bytes(*message));
+            } catch (const Failure&) {
+                // It is the disk's, or the bound's: no other session would do better.
+                failure_stands_ = true;
+                throw;
+            }
+            if (spool_.size() - signalled < kBytesBetweenSignals) continue;
+            signalled = spool_.size();
+            event_.set();
+        }
+    }
+
+    [[noreturn]] void refuse(PGconn* session, PGresult* result) {
+        Failure failure = failure_of(kWhat, session, result);
+        const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+        if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
+            const std::lock_guard lock(mutex_);
+            view_.again = true;
+        }
+        if (failure.hint.empty() && failure.detail.find("permission denied") != std::string::npos)
+            failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
+        if (failure.hint.empty() && failure.detail.find("row-level security") != std::string::npos)
+            failure.hint =
+                "A snapshot has all rows of an account: ALTER ROLE … BYPASSRLS, for fatwald's "
+                "role.";
+        throw failure;
+    }
+
+    const Settings& settings_;
+    const wire::AccountKey account_;
+    const service::Event& event_;
+    Spool spool_;
+    std::mutex mutex_;  // guards view_
+    View view_;
+    bool failure_stands_ = false;  // the session's thread's
+};
+
+struct Snapshots::Snapshot {
+    wire::AccountKey account;
+    std::shared_ptr<Job> job;  // none before its turn
+    bool known = false;        // progress() has given it
+    bool ended = false;
+    bool sent = false;       // somebody has some of its rows
+    bool abandoned = false;  // it was not read to its end: whoever has some of its rows begins
+                             // again, with another snapshot
+    int tries = 0;           // that came to nothing
+    std::optional<Failure> failure;
+    wire::SnapshotPart head;  // its cursor 0: not known yet
+    wire::Lsn asked_at = 0;   // every transaction before was published when it was first asked for
+    Time taken;               // when its turn came
+    Time touched;             // when somebody read of it, or it ended
+    std::set<wire::Nonce> readers;  // that have not read it to its end
+};
+
+Snapshots::Snapshots(const Settings& settings, SpoolBudget& budget)
+    : settings_(settings), budget_(budget), sessions_(settings) {}
+
+Snapshots::~Snapshots() {
+    clear();
+    sessions_.finish();
+}
+
+Snapshots::Snapshot* Snapshots::find(Id id) const {
+    const auto found = snapshots_.find(id);
+    return found == snapshots_.end() ? nullptr : found->second.get();
+}
+
+Snapshots::Snapshot& Snapshots::add(const wire::AccountKey& account, Time now) {
+    auto snapshot = std::make_unique<Snapshot>();
+    snapshot->account = account;
+    snapshot->head.snapshot = ++last_id_;
+    snapshot->touched = now;
+    newest_[account] = last_id_;
+    return *snapshots_.emplace(last_id_, std::move(snapshot)).first->second;
+}
+
+bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) const {
+    if (snapshot.abandoned) return false;
+    if (snapshot.failure) {
+        const auto standing = cooldowns_.find(snapshot.account);
+        return standing != cooldowns_.end() && now < standing->second.until;
+    }
+    const wire::Lsn cursor = snapshot.head.cursor;
+    if (cursor != 0 && cursor < needs.floor) return false;
+    // Nothing that commits before the cursor is missing in it. One that is taken after the resync
+    // was published sees it too, unless its commit is not visible yet; then it is replayed.
+    if (snapshot.job && cursor <= needs.resync && snapshot.asked_at <= needs.resync) return false;
+    return !snapshot.ended ||
+           now - snapshot.taken <= std::chrono::milliseconds(settings_.snapshot_reuse_ms);
+}
+
+Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, const Needs& needs,
+                                       Time now) {
+    if (const auto newest = newest_.find(account); newest != newest_.end())
+        if (const Snapshot* snapshot = find(newest->second); serves(*snapshot, needs, now))
+            return newest->second;
+    Snapshot& snapshot = add(account, now);
+    snapshot.asked_at = needs.position;
+    const Id id = last_id_;
+    turn_.push_back(id);
+    begin_waiting(now);
+    return id;
+}
+
+// Whether one more may begin. What nobody reads goes first, then what no reader has come for in
+// long.
+bool Snapshots::make_room(Time now) {
+    for (const bool read : {false, true})
+        for (auto& [id, snapshot] : snapshots_) {
+            if (!budget_.nearly_full()) return true;
+            if (!snapshot->ended || !snapshot->job || !snapshot->readers.empty() != read) continue;
+            if (read && now - snapshot->touched < kIdleReader) continue;
+            snapshot->abandoned = true;
+            drop_job(*snapshot);
+        }
+    return !budget_.nearly_full();
+}
+
+void Snapshots::drop_job(Snapshot& snapshot) {
+    if (!snapshot.job) return;
+    if (!snapshot.ended) sessions_.stop(*snapshot.job);
+    snapshot.job.reset();
+    running_.erase(snapshot.head.snapshot);
+}
+
+void Snapshots::begin_waiting(Time now) {
+    while (!turn_.empty() &&
+           running_.size() < static_cast<std::size_t>(settings_.snapshot_concurrency) &&
+           make_room(now)) {
+        const Id id = turn_.front();
+        turn_.pop_front();
+        Snapshot* snapshot = find(id);
+        if (snapshot == nullptr || snapshot->job || snapshot->abandoned) continue;
+        const auto pause =
+            snapshot->tries == 0
+                ? std::chrono::milliseconds(0)
+                : std::min(kFirstPause * (1 << std::min(snapshot->tries - 1, 10)), kMostPause);
+        snapshot->job = std::make_shared<Job>(settings_, snapshot->account, event_, budget_);
+        snapshot->taken = snapshot->touched = now;
+        running_.insert(id);
+        newest_begun_ = std::max(newest_begun_, id);
+        ++queries_;
+        sessions_.post(snapshot->job, now + pause);
+    }
+}
+
+void Snapshots::set_cursor(Id id, wire::Lsn cursor) {
+    if (Snapshot* snapshot = find(id)) snapshot->head.cursor = cursor;
+}
+
+Snapshots::Readiness Snapshots::readiness(Id id, std::uint64_t offset) const {
+    const Snapshot* snapshot = find(id);
+    if (snapshot == nullptr || snapshot->abandoned) return Readiness::Unknown;
+    if (snapshot->failure) return Readiness::Failed;
+    if (!snapshot->job || snapshot->head.cursor == 0) return Readiness::Waiting;
+    return snapshot->ended || snapshot->job->spool().size() > offset ? Readiness::Readable
+                                                                     : Readiness::Waiting;
+}
+
+Failure Snapshots::failure(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot != nullptr && snapshot->failure ? *snapshot->failure : Failure{};
+}
+
+wire::AccountKey Snapshots::account(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot == nullptr ? wire::AccountKey{} : snapshot->account;
+}
+
+wire::SnapshotPart Snapshots::head(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot == nullptr ? wire::SnapshotPart{} : snapshot->head;
+}
+
+std::optional<Snapshots::Part> Snapshots::read(Id id, const wire::Nonce& reader,
+                                               std::uint64_t offset, std::size_t credit, Time now) {
+    Snapshot* snapshot = find(id);
+    if (snapshot == nullptr || !snapshot->job) return std::nullopt;
+    snapshot->touched = now;
+    auto read = snapshot->job->spool().read(offset, credit);
+    if (!read) return std::nullopt;
+    snapshot->sent = true;
+    const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
+    if (end)
+        snapshot->readers.erase(reader);
+    else
+        snapshot->readers.insert(reader);
+    return Part{std::move(read->messages), read->next_offset, end};
+}
+
+void Snapshots::take_again(Id id, Time now) {
+    Snapshot* snapshot = find(id);
+    if (snapshot == nullptr) return;
+    drop_job(*snapshot);
+    snapshot->known = snapshot->ended = false;
+    ++snapshot->tries;
+    turn_.push_front(id);
+    begin_waiting(now);
+}
+
+// A table was rewritten behind the snapshot's back, or its session was lost: what was read of it is
+// void, and its rows are read in another snapshot. Whoever waits for it waits on. Whoever has rows
+// of it already cannot keep them, and offsets into it mean nothing in another one: it is gone for
+// them, and they find a new one, with the tries that are left.
+void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
+    spdlog::info("the snapshot of account {} is taken again: {}",
+                 log_text(snapshot.account.to_text()), why.text());
+    if (!snapshot.sent) {
+        ++snapshot.tries;
+        drop_job(snapshot);
+        snapshot.known = snapshot.ended = false;
+        snapshot.head.cursor = 0;
+        turn_.push_front(snapshot.head.snapshot);
+        return;
+    }
+    snapshot.ended = snapshot.abandoned = true;
+    snapshot.touched = now;
+    Snapshot& next = add(snapshot.account, now);
+    next.tries = snapshot.tries + 1;
+    next.asked_at = snapshot.asked_at;
+    turn_.push_front(last_id_);
+}
+
+void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
+    snapshot.failure = why;
+    ++failures_;
+    last_failure_ = one_line(why.text());
+    log_.add(why.text());
+    const auto found = cooldowns_.find(snapshot.account);
+    const auto pause = found == cooldowns_.end() ? kFirstCooldown
+                                                 : std::min(found->second.pause * 2, kMostCooldown);
+    cooldowns_[snapshot.account] = {pause, now + pause};
+}
+
+Snapshots::Progress Snapshots::progress() {
+    event_.clear();
+    Progress progress;
+    const auto now = std::chrono::steady_clock::now();
+    FATWAL_INVARIANT(running_.size() <= static_cast<std::size_t>(settings_.snapshot_concurrency),
+                     "no more snapshots are read at a time than there are sessions");
+    for (const Id id : std::set(running_)) {
+        Snapshot& snapshot = *snapshots_.at(id);
+        FATWAL_INVARIANT(snapshot.job != nullptr, "a running snapshot has a job");
+        const Job::View view = snapshot.job->view();
+        progress.changed.push_back(id);
+        if (view.ended) running_.erase(id);
+        if (view.ended && view.failure && view.again && snapshot.tries < kTries) {
+            try_again(snapshot, *view.failure, now);
+            continue;
+        }
+        if (view.taken && !snapshot.known) {
+            snapshot.known = true;
+            snapshot.head.until = view.until;
+            snapshot.head.sees = view.sees;
+            progress.taken.push_back({id, view.sees, view.until});
+        }
+        if (!view.ended) continue;
+        snapshot.ended = true;
+        snapshot.touched = now;
+        if (view.failure) {
+            failed(snapshot, *view.failure, now);
+        } else {
+            cooldowns_.erase(snapshot.account);
+            if (cooldowns_.empty()) last_failure_.clear();
+        }
+    }
+    begin_waiting(now);
+    return progress;
+}
+
+std::vector<Snapshots::Id> Snapshots::tick(Time now, const Attached& attached) {
+    const auto kept = std::max<std::chrono::steady_clock::duration>(
+        std::chrono::milliseconds(settings_.snapshot_reuse_ms), kLeastKept);
+    std::vector<Id> forgotten;
+    std::erase_if(snapshots_, [&](const auto& entry) {
+        Snapshot& snapshot = *entry.second;
+        std::erase_if(snapshot.readers, [&](const auto& reader) { return !attached(reader); });
+        const auto idle = now - snapshot.touched;
+        const bool stands = snapshot.failure && idle <= kMostCooldown;
+        const bool read = !snapshot.readers.empty() && !snapshot.abandoned &&
+                          idle <= std::chrono::seconds(settings_.retention_s);
+        if (!snapshot.ended || idle <= kept || stands || read) return false;
+        drop_job(snapshot);
+        if (const auto newest = newest_.find(snapshot.account);
+            newest != newest_.end() && newest->second == entry.first)
+            newest_.erase(newest);
+        forgotten.push_back(entry.first);
+        return true;
+    });
+    // Who does not fail again for long begins with the first pause again.
+    std::erase_if(cooldowns_,
+                  [&](const auto& entry) { return now - entry.second.until > kMostCooldown * 2; });
+    begin_waiting(now);
+    return forgotten;
+}
+
+void Snapshots::clear() {
+    for (auto& [id, snapshot] : snapshots_) drop_job(*snapshot);
+    snapshots_.clear();
+    newest_.clear();
+    turn_.clear();
+    running_.clear();
+    cooldowns_.clear();
+}
+
+Snapshots::Id Snapshots::oldest_unknown() const {
+    for (const Id id : running_)
+        if (!snapshots_.at(id)->known) return id;
+    return newest_begun_ + 1;
+}
+
+}  // namespace fatwal::sidecar

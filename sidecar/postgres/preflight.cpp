@@ -1,0 +1,226 @@
+#include "sidecar/postgres/preflight.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <spdlog/spdlog.h>
+
+#include "fatwal/wire/publication_names.h"
+
+namespace fatwal::sidecar {
+
+namespace {
+
+Result query(PGconn* connection, const std::string& sql,
+             const std::vector<std::string>& parameters = {}) {
+    return run(connection, "a check of the server failed", sql, parameters);
+}
+
+std::string value(const Result& result, int row = 0, int column = 0) {
+    return PQgetvalue(result.get(), row, column);
+}
+
+void check_version(PGconn* connection) {
+    if (PQserverVersion(connection) >= 150000) return;
+    throw Failure{"the server is too old",
+                  "It is version " + std::to_string(PQserverVersion(connection) / 10000) + ".",
+                  "fatwal needs Postgres 15 or later."};
+}
+
+// Also a server that was a primary until now, in a switch-over: it may become one again.
+void check_primary(PGconn* connection) {
+    if (value(query(connection, "SELECT pg_is_in_recovery()")) != "t") return;
+    const char* host = PQhost(connection);
+    throw Failure{
+        "the server is a standby",
+        "It is " + std::string(host == nullptr ? "" : host) + ":" + PQport(connection) +
+            ", and takes no acknowledgements.",
+        "Give the address of the primary, or of all servers: host=a,b; fatwald then takes "
+        "the primary.",
+        false};
+}
+
+void check_wal_level(PGconn* connection) {
+    const std::string level = value(query(connection, "SELECT current_setting('wal_level')"));
+    if (level == "logical") return;
+    throw Failure{"wal_level does not allow logical decoding", "It is " + level + ".",
+                  "ALTER SYSTEM SET wal_level = logical; then restart the server."};
+}
+
+// Since the minor releases of August 2026 (CVE-2026-6471) a server loads only the output plugins
+// that are listed.
+void check_plugin_allowed(PGconn* connection) {
+    const Result list =
+        query(connection, "SELECT setting FROM pg_settings WHERE name = 'output_plugin_libraries'");
+    if (PQntuples(list.get()) == 0) return;
+    const Result allowed = query(connection,
+                                 "SELECT 1 FROM regexp_split_to_table($1, ',') AS library WHERE "
+                                 "btrim(library, ' \"') = 'fatwal'",
+                                 {value(list)});
+    if (PQntuples(allowed.get()) > 0) return;
+    const std::string listed = value(list);
+    throw Failure{
+        "the server may not load the output plugin fatwal",
+        "output_plugin_libraries is " + (listed.empty() ? "empty" : listed) + ".",
+        "ALTER SYSTEM SET output_plugin_libraries = " + (listed.empty() ? "" : listed + ", ") +
+            "fatwal; SELECT pg_reload_conf(); (no quotes round the list: they make one name of "
+            "it)"};
+}
+
+void check_database(PGconn* connection) {
+    const std::string encoding =
+        value(query(connection, "SELECT current_setting('server_encoding')"));
+    if (encoding != "UTF8")
+        throw Failure{"the database's encoding is not supported", "It is " + encoding + ".",
+                      "Use a database whose encoding is UTF8."};
+    const Result extension =
+        query(connection, "SELECT 1 FROM pg_extension WHERE extname = 'fatwal'");
+    if (PQntuples(extension.get()) == 0)
+        throw Failure{"the extension fatwal is not in the database",
+                      "Database " + std::string(PQdb(connection)) + ".",
+                      "CREATE EXTENSION fatwal;"};
+}
+
+void check_role(PGconn* connection) {
+    const Result role = query(connection,
+                              "SELECT rolreplication OR rolsuper, quote_ident(current_user) FROM "
+                              "pg_roles WHERE rolname = current_user");
+    const std::string name = value(role, 0, 1);
+    if (value(role) != "t")
+        throw Failure{"the role may not replicate", "Role " + name + ".",
+                      "ALTER ROLE " + name + " REPLICATION;"};
+    const Result writes = query(connection,
+                                "SELECT has_schema_privilege('fatwal', 'USAGE') AND (SELECT "
+                                "bool_and(has_table_privilege(t, p)) FROM "
+                                "unnest(ARRAY['fatwal.subscriber', 'fatwal.slot']) t, "
+                                "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)");
+    if (value(writes) != "t")
+        throw Failure{
+            "the role may not write down durable subscribers", "Role " + name + ".",
+            "GRANT USAGE ON SCHEMA fatwal TO " + name +
+                "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " +
+                name + "; (and, for snapshots, SELECT on the published tables)"};
+}
+
+void check_publications(PGconn* connection, const Settings& settings) {
+    const std::string names = wire::text_array(settings.publications);
+    const Result missing =
+        query(connection,
+              "SELECT quote_ident(name) FROM unnest($1::text[]) AS name "
+              "WHERE name NOT IN (SELECT pubname FROM pg_publication) ORDER BY 1",
+              {names});
+    if (PQntuples(missing.get()) > 0)
+        throw Failure{"publication " + value(missing) + " does not exist",
+                      "In database " + std::string(PQdb(connection)) + ".",
+                      "CREATE PUBLICATION " + value(missing) +
+                          " FOR ALL TABLES; (or FOR TABLE …, FOR TABLES IN SCHEMA …)"};
+}
+
+// A table whose column list leaves its account column out, if there is one. Its changes go to the
+// operators (docs/architecture.md, decision 13).
+std::optional<Failure> check_lists(PGconn* connection, const Settings& settings) {
+    const Result unlisted = query(
+        connection,
+        "SELECT quote_ident(p.pubname), r.prrelid::regclass, quote_ident(a.attname), "
+        "(SELECT string_agg(quote_ident(c.attname), ', ' ORDER BY c.attnum) FROM pg_attribute c "
+        "WHERE c.attrelid = r.prrelid AND c.attnum = ANY (r.prattrs)), "
+        "coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '') FROM "
+        "pg_publication_rel r "
+        "JOIN pg_publication p ON p.oid = r.prpubid "
+        "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = "
+        "fatwal.account_column(r.prrelid) "
+        "WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname = ANY "
+        "($1::text[]) "
+        "ORDER BY 1, 2",
+        {wire::text_array(settings.publications)});
+    if (PQntuples(unlisted.get()) == 0) return std::nullopt;
+    const std::string publication = value(unlisted);
+    const std::string table = value(unlisted, 0, 1);
+    const std::string account = value(unlisted, 0, 2);
+    return Failure{"publication " + publication + " does not list column " + account +
+                       " of table " + table + ", which names the account",
+                   "The table's rows could not be sent to their accounts.",
+                   "ALTER PUBLICATION " + publication + " DROP TABLE " + table +
+                       "; ALTER PUBLICATION " + publication + " ADD TABLE " + table + " (" +
+                       value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
+}
+
+constexpr char kResyncHint[] =
+    " Or start fatwald with --on-lost-slot=resync: it does both, and tells every subscriber to "
+    "take a new snapshot.";
+
+// Whether there is a slot to stream; if not, one is to be made.
+bool check_slot(PGconn* connection, const Settings& settings, bool streamed_before) {
+    const Result slot = query(connection,
+                              "SELECT plugin, database, wal_status, database = current_database() "
+                              "FROM pg_replication_slots WHERE slot_name = $1",
+                              {settings.slot});
+    const bool resync = settings.on_lost_slot == "resync";
+    const std::string name = "slot \"" + settings.slot + "\"";
+    if (PQntuples(slot.get()) == 0) {
+        const Result waiting = query(
+            connection, "SELECT count(*) FROM fatwal.subscriber WHERE slot = $1", {settings.slot});
+        if ((value(waiting) == "0" && !streamed_before) || resync) return false;
+        throw Failure{name + " is missing",
+                      "It was streamed before" +
+                          (value(waiting) == "0"
+                               ? "."
+                               : ": " + value(waiting) + " durable subscribers wait for it."),
+                      "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " +
+                          quote_literal(connection, settings.slot) + "; then start fatwald again." +
+                          kResyncHint,
+                      true,
+                      {},
+                      true};
+    }
+    const std::string drop =
+        "SELECT pg_drop_replication_slot(" + quote_literal(connection, settings.slot) + ");";
+    if (value(slot) != "fatwal")
+        throw Failure{
+            name + " is not of the output plugin fatwal",
+            "Its plugin is " + (value(slot).empty() ? "none (physical)" : value(slot)) + ".",
+            "Choose another name with --slot, or, if nobody needs it: " + drop};
+    if (value(slot, 0, 3) != "t")
+        throw Failure{name + " belongs to another database", "Database " + value(slot, 0, 1) + ".",
+                      "Choose another name with --slot."};
+    if (value(slot, 0, 2) != "lost") return true;
+    if (resync) {
+        (void)query(connection, "SELECT pg_drop_replication_slot($1)", {settings.slot});
+        return false;
+    }
+    throw Failure{name + " is lost: the server removed WAL that it needed",
+                  "Changes since its last confirmed position cannot be streamed any more.",
+                  drop + " DELETE FROM fatwal.subscriber WHERE slot = " +
+                      quote_literal(connection, settings.slot) +
+                      "; then start fatwald again. Raise max_slot_wal_keep_size to keep more." +
+                      kResyncHint,
+                  true,
+                  {},
+                  true};
+}
+
+}  // namespace
+
+Server preflight(PGconn* connection, const Settings& settings, bool streamed_before) {
+    Server server;
+    check_version(connection);
+    check_primary(connection);
+    check_wal_level(connection);
+    check_plugin_allowed(connection);
+    check_database(connection);
+    check_role(connection);
+    check_publications(connection, settings);
+    server.slot_exists = check_slot(connection, settings, streamed_before);
+    // Who sets fatwald up gets an error. Where it streams already, one table's list must not keep
+    // all other tables from their subscribers.
+    if (const auto unlisted = check_lists(connection, settings)) {
+        if (!server.slot_exists) throw Failure(*unlisted);
+        spdlog::warn("{}", unlisted->text());
+    }
+    server.sender_timeout = std::chrono::milliseconds(std::stoll(value(
+        query(connection, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"))));
+    return server;
+}
+
+}  // namespace fatwal::sidecar

@@ -1,0 +1,118 @@
+#include "sidecar/postgres/stream.h"
+
+#include <poll.h>
+
+#include <array>
+#include <bit>
+
+namespace fatwal::sidecar {
+
+namespace {
+
+// The protocol's own integers are in network order.
+template <class T>
+T from_network(const char* from) {
+    T value = 0;
+    for (std::size_t i = 0; i < sizeof value; ++i)
+        value = static_cast<T>(value << 8U | static_cast<unsigned char>(from[i]));
+    return value;
+}
+
+template <class T>
+char* to_network(char* to, T value) {
+    for (std::size_t i = sizeof value; i-- > 0; value = static_cast<T>(value >> 8U))
+        to[i] = static_cast<char>(value & 0xFFU);
+    return to + sizeof value;
+}
+
+constexpr int kDataHeaderBytes = 1 + 8 + 8 + 8;  // 'w', start, end, time
+constexpr int kDataSentAt = 1 + 8 + 8;
+constexpr int kKeepaliveSentAt = 1 + 8;
+constexpr int kKeepaliveBytes = 1 + 8 + 8 + 1;  // 'k', end, time, reply requested
+
+std::uint64_t now_since_postgres_epoch() {
+    const auto unix_time = std::chrono::system_clock::now().time_since_epoch();
+    return static_cast<std::uint64_t>(
+        std::chrono::duration_cast<std::chrono::microseconds>(unix_time).count() -
+        wire::kPostgresEpochUnixSeconds * 1'000'000);
+}
+
+}  // namespace
+
+std::optional<PluginMessage> CopyData::next() {
+    if (!left_) return std::nullopt;
+    PluginMessage received{nullptr, wire::take_message(rest_)};
+    left_ = !rest_.empty();
+    if (received.message.size() == whole_.size()) received.buffer = std::move(buffer_);
+    return received;
+}
+
+Stream::Next Stream::next() {
+    if (auto received = data_.next()) return {std::move(*received)};
+    for (;;) {
+        char* raw = nullptr;
+        const int length = PQgetCopyData(connection_.get(), &raw, 1);
+        if (length == 0) return {};
+        if (length < 0) return {{}, true};
+        std::unique_ptr<char, FreeCopyData> buffer(raw);
+        if (raw[0] == 'w' && length >= kDataHeaderBytes) {
+            sent_ = from_network<wire::Microseconds>(raw + kDataSentAt);
+            data_ = CopyData(std::move(buffer), kDataHeaderBytes, static_cast<std::size_t>(length));
+            return {std::move(*data_.next())};
+        }
+        if (raw[0] == 'k' && length >= kKeepaliveBytes) {
+            sent_ = from_network<wire::Microseconds>(raw + kKeepaliveSentAt);
+            return {Keepalive{from_network<std::uint64_t>(raw + 1), raw[kKeepaliveBytes - 1] != 0}};
+        }
+        // Another message type is a newer protocol's; what we need of it comes as 'w' and 'k'.
+    }
+}
+
+bool Stream::confirm(wire::Lsn received, wire::Lsn confirmed, Reply reply) {
+    std::array<char, 1 + 8 + 8 + 8 + 8 + 1> message{};
+    message[0] = 'r';
+    char* at = to_network(message.data() + 1, std::uint64_t{received});
+    at = to_network(at, std::uint64_t{confirmed});
+    at = to_network(at, std::uint64_t{confirmed});
+    at = to_network(at, now_since_postgres_epoch());
+    *at = reply == Reply::Wanted ? 1 : 0;
+    PGconn* connection = connection_.get();
+    if (PQputCopyData(connection, message.data(), static_cast<int>(message.size())) != 1)
+        return false;
+    return PQflush(connection) >= 0;
+}
+
+void Stream::finish(std::chrono::steady_clock::time_point deadline) {
+    PGconn* connection = connection_.get();
+    if (PQputCopyEnd(connection, nullptr) != 1) return;
+    for (;;) {
+        const int unsent = PQflush(connection);
+        if (unsent < 0) return;
+        const auto next_message = next();
+        if (next_message.ended) return;
+        if (!std::holds_alternative<std::monostate>(next_message.message)) continue;
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                              deadline - std::chrono::steady_clock::now())
+                              .count();
+        if (left <= 0) return;
+        pollfd wait = {fd(), static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN), 0};
+        if (poll(&wait, 1, static_cast<int>(left)) <= 0 || !read_socket()) return;
+    }
+}
+
+Failure Stream::failure() {
+    PGconn* connection = connection_.get();
+    // The stream has ended, or the connection is lost: the result is there, or never comes.
+    const Result result(PQisBusy(connection) == 0 ? PQgetResult(connection) : nullptr);
+    Failure failure = failure_of("the stream has ended", connection, result.get());
+    if (failure.detail.empty()) failure.detail = "The server closed it.";
+    if (PQstatus(connection) != CONNECTION_OK) failure.fatal = false;
+    if (failure.decoding && failure.hint.empty())
+        failure.hint =
+            "No account receives anything until it can be decoded. If nothing can mend that: "
+            "fatwal "
+            "slot skip, which says what it costs.";
+    return failure;
+}
+
+}  // namespace fatwal::sidecar

@@ -1,0 +1,77 @@
+// Snapshots as subscribers ask for them: the parts of a snapshot in, whoever waits for one, and the
+// position from which the stream resumes behind it.
+//
+// What a snapshot does not see must be replayable. Where its stream resumes (`cursor`) is decided
+// when the database has taken it:
+//
+//         floor of replay                        cursor                   published
+//     ---------|-----------------------------------|-------------------------|------> LSN
+//              |                                   |                         |
+//              |                                   |                         `- the stream is here
+//              |                                   `- the oldest transaction that the snapshot
+//              |                                      does not see, or `published`
+//              `- nothing before can be replayed: memory begins here, or the slot is confirmed
+//
+// Everything that commits before the cursor is in the snapshot. A hold keeps the slot at the cursor
+// until the snapshot is forgotten, and for each reader until it has caught up. A cursor before the
+// floor is of no use to anybody: the snapshot is taken again.
+//
+// Whoever waits (for the snapshot to be taken, or to grow) is kept by snapshot: whatever happens to
+// one concerns its own waiters, and a crowd waits for thousands. A subscriber waits once for a
+// snapshot: if it asks again, that replaces its request. One thread: fatwald's loop.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "sidecar/delivery/epoch.h"
+#include "sidecar/delivery/ledger.h"
+#include "sidecar/delivery/snapshots.h"
+#include "sidecar/subscribers/attachments.h"
+#include "sidecar/subscribers/control.h"
+
+namespace fatwal::sidecar {
+
+class SnapshotRequests {
+public:
+    SnapshotRequests(const Settings& settings, Accounts& accounts, Attachments& attachments,
+                     const Epoch& epoch, Ledger& ledger, Snapshots& snapshots, Control& control);
+
+    // Nothing: the reply comes later, by progress(), or never.
+    [[nodiscard]] std::optional<Reply> answer(wire::SnapshotRequest request,
+                                              const Requester& requester, Clock::time_point now);
+    // Call it when snapshots_.fd() is readable: answers whoever waits for what has happened.
+    void progress(Clock::time_point now);
+    void tick(Clock::time_point now);
+    // This subscriber waits for nothing any more.
+    void forget(const wire::Nonce& nonce);
+    // An epoch begins.
+    void clear();
+
+private:
+    using Id = Snapshots::Id;
+    struct WaitingRequest {
+        Requester requester;
+        wire::SnapshotRequest request;
+    };
+    [[nodiscard]] std::optional<Reply> refusal(const wire::SnapshotRequest& request,
+                                               const Attachment& attachment) const;
+    [[nodiscard]] Reply part(const wire::SnapshotRequest& request, Clock::time_point now);
+    void resume_behind(const Snapshots::NewSnapshot& snapshot, Clock::time_point now);
+    // Every transaction of this account that commits here or later can be replayed.
+    [[nodiscard]] wire::Lsn replayable_from(wire::AccountView account) const;
+
+    const Settings& settings_;
+    Accounts& accounts_;
+    Attachments& attachments_;
+    const Epoch& epoch_;
+    Ledger& ledger_;
+    Snapshots& snapshots_;
+    Control& control_;
+    std::map<Id, std::map<wire::Nonce, WaitingRequest>> waiting_;
+    // Where the parts of each snapshot begin that were sent: no message need begin elsewhere.
+    std::map<Id, std::set<std::uint64_t>> part_offsets_;
+};
+
+}  // namespace fatwal::sidecar

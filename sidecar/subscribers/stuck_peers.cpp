@@ -1,0 +1,63 @@
+#include "sidecar/subscribers/stuck_peers.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <spdlog/spdlog.h>
+
+#include "sidecar/log_text.h"
+#include "sidecar/subscribers/descriptors.h"
+
+namespace fatwal::sidecar {
+
+void StuckPeers::watch(int descriptor, std::uint64_t inode, const std::string& who, Time now) {
+    if (inode == 0) return;
+    Peer& peer = peers_[descriptor];
+    if (peer.inode != inode) peer = {inode, who, 0, now};
+}
+
+StuckPeers::Queue StuckPeers::check(int descriptor, Peer& peer, Time now) {
+    int unread = 0;
+    if (ioctl(descriptor, SIOCOUTQ, &unread) != 0) return Queue::Closed;
+    if (unread != 0 && unread == peer.unread) return Queue::Waits;
+    peer.unread = unread;
+    peer.moved = now;
+    return Queue::Moves;
+}
+
+void StuckPeers::cut(const Peer& peer, int descriptor) {
+    if (inode_of(descriptor) != peer.inode) return;
+    shutdown(descriptor, SHUT_RDWR);
+    ++cuts_;
+    spdlog::info("a subscriber of account {} does not read: cut off until it does",
+                 log_text(peer.who));
+}
+
+void StuckPeers::tick(Time now) {
+    suspects_.clear();
+    for (auto at = peers_.begin(); at != peers_.end();) {
+        auto& [descriptor, peer] = *at;
+        const Queue queue = check(descriptor, peer, now);
+        const bool stuck = queue == Queue::Waits && now - peer.moved >= kStuck;
+        if (stuck) cut(peer, descriptor);
+        if (!stuck && queue != Queue::Closed) {
+            if (peer.unread != 0) suspects_.insert(descriptor);
+            ++at;
+        } else {
+            at = peers_.erase(at);
+        }
+    }
+    next_check_ = now + kCheckInterval;
+}
+
+void StuckPeers::check_suspects(Time now) {
+    if (suspects_.empty() || now < next_check_) return;
+    next_check_ = now + kCheckInterval;
+    std::erase_if(suspects_, [&](int descriptor) {
+        const auto peer = peers_.find(descriptor);
+        return peer == peers_.end() || check(descriptor, peer->second, now) != Queue::Waits;
+    });
+}
+
+}  // namespace fatwal::sidecar
