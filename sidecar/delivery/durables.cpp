@@ -38,7 +38,7 @@ bool Durables::Group::written_within(const std::string& name, wire::Lsn acknowle
 void Durables::Group::add(const std::string& name, wire::Lsn from, bool written, Time now) {
     const auto [at, added] = by_name_.try_emplace(name, Subscriber{from, from, written, false});
     if (!added) {
-        // It has less than it had: it took a snapshot of a stream that had begun again before what
+        // It has less than before: it took a snapshot of a stream that had begun again before what
         // it acknowledged.
         if (written || from >= at->second.stored) return;
         at->second.acknowledged = at->second.stored = from;

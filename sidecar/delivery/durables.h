@@ -63,7 +63,7 @@ public:
         void acknowledge(const std::string& name, wire::Lsn cursor);
         // It does not come back.
         void leave(const std::string& name);
-        // Where it goes on with this cursor, when all before `confirmable` is confirmed to Postgres
+        // Where it resumes with this cursor, when all before `confirmable` is confirmed to Postgres
         // or about to be.
         [[nodiscard]] wire::Lsn resume(const std::string& name, wire::Lsn cursor,
                                        wire::Lsn confirmable) const;
@@ -105,8 +105,8 @@ public:
     // The server goes down and takes no writing any more: what was acknowledged counts at once.
     void count_unwritten(Time now);
 
-    // The database refuses the row of this one and takes others. A subscriber that it never took
-    // is dropped, as nothing can be promised to it; true then. One that it took before keeps the
+    // The database refuses the row of this one and takes others. A subscriber that it never stored
+    // is dropped, as nothing can be promised to it; true then. One that it stored before keeps the
     // position that is stored, and the next acknowledgement tries again.
     bool refused(const DurableKey& key);
 

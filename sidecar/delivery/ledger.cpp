@@ -57,10 +57,10 @@ wire::Lsn Holds::of(const HoldKey& key) const {
     return found == holds_.end() ? kNoLsn : found->second.from;
 }
 
-std::vector<HoldKey> Holds::beyond(std::uint64_t bytes, wire::Lsn position, Time since) const {
+std::vector<HoldKey> Holds::beyond(std::uint64_t bytes, wire::Lsn published, Time since) const {
     std::vector<HoldKey> keys;
     for (const auto& [key, hold] : holds_)
-        if (hold.since < since || (position > hold.from && position - hold.from > bytes))
+        if (hold.since < since || (published > hold.from && published - hold.from > bytes))
             keys.push_back(key);
     return keys;
 }

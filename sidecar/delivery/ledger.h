@@ -108,8 +108,8 @@ public:
     // kNoLsn when nothing is held.
     [[nodiscard]] wire::Lsn oldest() const;
     [[nodiscard]] wire::Lsn of(const HoldKey& key) const;
-    // Those that are older than `since` or hold more than `bytes` before `position`.
-    [[nodiscard]] std::vector<HoldKey> beyond(std::uint64_t bytes, wire::Lsn position,
+    // Those that are older than `since` or hold more than `bytes` before `published`.
+    [[nodiscard]] std::vector<HoldKey> beyond(std::uint64_t bytes, wire::Lsn published,
                                               Time since) const;
     [[nodiscard]] std::size_t size() const { return holds_.size(); }
 

@@ -278,7 +278,7 @@ Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, const Ne
         if (const Snapshot* snapshot = find(newest->second); serves(*snapshot, needs, now))
             return newest->second;
     Snapshot& snapshot = add(account, now);
-    snapshot.asked_at = needs.position;
+    snapshot.asked_at = needs.published;
     const Id id = last_id_;
     turn_.push_back(id);
     begin_waiting(now);

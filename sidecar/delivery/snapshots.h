@@ -71,8 +71,8 @@ public:
     // What a snapshot has to be for a subscriber to use it.
     struct Needs {
         wire::Lsn floor = 0;  // the stream resumes here or later, as nothing before can be replayed
-        wire::Lsn resync = 0;    // it was taken after the transaction that commits here; 0: none
-        wire::Lsn position = 0;  // every transaction that commits before is published
+        wire::Lsn resync = 0;     // it was taken after the transaction that commits here; 0: none
+        wire::Lsn published = 0;  // every transaction that commits before is published
     };
 
     Snapshots(const Settings& settings, SpoolBudget& budget);

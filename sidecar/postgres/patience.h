@@ -69,7 +69,7 @@ struct CopyRow {
 
 // Has the server cancel what it does for the connection. PQcancel connects and waits without a
 // bound, so a thread of its own does that. This waits for it for at most `most`; where that is not
-// enough the thread goes on alone, with nothing of ours in its hands.
+// enough the thread waits on alone, with nothing of ours in its hands.
 void cancel(PGconn* connection, std::chrono::milliseconds most);
 
 }  // namespace fatwal::sidecar
