@@ -16,11 +16,18 @@ namespace fatwal::worker {
 
 struct SqlError : service::Failure {
     SqlError(std::string_view sqlstate, const std::string& text)
-        : service::Failure(text),
-          state(sqlstate),
-          of_the_rows(state.starts_with("22") || state.starts_with("23")) {}
+        : service::Failure(text), state(sqlstate), of_the_rows(is_of_the_rows(sqlstate)) {}
     std::string state;
     bool of_the_rows;  // another attempt would find the same
+
+private:
+    // Data exceptions, constraints, the check option of a view, what a function or trigger raises,
+    // and rows or index entries that cannot be read.
+    static bool is_of_the_rows(std::string_view state) {
+        for (const char* of : {"22", "23", "44", "P0", "XX001", "XX002"})
+            if (state.starts_with(of)) return true;
+        return false;
+    }
 };
 
 // Blocks: to connect 5 s for each host that the connection string names (connect_timeout), then as

@@ -138,12 +138,17 @@ void Doorkeeper::answered(const Answer& answer) {
     }
     const auto now = wall_clock();
     for (const Uuid& id : answer.asked) {
-        const auto found = answer.tokens.find(id);
-        const TokenRow* row = found == answer.tokens.end() ? nullptr : &found->second;
+        const auto found = answer.tokens.found.find(id);
+        const TokenRow* row = found == answer.tokens.found.end() ? nullptr : &found->second;
+        const bool is_unreadable = answer.tokens.unreadable.contains(id);
         // What is called here may close others of them.
         while (const auto node = waiting_.extract(id)) {
             Waiting waiting = std::move(node.mapped());
             waiting.link->closed = nullptr;
+            if (is_unreadable) {
+                refused_(*waiting.link, "try_again");
+                continue;
+            }
             const auto reason = token_refusal(waiting.request.token, waiting.request.role,
                                               waiting.request.device_id, row, now);
             if (!reason) {

@@ -23,7 +23,8 @@ namespace fatwal::worker {
 // it, so a stranger must cost nothing of that: his token is looked up by its key, with those of all
 // others who wait, in one query. Of the token its secret, account, kind, end and device are judged;
 // all else by the account's channels. A stranger's connection ends as soon as the query has
-// answered. While the database is away devices wait, for join_timeout_s at most.
+// answered. While the database is away devices wait, for join_timeout_s at most. A row that the
+// database cannot read costs the devices of that token alone: they are told to try again.
 class Doorkeeper {
 public:
     using Proven = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
@@ -50,7 +51,7 @@ private:
     };
     struct Answer {
         std::vector<Uuid> asked;
-        std::map<Uuid, TokenRow> tokens;
+        TokenRows tokens;
         bool failed = false;
     };
     // Looks tokens up, on a thread of its own.

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "fatwal/wire/publication_names.h"
+#include "worker/by_halves.h"
 #include "worker/connection.h"
 
 namespace fatwal::worker {
@@ -107,7 +108,7 @@ std::string copy_line(const portal::Flows& row) {
     return out;
 }
 
-std::string array_of(const std::vector<channel::Uuid>& ids) {
+std::string array_of(std::span<const channel::Uuid> ids) {
     std::vector<std::string> texts;
     texts.reserve(ids.size());
     for (const auto& id : ids) texts.push_back(id.to_text());
@@ -223,8 +224,21 @@ private:
         }
     }
 
-    void remove(const std::vector<channel::Uuid>& ids, channel::FlowBatch::Result& out) {
-        if (ids.empty()) return;
+    // Deletions are never lost: one that the database refuses (somebody's trigger, or a table that
+    // refers to it) goes again with the next batch, as one that is locked does.
+    void remove(std::span<const channel::Uuid> ids, channel::FlowBatch::Result& out) {
+        by_halves(
+            ids, [&](std::span<const channel::Uuid> part) { remove_whole(part, out); },
+            [&](const channel::Uuid& id, const SqlError& error) {
+                out.blocked.insert(id);
+                if (refused_deletions_.insert(id).second)
+                    spdlog::error(
+                        "the row of the flow {} cannot be deleted, and is tried again: {}",
+                        id.to_text(), error.what());
+            });
+    }
+
+    void remove_whole(std::span<const channel::Uuid> ids, channel::FlowBatch::Result& out) {
         const std::string array = array_of(ids);
         connection_.run(
             "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE id = ANY ($1::uuid[]) FOR "
@@ -239,6 +253,7 @@ private:
 
     Connection connection_;
     Progress& progress_;
+    channel::Ids refused_deletions_;  // that the log has named
 };
 
 FlowWriter::FlowWriter(std::string database, Done done)

@@ -6,7 +6,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
+#include <vector>
 
+#include "fatwal/wire/publication_names.h"
+#include "worker/by_halves.h"
 #include "worker/connection.h"
 
 namespace fatwal::worker {
@@ -24,13 +28,19 @@ constexpr char kFacts[] =
     "jsonb_to_recordset($1::jsonb) AS s(n int, id uuid, kind text, token uuid, version text, "
     "user_agent text, ip inet, region text, city text, lat float8, lon float8)";
 
+// The foreign key to the token locks it, and fails where it was deleted. So the token is locked
+// here first: a device whose token somebody else has locked (it may be about to be deleted) is left
+// for later, and one whose token is gone is written without it.
 std::string update_devices(const std::string& table, const std::string& kind) {
     return "UPDATE " + table +
-           " d SET last_used_token_id = s.token, last_seen_version = s.version, last_seen_at = "
+           " d SET last_used_token_id = t.id, last_seen_version = s.version, last_seen_at = "
            "now(), last_seen_remote_ip = s.ip, last_seen_remote_ip_location_region = s.region, "
            "last_seen_remote_ip_location_city = s.city, last_seen_remote_ip_location_lat = s.lat, "
            "last_seen_remote_ip_location_lon = s.lon FROM " +
-           kFacts + " WHERE s.kind = '" + kind + "' AND d.id = s.id AND d.id IN (SELECT id FROM " +
+           kFacts + " LEFT JOIN tokens t ON t.id = s.token WHERE s.kind = '" + kind +
+           "' AND d.id = s.id AND (t.id IS NULL OR t.id IN (SELECT id FROM tokens WHERE id IN "
+           "(SELECT (e ->> 'token')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR KEY SHARE "
+           "SKIP LOCKED)) AND d.id IN (SELECT id FROM " +
            table +
            " WHERE id IN (SELECT (e ->> 'id')::uuid FROM jsonb_array_elements($1::jsonb) e) FOR "
            "NO KEY UPDATE SKIP LOCKED) RETURNING s.n";
@@ -48,10 +58,18 @@ std::string update_tokens() {
            "RETURNING s.n";
 }
 
-// Devices know the end of a flow themselves; a minute is for clocks that differ.
-constexpr char kPrune[] =
-    "DELETE FROM flows WHERE id IN (SELECT id FROM flows WHERE expires_at < now() - interval '1 "
-    "minute' LIMIT 5000 FOR UPDATE SKIP LOCKED) RETURNING 1";
+std::string tokens_that_are_gone() {
+    return std::string("SELECT s.n FROM ") + kFacts +
+           " WHERE NOT EXISTS (SELECT FROM tokens WHERE id = s.token)";
+}
+
+// Devices know the end of a flow themselves; a minute is for clocks that differ. $1: rows that
+// could not be deleted.
+constexpr char kEnded[] =
+    "SELECT id FROM flows WHERE expires_at < now() - interval '1 minute' AND id <> ALL "
+    "($1::uuid[]) LIMIT 5000 FOR UPDATE SKIP LOCKED";
+constexpr int kMostPruned = 5000;
+constexpr std::size_t kMostRefused = 1000;  // rows that are left out; beyond it all are tried again
 constexpr std::chrono::seconds kPruneEvery{30};
 
 template <class T>
@@ -86,21 +104,15 @@ public:
 
     // Those of the devices that were locked.
     [[nodiscard]] Devices write(const Devices& devices) {
-        Json facts = Json::array();
+        std::vector<Json> facts;
+        facts.reserve(devices.size());
         for (const auto& [key, device] : devices) facts.push_back(facts_of(facts.size(), device));
-        const std::string text = facts.dump(-1, ' ', false, Json::error_handler_t::replace);
-        connection_.run("BEGIN");
         std::set<std::size_t> devices_done;
         std::set<std::size_t> tokens_done;
-        const auto update = [&](const std::string& statement, std::set<std::size_t>& done) {
-            const auto rows = connection_.run(statement, {text});
-            for (int i = 0; i < PQntuples(rows.get()); ++i)
-                done.insert(std::stoul(PQgetvalue(rows.get(), i, 0)));
-        };
-        update(update_devices("clients", "client"), devices_done);
-        update(update_devices("gateways", "gateway"), devices_done);
-        update(update_tokens(), tokens_done);
-        connection_.run("COMMIT");
+        run(update_devices("clients", "client"), facts, devices_done);
+        run(update_devices("gateways", "gateway"), facts, devices_done);
+        run(update_tokens(), facts, tokens_done);
+        run(tokens_that_are_gone(), facts, tokens_done);
         Devices locked;
         std::size_t number = 0;
         for (const auto& [key, device] : devices) {
@@ -123,21 +135,72 @@ public:
             connection_.run("SELECT pg_try_advisory_xact_lock(hashtext('fatwal-channel prune'))");
         bool all = true;
         if (PQgetvalue(ours.get(), 0, 0)[0] == 't') {
-            const auto gone = connection_.run(kPrune);
-            all = PQntuples(gone.get()) < kMostPruned;
+            const auto ended = connection_.run(kEnded, {wire::text_array(refused_flows_)});
+            std::vector<std::string> ids;
+            ids.reserve(static_cast<std::size_t>(PQntuples(ended.get())));
+            for (int i = 0; i < PQntuples(ended.get()); ++i)
+                ids.emplace_back(PQgetvalue(ended.get(), i, 0));
+            remove_flows(ids);
+            all = PQntuples(ended.get()) < kMostPruned;
         }
         connection_.run("COMMIT");
         return all;
     }
 
 private:
-    static constexpr int kMostPruned = 5000;
+    // Adds the numbers that the statement gives; those of facts that the database refuses, too: to
+    // try them again would be in vain.
+    void run(const std::string& statement, std::span<const Json> facts,
+             std::set<std::size_t>& done) {
+        by_halves(
+            facts,
+            [&](std::span<const Json> part) {
+                const auto rows = connection_.run(statement, {text_of(part)});
+                for (int i = 0; i < PQntuples(rows.get()); ++i)
+                    done.insert(std::stoul(PQgetvalue(rows.get(), i, 0)));
+            },
+            [&](const Json& fact, const SqlError& error) {
+                spdlog::error("cannot write where the {} {} was last seen: {}",
+                              fact["kind"].get<std::string>(), fact["id"].get<std::string>(),
+                              error.what());
+                done.insert(fact["n"].get<std::size_t>());
+            });
+    }
+
+    static std::string text_of(std::span<const Json> facts) {
+        return Json(std::vector<Json>(facts.begin(), facts.end()))
+            .dump(-1, ' ', false, Json::error_handler_t::replace);
+    }
+
+    // Within a transaction, of which an error ends a part alone.
+    void remove_flows(std::span<const std::string> ids) {
+        by_halves(
+            ids,
+            [&](std::span<const std::string> part) {
+                connection_.run("SAVEPOINT part");
+                try {
+                    connection_.run("DELETE FROM flows WHERE id = ANY ($1::uuid[])",
+                                    {wire::text_array({part.begin(), part.end()})});
+                } catch (const SqlError& error) {
+                    if (error.of_the_rows) connection_.run("ROLLBACK TO SAVEPOINT part");
+                    throw;
+                }
+                connection_.run("RELEASE SAVEPOINT part");
+            },
+            [&](const std::string& id, const SqlError& error) {
+                spdlog::error("the row of the flow {}, which has ended, cannot be deleted: {}", id,
+                              error.what());
+                if (refused_flows_.size() >= kMostRefused) refused_flows_.clear();
+                refused_flows_.push_back(id);
+            });
+    }
 
     // A row that is gone looks like one that is locked.
     static constexpr int kMostTries = 60;
 
     Connection connection_;
     std::map<Key, int> tries_;
+    std::vector<std::string> refused_flows_;  // the ids of rows that the database does not delete
 };
 
 LastSeen::LastSeen(std::string database) : database_(std::move(database)) {
@@ -186,17 +249,25 @@ void LastSeen::loop() {
         const auto now = std::chrono::steady_clock::now();
         const bool prunes = !stopping && now >= prune_at;
         if (devices.empty() && !prunes) continue;
-        try {
-            if (!session || !session->open()) session = std::make_unique<Session>(database_);
-            if (!devices.empty()) give_back(session->write(devices));
-            devices.clear();
-            if (prunes && session->prune()) prune_at = now + kPruneEvery;
-        } catch (const std::exception& error) {
-            spdlog::error("cannot write where devices were last seen: {}", error.what());
-            prune_at = now + kPruneEvery;
-            session.reset();
-            give_back(std::move(devices));
-        }
+        // Each by itself: what the one cannot do must not hold up the other.
+        const auto attempt = [&](const char* purpose, const auto& work) {
+            try {
+                if (!session || !session->open()) session = std::make_unique<Session>(database_);
+                work();
+            } catch (const std::exception& error) {
+                spdlog::error("cannot {}: {}", purpose, error.what());
+                session.reset();
+            }
+        };
+        if (!devices.empty())
+            attempt("write where devices were last seen",
+                    [&] { devices = session->write(devices); });
+        give_back(std::move(devices));
+        if (!prunes) continue;
+        prune_at = now + kPruneEvery;
+        attempt("delete flows that have ended", [&] {
+            if (!session->prune()) prune_at = now;
+        });
     }
 }
 

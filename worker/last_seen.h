@@ -15,8 +15,13 @@ namespace fatwal::worker {
 
 // The last_seen_* columns of a device and its token state the context that its flows are judged by
 // after a restart; the first use of a client's or relay's token binds it to that device. Once a
-// second goes what came in it, in one transaction; what somebody else has locked, and all while the
-// database is away, goes again, the last of each device.
+// second goes what came in it, with a statement for clients, one for gateways and one for tokens,
+// each a transaction of its own. What somebody else has locked, and all while the database is away,
+// goes again, the last of each device.
+//
+// Devices of all tenants share a statement. A token that was deleted meanwhile, or a row that the
+// database refuses, costs its own device alone (by_halves.h): the others are written, tokens are
+// bound, and flows that have ended are deleted as without it.
 class LastSeen {
 public:
     explicit LastSeen(std::string database);

@@ -161,12 +161,16 @@ private:
         std::vector<Uuid> ids;
         for (std::size_t i = 0; i < count; ++i)
             ids.push_back(unproven_[i].registration.token.token_id);
-        const auto rows = read_tokens(connection, ids);
+        const auto [rows, unreadable] = read_tokens(connection, ids);
         const auto now = wall_clock();
         for (std::size_t i = 0; i < count; ++i) {
             Request request = std::move(unproven_.front());
             unproven_.pop_front();
             const auto& [role, token, remote_ip, device] = request.registration;
+            if (unreadable.contains(token.token_id)) {
+                report_(request.number, refusal("try_again"));
+                continue;
+            }
             const auto found = rows.find(token.token_id);
             // The database knows whose the token is already.
             const auto reason = token_refusal(token, role, std::nullopt,

@@ -1,17 +1,23 @@
 #include "worker/token_row.h"
 
+#include <spdlog/spdlog.h>
+
 #include <charconv>
+#include <span>
 
 #include "fatwal/channel/access.h"
 #include "fatwal/wire/publication_names.h"
+#include "worker/by_halves.h"
 #include "worker/connection.h"
 
 namespace fatwal::worker {
 namespace {
 
+// trunc() takes an infinity as it is; a numeric of a declared precision refuses it, and with it the
+// look-ups of all who wait.
 constexpr char kQuery[] =
-    "SELECT id, account_id, type, encode(secret_hash, 'hex'), (extract(epoch FROM expires_at) * "
-    "1000000)::numeric(20), device_id FROM tokens WHERE id = ANY ($1::uuid[])";
+    "SELECT id, account_id, type, encode(secret_hash, 'hex'), trunc(extract(epoch FROM expires_at) "
+    "* 1000000), device_id FROM tokens WHERE id = ANY ($1::uuid[])";
 
 std::string bytes_of_hex(std::string_view text) {
     std::string out;
@@ -23,10 +29,7 @@ std::string bytes_of_hex(std::string_view text) {
     return out;
 }
 
-}  // namespace
-
-std::map<Uuid, TokenRow> read_tokens(Connection& connection, const std::vector<Uuid>& ids) {
-    std::map<Uuid, TokenRow> out;
+void read_part(Connection& connection, std::span<const Uuid> ids, std::map<Uuid, TokenRow>& out) {
     std::vector<std::string> texts;
     texts.reserve(ids.size());
     for (const Uuid& id : ids) texts.push_back(id.to_text());
@@ -45,20 +48,36 @@ std::map<Uuid, TokenRow> read_tokens(Connection& connection, const std::vector<U
         token.account_id = uuid(1);
         token.type = text(2).value_or("");
         token.secret_hash = bytes_of_hex(text(3).value_or(""));
-        if (const auto micros = text(4)) {
-            std::int64_t value = 0;
-            const auto [end, error] =
-                std::from_chars(micros->data(), micros->data() + micros->size(), value);
-            // "infinity" is no end; what else is no number has come long ago.
-            if (error == std::errc{} && end == micros->data() + micros->size())
-                token.expires_at = channel::Time(std::chrono::microseconds(value));
-            else if (*micros != "Infinity")
-                token.expires_at = channel::Time::min();
-        }
+        if (const auto micros = text(4)) token.expires_at = end_of_token(*micros);
         token.device_id = uuid(5);
         if (const auto id = uuid(0)) out.emplace(*id, std::move(token));
     }
+}
+
+}  // namespace
+
+TokenRows read_tokens(Connection& connection, const std::vector<Uuid>& ids) {
+    TokenRows out;
+    by_halves(
+        std::span<const Uuid>(ids),
+        [&](std::span<const Uuid> part) { read_part(connection, part, out.found); },
+        [&](const Uuid& id, const SqlError& error) {
+            spdlog::error("cannot look the token {} up: {}", id.to_text(), error.what());
+            out.unreadable.insert(id);
+        });
     return out;
+}
+
+std::optional<channel::Time> end_of_token(std::string_view microseconds) {
+    const char* const last = microseconds.data() + microseconds.size();
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(microseconds.data(), last, value);
+    if (error == std::errc{} && end == last) return channel::Time(std::chrono::microseconds(value));
+    const bool is_number = error == std::errc::result_out_of_range && end == last;
+    if (microseconds == "Infinity" || (is_number && !microseconds.starts_with('-')))
+        return std::nullopt;
+    // -infinity; and what is not understood must not let anybody in.
+    return channel::Time::min();
 }
 
 TokenRow token_row(const portal::Tokens& row) {

@@ -4,7 +4,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "channel/rows/portal.h"
@@ -23,9 +25,18 @@ struct TokenRow {
     std::optional<Uuid> device_id;
 };
 
-// Those of the tokens that there are, by one query.
-[[nodiscard]] std::map<Uuid, TokenRow> read_tokens(Connection& connection,
-                                                   const std::vector<Uuid>& ids);
+struct TokenRows {
+    std::map<Uuid, TokenRow> found;
+    std::set<Uuid> unreadable;  // the database refuses to read these: nothing is known of them
+};
+
+// Those of the tokens that there are, by one query. If the database refuses it, by_halves() finds
+// the rows that it cannot read. Throws SqlError when the database cannot be asked at all.
+[[nodiscard]] TokenRows read_tokens(Connection& connection, const std::vector<Uuid>& ids);
+
+// A token's end from the query's text: microseconds since 1970, or an infinity. Nothing: it has
+// none. What is beyond the numbers of Time lies as far away as an infinity.
+[[nodiscard]] std::optional<channel::Time> end_of_token(std::string_view microseconds);
 
 // The same of a row that the stream has brought.
 [[nodiscard]] TokenRow token_row(const portal::Tokens& row);
