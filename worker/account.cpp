@@ -152,6 +152,7 @@ void Account::join(JoinRequest request, std::shared_ptr<Link> link) {
                         Clock::now() + std::chrono::seconds(process_.settings().join_timeout_s),
                         {},
                         {},
+                        {},
                         Waiting::There::Unknown});
     guarded([&] { admit_waiting(); });
 }
@@ -184,21 +185,39 @@ void Account::admit_waiting() {
             still.push_back(std::move(waiting));
     }
     waiting_ = std::move(still);
-    // After a deploy all of an account's devices come at once.
+    // After a deploy all of an account's devices come at once. While what the last one is shown is
+    // not in its queue yet, nobody knows whether there is room for the next.
     std::size_t admitted = 0;
-    while (admitted < ready.size() && (admitted == 0 || Clock::now() < now + kSlice)) {
+    const auto has_room = [&] { return ready[admitted].link->has_room_for_first(*queues_); };
+    while (admitted < ready.size() && has_room() &&
+           (admitted == 0 || (tasks_.empty() && Clock::now() < now + kSlice))) {
         Waiting& waiting = ready[admitted++];
         admit(std::move(waiting.request), waiting.link);
     }
-    if (admitted < ready.size()) {
-        std::move(ready.begin() + static_cast<std::ptrdiff_t>(admitted), ready.end(),
-                  std::back_inserter(waiting_));
+    ready.erase(ready.begin(), ready.begin() + static_cast<std::ptrdiff_t>(admitted));
+    admitted = 0;
+    if (!ready.empty() && !has_room()) {
+        wait_for_room(std::move(ready));
+    } else if (!ready.empty()) {
+        std::move(ready.begin(), ready.end(), std::back_inserter(waiting_));
         boost::asio::post(process_.io(), [weak = weak_from_this()] {
             if (const auto self = weak.lock()) self->guarded([&] { self->admit_waiting(); });
         });
     }
     if (!waiting_.empty()) look_later();
     if (empty() && !empty_since_) empty_since_ = now;
+}
+
+void Account::wait_for_room(std::vector<Waiting> ready) {
+    const auto now = Clock::now();
+    for (Waiting& waiting : ready) {
+        if (!waiting.room_until)
+            waiting.room_until = now + std::chrono::seconds(process_.settings().join_timeout_s);
+        if (*waiting.room_until <= now)
+            disconnect_link(*waiting.link, "try_again");
+        else
+            waiting_.push_back(std::move(waiting));
+    }
 }
 
 void Account::look_later() {
@@ -711,6 +730,11 @@ void Account::carry_out(Task& task) {
             using Action = std::decay_t<decltype(action)>;
             if constexpr (std::is_same_v<Action, channel::Push>) {
                 if (session == nullptr) return;
+                // Another one, as its tunnel address is another. What a device that reads nothing
+                // has waiting must not grow by each of them.
+                if (action.event == "init" && std::exchange(session->is_shown, true) &&
+                    !session->link->has_room_for_first(*queues_))
+                    return end(task.sender, "try_again");
                 std::string text = envelope(action.event, action.payload, task.committed);
                 if (action.event == "init" || action.event == "init_page")
                     session->link->send_first(std::move(text));

@@ -113,7 +113,8 @@ private:
             channel;
         boost::asio::steady_timer timer;
         std::optional<channel::Time> deadline;  // that the timer is set to
-        bool goes_on = false;  // a step is queued that asks the gateway's channel to go on
+        bool goes_on = false;   // a step is queued that asks the gateway's channel to go on
+        bool is_shown = false;  // it has been sent an init
     };
     // For the place of a gateway that is online: maybe its device is gone, and has come back.
     struct Contest {
@@ -127,6 +128,8 @@ private:
         std::chrono::steady_clock::time_point until;  // for the account's rows
         std::optional<std::chrono::steady_clock::time_point>
             own_until;  // for the device's own, once the others are there
+        std::optional<std::chrono::steady_clock::time_point>
+            room_until;  // for room to show it something, once it may enter
         std::optional<Contest> contest;
         // Whether its device is still there.
         enum class There : std::uint8_t { Unknown, Sure, Doubtful, Asked } there = There::Unknown;
@@ -167,6 +170,9 @@ private:
     bool waits_for_others(Waiting& waiting);
     // Whether it has to wait on for a gateway's place.
     bool contests(Waiting& waiting);
+    // Of those who may enter, who have to wait for room (QueueBudget): those whose time for that is
+    // over are refused, the others go back among those who wait.
+    void wait_for_room(std::vector<Waiting> ready);
     void admit(JoinRequest request, const std::shared_ptr<Link>& link);
     void received(const channel::Address& from, std::string_view text);
     void gone(const channel::Address& who);

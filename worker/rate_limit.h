@@ -80,14 +80,34 @@ private:
     Bucket bytes_;
 };
 
-// Bytes that wait in the queues of several devices. What one queue may hold shrinks as the sum
-// grows, so that a few slow devices cannot take all of it, and the last that is free is left to
-// those that have little waiting.
+// Bytes that wait in the queues of several devices: those of an account, or those of the process.
+// What one queue may hold shrinks as the sum grows, so that a few slow devices cannot take all of
+// it, and the last that is free is left to those that have little waiting.
+//
+// What devices are shown first (init) is counted apart, up to the same limit. It is as long as the
+// account is large, whatever the device reads. Counted with the rest, the inits of devices that
+// read nothing would leave to all others kLeast, and cut them. So a device is shown its init when
+// there is room for it, and waits until then:
+//
+//   the process's limit  ├── inits that wait ──┼───────── free ─────────┤
+//   an account may add   │                     ├─ half of it ─┤           up to a limit of its own
+//
+// Room is asked for before the init is made, so its size is not known, and the sum passes a limit
+// by one init at most. An account whose inits are all taken has room in any case: whatever the
+// other accounts do, its devices come in one by one.
 class QueueBudget {
 public:
     static constexpr std::size_t kLeast = 65'536;  // a queue may hold this in any case
 
     explicit QueueBudget(std::size_t limit) : limit_(limit) {}
+    void add_first(std::size_t bytes) { first_ += bytes; }
+    void remove_first(std::size_t bytes) { first_ -= bytes; }
+    [[nodiscard]] std::size_t first() const { return first_; }
+    // Of an account's budget; `all`: the process's.
+    [[nodiscard]] bool has_room_for_first(const QueueBudget& all) const {
+        const std::size_t free = all.first_ >= all.limit_ ? 0 : all.limit_ - all.first_;
+        return first_ == 0 || first_ < std::min(limit_, free / 2);
+    }
     void add(std::size_t bytes) { used_ += bytes; }
     void remove(std::size_t bytes) { used_ -= bytes; }
     [[nodiscard]] std::size_t used() const { return used_; }
@@ -98,6 +118,7 @@ public:
 private:
     std::size_t limit_;
     std::size_t used_ = 0;
+    std::size_t first_ = 0;  // counted apart
 };
 
 }  // namespace fatwal::worker

@@ -33,6 +33,11 @@ constexpr char kShorter[] = "a body has 8,192 bytes at most";
 constexpr std::size_t kKeptBytes = 4096;  // of a session's buffer between two messages
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
 constexpr auto kRestWithin = std::chrono::seconds(2);  // of a request that is refused unread
+// A link that is closed has this long for what is queued, the reason, and the device's answer.
+// Until then it has its place and its memory, so no longer than a radio needs.
+constexpr auto kCloseWithin = std::chrono::seconds(5);
+// A timer that fires so late says that this process stood still.
+constexpr auto kLate = std::chrono::seconds(1);
 
 websocket::close_code close_code_of(std::string_view reason) {
     return reason == "going_away" ? websocket::close_code::service_restart
@@ -66,11 +71,22 @@ bool is_among_last(int descriptor) {
 }
 
 // One WebSocket. Lives as long as an operation on it is under way, or whoever was given it.
+//
+// Whether the device still reads is judged by what it takes, not by what it sends. Beast ends a
+// connection that is silent, but pings, pongs and parts of a message without end keep it alive for
+// ever. So one timer watches two deadlines (due()), whatever comes in:
+//
+//   write() ──── idle_timeout_s ────► the message that is being written has to be taken
+//   close() ──── kCloseWithin ──────► what was queued, and the closing handshake, have to be over
+//
+// Invariant: while there is a deadline the timer is set, at the latest for that deadline. It is not
+// set again for each message: when it fires too early it is set to the deadline of now.
 class WebSocketLink : public Link, public std::enable_shared_from_this<WebSocketLink> {
 public:
     WebSocketLink(beast::tcp_stream stream, const Settings& settings, std::shared_ptr<void> place)
         : socket_(std::move(stream)),
           most_queued_(static_cast<std::size_t>(settings.max_queue_bytes)),
+          watch_timer_(socket_.get_executor()),
           patience_(settings.idle_timeout_s),
           place_(std::move(place)) {
         beast::get_lowest_layer(socket_).expires_never();
@@ -99,7 +115,10 @@ public:
     }
 
     ~WebSocketLink() override {
-        for (const auto& budget : budgets_) budget->remove(queued_ + queued_first_);
+        for (const auto& budget : budgets_) {
+            budget->remove(queued_);
+            budget->remove_first(queued_first_);
+        }
     }
 
     void send(std::string message) override {
@@ -117,8 +136,13 @@ public:
         push(std::move(message), true);
     }
 
+    [[nodiscard]] bool has_room_for_first(const QueueBudget& account) const override {
+        return account.has_room_for_first(*budgets_.front());
+    }
+
     void count_for(std::shared_ptr<QueueBudget> budget) override {
-        budget->add(queued_ + queued_first_);
+        budget->add(queued_);
+        budget->add_first(queued_first_);
         budgets_.push_back(std::move(budget));
     }
 
@@ -140,14 +164,21 @@ public:
     void close(std::string_view reason) override {
         if (closing_ || gone_) return;
         closing_ = true;
+        close_until_ = Clock::now() + kCloseWithin;
         received = nullptr;
         closed = nullptr;
         reason_ = websocket::close_reason(close_code_of(reason),
                                           beast::string_view(reason.data(), reason.size()));
+        // A client that comes again and again would have a large init for each of its sessions.
+        if (queued_first_ > QueueBudget::kLeast) return cut("it ends before it has taken its init");
         if (queue_.empty()) close_now();
+        watch_timer_.cancel();  // it may be set for later
+        watch();
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     void read() {
         socket_.async_read(buffer_, [self = shared_from_this()](error_code error, std::size_t) {
             if (error) return self->lost();
@@ -160,8 +191,6 @@ private:
             }
             self->buffer_.consume(self->buffer_.size());
             if (self->buffer_.capacity() > kKeptBytes) self->buffer_.shrink_to_fit();
-            // What it sends keeps it from being idle.
-            if (self->is_stuck()) return self->cut("it reads nothing");
             self->read();
         });
     }
@@ -172,13 +201,35 @@ private:
     };
 
     void push(std::string message, bool first) {
-        for (const auto& budget : budgets_) budget->add(message.size());
+        for (const auto& budget : budgets_)
+            first ? budget->add_first(message.size()) : budget->add(message.size());
         queue_.push_back({std::move(message), first});
         if (queue_.size() == 1) write();
     }
 
-    [[nodiscard]] bool is_stuck() const {
-        return !queue_.empty() && std::chrono::steady_clock::now() - write_begun_ > patience_;
+    // When the link ends unless it gets on until then.
+    [[nodiscard]] Clock::time_point due() const {
+        return queue_.empty() ? close_until_ : std::min(write_until_, close_until_);
+    }
+
+    void watch() {
+        const auto until = due();
+        if (until == Clock::time_point::max() || std::exchange(is_watched_, true)) return;
+        watch_timer_.expires_at(until);
+        watch_timer_.async_wait([self = shared_from_this(), until](error_code) {
+            self->is_watched_ = false;
+            if (self->gone_) return;
+            const auto now = Clock::now();
+            if (now > until + kLate) self->wait_longer(now + kLate);
+            if (now < self->due()) return self->watch();
+            self->cut(self->closing_ ? "it does not take its end" : "it reads nothing");
+        });
+    }
+
+    // What the device took while this process stood still has yet to be learned.
+    void wait_longer(Clock::time_point until) {
+        write_until_ = std::max(write_until_, until);
+        close_until_ = std::max(close_until_, until);
     }
 
     // While more is to be written the kernel keeps back a packet that is not full.
@@ -191,14 +242,16 @@ private:
 
     void write() {
         cork(queue_.size() > 1);
-        write_begun_ = std::chrono::steady_clock::now();
+        write_until_ = Clock::now() + patience_;
+        watch();
         socket_.async_write(asio::buffer(queue_.front().text),
                             [self = shared_from_this()](error_code error, std::size_t) {
                                 if (error) return self->lost();
                                 const Queued& sent = self->queue_.front();
                                 const std::size_t size = sent.text.size();
                                 (sent.first ? self->queued_first_ : self->queued_) -= size;
-                                for (const auto& budget : self->budgets_) budget->remove(size);
+                                for (const auto& budget : self->budgets_)
+                                    sent.first ? budget->remove_first(size) : budget->remove(size);
                                 self->queue_.pop_front();
                                 if (!self->queue_.empty()) return self->write();
                                 if (self->closing_) self->close_now();
@@ -230,6 +283,7 @@ private:
         if (std::exchange(gone_, true)) return;
         beast::get_lowest_layer(socket_).close();
         place_.reset();
+        watch_timer_.cancel();
         for (Probe& probe : probes_) probe.timer->cancel();
         received = nullptr;
         if (const auto call = std::exchange(closed, nullptr)) call();
@@ -237,12 +291,15 @@ private:
 
     websocket::stream<beast::tcp_stream> socket_;
     beast::flat_buffer buffer_;
-    std::deque<Queued> queue_;      // the first is being written
-    std::size_t queued_ = 0;        // bytes, but for those of
-    std::size_t queued_first_ = 0;  // what the device is shown first
-    std::vector<std::shared_ptr<QueueBudget>> budgets_;
+    std::deque<Queued> queue_;                           // the first is being written
+    std::size_t queued_ = 0;                             // bytes, but for those of
+    std::size_t queued_first_ = 0;                       // what the device is shown first
+    std::vector<std::shared_ptr<QueueBudget>> budgets_;  // the first is the process's
     std::size_t most_queued_;
-    std::chrono::steady_clock::time_point write_begun_;
+    asio::steady_timer watch_timer_;
+    bool is_watched_ = false;
+    Clock::time_point write_until_;  // of the message that is being written
+    Clock::time_point close_until_ = Clock::time_point::max();
     std::chrono::seconds patience_;  // for one message to be taken
     websocket::close_reason reason_;
     struct Probe {

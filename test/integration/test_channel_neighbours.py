@@ -1,14 +1,17 @@
-"""What the rows of one tenant cost the other tenants of a fatwal-channel: nothing.
+"""What the rows of one tenant, or a client that reads nothing, cost the other tenants of a fatwal-channel: nothing.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import base64
 import json
 import os
+import socket
+import struct
+import threading
 import unittest
 import urllib.error
 import urllib.request
 
 from house import until
-from portal import ACCOUNT, CLIENT, GATEWAY, OTHER_ACCOUNT, OTHER_CLIENT, OTHER_TENANT, OTHER_TOKEN, SECRET, TOKEN, Portal, uid
+from portal import ACCOUNT, ACTOR, CLIENT, GATEWAY, GROUP, HASH, OTHER_ACCOUNT, OTHER_CLIENT, OTHER_TENANT, OTHER_TOKEN, SECRET, SITE, TOKEN, Portal, uid
 
 NEIGHBOUR, NEIGHBOURS_TOKEN = uid(0xc, 7), uid(0x70, 8)
 
@@ -134,6 +137,184 @@ class Rows(Portal):
         self.channel()
         until(lambda: self.flows(OTHER_ACCOUNT) == 0, 'the row of the other tenant to go')
         self.assertEqual(self.flows(ACCOUNT), 1)
+
+
+TEXT, PONG, CONTINUATION = 1, 10, 0
+
+
+class Raw:
+    """A WebSocket by hand, which reads when it is asked to and not before."""
+
+    def __init__(self, port, id, sentence, receive_buffer):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(60)
+        self.socket.connect(('127.0.0.1', port))
+        self.socket.sendall('\r\n'.join([f'GET /client?id={id}&version=1.5.0 HTTP/1.1', 'Host: x', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
+                                         f'Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}', f'Authorization: Bearer {sentence}', '', '']).encode())
+        answer = b''
+        while not answer.endswith(b'\r\n\r\n'):
+            part = self.socket.recv(1)
+            assert part, answer
+            answer += part
+        self.status = int(answer.split()[1])
+
+    def send(self, opcode, payload=b'', is_last=True):
+        """False when the connection is closed. Masked with zeros."""
+        length = struct.pack('!B', 0x80 | len(payload)) if len(payload) < 126 else struct.pack('!BH', 0x80 | 126, len(payload))
+        try:
+            self.socket.sendall(struct.pack('!B', (0x80 if is_last else 0) | opcode) + length + b'\0\0\0\0' + payload)
+        except OSError:
+            return False
+        return True
+
+    def is_open(self):
+        return self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b'\x01'
+
+    def ask(self, count):
+        """What makes no sense is answered with its ref: 60 kB each time."""
+        for _ in range(count):
+            self.send(TEXT, json.dumps({'event': 'x', 'ref': 'r' * 60000}).encode())
+        until(lambda: self.unread() == 0, 'the server to read it')
+
+    def unread(self):
+        """Bytes that wait at the server's end; 0 when that is closed."""
+        own = f':{self.socket.getsockname()[1]:04X}'
+        with open('/proc/net/tcp') as file:
+            return next((int(fields[4].split(':')[1], 16) for fields in map(str.split, file) if fields[2].endswith(own)), 0)
+
+    def answers(self):
+        """How many such answers come until the connection ends or nothing does for 5 s."""
+        self.socket.settimeout(5)
+        got = bytearray()
+        try:
+            while part := self.socket.recv(1 << 20):
+                got += part
+        except OSError:
+            pass
+        return got.count(b'"reply"')
+
+
+class Deaf(Portal):
+    """Clients that read nothing."""
+
+    def setUp(self):
+        super().setUp()
+        self.house.sql(OTHER_TENANT)
+        self.deaf = []
+        self.is_over = threading.Event()
+        self.thread = threading.Thread(target=self.pong)
+        self.thread.start()
+        self.addCleanup(self.thread.join)
+        self.addCleanup(self.is_over.set)
+
+    def pong(self):
+        """All the time, so that none of them is silent."""
+        while not self.is_over.wait(0.5):
+            for raw in list(self.deaf):
+                raw.send(PONG, b'x')
+
+    def raw(self, id=CLIENT, token=TOKEN, account=ACCOUNT, receive_buffer=4096):
+        raw = Raw(self.ports['channel'], id, f'{account}.{token}.{SECRET}', receive_buffer)
+        self.addCleanup(raw.socket.close)
+        return raw
+
+    def neighbour(self):
+        return self.raw(NEIGHBOUR, NEIGHBOURS_TOKEN, OTHER_ACCOUNT)
+
+    def serve(self, **settings):
+        return self.channel(**{'idle-timeout-s': '2', 'client-messages-per-second': '10000'} | settings)
+
+    def clients(self, count):
+        until(lambda: self.stats()['clients'] == count, f'{count} clients')
+
+    def test_who_reads_nothing_is_cut_though_it_sends_pongs(self):
+        self.serve()
+        raw = self.raw()
+        self.clients(1)
+        raw.ask(110)
+        self.deaf.append(raw)
+        self.clients(0)
+        until(lambda: not raw.is_open(), 'the connection to end')
+        self.assertIn('it reads nothing', self.house.read('channel.err'))
+
+    def test_who_reads_nothing_is_cut_though_it_sends_a_message_without_end(self):
+        self.serve()
+        raw = self.raw()
+        self.clients(1)
+        raw.ask(110)
+        raw.send(TEXT, is_last=False)
+        until(lambda: not raw.send(CONTINUATION, is_last=False) or self.stats()['clients'] == 0, 'it to be cut')
+
+    def test_who_reads_slowly_stays(self):
+        self.serve(**{'idle-timeout-s': '6'})
+        raw = self.raw(receive_buffer=100000)
+        self.clients(1)
+        raw.ask(110)
+        self.deaf.append(raw)
+        got = 0
+        while got < 100 * 60000:  # for longer than the idle timeout
+            self.is_over.wait(0.06)
+            part = raw.socket.recv(40000)
+            self.assertTrue(part, 'it was cut')
+            got += len(part)
+        self.assertEqual(self.stats()['clients'], 1)
+
+    def test_a_session_that_was_replaced_gives_its_place_back(self):
+        # Long enough that nobody is cut for the idle timeout.
+        self.serve(**{'max-sessions': '4', 'idle-timeout-s': '600'})
+        since = 0
+        for _ in range(4):
+            raw = self.raw()
+            self.assertEqual(raw.status, 101)
+            since = until(lambda since=since: next((session['connected_at'] for session in self.fatwal_channel('list') if session['connected_at'] > since), None), 'its session')
+            raw.ask(110)
+            self.deaf.append(raw)
+        until(lambda: self.neighbour().status == 101, 'a place')
+        self.assertTrue(self.deaf[3].is_open(), 'the session of now')
+
+    def large(self, clients):
+        """Resources that make an init of 10 MB, and as many clients more that are shown them."""
+        self.house.sql(
+            f"INSERT INTO resources (id, account_id, name, type, address, address_description) SELECT md5('r' || n)::uuid, '{ACCOUNT}', 'r' || n, 'dns', 'r' || n || '.example.com', repeat('d', 40000) FROM generate_series(1, 250) n",
+            f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT '{ACCOUNT}', md5('r' || n)::uuid, '{SITE}' FROM generate_series(1, 250) n",
+            f"INSERT INTO policies (account_id, actor_group_id, resource_id) SELECT '{ACCOUNT}', '{GROUP}', md5('r' || n)::uuid FROM generate_series(1, 250) n",
+            f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) SELECT ('{uid(0xd, 0)[:-4]}' || to_char(n, 'FM0000'))::uuid, '{ACCOUNT}', '{ACTOR}', 'x' || n, 'x', 'x' || n, '100.65.0.0'::inet + n, 'fd00:1::'::inet + n FROM generate_series(1, {clients}) n",
+            f"INSERT INTO tokens (id, account_id, type, actor_id, secret_hash) SELECT ('{uid(0x7d, 0)[:-4]}' || to_char(n, 'FM0000'))::uuid, '{ACCOUNT}', 'client', '{ACTOR}', {HASH} FROM generate_series(1, {clients}) n")
+
+    def memory(self, process):
+        """MB in use."""
+        with open(f'/proc/{process.pid}/status') as file:
+            return next(int(line.split()[1]) // 1024 for line in file if line.startswith('VmRSS'))
+
+    def test_what_clients_do_not_take_at_first_is_bounded_and_costs_others_nothing(self):
+        self.large(10)
+        process = self.serve(**{'max-queued-mib': '64', 'idle-timeout-s': '5', 'join-timeout-s': '120'})
+        neighbour = self.neighbour()
+        self.joined(self.client())
+        before = self.memory(process)
+        for number in range(1, 11):
+            self.deaf.append(self.raw(uid(0xd, number), uid(0x7d, number)))
+        self.clients(4)  # two of them, as two inits of 10 MB take up the tenant's 16 MiB
+        self.assertLess(self.memory(process) - before, 80)
+        # A neighbour that is slow for a moment has 4.8 MB waiting.
+        neighbour.ask(80)
+        self.assertEqual(neighbour.answers(), 80)
+        # Those that do not take theirs are cut, and the others come in.
+        self.joined(self.client())
+
+    def test_one_client_that_comes_again_and_again_has_one_init_waiting(self):
+        self.large(0)
+        process = self.serve(**{'max-queued-mib': '64', 'idle-timeout-s': '600', 'join-timeout-s': '120'})
+        neighbour = self.neighbour()
+        self.clients(1)
+        before = self.memory(process)
+        for _ in range(12):
+            self.deaf.append(self.raw())
+        until(lambda: sum(raw.is_open() for raw in self.deaf) == 1, 'the earlier sessions to end')
+        self.assertLess(self.memory(process) - before, 80)
+        neighbour.ask(1)
+        self.assertEqual(neighbour.answers(), 1)
 
 
 if __name__ == '__main__':

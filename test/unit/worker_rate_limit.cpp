@@ -58,5 +58,51 @@ TEST(QueueBudget, AShareShrinksAsTheSumGrows) {
     EXPECT_EQ(budget.used(), 0U);
 }
 
+TEST(QueueBudget, WhatIsShownFirstTakesNothingOfAShare) {
+    QueueBudget budget(8'000'000);
+    budget.add_first(20'000'000);
+    EXPECT_EQ(budget.share(), 4'000'000U);
+    EXPECT_EQ(budget.used(), 0U);
+}
+
+TEST(QueueBudget, AnAccountHasRoomForAnInit) {
+    struct Case {
+        std::size_t of_account;
+        std::size_t of_others;
+        bool has_room;
+        const char* why;
+    };
+    // Of 1,000 the account may have 250.
+    for (const Case& one : {Case{0, 0, true, "nothing waits"},
+                            Case{249, 0, true, "the next may pass the account's limit"},
+                            Case{250, 0, false, "the account's limit"},
+                            Case{100, 700, false, "half of what is left is 100"},
+                            Case{99, 700, true, "it is less than half of what is left"},
+                            Case{1, 999, false, "nothing is left"},
+                            Case{1, 5000, false, "the others have passed the limit"},
+                            Case{0, 5000, true, "one of its devices in any case"}}) {
+        QueueBudget process(1000);
+        QueueBudget account(250);
+        process.add_first(one.of_account + one.of_others);
+        account.add_first(one.of_account);
+        EXPECT_EQ(account.has_room_for_first(process), one.has_room) << one.why;
+    }
+}
+
+TEST(QueueBudget, TenantsWhoseDevicesReadNothingLeaveRoomToOthers) {
+    QueueBudget process(1000);
+    // Each of 20 tenants has as many inits of 10 waiting as it gets room for.
+    for (int tenant = 0; tenant < 20; ++tenant) {
+        QueueBudget account(250);
+        while (account.has_room_for_first(process)) {
+            process.add_first(10);
+            account.add_first(10);
+        }
+        EXPECT_LE(account.first(), 250U);
+        EXPECT_GE(account.first(), 10U) << "one device in any case";
+    }
+    EXPECT_LE(process.first(), 1000U + 20 * 10);
+}
+
 }  // namespace
 }  // namespace fatwal::worker

@@ -27,6 +27,9 @@ Uuid id(int number) {
 struct FakeLink : Link {
     void send(std::string message) override { sent.push_back(*channel::parse_json(message)); }
     void send_first(std::string message) override { send(std::move(message)); }
+    [[nodiscard]] bool has_room_for_first(const QueueBudget& /*account*/) const override {
+        return true;
+    }
     void count_for(std::shared_ptr<QueueBudget> /*budget*/) override {}
     void probe(std::chrono::milliseconds /*within*/,
                std::function<void(bool)> /*answer*/) override {}
