@@ -189,27 +189,7 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
     const Reread::Progress progress =
         source->progress();  // before the size is read: what it has ended with is all there
     const Spool& spool = source->spool(attachment->account->key);
-    if (reader.offset < spool.size()) {
-        auto part = spool.read(reader.offset, credit);
-        if (!part)
-            return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
-        Reply reply;
-        reply.parts = std::move(part->messages);
-        reader.offset = part->next_offset;
-        for (const zmq::message_t& message : reply.parts) {
-            const auto frame = wire::FrameView::parse_header(
-                {static_cast<const std::byte*>(message.data()), message.size()});
-            if (!frame) continue;
-            reader.between_transactions = frame->has(wire::kLastOfAccount);
-            if (reader.between_transactions)
-                reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
-        }
-        holds_.hold(AttachmentHold{nonce}, reader.cursor, now);
-        replayed_ += reply.parts.size();
-        reply.body = wire::Replayed{standing.epoch, 0, false,
-                                    static_cast<std::uint16_t>(reply.parts.size())};
-        return reply;
-    }
+    if (reader.offset < spool.size()) return next_part(nonce, reader, spool, credit, standing, now);
     if (!progress.ended) return std::nullopt;
     if (progress.failure && progress.failure->fatal) return lose(nonce, *progress.failure);
     if (!reader.between_transactions ||
@@ -220,15 +200,46 @@ std::optional<Reply> Replays::reread(const wire::Nonce& nonce, Reader& reader, s
         readers_.erase(nonce);
         return refuse(wire::ErrorCode::AskByCursor, "reading the slot again was interrupted");
     }
-    // On from there, by another reading.
-    const bool again_later = progress.failure || source->until() <= reader.cursor;
-    if (!progress.failure) reader.cursor = std::max(reader.cursor, source->until());
+    join_another_job(nonce, reader, attachment->account->key, progress.failure.has_value(), now);
+    return std::nullopt;
+}
+
+// Moves the reader's cursor over the transactions of the account that the part ends.
+Reply Replays::next_part(const wire::Nonce& nonce, Reader& reader, const Spool& spool,
+                         std::uint32_t credit, const Standing& standing, Clock::time_point now) {
+    auto part = spool.read(reader.offset, credit);
+    if (!part) return lose(nonce, {"what was read again cannot be read", settings_.spool_dir, {}});
+    Reply reply;
+    reply.parts = std::move(part->messages);
+    reader.offset = part->next_offset;
+    for (const zmq::message_t& message : reply.parts) {
+        const auto frame = wire::FrameView::parse_header(
+            {static_cast<const std::byte*>(message.data()), message.size()});
+        if (!frame) continue;
+        reader.between_transactions = frame->has(wire::kLastOfAccount);
+        if (reader.between_transactions)
+            reader.cursor = std::max(reader.cursor, frame->commit_lsn() + 1);
+    }
+    holds_.hold(AttachmentHold{nonce}, reader.cursor, now);
+    replayed_ += reply.parts.size();
+    reply.body =
+        wire::Replayed{standing.epoch, 0, false, static_cast<std::uint16_t>(reply.parts.size())};
+    return reply;
+}
+
+// The reader's job has ended before memory has the rest. A job that ended by a failure read less
+// than its `until`; one that brought the reader no further is followed after a pause, as nothing
+// new may be there yet.
+void Replays::join_another_job(const wire::Nonce& nonce, Reader& reader,
+                               const wire::AccountKey& account, bool failed,
+                               Clock::time_point now) {
+    const wire::Lsn until = reader.job->reread->until();
+    const bool again_later = failed || until <= reader.cursor;
+    if (!failed) reader.cursor = std::max(reader.cursor, until);
     holds_.hold(AttachmentHold{nonce}, reader.cursor, now);
     reader.offset = 0;
-    reader.job =
-        find_or_add(attachment->account->key, reader.cursor, again_later ? now + kRetry : now);
+    reader.job = find_or_add(account, reader.cursor, again_later ? now + kRetry : now);
     event_.set();
-    return std::nullopt;
 }
 
 Reply Replays::lose(const wire::Nonce& nonce, const Failure& failure) {

@@ -82,8 +82,8 @@ private:
         wire::Lsn cursor = 0;      // it has all that commits before
         bool between_transactions = true;
         Clock::time_point asked;  // when it asked last
-        std::optional<std::pair<Requester, std::uint32_t>>
-            waiting;  // who waits for a reply, and its credit
+        // Who waits for a reply, and its credit.
+        std::optional<std::pair<Requester, std::uint32_t>> waiting;
     };
     using Readers = std::map<wire::Nonce, Reader>;
 
@@ -101,6 +101,10 @@ private:
                       const Requester& requester, std::uint32_t credit, Clock::time_point now);
     std::optional<Reply> reread(const wire::Nonce& nonce, Reader& reader, std::uint32_t credit,
                                 const Standing& standing, Clock::time_point now);
+    Reply next_part(const wire::Nonce& nonce, Reader& reader, const Spool& spool,
+                    std::uint32_t credit, const Standing& standing, Clock::time_point now);
+    void join_another_job(const wire::Nonce& nonce, Reader& reader, const wire::AccountKey& account,
+                          bool failed, Clock::time_point now);
     Reply lose(const wire::Nonce& nonce, const Failure& failure);
 
     const Settings& settings_;
