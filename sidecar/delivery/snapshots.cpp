@@ -150,12 +150,12 @@ private:
     }
 
     // A session that is to stop, or that the server has left silent, is of no more use.
-    static void require_answer(PGconn* session, Waited waited) {
-        if (waited == Waited::Ready) return;
+    static void require_answer(PGconn* session, WaitEnd waited) {
+        if (waited == WaitEnd::Ready) return;
         cancel(session, kCancelDeadline);
         throw Failure{
             kWhat,
-            waited == Waited::Stopped ? "It is stopped." : "The server sent nothing for too long.",
+            waited == WaitEnd::Stopped ? "It is stopped." : "The server sent nothing for too long.",
             {},
             false};
     }

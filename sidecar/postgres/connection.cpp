@@ -91,15 +91,15 @@ ConnectAttempt connect_to(const Targets& targets, const Target& target, bool rep
     const auto deadline = std::chrono::steady_clock::now() + targets.timeout;
     short events = POLLOUT;
     while (PQstatus(connection) != CONNECTION_BAD) {
-        const Waited waited = wait_for(PQsocket(connection), events, deadline);
-        attempted.stopped = waited == Waited::Stopped;
-        if (waited == Waited::TimedOut)
+        const WaitEnd waited = wait_for(PQsocket(connection), events, deadline);
+        attempted.stopped = waited == WaitEnd::Stopped;
+        if (waited == WaitEnd::TimedOut)
             attempted.why =
                 "it gave no answer for " +
                 std::to_string(
                     std::chrono::duration_cast<std::chrono::seconds>(targets.timeout).count()) +
                 " s";
-        if (waited != Waited::Ready) break;
+        if (waited != WaitEnd::Ready) break;
         const PostgresPollingStatusType status = PQconnectPoll(connection);
         if (status == PGRES_POLLING_OK || status == PGRES_POLLING_FAILED) break;
         events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
@@ -176,12 +176,12 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql,
     Result last;
     for (;;) {
         const Answer answer = next_result(connection, deadline);
-        if (answer.waited != Waited::Ready) {
+        if (answer.waited != WaitEnd::Ready) {
             cancel(connection, kCancelDeadline);
             const auto seconds =
                 std::chrono::duration_cast<std::chrono::seconds>(Patience::deadline()).count();
             throw Failure{what,
-                          answer.waited == Waited::Stopped
+                          answer.waited == WaitEnd::Stopped
                               ? "fatwald was stopped."
                               : "The server gave no answer for " + std::to_string(seconds) + " s.",
                           {},

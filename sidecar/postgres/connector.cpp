@@ -63,12 +63,12 @@ void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings)
     for (;;) {
         const auto next_report = std::chrono::steady_clock::now() + kReportInterval;
         const Answer answer = next_result(connection, next_report);
-        if (answer.waited == Waited::Stopped) {
+        if (answer.waited == WaitEnd::Stopped) {
             // The server would go on waiting for the others, with nobody to make it for.
             cancel(connection, kCancelDeadline);
             throw Failure{what, "fatwald was stopped.", {}, false};
         }
-        if (answer.waited == Waited::TimedOut) {
+        if (answer.waited == WaitEnd::TimedOut) {
             const std::string whom = whom_it_waits_for(ordinary, PQbackendPID(connection));
             if (!whom.empty())
                 spdlog::warn(
@@ -99,7 +99,7 @@ void wait_for_slot(PGconn* ordinary, const Settings& settings) {
             spdlog::info(
                 "slot {} is active for PID {}: another fatwald streams it. Waits to take over",
                 settings.slot, value(slot, 0));
-        if (wait_for(-1, 0, std::chrono::steady_clock::now() + kSlotPoll) == Waited::Stopped)
+        if (wait_for(-1, 0, std::chrono::steady_clock::now() + kSlotPoll) == WaitEnd::Stopped)
             throw Failure{"waits for the slot no longer", "fatwald was stopped.", {}, false};
     }
 }

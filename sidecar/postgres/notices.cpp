@@ -57,7 +57,7 @@ void Notices::count(std::string text, std::uint64_t many, Time now,
         found->second.more += many;
     } else if (logged_.size() < kTexts) {
         lines.push_back(text);
-        logged_.emplace(std::move(text), Logged{now, many - 1});
+        logged_.emplace(std::move(text), LoggedText{now, many - 1});
     } else {
         others_.more += many;
     }

@@ -42,15 +42,15 @@ private:
     static void receive(void* self, const PGresult* notice);
     void count(std::string text, std::uint64_t times, Time now, std::vector<std::string>& lines);
 
-    struct Logged {
+    struct LoggedText {
         Time at;
         std::uint64_t more = 0;  // times since then
     };
     std::mutex mutex_;                           // guards come_ and lost_
     std::map<std::string, std::uint64_t> come_;  // how often each has come since lines() was called
     std::uint64_t lost_ = 0;                     // beyond what come_ holds
-    std::map<std::string, Logged> logged_;
-    Logged others_;  // beyond kTexts
+    std::map<std::string, LoggedText> logged_;
+    LoggedText others_;  // beyond kTexts
 };
 
 // `text` as one line of at most Notices::kTextBytes bytes: control characters become blanks.

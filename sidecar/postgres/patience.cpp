@@ -9,7 +9,7 @@
 
 namespace fatwal::sidecar {
 
-Waited wait_for(int fd, short events, Patience::Time deadline) {
+WaitEnd wait_for(int fd, short events, Patience::Time deadline) {
     for (;;) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
                               deadline - std::chrono::steady_clock::now())
@@ -17,10 +17,10 @@ Waited wait_for(int fd, short events, Patience::Time deadline) {
         std::array<pollfd, 2> wait = {pollfd{fd, events, 0}, pollfd{Patience::stop(), POLLIN, 0}};
         const int count = poll(wait.data(), wait.size(), static_cast<int>(std::max<long>(left, 0)));
         if (count < 0 && errno == EINTR) continue;
-        if (wait[1].revents != 0) return Waited::Stopped;
+        if (wait[1].revents != 0) return WaitEnd::Stopped;
         // An error of poll() itself shows when the descriptor is read.
-        if (count != 0) return Waited::Ready;
-        if (left <= 0) return Waited::TimedOut;
+        if (count != 0) return WaitEnd::Ready;
+        if (left <= 0) return WaitEnd::TimedOut;
     }
 }
 
@@ -29,11 +29,11 @@ Answer next_result(PGconn* connection, Patience::Time deadline) {
         // What was to be sent may still wait in libpq's buffer.
         const int unsent = PQflush(connection);
         const auto events = static_cast<short>(unsent > 0 ? POLLIN | POLLOUT : POLLIN);
-        const Waited waited = wait_for(PQsocket(connection), events, deadline);
-        if (waited != Waited::Ready) return {nullptr, waited};
+        const WaitEnd waited = wait_for(PQsocket(connection), events, deadline);
+        if (waited != WaitEnd::Ready) return {nullptr, waited};
         if (PQconsumeInput(connection) == 0) break;  // PQgetResult gives the error
     }
-    return {PQgetResult(connection), Waited::Ready};
+    return {PQgetResult(connection), WaitEnd::Ready};
 }
 
 CopyRow next_copy_row(PGconn* connection) {
@@ -43,8 +43,8 @@ CopyRow next_copy_row(PGconn* connection) {
         row.length = PQgetCopyData(connection, &row.data, 1);
         if (row.length != 0) return row;
         row.waited = wait_for(PQsocket(connection), POLLIN, deadline);
-        if (row.waited != Waited::Ready) return row;
-        if (PQconsumeInput(connection) == 0) return {nullptr, -2, Waited::Ready};
+        if (row.waited != WaitEnd::Ready) return row;
+        if (PQconsumeInput(connection) == 0) return {nullptr, -2, WaitEnd::Ready};
     }
 }
 

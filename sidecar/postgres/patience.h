@@ -46,16 +46,16 @@ private:
 };
 
 // What ended a wait.
-enum class Waited { Ready, Stopped, TimedOut };
+enum class WaitEnd { Ready, Stopped, TimedOut };
 
 // Waits until `fd` has one of the events, until `deadline`, or until the thread is to stop.
-[[nodiscard]] Waited wait_for(int fd, short events, Patience::Time deadline);
+[[nodiscard]] WaitEnd wait_for(int fd, short events, Patience::Time deadline);
 
 // The next result of a statement that was sent, as PQgetResult gives it. On Stopped or TimedOut the
 // statement still runs: the connection is of no more use.
 struct Answer {
     PGresult* result = nullptr;
-    Waited waited = Waited::Ready;
+    WaitEnd waited = WaitEnd::Ready;
 };
 [[nodiscard]] Answer next_result(PGconn* connection, Patience::Time deadline);
 
@@ -63,7 +63,7 @@ struct Answer {
 struct CopyRow {
     char* data = nullptr;
     int length = 0;  // -1: the end; -2: an error
-    Waited waited = Waited::Ready;
+    WaitEnd waited = WaitEnd::Ready;
 };
 [[nodiscard]] CopyRow next_copy_row(PGconn* connection);
 

@@ -166,9 +166,10 @@ TEST(Patience, IsOfTheThreadThatStatesIt) {
         const Patience patience(stop, milliseconds(20));
         EXPECT_EQ(Patience::deadline(), milliseconds(20));
         const auto soon = std::chrono::steady_clock::now() + Patience::deadline();
-        EXPECT_EQ(wait_for(-1, 0, soon), Waited::TimedOut);
+        EXPECT_EQ(wait_for(-1, 0, soon), WaitEnd::TimedOut);
         eventfd_write(stop, 1);
-        EXPECT_EQ(wait_for(-1, 0, std::chrono::steady_clock::now() + seconds(60)), Waited::Stopped);
+        EXPECT_EQ(wait_for(-1, 0, std::chrono::steady_clock::now() + seconds(60)),
+                  WaitEnd::Stopped);
     }
     EXPECT_EQ(Patience::deadline(), Patience::kDefaultDeadline);
     close(stop);
