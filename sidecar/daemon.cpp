@@ -301,13 +301,14 @@ void Daemon::keepalive(const Keepalive& keepalive) {
     if (keepalive.reply_requested) perform(confirmation_.server_asks(facts()));
 }
 
-Confirmation::Facts Daemon::facts() {
-    return {ledger_.raise_confirmable(), ledger_.received(), accounts_.durables.size() > 0,
+Confirmation::Facts Daemon::facts() const {
+    return {ledger_.next_confirmable(), ledger_.received(), accounts_.durables.size() > 0,
             ledger_.visibility.all_seen(), slot_.streams()};
 }
 
 void Daemon::perform(const Confirmation::Step& step) {
     if (step.ask) keeper_.ask_what_is_visible();
+    if (step.confirm) ledger_.raise_confirmable();
     // A silent stream does not know whether something is missing.
     if (step.heartbeat && slot_.is_live()) accounts_.heartbeat();
     if (step.record) keeper_.record(*step.record);

@@ -81,7 +81,7 @@ private:
     void keepalive(const Keepalive& keepalive);
 
     // Confirming.
-    [[nodiscard]] Confirmation::Facts facts();
+    [[nodiscard]] Confirmation::Facts facts() const;
     void perform(const Confirmation::Step& step);
     void confirm() { perform(confirmation_.due(facts())); }
     void end_stream();

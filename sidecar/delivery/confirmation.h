@@ -35,7 +35,7 @@ public:
 
     // What the ledger and the durable subscribers say at the moment of an event.
     struct Facts {
-        wire::Lsn confirmable = 0;
+        wire::Lsn confirmable = 0;  // where a confirmation would raise it to
         wire::Lsn received = 0;
         bool durables = false;     // there are durable subscribers
         bool all_visible = false;  // new snapshots see all that was published

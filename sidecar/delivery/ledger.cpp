@@ -106,9 +106,12 @@ void Ledger::keepalive(wire::Lsn wal_end) {
     if (!in_transaction_) published_ = std::max(published_, wal_end);
 }
 
+wire::Lsn Ledger::next_confirmable() const {
+    return std::max(confirmable_, std::min({published_, visibility.oldest(), holds.oldest()}));
+}
+
 wire::Lsn Ledger::raise_confirmable() {
-    confirmable_ =
-        std::max(confirmable_, std::min({published_, visibility.oldest(), holds.oldest()}));
+    confirmable_ = next_confirmable();
     FATWAL_INVARIANT(confirmable_ <= published_ && published_ <= received_,
                      "nothing is confirmed before it is published, nor published before it came");
     return confirmable_;

@@ -151,9 +151,13 @@ public:
     [[nodiscard]] bool in_transaction() const { return in_transaction_; }
 
     // What may be confirmed: all before it was published, is seen by every later snapshot, and was
-    // acknowledged. Never goes back.
-    wire::Lsn raise_confirmable();
+    // acknowledged. Never falls. It rises with a confirmation and not before: until then Postgres
+    // has the WAL for whoever must replay, and the heartbeats before the confirmation let those who
+    // have everything advance with it.
     [[nodiscard]] wire::Lsn confirmable() const { return confirmable_; }
+    // Where the next confirmation would raise it to.
+    [[nodiscard]] wire::Lsn next_confirmable() const;
+    wire::Lsn raise_confirmable();
 
     Visibility visibility;
     Holds holds;

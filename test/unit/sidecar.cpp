@@ -264,6 +264,8 @@ TEST(Ledger, WhatIsSeenAndNotHeldIsConfirmable) {
     ledger.holds.hold(SnapshotHold{2}, 60, {});
     EXPECT_EQ(ledger.raise_confirmable(), 300U) << "it never goes back";
     ledger.holds.clear();
+    EXPECT_EQ(ledger.next_confirmable(), 500U);
+    EXPECT_EQ(ledger.confirmable(), 300U) << "it rises with a confirmation alone";
     EXPECT_EQ(ledger.raise_confirmable(), 500U);
 }
 
