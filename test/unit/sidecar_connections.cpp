@@ -1,4 +1,5 @@
 // What decides how fatwald connects, waits and gives up, without a server.
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -7,10 +8,12 @@
 
 #include <gtest/gtest.h>
 
+#include "fatwal/wire/invariant.h"
 #include "sidecar/failure.h"
 #include "sidecar/log.h"
 #include "sidecar/postgres/patience.h"
 #include "sidecar/postgres/silence.h"
+#include "sidecar/postgres/slot_session.h"
 #include "sidecar/postgres/sqlstate.h"
 #include "sidecar/postgres/targets.h"
 #include "sidecar/postgres/timelines.h"
@@ -140,6 +143,37 @@ TEST(Silence, AServerWithoutATimeoutHasABound) {
     silence.begin(begin, milliseconds(0));
     silence.asked(begin);
     EXPECT_EQ(silence.check(begin + Silence::kOwnBound), Silence::Liveness::Lost);
+}
+
+TEST(SlotSession, AnAttemptFollowsAPauseAndAFailureLeadsToTheNext) {
+    Settings settings;
+    settings.database = "host=/nonexistent dbname=d";
+    Notices notices;
+    const SlotSession::Time now{seconds(1000)};
+    SlotSession slot(settings, notices, now);
+    EXPECT_EQ(slot.next_attempt(), now);
+    EXPECT_FALSE(slot.outcome()) << "none is under way";
+    slot.connect_if_due(now - milliseconds(1), false);
+    EXPECT_EQ(slot.next_attempt(), now);
+    slot.connect_if_due(now, false);
+    EXPECT_FALSE(slot.next_attempt()) << "one at a time";
+    EXPECT_STREQ(slot.text(), "connecting");
+    pollfd wait = {slot.connector_fd(), POLLIN, 0};
+    ASSERT_EQ(poll(&wait, 1, 30'000), 1);
+    const auto outcome = slot.outcome();
+    ASSERT_TRUE(outcome);
+    const auto* failure = std::get_if<Failure>(&*outcome);
+    ASSERT_NE(failure, nullptr);
+    EXPECT_FALSE(failure->fatal) << "a server may come";
+    slot.lose(*failure, now);
+    ASSERT_TRUE(slot.next_attempt());
+    EXPECT_GT(*slot.next_attempt(), now);
+    EXPECT_EQ(slot.reconnects(), 0U) << "there was no stream";
+    EXPECT_EQ(slot.lost_at(), now);
+    EXPECT_EQ(slot.stream(), nullptr);
+    EXPECT_EQ(slot.stream_fd(), -1);
+    EXPECT_FALSE(slot.is_live());
+    EXPECT_THROW(slot.lose(*failure, now), wire::InvariantError) << "it is lost already";
 }
 
 TEST(Timelines, ReadsTheServersFile) {
