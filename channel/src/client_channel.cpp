@@ -23,7 +23,8 @@ ClientChannel::ClientChannel(ChannelContext context, ClientJoin join)
     : context_(std::move(context)), join_(std::move(join)) {}
 
 ClientChannel::~ClientChannel() {
-    if (phase_ != Phase::Created) context_.state.detach_client(join_.client_id, join_.token_id);
+    if (phase_ != Phase::Created)
+        context_.state.watchers().detach_client(join_.client_id, join_.token_id);
 }
 
 ClientContext ClientChannel::session() const {
@@ -33,7 +34,7 @@ ClientContext ClientChannel::session() const {
 Actions ClientChannel::start(Time now) {
     Actions out;
     if (phase_ != Phase::Created) return out;
-    context_.state.attach_client(join_.client_id, join_.token_id);
+    context_.state.watchers().attach_client(join_.client_id, join_.token_id);
     phase_ = Phase::Waiting;
     if (context_.state.live()) join(now, out);
     return out;

@@ -65,7 +65,7 @@ GatewayChannel::Held& GatewayChannel::add(const Pair& pair, const portal::Resour
     if (is_new) {
         if (const auto* client = context_.state.client(pair.client_id))
             held->second.tunnel = tunnel_of(*client);
-        context_.state.hold(join_.gateway_id, pair);
+        context_.state.watchers().hold(join_.gateway_id, pair);
         const auto [shown, first] = resources_.try_emplace(pair.resource_id);
         if (first) shown->second.row = resource;
         ++shown->second.pairs;
@@ -90,7 +90,7 @@ void GatewayChannel::remove_expired(Held& held, const Uuid& flow_id, Actions& ou
 
 void GatewayChannel::drop(Pairs::iterator pair) {
     for (const auto& [id, flow] : pair->second.flows) pair_of_flow_.erase(id);
-    context_.state.release(join_.gateway_id, pair->first);
+    context_.state.watchers().release(join_.gateway_id, pair->first);
     const auto shown = resources_.find(pair->first.resource_id);
     if (--shown->second.pairs == 0) resources_.erase(shown);
     pairs_.erase(pair);

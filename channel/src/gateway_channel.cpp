@@ -17,7 +17,8 @@ GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join)
 
 GatewayChannel::~GatewayChannel() {
     while (let_go()) continue;
-    if (phase_ != Phase::Created) context_.state.detach_gateway(join_.gateway_id, join_.token_id);
+    if (phase_ != Phase::Created)
+        context_.state.watchers().detach_gateway(join_.gateway_id, join_.token_id);
 }
 
 bool GatewayChannel::let_go() {
@@ -29,7 +30,7 @@ bool GatewayChannel::let_go() {
 Actions GatewayChannel::start(Time now) {
     Actions out;
     if (phase_ != Phase::Created) return out;
-    context_.state.attach_gateway(join_.gateway_id, join_.token_id);
+    context_.state.watchers().attach_gateway(join_.gateway_id, join_.token_id);
     phase_ = Phase::Waiting;
     if (context_.state.live()) join(now, out);
     return out;

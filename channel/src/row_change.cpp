@@ -1,25 +1,19 @@
 #include "fatwal/channel/row_change.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+
+#include "fatwal/channel/row_types.h"
 
 namespace fatwal::channel {
 namespace {
 
-// The domain's tables, in whatever version: a row of them that cannot be decoded matters, one of
-// another table does not.
-constexpr std::array<std::string_view, 14> kTables = {"accounts",        "actor_group_memberships",
-                                                      "actor_groups",    "actors",
-                                                      "auth_identities", "auth_providers",
-                                                      "clients",         "flows",
-                                                      "gateways",        "policies",
-                                                      "resources",       "resource_connections",
-                                                      "sites",           "tokens"};
-
+// In whatever version: a row of the domain's tables that cannot be decoded matters, one of another
+// table does not.
 bool is_known(const client::Schema& schema) {
     return schema.schema() == portal::Accounts::kSchema &&
-           std::find(kTables.begin(), kTables.end(), schema.table()) != kTables.end();
+           std::find(DomainRows::kNames.begin(), DomainRows::kNames.end(), schema.table()) !=
+               DomainRows::kNames.end();
 }
 
 // What is wrong with a table whose old rows are not whole, with the statement that mends it; empty
@@ -48,9 +42,12 @@ BadRow bad_row(const client::Schema& schema, const client::Row* row, std::string
     out.table = schema.table();
     out.reason = std::move(reason);
     if (row == nullptr) return out;
-    const bool connection = out.table == portal::ResourceConnections::kTable;
-    out.id = uuid_of(*row, connection ? "resource_id" : "id");
-    if (connection) out.site = uuid_of(*row, "site_id");
+    DomainRows::for_each([&]<class Row>(std::type_identity<Row>) {
+        constexpr auto& kKey = Storage<Row>::kKeyColumns;
+        if (out.table != Row::kTable) return;
+        out.id = uuid_of(*row, kKey[0]);
+        if constexpr (kKey.size() > 1) out.site = uuid_of(*row, kKey[1]);
+    });
     return out;
 }
 
@@ -79,7 +76,7 @@ bool keeps_key(const client::Change& change) {
 
 }  // namespace
 
-std::span<const std::string_view> published_tables() { return kTables; }
+std::span<const std::string_view> published_tables() { return DomainRows::kNames; }
 
 void typed_change(const client::Change& change, std::vector<RowChange>& out, std::size_t& unknown) {
     const bool resync = change.op == wire::Op::Resync;

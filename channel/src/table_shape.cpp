@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fatwal/channel/row_change.h"
 #include "fatwal/client/typed.h"
 
 namespace fatwal::channel {
@@ -11,6 +12,22 @@ bool TableShape::holds_in(const TableShape& later) const {
     return std::all_of(columns.begin(), columns.end(), [&](const Column& column) {
         return std::find(later.columns.begin(), later.columns.end(), column) != later.columns.end();
     });
+}
+
+bool KnownShapes::accept(const RowChange& change) {
+    if (!change.shape) return true;
+    Known& known = known_[change.shape->table];
+    if (known.shape != change.shape) {
+        const bool is_same = known.shape && *known.shape == *change.shape;
+        // Of rows that were left out it is not known what they say now.
+        if (known.shape && !is_same &&
+            (known.is_unreadable || !known.shape->holds_in(*change.shape)))
+            return false;
+        known.shape = change.shape;
+        if (!is_same) known.is_unreadable = false;
+    }
+    if (change.bad && change.bad->of_schema) known.is_unreadable = true;
+    return true;
 }
 
 std::shared_ptr<const TableShape> shape_of(const client::Schema& schema) {

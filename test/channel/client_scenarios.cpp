@@ -1,5 +1,6 @@
 // A to E: what a client is shown.
 #include "fatwal/channel/access.h"
+#include "fatwal/channel/account_settings.h"
 #include "test/channel/scenario.h"
 
 namespace fatwal::channel::test {

@@ -300,8 +300,10 @@ protected:
 
     void check() {
         follow();
+        EXPECT_TRUE(w_.state.indexes_match());
         AccountState fresh(id("account"));
         w_.load(fresh);
+        EXPECT_TRUE(fresh.indexes_match());
         for (const char* name : kClients) ASSERT_NO_FATAL_FAILURE(check_client(fresh, name));
         for (const char* name : kGateways) ASSERT_NO_FATAL_FAILURE(check_gateway(fresh, name));
     }

@@ -30,11 +30,4 @@ struct ClientView {
 // resource_created_or_updated. Not for another tunnel address: that takes an init.
 void push_difference(const ClientView& before, const ClientView& after, Actions& out);
 
-// {search_domain, upstream_dns} of an account's config; null and [] for what it does not say well.
-[[nodiscard]] Json interface_of(const portal::Accounts* account, const portal::Clients& client);
-
-// The values of an account's config, features and limits that say nothing that is understood, each
-// with its value, for the log: "config.upstream_dns: \"dns.example\" is no address". At most 20.
-[[nodiscard]] std::vector<std::string> ignored_settings(const portal::Accounts& account);
-
 }  // namespace fatwal::channel

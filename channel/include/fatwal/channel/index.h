@@ -1,11 +1,20 @@
 // From an id to the ids that stand behind it.
 #pragma once
 
+#include <functional>
 #include <unordered_map>
+#include <utility>
 
 #include "fatwal/channel/basics.h"
 
 namespace fatwal::channel {
+
+struct HashOfTwo {
+    std::size_t operator()(const std::pair<Uuid, Uuid>& ids) const noexcept {
+        return std::hash<Uuid>()(ids.first) * 0x9E37'79B9'7F4A'7C15U ^
+               std::hash<Uuid>()(ids.second);
+    }
+};
 
 class Index {
 public:
@@ -21,7 +30,13 @@ public:
         const auto found = ids_.find(key);
         return found == ids_.end() ? kNone : found->second;
     }
-    void clear() { ids_.clear(); }
+    void set(const Uuid& key, const Uuid& value, bool there) {
+        if (there)
+            add(key, value);
+        else
+            remove(key, value);
+    }
+    friend bool operator==(const Index&, const Index&) = default;
 
 private:
     std::unordered_map<Uuid, Ids> ids_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "fatwal/client/schema.h"
@@ -35,6 +36,23 @@ struct TableShape {
     [[nodiscard]] bool holds_in(const TableShape& later) const;
 
     friend bool operator==(const TableShape&, const TableShape&) = default;
+};
+
+struct RowChange;
+
+// The tables as the rows that were read last had them.
+class KnownShapes {
+public:
+    // False when the rows that are known of the change's table say by its present columns what they
+    // did not say when they were read. Else keeps the shape.
+    [[nodiscard]] bool accept(const RowChange& change);
+
+private:
+    struct Known {
+        std::shared_ptr<const TableShape> shape;
+        bool is_unreadable = false;  // rows were left out, as no row of such a table can be read
+    };
+    std::unordered_map<std::string, Known> known_;  // by name: at most the domain's tables
 };
 
 // Made once for each version of a table.
