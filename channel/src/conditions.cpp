@@ -1,6 +1,9 @@
 #include "fatwal/channel/conditions.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
+#include <variant>
 
 #include "fatwal/channel/region.h"
 #include "fatwal/channel/time_windows.h"
@@ -8,16 +11,182 @@
 namespace fatwal::channel {
 namespace {
 
-bool contains(const std::vector<Cidr>& networks, const IpAddress& address) {
-    return std::any_of(networks.begin(), networks.end(),
-                       [&](const Cidr& network) { return network.contains(address); });
+using Values = std::vector<std::string>;
+using Verdict = Conditions::Verdict;
+
+// The language
+// ------------------------------------------------------------------------------------
+// Each type of a condition has
+//     kForm                   its property and operator
+//     parse(values)           nothing when any value is malformed
+//     evaluate(client, now)   whether it holds, and how long if no row changes
+//     next_change(now)        the first instant after `now` at which evaluate() can differ by time
+//                             alone; without it nothing is revoked when its time comes
+// None has a default: a type without one of them does not compile. Known is the list.
+
+// Time changes nothing of it.
+struct Timeless {
+    [[nodiscard]] static std::optional<Time> next_change(Time now) {
+        (void)now;
+        return std::nullopt;
+    }
+};
+
+// All values by `parse_one`; nothing when it gives nothing for one of them.
+template <class Value, class ParseOne>
+std::optional<std::vector<Value>> parse_each(const Values& values, ParseOne parse_one) {
+    std::vector<Value> out;
+    out.reserve(values.size());
+    for (const std::string& value : values) {
+        std::optional<Value> parsed = parse_one(value);
+        if (!parsed) return std::nullopt;
+        out.push_back(std::move(*parsed));
+    }
+    return out;
 }
+
+template <bool kIsIn>
+struct Region : Timeless {
+    static constexpr ConditionForm kForm{"remote_ip_location_region",
+                                         kIsIn ? "is_in" : "is_not_in"};
+    std::vector<std::string> regions;
+
+    [[nodiscard]] static std::optional<Region> parse(const Values& values) {
+        if (!std::all_of(values.begin(), values.end(), is_region)) return std::nullopt;
+        return Region{{}, values};
+    }
+    // What an IP database writes for an address that it cannot place is no region, and an unknown
+    // region meets neither operator.
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        (void)now;
+        if (!client.region || !is_region(*client.region)) return {};
+        const bool is_in =
+            std::find(regions.begin(), regions.end(), *client.region) != regions.end();
+        return {is_in == kIsIn, {}};
+    }
+};
+
+template <bool kIsIn>
+struct Network : Timeless {
+    static constexpr ConditionForm kForm{"remote_ip", kIsIn ? "is_in_cidr" : "is_not_in_cidr"};
+    std::vector<Cidr> networks;
+
+    [[nodiscard]] static std::optional<Network> parse(const Values& values) {
+        auto networks =
+            parse_each<Cidr>(values, [](const auto& text) { return Cidr::parse(text); });
+        if (!networks) return std::nullopt;
+        return Network{{}, std::move(*networks)};
+    }
+    // An unknown address meets neither operator.
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        (void)now;
+        if (!client.remote_ip) return {};
+        const bool is_in = std::any_of(networks.begin(), networks.end(), [&](const Cidr& network) {
+            return network.contains(*client.remote_ip);
+        });
+        return {is_in == kIsIn, {}};
+    }
+};
+
+template <bool kIsIn>
+struct Provider : Timeless {
+    static constexpr ConditionForm kForm{"provider_id", kIsIn ? "is_in" : "is_not_in"};
+    std::vector<Uuid> providers;
+
+    [[nodiscard]] static std::optional<Provider> parse(const Values& values) {
+        auto ids = parse_each<Uuid>(values, [](const auto& text) { return Uuid::from_text(text); });
+        if (!ids) return std::nullopt;
+        return Provider{{}, std::move(*ids)};
+    }
+    // A service account has no provider, which is in no list.
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        (void)now;
+        const bool is_in = client.provider_id && std::find(providers.begin(), providers.end(),
+                                                           *client.provider_id) != providers.end();
+        return {is_in == kIsIn, {}};
+    }
+};
+
+struct ClientVerified : Timeless {
+    static constexpr ConditionForm kForm{"client_verified", "is"};
+    bool is_needed = true;
+
+    [[nodiscard]] static std::optional<ClientVerified> parse(const Values& values) {
+        if (values.size() != 1 || (values[0] != "true" && values[0] != "false"))
+            return std::nullopt;
+        return ClientVerified{{}, values[0] == "true"};
+    }
+    // "false" asks for nothing: a verified client meets it too.
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        (void)now;
+        return {client.verified || !is_needed, {}};
+    }
+};
+
+struct Hours {
+    static constexpr ConditionForm kForm{"current_utc_datetime", "is_in_day_of_week_time_ranges"};
+    std::shared_ptr<const TimeWindows> windows;
+
+    [[nodiscard]] static std::optional<Hours> parse(const Values& values) {
+        auto windows = TimeWindows::parse(values);
+        if (!windows) return std::nullopt;
+        return Hours{std::move(windows)};
+    }
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        (void)client;
+        const TimeWindows::At& at = windows->at(now);
+        return {at.open, at.until};
+    }
+    [[nodiscard]] std::optional<Time> next_change(Time now) const {
+        return windows->at(now).next_change;
+    }
+};
+
+// What cannot be understood: nobody ever meets it.
+struct Never : Timeless {
+    [[nodiscard]] static Verdict evaluate(const ClientContext& client, Time now) {
+        (void)client, (void)now;
+        return {};
+    }
+};
+
+template <class... Forms>
+struct Language {
+    using AnyForm = std::variant<Never, Forms...>;
+    static constexpr std::array kForms{Forms::kForm...};
+
+    [[nodiscard]] static AnyForm parse(std::string_view property, std::string_view op,
+                                       const Values& values) {
+        AnyForm out;
+        const auto try_one = [&]<class Form>(std::type_identity<Form>) {
+            if (property != Form::kForm.property || op != Form::kForm.op) return;
+            if (auto parsed = Form::parse(values)) out = std::move(*parsed);
+        };
+        (try_one(std::type_identity<Forms>()), ...);
+        return out;
+    }
+};
+using Known = Language<Region<true>, Region<false>, Network<true>, Network<false>, Provider<true>,
+                       Provider<false>, ClientVerified, Hours>;
 
 }  // namespace
 
-Conditions::Condition Conditions::parse_one(const std::optional<Json>& json) {
-    Condition out;
-    out.property = "unknown";
+struct Conditions::Condition {
+    std::string property;
+    Known::AnyForm form;
+
+    [[nodiscard]] bool is_understood() const { return !std::holds_alternative<Never>(form); }
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+        return std::visit([&](const auto& one) { return one.evaluate(client, now); }, form);
+    }
+    [[nodiscard]] std::optional<Time> next_change(Time now) const {
+        return std::visit([&](const auto& one) { return one.next_change(now); }, form);
+    }
+    [[nodiscard]] static Condition parse(const std::optional<Json>& json);
+};
+
+Conditions::Condition Conditions::Condition::parse(const std::optional<Json>& json) {
+    Condition out{"unknown", Never{}};
     if (!json || !json->is_object()) return out;
     const auto text = [&](const char* key) {
         const auto found = json->find(key);
@@ -25,101 +194,43 @@ Conditions::Condition Conditions::parse_one(const std::optional<Json>& json) {
                                                           : std::string();
     };
     const std::string property = text("property");
-    const std::string op = text("operator");
     if (!property.empty()) out.property = property;
     const auto found = json->find("values");
     if (found == json->end() || !found->is_array()) return out;
-    std::vector<std::string> values;
+    Values values;
     for (const Json& value : *found) {
         if (!value.is_string()) return out;
         values.push_back(value.get<std::string>());
     }
-
-    // The kind stays Never until every value is understood.
-    using Kind = Condition::Kind;
-    if (property == "remote_ip_location_region" && (op == "is_in" || op == "is_not_in")) {
-        for (const std::string& value : values)
-            if (!is_region(value)) return out;
-        out.regions = std::move(values);
-        out.kind = op == "is_in" ? Kind::RegionIn : Kind::RegionNotIn;
-    } else if (property == "remote_ip" && (op == "is_in_cidr" || op == "is_not_in_cidr")) {
-        for (const std::string& value : values) {
-            const auto network = Cidr::parse(value);
-            if (!network) return out;
-            out.networks.push_back(*network);
-        }
-        out.kind = op == "is_in_cidr" ? Kind::IpIn : Kind::IpNotIn;
-    } else if (property == "provider_id" && (op == "is_in" || op == "is_not_in")) {
-        for (const std::string& value : values) {
-            const auto id = Uuid::from_text(value);
-            if (!id) return out;
-            out.providers.push_back(*id);
-        }
-        out.kind = op == "is_in" ? Kind::ProviderIn : Kind::ProviderNotIn;
-    } else if (property == "client_verified" && op == "is") {
-        if (values.size() != 1) return out;
-        if (values[0] == "true") out.kind = Kind::Verified;
-        if (values[0] == "false") out.kind = Kind::Always;
-    } else if (property == "current_utc_datetime" && op == "is_in_day_of_week_time_ranges") {
-        out.windows = TimeWindows::parse(values);
-        if (out.windows) out.kind = Kind::Windows;
-    }
+    out.form = Known::parse(property, text("operator"), values);
     return out;
 }
 
+std::span<const ConditionForm> condition_forms() { return Known::kForms; }
+
 Conditions Conditions::parse(const std::vector<std::optional<Json>>& conditions) {
     Conditions out;
-    out.conditions_.reserve(conditions.size());
-    for (const auto& condition : conditions) out.conditions_.push_back(parse_one(condition));
+    if (conditions.empty()) return out;
+    std::vector<Condition> parsed;
+    parsed.reserve(conditions.size());
+    for (const auto& condition : conditions) parsed.push_back(Condition::parse(condition));
+    out.conditions_ = std::make_shared<const std::vector<Condition>>(std::move(parsed));
     return out;
 }
 
 std::size_t Conditions::malformed() const {
-    const auto found = std::find_if(conditions_.begin(), conditions_.end(), [](const auto& one) {
-        return one.kind == Condition::Kind::Never;
-    });
-    return found == conditions_.end() ? 0
-                                      : static_cast<std::size_t>(found - conditions_.begin()) + 1;
-}
-
-Conditions::Verdict Conditions::evaluate_one(const Condition& condition,
-                                             const ClientContext& client, Time now) {
-    using Kind = Condition::Kind;
-    // What an IP database writes for an address that it cannot place is no region.
-    const bool region_known = client.region && is_region(*client.region);
-    const auto region_is_in = [&] {
-        return std::find(condition.regions.begin(), condition.regions.end(), *client.region) !=
-               condition.regions.end();
-    };
-    const auto provider_is_in = [&] {
-        return client.provider_id &&
-               std::find(condition.providers.begin(), condition.providers.end(),
-                         *client.provider_id) != condition.providers.end();
-    };
-    switch (condition.kind) {
-        case Kind::Never: return {};
-        case Kind::RegionIn: return {region_known && region_is_in(), {}};
-        case Kind::RegionNotIn: return {region_known && !region_is_in(), {}};
-        case Kind::IpIn:
-            return {client.remote_ip && contains(condition.networks, *client.remote_ip), {}};
-        case Kind::IpNotIn:
-            return {client.remote_ip && !contains(condition.networks, *client.remote_ip), {}};
-        case Kind::ProviderIn: return {provider_is_in(), {}};
-        case Kind::ProviderNotIn: return {!provider_is_in(), {}};
-        case Kind::Verified: return {client.verified, {}};
-        case Kind::Always: return {true, {}};
-        case Kind::Windows: {
-            const TimeWindows::At& at = condition.windows->at(now);
-            return {at.open, at.until};
-        }
-    }
-    return {};
+    if (!conditions_) return 0;
+    const auto found = std::find_if(conditions_->begin(), conditions_->end(),
+                                    [](const auto& one) { return !one.is_understood(); });
+    return found == conditions_->end() ? 0
+                                       : static_cast<std::size_t>(found - conditions_->begin()) + 1;
 }
 
 Conditions::Verdict Conditions::evaluate(const ClientContext& client, Time now) const {
     Verdict out{true, {}};
-    for (const Condition& condition : conditions_) {
-        const Verdict one = evaluate_one(condition, client, now);
+    if (!conditions_) return out;
+    for (const Condition& condition : *conditions_) {
+        const Verdict one = condition.evaluate(client, now);
         if (!one.holds) return {};
         if (one.until && (!out.until || *one.until < *out.until)) out.until = one.until;
     }
@@ -128,8 +239,9 @@ Conditions::Verdict Conditions::evaluate(const ClientContext& client, Time now) 
 
 std::vector<std::string> Conditions::violated(const ClientContext& client, Time now) const {
     std::vector<std::string> out;
-    for (const Condition& condition : conditions_)
-        if (!evaluate_one(condition, client, now).holds &&
+    if (!conditions_) return out;
+    for (const Condition& condition : *conditions_)
+        if (!condition.evaluate(client, now).holds &&
             std::find(out.begin(), out.end(), condition.property) == out.end())
             out.push_back(condition.property);
     return out;
@@ -137,11 +249,11 @@ std::vector<std::string> Conditions::violated(const ClientContext& client, Time 
 
 std::optional<Time> Conditions::next_change(Time now) const {
     std::optional<Time> out;
-    for (const Condition& condition : conditions_) {
+    if (!conditions_) return out;
+    for (const Condition& condition : *conditions_) {
         // What nobody ever meets makes the whole of it fixed.
-        if (condition.kind == Condition::Kind::Never) return std::nullopt;
-        if (!condition.windows) continue;
-        const auto next = condition.windows->at(now).next_change;
+        if (!condition.is_understood()) return std::nullopt;
+        const auto next = condition.next_change(now);
         if (next && (!out || *next < *out)) out = next;
     }
     return out;

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <sstream>
 
 #include "fatwal/channel/time_windows.h"
 #include "test/channel/world.h"
@@ -22,6 +24,40 @@ std::string verdict(const std::vector<std::string>& values, Time now = kFriday) 
 bool holds(const std::string& property, const std::string& op,
            const std::vector<std::string>& values, const ClientContext& client) {
     return Conditions::parse({condition(property, op, values)}).evaluate(client, kFriday).holds;
+}
+
+// The rows of the table in the section "Conditions" of docs/channels.md, as their cells.
+std::vector<std::vector<std::string>> documented() {
+    std::ifstream page(FATWAL_GOLDEN_DIR "/../../docs/channels.md");
+    std::vector<std::vector<std::string>> out;
+    bool is_here = false;
+    for (std::string line; std::getline(page, line);) {
+        if (line.starts_with("## ")) is_here = line == "## Conditions";
+        if (!is_here || !line.starts_with("| `")) continue;
+        auto& cells = out.emplace_back();
+        std::stringstream rest(line.substr(1));
+        for (std::string cell; std::getline(rest, cell, '|');) {
+            const auto begin = cell.find('`');
+            cells.push_back(begin == std::string::npos
+                                ? cell
+                                : cell.substr(begin + 1, cell.find('`', begin + 1) - begin - 1));
+        }
+    }
+    return out;
+}
+
+TEST(Conditions, TheDocsHaveTheWholeLanguage) {
+    const auto rows = documented();
+    const auto forms = condition_forms();
+    ASSERT_EQ(rows.size(), forms.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+        ASSERT_GE(rows[i].size(), 4U);
+        EXPECT_EQ(rows[i][0], forms[i].property);
+        EXPECT_EQ(rows[i][1], forms[i].op);
+        const auto values = Json::parse(rows[i][2]).get<std::vector<std::string>>();
+        EXPECT_EQ(Conditions::parse({condition(rows[i][0], rows[i][1], values)}).malformed(), 0U)
+            << rows[i][2];
+    }
 }
 
 TEST(Conditions, F11_to_F23_Windows) {

@@ -1,19 +1,24 @@
 // The conditions of a policy: parsed once, when the row comes, evaluated for a client at an
 // instant.
+//
+// The language is a list of types (channel/src/conditions.cpp): each has its property and operator,
+// parses its values, is evaluated, and says when time alone can change what it says. What is not in
+// the list, or has a value that cannot be parsed, is a condition that nobody meets: a policy never
+// grants more because a part of it is not understood.
 #pragma once
 
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fatwal/channel/basics.h"
 #include "fatwal/channel/ip.h"
 
 namespace fatwal::channel {
-
-class TimeWindows;
 
 // What conditions look at. What is unknown meets no condition that asks for it, but for provider_id
 // is_not_in.
@@ -57,32 +62,18 @@ public:
     [[nodiscard]] std::optional<Time> next_change(Time now) const;
 
 private:
-    struct Condition {
-        enum class Kind : std::uint8_t {
-            Never,
-            RegionIn,
-            RegionNotIn,
-            IpIn,
-            IpNotIn,
-            ProviderIn,
-            ProviderNotIn,
-            Verified,
-            Always,
-            Windows
-        };
-        Kind kind = Kind::Never;
-        std::string property;
-        std::vector<std::string> regions;
-        std::vector<Cidr> networks;
-        std::vector<Uuid> providers;
-        std::shared_ptr<const TimeWindows> windows;
-    };
-
-    [[nodiscard]] static Condition parse_one(const std::optional<Json>& condition);
-    [[nodiscard]] static Verdict evaluate_one(const Condition& condition,
-                                              const ClientContext& client, Time now);
-
-    std::vector<Condition> conditions_;
+    struct Condition;
+    // Immutable, so that copies of a policy share it; null: no condition.
+    std::shared_ptr<const std::vector<Condition>> conditions_;
 };
+
+// A condition as a policy names it: {"property", "operator", "values": [text]}.
+struct ConditionForm {
+    std::string_view property;
+    std::string_view op;
+};
+
+// All that are understood; docs/channels.md has the values of each.
+[[nodiscard]] std::span<const ConditionForm> condition_forms();
 
 }  // namespace fatwal::channel
