@@ -39,7 +39,7 @@ double median(std::vector<double> values) {
     return values.at(values.size() / 2);
 }
 std::size_t in_use() { return mallinfo2().uordblks + mallinfo2().hblkhd; }
-Time now() {
+Instant now() {
     return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
 
@@ -301,7 +301,7 @@ private:
     };
     // What the SQL decides, and the conditions.
     bool decide(const Asked& asked) {
-        const Time at = now();
+        const Instant at = now();
         if (client_refusal(state_, asked.client, asked.token, at)) return false;
         const auto* resource = state_.resource(asked.resource);
         const auto& client = *state_.client(asked.client);

@@ -12,7 +12,7 @@ std::optional<Refusal> account_refusal(const AccountState& state) {
 }
 
 std::optional<Refusal> row_refusal(const portal::Tokens* token, portal::TokenType type,
-                                   const std::optional<Uuid>& device, Time now) {
+                                   const std::optional<Uuid>& device, Instant now) {
     if (token == nullptr) return "invalid_token";
     return token_refusal({token->type == type, token->device_id, token->expires_at}, device, now);
 }
@@ -28,7 +28,7 @@ std::optional<Refusal> identity_refusal(const AccountState& state, const std::op
 }
 
 std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, const Uuid& actor_id,
-                              const ClientContext& context, Time now) {
+                              const ClientContext& context, Instant now) {
     if (!state.in_force(policy) || !policy.row.actor_group_id) return std::nullopt;
     const Uuid* membership = state.membership(actor_id, *policy.row.actor_group_id);
     if (membership == nullptr) return std::nullopt;
@@ -39,13 +39,13 @@ std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, c
 
 }  // namespace
 
-std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b) {
+std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> b) {
     if (!a || !b) return a ? a : b;
     return std::min(*a, *b);
 }
 
 std::optional<Refusal> token_refusal(const TokenTerms& token, const std::optional<Uuid>& device,
-                                     Time now) {
+                                     Instant now) {
     if (!token.is_of_role) return "invalid_token";
     if (device && token.device_id.value_or(*device) != *device) return "invalid_token";
     if (token.expires_at && *token.expires_at <= now) return "token_expired";
@@ -53,7 +53,7 @@ std::optional<Refusal> token_refusal(const TokenTerms& token, const std::optiona
 }
 
 std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& client_id,
-                                      const Uuid& token_id, Time now) {
+                                      const Uuid& token_id, Instant now) {
     const auto* token = state.token(token_id);
     if (auto refusal = row_refusal(token, portal::TokenType::Client, client_id, now))
         return refusal;
@@ -69,7 +69,7 @@ std::optional<Refusal> client_refusal(const AccountState& state, const Uuid& cli
 }
 
 std::optional<Refusal> gateway_refusal(const AccountState& state, const Uuid& gateway_id,
-                                       const Uuid& token_id, Time now) {
+                                       const Uuid& token_id, Instant now) {
     const auto* token = state.token(token_id);
     if (auto refusal = row_refusal(token, portal::TokenType::Gateway, {}, now)) return refusal;
     if (auto refusal = account_refusal(state)) return refusal;
@@ -95,26 +95,28 @@ ClientContext context_of_row(const AccountState& state, const portal::Clients& c
     return out;
 }
 
+bool is_better(const Grant& one, const Grant& other) {
+    if (one.until == other.until) return one.policy_id < other.policy_id;
+    return other.until && (!one.until || *one.until > *other.until);
+}
+
 std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id,
                                    const Uuid& resource_id, const ClientContext& context,
-                                   Time now) {
+                                   Instant now) {
     if (state.resource(resource_id) == nullptr) return std::nullopt;
     std::optional<Grant> best;
     for (const Uuid& id : state.policies_of_resource(resource_id)) {
         const Policy* policy = state.policy(id);
         const auto grant =
             policy != nullptr ? grant_of(*policy, state, actor_id, context, now) : std::nullopt;
-        if (!grant) continue;
-        const bool longer = best && best->until && (!grant->until || *grant->until > *best->until);
-        const bool same = best && best->until == grant->until;
-        if (!best || longer || (same && grant->policy_id < best->policy_id)) best = grant;
+        if (grant && (!best || is_better(*grant, *best))) best = grant;
     }
     return best;
 }
 
 std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id,
                               const Uuid& membership_id, const Uuid& actor_id,
-                              const Uuid& resource_id, const ClientContext& context, Time now) {
+                              const Uuid& resource_id, const ClientContext& context, Instant now) {
     const Policy* policy = state.policy(policy_id);
     if (policy == nullptr || policy->row.resource_id != resource_id ||
         state.resource(resource_id) == nullptr)
@@ -135,7 +137,7 @@ bool has_policy(const AccountState& state, const Uuid& actor_id, const Uuid& res
 
 std::vector<std::string> violated_properties(const AccountState& state, const Uuid& actor_id,
                                              const Uuid& resource_id, const ClientContext& context,
-                                             Time now) {
+                                             Instant now) {
     const Ids& found = state.policies_of_resource(resource_id);
     std::vector<Uuid> ids(found.begin(), found.end());
     std::sort(ids.begin(), ids.end());

@@ -13,7 +13,7 @@ Uuid random_uuid(const Random& random) {
     return out;
 }
 
-std::int64_t unix_seconds(Time time) {
+std::int64_t unix_seconds(Instant time) {
     return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 

@@ -1,5 +1,6 @@
 #include "fatwal/channel/client_view.h"
 
+#include "channel/src/device_message.h"
 #include "fatwal/channel/account_settings.h"
 
 namespace fatwal::channel {
@@ -12,7 +13,7 @@ bool moved(const ResourceView& before, const ResourceView& after) {
 }  // namespace
 
 ClientView ClientView::of(const AccountState& state, const portal::Clients& client,
-                          const Version& version, const ClientContext& session, Time now) {
+                          const Version& version, const ClientContext& session, Instant now) {
     ClientView out;
     out.interface = interface_of(state.account(), client);
     ClientContext context = session;
@@ -34,18 +35,18 @@ ClientView ClientView::of(const AccountState& state, const portal::Clients& clie
 
 void push_difference(const ClientView& before, const ClientView& after, Actions& out) {
     if (before.interface != after.interface)
-        out.emplace_back(Push{"config_changed", {{"interface", after.interface}}});
+        out.emplace_back(to_push(ConfigChanged{after.interface}));
     for (const auto& [id, view] : before.resources) {
         const auto found = after.resources.find(id);
         if (found == after.resources.end() ||
             (found->second != view && moved(*view, *found->second)))
-            out.emplace_back(Push{"resource_deleted", {{"id", id.to_text()}}});
+            out.emplace_back(to_push(ResourceDeleted{id}));
     }
     for (const auto& [id, view] : after.resources) {
         const auto found = before.resources.find(id);
         if (found != before.resources.end() && (found->second == view || *found->second == *view))
             continue;
-        out.emplace_back(Push{"resource_created_or_updated", view->payload});
+        out.emplace_back(to_push(ResourceCreatedOrUpdated{*view}));
     }
 }
 

@@ -26,7 +26,7 @@ using Verdict = Conditions::Verdict;
 
 // Time changes nothing of it.
 struct Timeless {
-    [[nodiscard]] static std::optional<Time> next_change(Time now) {
+    [[nodiscard]] static std::optional<Instant> next_change(Instant now) {
         (void)now;
         return std::nullopt;
     }
@@ -57,7 +57,7 @@ struct Region : Timeless {
     }
     // What an IP database writes for an address that it cannot place is no region, and an unknown
     // region meets neither operator.
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
         if (!client.region || !is_region(*client.region)) return {};
         const bool is_in =
@@ -78,7 +78,7 @@ struct Network : Timeless {
         return Network{{}, std::move(*networks)};
     }
     // An unknown address meets neither operator.
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
         if (!client.remote_ip) return {};
         const bool is_in = std::any_of(networks.begin(), networks.end(), [&](const Cidr& network) {
@@ -99,7 +99,7 @@ struct Provider : Timeless {
         return Provider{{}, std::move(*ids)};
     }
     // A service account has no provider, which is in no list.
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
         const bool is_in = client.provider_id && std::find(providers.begin(), providers.end(),
                                                            *client.provider_id) != providers.end();
@@ -117,7 +117,7 @@ struct ClientVerified : Timeless {
         return ClientVerified{{}, values[0] == "true"};
     }
     // "false" asks for nothing: a verified client meets it too.
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
         return {client.verified || !is_needed, {}};
     }
@@ -132,19 +132,19 @@ struct Hours {
         if (!windows) return std::nullopt;
         return Hours{std::move(windows)};
     }
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)client;
         const TimeWindows::At& at = windows->at(now);
         return {at.open, at.until};
     }
-    [[nodiscard]] std::optional<Time> next_change(Time now) const {
+    [[nodiscard]] std::optional<Instant> next_change(Instant now) const {
         return windows->at(now).next_change;
     }
 };
 
 // What cannot be understood: nobody ever meets it.
 struct Never : Timeless {
-    [[nodiscard]] static Verdict evaluate(const ClientContext& client, Time now) {
+    [[nodiscard]] static Verdict evaluate(const ClientContext& client, Instant now) {
         (void)client, (void)now;
         return {};
     }
@@ -176,10 +176,10 @@ struct Conditions::Condition {
     Known::AnyForm form;
 
     [[nodiscard]] bool is_understood() const { return !std::holds_alternative<Never>(form); }
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const {
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         return std::visit([&](const auto& one) { return one.evaluate(client, now); }, form);
     }
-    [[nodiscard]] std::optional<Time> next_change(Time now) const {
+    [[nodiscard]] std::optional<Instant> next_change(Instant now) const {
         return std::visit([&](const auto& one) { return one.next_change(now); }, form);
     }
     [[nodiscard]] static Condition parse(const std::optional<Json>& json);
@@ -226,7 +226,7 @@ std::size_t Conditions::malformed() const {
                                        : static_cast<std::size_t>(found - conditions_->begin()) + 1;
 }
 
-Conditions::Verdict Conditions::evaluate(const ClientContext& client, Time now) const {
+Conditions::Verdict Conditions::evaluate(const ClientContext& client, Instant now) const {
     Verdict out{true, {}};
     if (!conditions_) return out;
     for (const Condition& condition : *conditions_) {
@@ -237,7 +237,7 @@ Conditions::Verdict Conditions::evaluate(const ClientContext& client, Time now) 
     return out;
 }
 
-std::vector<std::string> Conditions::violated(const ClientContext& client, Time now) const {
+std::vector<std::string> Conditions::violated(const ClientContext& client, Instant now) const {
     std::vector<std::string> out;
     if (!conditions_) return out;
     for (const Condition& condition : *conditions_)
@@ -247,8 +247,8 @@ std::vector<std::string> Conditions::violated(const ClientContext& client, Time 
     return out;
 }
 
-std::optional<Time> Conditions::next_change(Time now) const {
-    std::optional<Time> out;
+std::optional<Instant> Conditions::next_change(Instant now) const {
+    std::optional<Instant> out;
     if (!conditions_) return out;
     for (const Condition& condition : *conditions_) {
         // What nobody ever meets makes the whole of it fixed.

@@ -1,382 +1,218 @@
 #include "fatwal/channel/gateway_channel.h"
 
-#include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "channel/src/device_message.h"
 
 namespace fatwal::channel {
 namespace {
 
-// Flows or pairs of one part: each costs 5 to 10 microseconds.
-constexpr std::size_t kMostOfPart = 200;
+Action to_action(const PairRejected& decision) { return to_push(RejectAccess{decision.pair}); }
+Action to_action(const PairExpiry& decision) {
+    return to_push(ExpiryUpdated{decision.pair, decision.expires_at});
+}
+Action to_action(ResourceDiffers& decision) {
+    return to_push(ResourceUpdated{std::move(decision.resource)});
+}
+Action to_action(const FlowEnded& decision) { return DeleteFlow{decision.flow_id}; }
+Action to_action(FlowBegun& decision) { return WriteFlow{std::move(decision.row)}; }
+
+void translate(Decisions decisions, Actions& out) {
+    for (Decision& decision : decisions)
+        out.push_back(std::visit([](auto& one) { return to_action(one); }, decision));
+}
 
 }  // namespace
 
-GatewayChannel::GatewayChannel(ChannelContext context, GatewayJoin join)
-    : context_(std::move(context)), join_(std::move(join)) {}
-
-GatewayChannel::~GatewayChannel() {
-    while (let_go()) continue;
-    if (phase_ != Phase::Created)
-        context_.state.watchers().detach_gateway(join_.gateway_id, join_.token_id);
-}
+GatewayChannel::GatewayChannel(const ChannelContext& context, const GatewayJoin& join)
+    : Channel(context,
+              {Device::Gateway, join.gateway_id, join.token_id, join.version, join.location}),
+      gateway_id_(join.gateway_id),
+      // A version that cannot be read is refused at the join, before it would count.
+      authorizations_(context, join.gateway_id, join.remote_ip,
+                      Version::parse(join.version).value_or(Version{})) {}
 
 bool GatewayChannel::let_go() {
-    if (phase_ != Phase::Created) phase_ = Phase::Closed;
-    for (std::size_t left = kMostOfPart; left > 0 && !pairs_.empty(); --left) drop(pairs_.begin());
-    return !pairs_.empty();
+    if (was_started()) close();
+    return authorizations_.let_go();
 }
 
-Actions GatewayChannel::start(Time now) {
+std::optional<Refusal> GatewayChannel::refusal(Instant now) const {
+    return gateway_refusal(state(), gateway_id_, token_id(), now);
+}
+
+void GatewayChannel::enter(Instant now, Actions& out) {
+    const Ids& flows = state().flows_of_gateway(gateway_id_);
+    begin({.flows = {flows.begin(), flows.end()}, .reviews_all = true}, {.is_join = true}, now,
+          out);
+}
+
+void GatewayChannel::renew(Instant now, Actions& out) {
+    begin_of_itself({.deleted = authorizations_.missing_rows(tick(now))}, now, out);
+}
+
+Actions GatewayChannel::on_transaction(GatewayImpact impact, Instant now) {
     Actions out;
-    if (phase_ != Phase::Created) return out;
-    context_.state.watchers().attach_gateway(join_.gateway_id, join_.token_id);
-    phase_ = Phase::Waiting;
-    if (context_.state.live()) join(now, out);
+    if (!joined() || !state().live()) return out;
+    for (const Uuid& id : impact.deleted_flows) authorizations_.row_deleted(id);
+    for (const Uuid& id : impact.written_flows) authorizations_.row_written(id, tick(now));
+    Authorizations::Job job{.deleted = std::move(impact.deleted_flows),
+                            .pairs = std::move(impact.pairs),
+                            .moved_clients = std::move(impact.moved_clients)};
+    if (impact.itself)
+        begin_of_itself(std::move(job), now, out);
+    else
+        begin(std::move(job), {}, now, out);
     return out;
 }
 
-void GatewayChannel::join(Time now, Actions& out) {
-    const auto version = Version::parse(join_.version);
-    auto refusal = version ? gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now)
-                           : Refusal("invalid_version");
-    if (refusal) {
-        phase_ = Phase::Closed;
-        out.emplace_back(Refuse{std::move(*refusal)});
-        return;
-    }
-    version_ = *version;
-    phase_ = Phase::Joined;
-    token_expires_at_ = context_.state.token(join_.token_id)->expires_at;
-    const Ids& flows = context_.state.flows_of_gateway(join_.gateway_id);
-    begin({.flows = {{flows.begin(), flows.end()}}, .is_join = true}, now, out);
+void GatewayChannel::begin_of_itself(Authorizations::Job job, Instant now, Actions& out) {
+    read_token();
+    auto reason = refusal(now);
+    // A disabled account's gateways stay, with nothing to let through, for when it is enabled
+    // again.
+    if (reason == "account_disabled") reason.reset();
+    job.reviews_all = !reason;
+    begin(std::move(job), {.is_of_itself = true, .refusal = std::move(reason)}, now, out);
 }
 
-void GatewayChannel::begin(Rest rest, Time now, Actions& out) {
+Actions GatewayChannel::reject(const Pair& pair) {
+    Actions out;
+    if (!joined()) return out;
+    Decisions decisions;
+    authorizations_.reject(pair, decisions);
+    translate(std::move(decisions), out);
+    return out;
+}
+
+Actions GatewayChannel::reject_all() {
+    Actions out;
+    if (joined()) begin({.rejects_all = true}, {}, {}, out);
+    return out;
+}
+
+void GatewayChannel::begin(Authorizations::Job job, Rest rest, Instant now, Actions& out) {
+    authorizations_.begin(std::move(job));
     rest_ = std::move(rest);
-    rest_->unread = rest_->deleted.begin();
     work_off(now, out);
 }
 
-Actions GatewayChannel::go_on(Time now) {
+Actions GatewayChannel::go_on(Instant now) {
     Actions out;
     if (rest_) work_off(now, out);
     return out;
 }
 
-void GatewayChannel::work_off(Time now, Actions& out) {
+void GatewayChannel::work_off(Instant now, Actions& out) {
     Rest& rest = *rest_;
-    std::size_t left = kMostOfPart;
-    for (; left > 0 && !rest.flows.empty(); --left) take_in(rest.flows.take(), now, out);
-    for (; left > 0 && rest.unread != rest.deleted.end(); --left) {
-        const auto found = pair_of_flow_.find(*rest.unread++);
-        if (found != pair_of_flow_.end() &&
-            !std::binary_search(rest.pairs.all.begin(), rest.pairs.all.end(), found->second))
-            rest.also.push_back(found->second);
+    if (!rest.pages) {
+        Decisions decisions;
+        const bool is_done = authorizations_.work(now, tick(now), decisions);
+        Actions reviewed;
+        translate(std::move(decisions), reviewed);
+        for (Action& action : reviewed)
+            if (!rest.is_join || !std::holds_alternative<Push>(action))
+                out.push_back(std::move(action));
+        if (!is_done) return;
+        end_if(rest.refusal, out);
+        const bool is_shown = rest.is_of_itself && !rest.refusal && own_parts() != shown_;
+        if (rest.is_join || is_shown) begin_init(now);
     }
-    if (!rest.flows.empty() || rest.unread != rest.deleted.end()) return;
-    if (!std::exchange(rest.is_gathered, true)) gather(now);
-    Actions reviewed;
-    for (; left > 0 && !rest.pairs.empty(); --left) {
-        const Pair& pair = rest.pairs.take();
-        if (rest.rejects) {
-            if (const auto held = pairs_.find(pair); held != pairs_.end())
-                reject(held, {}, reviewed);
-            continue;
-        }
-        if (rest.moved_clients.contains(pair.client_id))
-            if (const auto held = pairs_.find(pair); held != pairs_.end())
-                held->second.client.reset();
-        review_resource(pair, rest.deleted, reviewed);
-        review(pair, rest.deleted, now, reviewed);
-    }
-    for (Action& action : reviewed)
-        if (!rest.is_join || !std::holds_alternative<Push>(action))
-            out.push_back(std::move(action));
-    if (!rest.pairs.empty()) return;
-
-    if (rest.refusal) {
-        disconnect(*rest.refusal == "invalid_token" ? "token_expired" : *rest.refusal, out);
-    } else if (!rest.pages && (rest.is_join || (rest.is_of_itself && shown() != shown_)))
-        begin_init(now);
     if (rest.pages) {
         out.emplace_back(
-            rest.pages->next([&](std::size_t i) { return authorization(rest.shown[i]); }));
+            rest.pages->next([&](std::size_t i) { return authorization(rest.listed[i]); }));
         if (!rest.pages->done()) return;
     }
     rest_.reset();
 }
 
-void GatewayChannel::gather(Time now) {
-    Rest& rest = *rest_;
-    std::vector<Pair>& pairs = rest.pairs.all;
-    if (rest.is_of_itself) {
-        if (const auto* token = context_.state.token(join_.token_id))
-            token_expires_at_ = token->expires_at;
-        rest.refusal = gateway_refusal(context_.state, join_.gateway_id, join_.token_id, now);
-        // A disabled account's gateways stay, with nothing to let through, for when it is enabled
-        // again.
-        if (rest.refusal == "account_disabled") rest.refusal.reset();
-    }
-    if (rest.is_join || (rest.is_of_itself && !rest.refusal)) {
-        pairs = all_pairs();
-    } else if (!rest.also.empty()) {
-        pairs.insert(pairs.end(), rest.also.begin(), rest.also.end());
-        std::sort(pairs.begin(), pairs.end());
-        pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
-    }
-}
-
-void GatewayChannel::take_in(const Uuid& flow_id, Time now, Actions& out) {
-    const auto& row = *context_.state.flow(flow_id);
-    if (row.expires_at && *row.expires_at <= now) return;
-    const auto* resource = context_.state.resource(row.resource_id);
-    if (resource == nullptr || !render_for_gateway(*resource, version_)) {
-        out.emplace_back(DeleteFlow{flow_id});
-        return;
-    }
-    add({row.client_id, row.resource_id}, *resource, flow_id,
-        {{row.policy_id, row.membership_id.value_or(kEveryone), row.token_id},
-         row.expires_at,
-         {},
-         {},
-         true});
-}
-
-std::vector<Pair> GatewayChannel::all_pairs() const {
-    std::vector<Pair> out;
-    out.reserve(pairs_.size());
-    for (const auto& [pair, held] : pairs_) out.push_back(pair);
-    return out;
-}
-
-Json GatewayChannel::shown() const {
-    const auto* account = context_.state.account();
-    const auto* gateway = context_.state.gateway(join_.gateway_id);
+Json GatewayChannel::own_parts() const {
+    const auto* account = state().account();
+    const auto* gateway = state().gateway(gateway_id_);
     if (account == nullptr || gateway == nullptr) return shown_;
     return {{"account_slug", account->slug},
             {"interface",
              {{"ipv4", host_of_inet(gateway->ipv4)}, {"ipv6", host_of_inet(gateway->ipv6)}}}};
 }
 
-void GatewayChannel::begin_init(Time now) {
-    shown_ = shown();
+void GatewayChannel::begin_init(Instant now) {
+    shown_ = own_parts();
     Json payload = shown_;
-    payload["relays"] = relays_.init(context_.relays, relay_user(), now, context_.random);
-    rest_->shown = all_pairs();
-    rest_->pages.emplace(std::move(payload), "authorizations", rest_->shown.size());
+    payload["relays"] = relays_of_init(now);
+    rest_->listed = authorizations_.pairs();
+    rest_->pages.emplace(std::move(payload), "authorizations", rest_->listed.size());
 }
 
 Json GatewayChannel::authorization(const Pair& pair) const {
-    const Held& held = pairs_.at(pair);
-    return {{"client_id", pair.client_id.to_text()},
-            {"resource_id", pair.resource_id.to_text()},
-            {"expires_at", time_payload(expiry_of(held))},
-            {"client",
-             {{"public_key", held.tunnel.public_key},
-              {"ipv4", held.tunnel.ipv4},
-              {"ipv6", held.tunnel.ipv6}}}};
+    const auto& tunnel = authorizations_.tunnel_of(pair);
+    return to_json(AuthorizationEntry{pair, authorizations_.expiry_of(pair), tunnel.public_key,
+                                      tunnel.ipv4, tunnel.ipv6});
 }
 
-void GatewayChannel::disconnect(std::string reason, Actions& out) {
-    phase_ = Phase::Closed;
-    out.emplace_back(Disconnect{std::move(reason)});
+void GatewayChannel::reconsider(Instant now, Actions& out) {
+    begin({.reviews_all = true}, {}, now, out);
 }
 
-Actions GatewayChannel::on_snapshot(Time now) {
-    Actions out;
-    if (!context_.state.live()) return out;
-    if (phase_ == Phase::Waiting)
-        join(now, out);
-    else if (phase_ == Phase::Joined)
-        begin({.deleted = missing_rows(now), .is_of_itself = true}, now, out);
-    return out;
+void GatewayChannel::pass(Instant now, Actions& out) {
+    Decisions decisions;
+    authorizations_.pass(now, tick(now), decisions);
+    translate(std::move(decisions), out);
 }
 
-Actions GatewayChannel::on_transaction(GatewayImpact impact, Time now) {
-    Actions out;
-    if (phase_ != Phase::Joined || !context_.state.live()) return out;
-    for (const Uuid& id : impact.deleted_flows) unasked_.erase(id);
-    // The row is seen in the stream before its writer has told of it.
-    for (const Uuid& id : impact.written_flows) {
-        const auto found = pair_of_flow_.find(id);
-        if (found == pair_of_flow_.end()) {
-            await_request(id, now + context_.durable_within);
-            continue;
-        }
-        Flow& flow = pairs_.at(found->second).flows.at(id);
-        flow.seen = true;
-        flow.durable_by.reset();
-    }
-    begin({.deleted = std::move(impact.deleted_flows),
-           .pairs = {std::move(impact.pairs)},
-           .moved_clients = std::move(impact.moved_clients),
-           .is_of_itself = impact.itself},
-          now, out);
-    return out;
+std::optional<Instant> GatewayChannel::own_deadline() const {
+    const auto row = authorizations_.next_row();
+    return earlier(authorizations_.next_end(), row ? std::optional(instant(*row)) : std::nullopt);
 }
 
-RelayUser GatewayChannel::relay_user() const {
-    return {context_.state.account_id(), join_.gateway_id, join_.location, token_expires_at_};
-}
-
-Actions GatewayChannel::on_relays(Time now) {
-    Actions out;
-    if (phase_ == Phase::Joined) tell_relays(now, out);
-    return out;
-}
-
-void GatewayChannel::tell_relays(Time now, Actions& out) {
-    if (auto payload = relays_.update(context_.relays, relay_user(), now, context_.random))
-        out.emplace_back(Push{"relays_presence", std::move(*payload)});
-}
-
-Actions GatewayChannel::on_time(Time now) {
-    Actions out;
-    if (phase_ != Phase::Joined) return out;
-    if (token_expires_at_ && *token_expires_at_ <= now) {
-        disconnect("token_expired", out);
-        return out;
-    }
-    if (relays_.next_deadline() && *relays_.next_deadline() <= now) tell_relays(now, out);
-    // What is left is due at once.
-    for (std::size_t left = kMostOfPart; left > 0 && !due_.empty() && due_.begin()->first <= now;
-         --left) {
-        const Uuid id = due_.begin()->second;
-        due_.erase(due_.begin());
-        const auto pair = pair_of_flow_.find(id);
-        if (pair == pair_of_flow_.end()) {
-            if (const auto unasked = unasked_.find(id);
-                unasked != unasked_.end() && unasked->second <= now) {
-                unasked_.erase(unasked);
-                out.emplace_back(DeleteFlow{id});
-            }
-            continue;
-        }
-        const auto held = pairs_.find(pair->second);
-        const Flow& flow = held->second.flows.at(id);
-        if (flow.expires_at && *flow.expires_at <= now) {
-            remove_expired(held->second, id, out);
-            // The device ends the pair by its own clock. It is rejected all the same, as ours may
-            // be ahead: a pair that is dropped here is followed by nobody when it is revoked.
-            if (held->second.flows.empty()) reject(held, {}, out);
-        } else if (flow.durable_by && *flow.durable_by <= now) {
-            // The database does not answer: another flow's row would fare no better.
-            out.emplace_back(DeleteFlow{id});
-            end_flow(id, out);
-        }
-    }
-    return out;
-}
-
-Actions GatewayChannel::clock_was_set(Time::duration moved, Time now) {
-    for (auto& [pair, held] : pairs_)
-        for (auto& [id, flow] : held.flows)
-            if (flow.durable_by) {
-                *flow.durable_by += moved;
-                due_.emplace(*flow.durable_by, id);
-            }
-    for (const auto& [id, until] : std::exchange(unasked_, {})) await_request(id, until + moved);
-    Actions out = on_time(now);
-    // A clock that goes back leaves windows that have not begun: no deadline says so.
-    if (phase_ == Phase::Joined && context_.state.live()) begin({.pairs = {all_pairs()}}, now, out);
-    return out;
-}
-
-void GatewayChannel::await_request(const Uuid& flow_id, Time until) {
-    unasked_.insert_or_assign(flow_id, until);
-    due_.emplace(until, flow_id);
-}
-
-std::optional<Time> GatewayChannel::next_deadline() const {
-    if (phase_ != Phase::Joined) return std::nullopt;
-    const auto out = earlier(token_expires_at_, relays_.next_deadline());
-    return due_.empty() ? out : earlier(out, due_.begin()->first);
-}
-
-Actions GatewayChannel::on_message(std::string_view event, const Json& payload, Time now) {
+void GatewayChannel::answer(const FlowAnswer& message, Instant now, Actions& out) {
     (void)now;
-    Actions out;
-    if (phase_ != Phase::Joined) return out;
-    if (event == "flow_authorized")
-        answer(payload, out);
-    else if (event == "broadcast_ice_candidates")
-        broadcast(payload, false, out);
-    else if (event == "broadcast_invalidated_ice_candidates")
-        broadcast(payload, true, out);
-    else
-        out.emplace_back(Reply{false, {{"reason", "unknown_message"}}});
-    return out;
-}
-
-void GatewayChannel::answer(const Json& payload, Actions& out) {
-    const auto text = payload.is_object() ? payload.find("ref") : payload.end();
-    const auto ref = text != payload.end() && text->is_string()
-                         ? FlowRef::verify(context_.signer, text->get_ref<const std::string&>())
-                         : std::nullopt;
-    if (!ref || ref->gateway_id != join_.gateway_id ||
-        ref->account_id != context_.state.account_id()) {
+    const auto ref = FlowRef::verify(context().signer, message.ref);
+    if (!ref || ref->gateway_id != gateway_id_ || ref->account_id != state().account_id()) {
         out.emplace_back(Reply{false, {{"reason", "invalid_ref"}}});
         return;
     }
     const Address to{Device::Client, ref->client_id, ref->client_generation, ref->client_process};
     // Taken back before the device answered: the client need not wait for the end of its patience.
     // Unless another flow has taken its place.
-    if (!pairs_.contains(Pair{ref->client_id, ref->resource_id}))
+    if (!authorizations_.holds(Pair{ref->client_id, ref->resource_id}))
         out.emplace_back(Send{to, FlowRefused{ref->flow_id, ref->resource_id}});
     else
-        out.emplace_back(
-            Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, join_.gateway_id}});
+        out.emplace_back(Send{to, FlowAuthorized{ref->flow_id, ref->resource_id, gateway_id_}});
 }
 
-void GatewayChannel::broadcast(const Json& payload, bool invalidated, Actions& out) {
-    const auto clients = read_ids(payload, "client_ids");
-    const auto candidates = read_candidates(payload);
-    if (!clients || !candidates) {
-        out.emplace_back(Reply{false, {{"reason", "invalid_message"}}});
-        return;
-    }
-    for (const Uuid& id : std::set<Uuid>(clients->begin(), clients->end())) {
-        // Only to those who may reach something here; at whichever session they have now.
-        const auto first = pairs_.lower_bound(Pair{id, Uuid{}});
-        if (first == pairs_.end() || first->first.client_id != id) continue;
-        out.emplace_back(Send{{Device::Client, id, 0, 0},
-                              IceCandidates{join_.gateway_id, *candidates, invalidated}});
-    }
-}
-
-Actions GatewayChannel::reject(const Pair& pair) {
-    Actions out;
-    if (phase_ != Phase::Joined) return out;
-    if (const auto held = pairs_.find(pair); held != pairs_.end()) reject(held, {}, out);
+// Only those who may reach something here; at whichever session they have now.
+std::vector<Address> GatewayChannel::reachable(const std::set<Uuid>& peers) const {
+    std::vector<Address> out;
+    for (const Uuid& id : peers)
+        if (authorizations_.holds_any_of(id)) out.push_back({Device::Client, id, 0, 0});
     return out;
 }
 
-Actions GatewayChannel::reject_all() {
-    Actions out;
-    if (phase_ != Phase::Joined) return out;
-    begin({.pairs = {all_pairs()}, .rejects = true}, {}, out);
-    return out;
+// Of a client that may reach nothing here the device knows nothing.
+bool GatewayChannel::knows(const Uuid& peer) const { return authorizations_.holds_any_of(peer); }
+
+void GatewayChannel::authorize(const Authorize& message, Instant now, Actions& out) {
+    if (authorizations_.holds_flow(message.flow_id) && !message.known) return;
+    Decisions decisions;
+    const auto resource = authorizations_.authorize(message, now, tick(now), decisions);
+    translate(std::move(decisions), out);
+    if (resource)
+        out.emplace_back(to_push(AuthorizeFlow{message, *resource}));
+    else
+        out.emplace_back(Send{message.from, FlowRefused{message.flow_id, message.resource_id}});
 }
 
-Actions GatewayChannel::on_peer(const PeerMessage& message, Time now) {
-    Actions out;
-    if (phase_ != Phase::Joined) return out;
+void GatewayChannel::take_peer(const PeerMessage& message, Instant now, Actions& out) {
+    Decisions decisions;
     if (const auto* request = std::get_if<Authorize>(&message)) {
         authorize(*request, now, out);
     } else if (const auto* durable = std::get_if<FlowsDurable>(&message)) {
-        for (const Uuid& id : durable->flow_ids) written(id, now);
+        for (const Uuid& id : durable->flow_ids) authorizations_.confirmed(id, tick(now));
     } else if (const auto* lost = std::get_if<FlowsLost>(&message)) {
-        for (const Uuid& id : lost->flow_ids) lose(id, now, out);
-    } else if (const auto* ice = std::get_if<IceCandidates>(&message)) {
-        // Of a client that may reach nothing here the device knows nothing.
-        const auto first = pairs_.lower_bound(Pair{ice->from, Uuid{}});
-        if (first == pairs_.end() || first->first.client_id != ice->from) return out;
-        out.emplace_back(
-            Push{ice->invalidated ? "invalidate_ice_candidates" : "ice_candidates",
-                 {{"client_id", ice->from.to_text()}, {"candidates", ice->candidates}}});
+        for (const Uuid& id : lost->flow_ids) authorizations_.lost(id, now, tick(now), decisions);
     }
-    return out;
+    translate(std::move(decisions), out);
 }
 
 }  // namespace fatwal::channel

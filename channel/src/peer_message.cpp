@@ -115,7 +115,7 @@ Authorize authorize_of(const Json& json) {
     out.by = {uuid_of(json.at("policy_id")), uuid_of(json.at("membership_id")),
               uuid_of(json.at("token_id"))};
     if (const auto& at = json.at("expires_at_us"); !at.is_null())
-        out.expires_at = Time(Time::duration(at.get<std::int64_t>()));
+        out.expires_at = Instant(Instant::duration(at.get<std::int64_t>()));
     out.ref = json.at("ref").get<std::string>();
     out.decided_at.lsn = json.at("decided_at").get<std::uint64_t>();
     // A process of an earlier version names none: what it has decided is judged at once.

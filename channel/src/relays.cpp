@@ -21,7 +21,7 @@ bool Relays::online(const Relay& relay) {
     return differs;
 }
 
-void Relays::offline(const RelayId& id, Time now) {
+void Relays::offline(const RelayId& id, Instant now) {
     const auto by_id = relays_.find(id.account_id);
     if (by_id == relays_.end()) return;
     const auto found = by_id->second.find(id.id);
@@ -30,7 +30,7 @@ void Relays::offline(const RelayId& id, Time now) {
     leaving_.emplace(*found->second.gone_at, id);
 }
 
-std::set<std::optional<Uuid>> Relays::on_time(Time now) {
+std::set<std::optional<Uuid>> Relays::on_time(Instant now) {
     std::set<std::optional<Uuid>> out;
     while (!leaving_.empty() && leaving_.begin()->first <= now) {
         const RelayId id = leaving_.extract(leaving_.begin()).value().second;
@@ -42,7 +42,7 @@ std::set<std::optional<Uuid>> Relays::on_time(Time now) {
     return out;
 }
 
-std::optional<Time> Relays::next_deadline() const {
+std::optional<Instant> Relays::next_deadline() const {
     return leaving_.empty() ? std::nullopt : std::optional(leaving_.begin()->first);
 }
 
@@ -110,7 +110,7 @@ std::vector<Relay> Relays::choose(const Uuid& account_id, const std::optional<Lo
     return out;
 }
 
-Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time end) {
+Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Instant end) {
     Json out = Json::array();
     const std::int64_t expires_at = unix_seconds(end);
     for (const Relay& relay : relays) {
@@ -135,22 +135,22 @@ Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id, Time
     return out;
 }
 
-Json RelaySelection::init(const Relays& relays, const RelayUser& user, Time now,
+Json RelaySelection::init(const Relays& relays, const RelayUser& user, Instant now,
                           const Random& random) {
     chosen_ = relays.choose(user.account_id, user.location, random);
     return render(user, now);
 }
 
-Json RelaySelection::render(const RelayUser& user, Time now) {
-    const Time longest = now + kCredentialLifetime;
-    const Time end = std::min(user.token_expires_at.value_or(longest), longest);
+Json RelaySelection::render(const RelayUser& user, Instant now) {
+    const Instant longest = now + kCredentialLifetime;
+    const Instant end = std::min(user.token_expires_at.value_or(longest), longest);
     // A token that ends sooner ends the session, too: there is nothing to renew.
     renew_at_ = end == longest && !chosen_.empty() ? std::optional(now + kCredentialLifetime / 2)
                                                    : std::nullopt;
     return render_relays(chosen_, user.device_id, end);
 }
 
-std::optional<Json> RelaySelection::update(const Relays& relays, const RelayUser& user, Time now,
+std::optional<Json> RelaySelection::update(const Relays& relays, const RelayUser& user, Instant now,
                                            const Random& random) {
     Json gone = Json::array();
     for (const Relay& relay : chosen_) {

@@ -51,7 +51,7 @@ std::string_view trimmed(std::string_view text) {
 // A zone's clock around an instant.
 class Clock {
 public:
-    Clock(const date::time_zone& zone, Time now)
+    Clock(const date::time_zone& zone, Instant now)
         : zone_(zone), info_(zone.get_info(date::floor<std::chrono::seconds>(now))) {
         today_ = date::local_days(date::floor<date::days>(now.time_since_epoch() + info_.offset));
     }
@@ -59,13 +59,13 @@ public:
     [[nodiscard]] date::local_days today() const { return today_; }
 
     // Within a gap this is the instant of the jump, and of two instants the earlier.
-    [[nodiscard]] Time to_utc(date::local_days day, int second_of_day) const {
+    [[nodiscard]] Instant to_utc(date::local_days day, int second_of_day) const {
         const auto local = day + std::chrono::seconds(second_of_day);
         const date::sys_seconds utc(local.time_since_epoch() - info_.offset);
         // Far enough from the last jump, no other instant can show the same.
         constexpr auto kLongestJump = date::days(1);
         if (info_.begin + kLongestJump <= utc && utc < info_.end) return utc;
-        return Time(zone_.to_sys(local, date::choose::earliest).time_since_epoch());
+        return Instant(zone_.to_sys(local, date::choose::earliest).time_since_epoch());
     }
 
 private:
@@ -142,23 +142,23 @@ std::shared_ptr<const TimeWindows> TimeWindows::parse(const std::vector<std::str
     return out;
 }
 
-TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
+TimeWindows::At TimeWindows::at(const Zone& zone, Instant now) {
     constexpr int kMostDays =
         8;  // with a hole anywhere a window ends on the same day of the next week at the latest
     const Clock clock(*zone.zone, now);
     At out;
-    std::optional<Time> start;  // of the window that is being gathered; not after now
-    Time end;
+    std::optional<Instant> start;  // of the window that is being gathered; not after now
+    Instant end;
     bool joins = false;  // it reaches midnight
     int joined_days = 0;
-    const auto change_at = [&out](Time time) {
+    const auto change_at = [&out](Instant time) {
         out.next_change = out.next_change ? std::min(*out.next_change, time) : time;
     };
     const auto finish = [&] {
         if (!start || end < now) return;
         out.open = true;
         out.until = end;
-        change_at(end + Time::duration(1));
+        change_at(end + Instant::duration(1));
     };
     // From yesterday, whose last window a gap at midnight can push into today, to the first window
     // that is yet to come.
@@ -167,7 +167,7 @@ TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
         const auto& ranges = zone.days.at(date::weekday(day).c_encoding());
         for (const Range& range : ranges) {
             if (!start || !joins || range.start != 0) {
-                const Time next = clock.to_utc(day, range.start);
+                const Instant next = clock.to_utc(day, range.start);
                 finish();
                 if (next > now) {
                     change_at(next);
@@ -186,7 +186,7 @@ TimeWindows::At TimeWindows::at(const Zone& zone, Time now) {
     return out;
 }
 
-const TimeWindows::At& TimeWindows::at(Time now) const {
+const TimeWindows::At& TimeWindows::at(Instant now) const {
     if (kept_from_ && *kept_from_ <= now && (!kept_.next_change || now < *kept_.next_change))
         return kept_;
     kept_ = {};

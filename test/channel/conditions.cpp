@@ -13,7 +13,7 @@
 namespace fatwal::channel::test {
 namespace {
 
-std::string verdict(const std::vector<std::string>& values, Time now = kFriday) {
+std::string verdict(const std::vector<std::string>& values, Instant now = kFriday) {
     const auto parsed = Conditions::parse(
         {condition("current_utc_datetime", "is_in_day_of_week_time_ranges", values)});
     const auto out = parsed.evaluate({}, now);
@@ -159,7 +159,7 @@ TEST(Conditions, F29_BoundariesThatAZonesClockSkipsOrShowsTwice) {
     const std::chrono::sys_days autumn = std::chrono::year(2021) / 11 / 7;
     struct {
         const char* value;
-        Time now;
+        Instant now;
         std::string out;
     } const kCases[] = {
         {"U/00-02:30/US/Pacific", spring + 9h, seconds(spring + 10h)},
@@ -183,10 +183,10 @@ TEST(Conditions, F37_WholeDaysAreOneOverMidnight) {
 
 // Whether a window of US/Pacific is open, by its clock of 2021: the rule itself, without any
 // search.
-bool open_in_pacific(const std::vector<std::array<int, 3>>& windows, Time now) {
-    const Time summer = std::chrono::sys_days(std::chrono::year(2021) / 3 / 14) + 10h;
-    const Time winter = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 9h;
-    const Time local = now - (summer <= now && now < winter ? 7h : 8h);
+bool open_in_pacific(const std::vector<std::array<int, 3>>& windows, Instant now) {
+    const Instant summer = std::chrono::sys_days(std::chrono::year(2021) / 3 / 14) + 10h;
+    const Instant winter = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 9h;
+    const Instant local = now - (summer <= now && now < winter ? 7h : 8h);
     const auto day = std::chrono::floor<std::chrono::days>(local);
     const int weekday = static_cast<int>(std::chrono::weekday(day).c_encoding());
     return std::any_of(windows.begin(), windows.end(), [&](const auto& window) {
@@ -224,14 +224,14 @@ TEST(TimeWindowsOverWeeks, EveryInstantIsAsTheRuleSays) {
                                  std::chrono::sys_days(std::chrono::year(2021) / 11 / 2)}) {
             TimeWindows::At before;
             // Off the boundaries, which are whole ten minutes or a second before.
-            for (Time now = first + 1min; now < first + std::chrono::days(10); now += 10min) {
+            for (Instant now = first + 1min; now < first + std::chrono::days(10); now += 10min) {
                 const auto at = parsed->at(now);
                 if (before.next_change && now < *before.next_change) {
                     ASSERT_EQ(at.until, before.until) << values[0];
                 }
                 before = at;
                 // An hour that the clock shows twice: a window begins and ends in the first.
-                const Time twice = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 8h;
+                const Instant twice = std::chrono::sys_days(std::chrono::year(2021) / 11 / 7) + 8h;
                 if (twice <= now && now < twice + 2h) continue;
                 ASSERT_EQ(at.open, open_in_pacific(windows, now))
                     << values[0] << ' ' << unix_seconds(now);

@@ -16,9 +16,9 @@ const char* const kClients[] = {"c1", "c2", "c3"};
 const char* const kGateways[] = {"w1", "w2"};
 
 // What a gateway's device lets through, by what it was sent: "c1,r1" -> when it ends.
-using Allowed = std::map<std::string, std::optional<Time>>;
+using Allowed = std::map<std::string, std::optional<Instant>>;
 
-std::optional<Time> time_of(const std::string& text) {
+std::optional<Instant> time_of(const std::string& text) {
     if (text == "none") return std::nullopt;
     return kFriday + std::chrono::seconds(std::stoll(text));
 }
@@ -91,7 +91,7 @@ protected:
 
     void change() {
         static const char* const kAddresses[] = {"a.test", "*.a.test", "a.*.test", "**.a.test"};
-        const auto set_at_times = [&](std::optional<Time>& column) {
+        const auto set_at_times = [&](std::optional<Instant>& column) {
             column = roll(3) == 0 ? std::optional(w_.now) : std::nullopt;
         };
         switch (roll(12)) {

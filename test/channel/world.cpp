@@ -201,7 +201,7 @@ World& World::client_row(const std::string& name, const std::string& actor) {
 }
 
 World& World::client_token(const std::string& name, const std::string& actor,
-                           std::optional<Time> expires_at) {
+                           std::optional<Instant> expires_at) {
     portal::Tokens row;
     row.id = id(name);
     row.account_id = id("account");
@@ -400,9 +400,9 @@ World& World::relays_changed() {
     return *this;
 }
 
-World& World::until(Time time) {
+World& World::until(Instant time) {
     for (int steps = 0; steps < 10'000; ++steps) {
-        std::optional<Time> next = relays.next_deadline();
+        std::optional<Instant> next = relays.next_deadline();
         for (auto& [name, channel] : clients) next = earlier(next, channel->next_deadline());
         for (auto& [name, channel] : gateways) next = earlier(next, channel->next_deadline());
         if (!next || *next > time) {
@@ -417,7 +417,7 @@ World& World::until(Time time) {
     throw std::logic_error("a deadline that does not pass");
 }
 
-World& World::set_clock(Time::duration moved) {
+World& World::set_clock(Instant::duration moved) {
     now += moved;
     for (auto& [name, channel] : clients) carry_out(name, channel->clock_was_set(moved, now));
     for (auto& [name, channel] : gateways) carry_out(name, channel->clock_was_set(moved, now));

@@ -22,7 +22,8 @@ namespace fatwal::channel::test {
 using namespace std::chrono_literals;
 
 // A Friday.
-inline constexpr Time kFriday = Time(std::chrono::sys_days(std::chrono::year(2021) / 1 / 1)) + 10h;
+inline constexpr Instant kFriday =
+    Instant(std::chrono::sys_days(std::chrono::year(2021) / 1 / 1)) + 10h;
 
 [[nodiscard]] Uuid id(const std::string& name);
 // The name that made the id.
@@ -53,7 +54,7 @@ public:
     World& member(const std::string& name, const std::string& actor, const std::string& group);
     World& client_row(const std::string& name, const std::string& actor);
     World& client_token(const std::string& name, const std::string& actor,
-                        std::optional<Time> expires_at = {});
+                        std::optional<Instant> expires_at = {});
     World& gateway_row(const std::string& name, const std::string& site);
     World& gateway_token(const std::string& name, const std::string& site);
 
@@ -105,10 +106,10 @@ public:
     World& peer(const std::string& device, const PeerMessage& message);
     World& relays_changed();
     // The clock moves; every deadline on the way is kept.
-    World& until(Time time);
-    World& after(Time::duration duration) { return until(now + duration); }
+    World& until(Instant time);
+    World& after(Instant::duration duration) { return until(now + duration); }
     // Sets the clock; no time passes.
-    World& set_clock(Time::duration moved);
+    World& set_clock(Instant::duration moved);
     // The flows decided so far get their rows, and their gateways are told.
     World& write_flows();
     // The writer could not write them.
@@ -121,7 +122,7 @@ public:
     // Flows that channels wanted deleted since the last call, how many.
     [[nodiscard]] std::size_t deletions();
 
-    Time now = kFriday;
+    Instant now = kFriday;
     wire::History history;  // of the next snapshot
     AccountState state{id("account")};
     Presence presence;

@@ -83,7 +83,7 @@ std::string array(const Items& items, Get get) {
     for (const auto& item : items) out += (out.empty() ? "" : ",") + get(item);
     return '{' + out + '}';
 }
-std::string micros(Time time) { return std::to_string(time.time_since_epoch().count()); }
+std::string micros(Instant time) { return std::to_string(time.time_since_epoch().count()); }
 Uuid uuid(const Text& text) { return Uuid::from_text(text.value()).value(); }
 std::string text_of(const std::optional<std::int64_t>& expiry) {
     return expiry ? std::to_string(*expiry) : "no end";
@@ -207,8 +207,8 @@ private:
 
     // The clock moves; every deadline on the way is kept.
     void advance() {
-        Time to = now_ + std::chrono::minutes(fleet_.draw(25)) +
-                  std::chrono::microseconds(fleet_.draw(60'000'000));
+        Instant to = now_ + std::chrono::minutes(fleet_.draw(25)) +
+                     std::chrono::microseconds(fleet_.draw(60'000'000));
         const auto next = fleet_.next_deadline();
         if (const auto way = fleet_.draw(4); next && *next < now_ + 2h && way < 2)
             to = way == 0 ? *next : std::max(now_, *next - 1us);
@@ -282,7 +282,7 @@ private:
         std::optional<std::int64_t> until = std::numeric_limits<std::int64_t>::min();
     };
     std::map<std::size_t, Allowed> allowed(const std::vector<std::pair<Uuid, Pair>>& pairs,
-                                           Time at) {
+                                           Instant at) {
         std::map<std::size_t, Allowed> out;
         const auto column = [&](auto get) {
             return array(pairs, [&](const auto& entry) { return get(entry).to_text(); });
@@ -306,7 +306,7 @@ private:
     // alone, or whose row could not be written; nor may it be another target than the device had
     // been given.
     void check_rejections() {
-        std::map<Time, std::vector<std::pair<Uuid, Pair>>> by_time;
+        std::map<Instant, std::vector<std::pair<Uuid, Pair>>> by_time;
         for (const Rejection& rejection : fleet_.rejections)
             by_time[rejection.at].emplace_back(rejection.gateway_id, rejection.pair);
         for (const auto& [at, pairs] : by_time) {
@@ -522,7 +522,7 @@ private:
     Fleet fleet_;
     zmq::context_t context_;
     client::Subscription subscription_;
-    Time now_ = Time(std::chrono::sys_days(std::chrono::year(2026) / 1 / 5)) + 10h;
+    Instant now_ = Instant(std::chrono::sys_days(std::chrono::year(2026) / 1 / 5)) + 10h;
     std::uint64_t step_ = 0;
     std::uint64_t sent_ = 0;
     std::uint64_t seen_ = 0;

@@ -74,7 +74,7 @@ void Fleet::lose(const portal::Flows& row) {
         row.policy_id, row.membership_id.value_or(kEveryone));
 }
 
-void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time now) {
+void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Instant now) {
     ++counts.transactions;
     counts.changes += changes.size();
     std::set<Uuid> elsewhere;
@@ -122,7 +122,7 @@ void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time
     pump(now);
 }
 
-void Fleet::connect_client(const Uuid& id, Time now) {
+void Fleet::connect_client(const Uuid& id, Instant now) {
     const auto* row = state_.client(id);
     if (row == nullptr || !row->last_used_token_id) return;
     ClientJoin join{id,
@@ -143,7 +143,7 @@ void Fleet::connect_client(const Uuid& id, Time now) {
     if (client.channel->closed()) clients.erase(id);
 }
 
-void Fleet::connect_gateway(const Uuid& id, Time now) {
+void Fleet::connect_gateway(const Uuid& id, Instant now) {
     const auto* row = state_.gateway(id);
     const auto token = row != nullptr ? token_of_site_.find(row->site_id) : token_of_site_.end();
     if (token == token_of_site_.end()) return;
@@ -160,7 +160,7 @@ void Fleet::connect_gateway(const Uuid& id, Time now) {
     presence_.online({id, join.generation, 1, Version::parse(join.version).value(), {}, {}});
 }
 
-void Fleet::connect_all(Time now) {
+void Fleet::connect_all(Instant now) {
     for (const Uuid& id : known_clients)
         if (!clients.contains(id)) connect_client(id, now);
     for (const Uuid& id : known_gateways)
@@ -168,7 +168,7 @@ void Fleet::connect_all(Time now) {
     pump(now);
 }
 
-void Fleet::reconnect_gateway(const Uuid& id, Time now) {
+void Fleet::reconnect_gateway(const Uuid& id, Instant now) {
     if (const auto found = gateways.find(id); found != gateways.end()) {
         presence_.offline(id, found->second.generation);
         gateways.erase(found);
@@ -177,7 +177,7 @@ void Fleet::reconnect_gateway(const Uuid& id, Time now) {
     pump(now);
 }
 
-void Fleet::create_flows(std::size_t count, Time now) {
+void Fleet::create_flows(std::size_t count, Instant now) {
     if (clients.empty()) return;
     std::vector<Uuid> ids;
     for (const auto& [id, client] : clients)
@@ -199,14 +199,14 @@ void Fleet::create_flows(std::size_t count, Time now) {
     pump(now);
 }
 
-std::optional<Time> Fleet::next_deadline() const {
-    std::optional<Time> out;
+std::optional<Instant> Fleet::next_deadline() const {
+    std::optional<Instant> out;
     for (const auto& [id, client] : clients) out = earlier(out, client.channel->next_deadline());
     for (const auto& [id, gateway] : gateways) out = earlier(out, gateway.channel->next_deadline());
     return out;
 }
 
-void Fleet::on_time(Time now) {
+void Fleet::on_time(Instant now) {
     const auto due = [&](const auto& channel) {
         const auto deadline = channel.next_deadline();
         return deadline && *deadline <= now;
@@ -223,7 +223,7 @@ void Fleet::on_time(Time now) {
     pump(now);
 }
 
-void Fleet::deliver(const FlowBatch::Notice& notice, Time now) {
+void Fleet::deliver(const FlowBatch::Notice& notice, Instant now) {
     mail_.push_back({{}, {Device::Gateway, notice.gateway_id, 0, 1}, notice.message});
     pump(now);
 }
@@ -238,7 +238,7 @@ void Fleet::sweep() {
         std::erase_if(gateways, [](const auto& entry) { return entry.second.channel->closed(); });
 }
 
-void Fleet::pump(Time now) {
+void Fleet::pump(Instant now) {
     while (!mail_.empty() || !refs_.empty()) {
         if (mail_.empty()) {
             const auto [id, ref] = refs_.front();
@@ -274,7 +274,7 @@ void Fleet::pump(Time now) {
     sweep();
 }
 
-void Fleet::carry_out(const Address& from, const Actions& actions, Time now) {
+void Fleet::carry_out(const Address& from, const Actions& actions, Instant now) {
     for (const Action& action : actions) {
         if (const auto* message = std::get_if<Push>(&action)) {
             ++counts.pushes;
@@ -349,7 +349,7 @@ void Gateway::prune(std::int64_t now) {
     });
 }
 
-void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Time now) {
+void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Instant now) {
     const auto complain = [&](const std::string& what) {
         wrong.push_back("gateway " + id.to_text() + ": " + push.event + ' ' + push.payload.dump() +
                         ": " + what);

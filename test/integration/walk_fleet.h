@@ -43,7 +43,7 @@ using Right = std::pair<Uuid, Uuid>;
 
 // A gateway's device was told to reject.
 struct Rejection {
-    Time at;
+    Instant at;
     Uuid gateway_id;
     Pair pair;
 };
@@ -68,17 +68,17 @@ public:
 
     // Rows as they come, before the state takes them: who there is, and with which tokens.
     void note(const RowChange& change);
-    void apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Time now);
+    void apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Instant now);
     // Every device that is not connected tries to connect.
-    void connect_all(Time now);
-    void reconnect_gateway(const Uuid& id, Time now);
+    void connect_all(Instant now);
+    void reconnect_gateway(const Uuid& id, Instant now);
     // Some clients ask for some of their resources.
-    void create_flows(std::size_t count, Time now);
-    [[nodiscard]] std::optional<Time> next_deadline() const;
+    void create_flows(std::size_t count, Instant now);
+    [[nodiscard]] std::optional<Instant> next_deadline() const;
     // Of all channels whose deadline has come.
-    void on_time(Time now);
+    void on_time(Instant now);
     // From the writer of flows.
-    void deliver(const FlowBatch::Notice& notice, Time now);
+    void deliver(const FlowBatch::Notice& notice, Instant now);
     // Its row could not be written.
     void lose(const portal::Flows& row);
 
@@ -101,13 +101,13 @@ public:
     Ids moved_resources;  // with another address, type or ip stack
 
 private:
-    void connect_client(const Uuid& id, Time now);
-    void connect_gateway(const Uuid& id, Time now);
-    void carry_out(const Address& from, const Actions& actions, Time now);
+    void connect_client(const Uuid& id, Instant now);
+    void connect_gateway(const Uuid& id, Instant now);
+    void carry_out(const Address& from, const Actions& actions, Instant now);
     void push(Client& client, const Uuid& id, const Push& push);
-    void push(Gateway& gateway, const Uuid& id, const Push& push, Time now);
+    void push(Gateway& gateway, const Uuid& id, const Push& push, Instant now);
     // Messages between channels, and the answers of gateways' devices, until there are none.
-    void pump(Time now);
+    void pump(Instant now);
     void sweep();
     [[nodiscard]] ChannelContext context();
 

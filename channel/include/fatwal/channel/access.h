@@ -16,13 +16,13 @@ using Refusal = std::string;
 struct TokenTerms {
     bool is_of_role = false;  // its type is the device's kind
     std::optional<Uuid> device_id;
-    std::optional<Time> expires_at;
+    std::optional<Instant> expires_at;
 };
 
 // Whether a token lets the device in: invalid_token, then token_expired. `device`: nothing when it
 // is not known, or when the token is not one device's, as a gateway's.
 [[nodiscard]] std::optional<Refusal> token_refusal(const TokenTerms& token,
-                                                   const std::optional<Uuid>& device, Time now);
+                                                   const std::optional<Uuid>& device, Instant now);
 
 // Whether a client's session may be: its token, account, row, actor, identity and provider are
 // there, fit together, are enabled, and the token has not expired. The reasons: invalid_token,
@@ -30,12 +30,12 @@ struct TokenTerms {
 // provider_disabled.
 [[nodiscard]] std::optional<Refusal> client_refusal(const AccountState& state,
                                                     const Uuid& client_id, const Uuid& token_id,
-                                                    Time now);
+                                                    Instant now);
 
 // The same of a gateway: invalid_token, token_expired, account_disabled, gateway_not_found.
 [[nodiscard]] std::optional<Refusal> gateway_refusal(const AccountState& state,
                                                      const Uuid& gateway_id, const Uuid& token_id,
-                                                     Time now);
+                                                     Instant now);
 
 // What of the client's context comes from rows: the provider of its identity, and whether it is
 // verified.
@@ -49,21 +49,25 @@ void complete_context(const AccountState& state, const portal::Clients& client,
 struct Grant {
     Uuid policy_id;
     Uuid membership_id;
-    std::optional<Time> until;  // nothing: no end
+    std::optional<Instant> until;  // nothing: no end
 };
+
+// Whether to grant by `one` rather than by `other`: it holds longer, or as long and its policy has
+// the smaller id.
+[[nodiscard]] bool is_better(const Grant& one, const Grant& other);
 
 // The policy that grants the resource to the actor for longest; nothing when none does. Of several
 // without difference the one with the smallest id. Sites, versions and the session are not
 // checked.
 [[nodiscard]] std::optional<Grant> longest_grant(const AccountState& state, const Uuid& actor_id,
                                                  const Uuid& resource_id,
-                                                 const ClientContext& context, Time now);
+                                                 const ClientContext& context, Instant now);
 
 // Whether this policy by this membership grants the resource now, and until when.
 [[nodiscard]] std::optional<Grant> grant_by(const AccountState& state, const Uuid& policy_id,
                                             const Uuid& membership_id, const Uuid& actor_id,
                                             const Uuid& resource_id, const ClientContext& context,
-                                            Time now);
+                                            Instant now);
 
 // Whether any enabled policy of the actor's groups names the resource, whatever its conditions.
 [[nodiscard]] bool has_policy(const AccountState& state, const Uuid& actor_id,
@@ -74,9 +78,10 @@ struct Grant {
 [[nodiscard]] std::vector<std::string> violated_properties(const AccountState& state,
                                                            const Uuid& actor_id,
                                                            const Uuid& resource_id,
-                                                           const ClientContext& context, Time now);
+                                                           const ClientContext& context,
+                                                           Instant now);
 
 // The earlier of two ends, nothing being no end.
-[[nodiscard]] std::optional<Time> earlier(std::optional<Time> a, std::optional<Time> b);
+[[nodiscard]] std::optional<Instant> earlier(std::optional<Instant> a, std::optional<Instant> b);
 
 }  // namespace fatwal::channel

@@ -6,6 +6,7 @@
 // threads, and Relays, which all accounts read, changes only while none of them runs.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -17,8 +18,12 @@
 namespace fatwal::channel {
 
 using client::Uuid;
-using Time =
-    client::Timestamp;  // always the wall clock, in UTC; channels never ask for it themselves
+// Two times, which are never compared. What a row or a policy says ends at an instant of the wall
+// clock, in UTC. What is waited for lasts a length of time, by a clock that nobody sets. Channels
+// never ask for either themselves.
+using Instant = client::Timestamp;
+using Tick = std::chrono::time_point<std::chrono::steady_clock, std::chrono::microseconds>;
+using Time = Instant;  // what worker/ calls it
 using Json = nlohmann::json;
 using Ids = std::unordered_set<Uuid>;
 
@@ -38,6 +43,6 @@ using Generation = std::uint64_t;
 
 // Seconds since 1970, the form of every time in a payload; rounded down, so that no device holds on
 // for longer than it may.
-[[nodiscard]] std::int64_t unix_seconds(Time time);
+[[nodiscard]] std::int64_t unix_seconds(Instant time);
 
 }  // namespace fatwal::channel

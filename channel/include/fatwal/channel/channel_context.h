@@ -26,17 +26,18 @@ struct ChannelContext {
     std::chrono::seconds flow_lifetime{0};  // the longest of a flow; 0: as long as its policy holds
 
     // When a flow that is granted now until `until` (nothing: without end) ends.
-    [[nodiscard]] std::optional<Time> end_of_flow(std::optional<Time> until, Time now) const {
+    [[nodiscard]] std::optional<Instant> end_of_flow(std::optional<Instant> until,
+                                                     Instant now) const {
         if (flow_lifetime.count() == 0) return until;
-        const Time longest = now + flow_lifetime;
+        const Instant longest = now + flow_lifetime;
         return until ? std::min(*until, longest) : longest;
     }
 
     // Whether a flow that ends at `end` does for one that would end at `wanted`. The longest life
     // begins with each request, so a flow does for as long as half of it is left: a client that
     // asks in time is never without one, and a client that asks all the time has two.
-    [[nodiscard]] bool ends_late_enough(std::optional<Time> end, std::optional<Time> wanted,
-                                        Time now) const {
+    [[nodiscard]] bool ends_late_enough(std::optional<Instant> end, std::optional<Instant> wanted,
+                                        Instant now) const {
         if (end == wanted) return true;
         return flow_lifetime.count() != 0 && end && wanted && *end <= *wanted &&
                *end >= now + flow_lifetime / 2;

@@ -1,17 +1,36 @@
 // The server's side of one connected client.
+//
+// What the device is shown is a view, a pure function of the account's state, the session and now.
+// Each event makes the view again, and the difference is pushed. No event has a push of its own.
+//
+// A flow that the device asks for is decided here, in memory, and waits for its gateway's answer:
+//
+//     create_flow ─► connectable? ─► holds, until when? ─► gateway ─► Authorize to its channel
+//                      not_found       forbidden            offline, version_mismatch
+//     Authorize ─► FlowAuthorized: flow_created     FlowRefused, or no answer in 15 s: offline
+//
+// The device may ask again while it waits: one answer, to any of the flows, answers all. A flow
+// that the client has already is asked for again with its own id ("known"), and no second row is
+// written.
+//
+// Rule of threads: one thread at a time, as all of an account (basics.h).
+//
+// Invariants:
+// - The view is that of the state as this channel was last told of it; `next_change` is a deadline.
+// - What waits has at least one flow, the latest last, and fails at its deadline at the latest.
+// - The row of a flow that was not established before is deleted if nothing comes of it.
+// - Nothing is granted by a state that is not live, nor to a session that may not be.
 #pragma once
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "fatwal/channel/action.h"
-#include "fatwal/channel/channel_context.h"
+#include "fatwal/channel/channel.h"
 #include "fatwal/channel/client_view.h"
 #include "fatwal/channel/gateway_choice.h"
-#include "fatwal/channel/version.h"
 
 namespace fatwal::channel {
 
@@ -27,104 +46,82 @@ struct ClientJoin {
     Generation generation = 0;
 };
 
-// Events in, actions out. After each call ask next_deadline(), which may have moved. When closed()
-// it takes nothing more; destroy it.
-class ClientChannel {
+class ClientChannel final : public Channel {
 public:
-    ClientChannel(ChannelContext context, ClientJoin join);
-    ~ClientChannel();
-    ClientChannel(const ClientChannel&) = delete;
-    ClientChannel& operator=(const ClientChannel&) = delete;
+    ClientChannel(const ChannelContext& context, ClientJoin join);
 
-    // First. With a live state: init, or Refuse. Without, nothing: the answer comes from
-    // on_snapshot().
-    [[nodiscard]] Actions start(Time now);
-    // The state has ended a snapshot: init for whoever waits for it, the difference for the others.
-    [[nodiscard]] Actions on_snapshot(Time now);
     // The state has applied a transaction that has this client among its Affected::clients.
-    [[nodiscard]] Actions on_transaction(Time now);
-    // Relays said that channels are to be told.
-    [[nodiscard]] Actions on_relays(Time now);
-    // next_deadline() has come.
-    [[nodiscard]] Actions on_time(Time now);
-    // The clock that `now` is of was set by this much: `now` is what it says since.
-    [[nodiscard]] Actions clock_was_set(Time::duration moved, Time now);
-    // A message from the device: create_flow, broadcast_ice_candidates,
-    // broadcast_invalidated_ice_candidates.
-    [[nodiscard]] Actions on_message(std::string_view event, const Json& payload, Time now);
-    // From a gateway's channel, for this session.
-    [[nodiscard]] Actions on_peer(const PeerMessage& message, Time now);
+    [[nodiscard]] Actions on_transaction(Instant now);
     // A Send of this channel's could not be delivered: the session or its process is gone.
-    [[nodiscard]] Actions undeliverable(const PeerMessage& message, Time now);
+    [[nodiscard]] Actions undeliverable(const PeerMessage& message, Instant now);
 
-    // When on_time() is to be called at the latest; nothing: never. Not before it is there any need
-    // to.
-    [[nodiscard]] std::optional<Time> next_deadline() const;
-
-    [[nodiscard]] bool closed() const { return phase_ == Phase::Closed; }
     [[nodiscard]] const Uuid& client_id() const { return join_.client_id; }
     [[nodiscard]] const ClientView& view() const { return view_; }
 
 private:
-    enum class Phase : std::uint8_t { Created, Waiting, Joined, Closed };
     struct Pending {
-        Time deadline;
-        std::vector<Uuid> flows;  // asked for and unanswered, the latest last
-        Ids established;          // those that were there before: their rows stay whatever comes
+        Tick deadline = {};
+        std::vector<Uuid> flows = {};  // asked for and unanswered, the latest last
+        Ids established = {};  // those that were there before: their rows stay whatever comes
     };
-
-    void join(Time now, Actions& out);
-    void recompute(Time now, Actions& out);
-    void push_init(Time now, Actions& out);
-    [[nodiscard]] RelayUser relay_user() const;
-    void tell_relays(Time now, Actions& out);
-    void disconnect(std::string reason, Actions& out);
-    void create_flow(const Json& payload, Time now, Actions& out);
-    // A known flow is asked for again unless that is what has just failed.
-    void ask(const Uuid& resource_id, const std::vector<Uuid>& connected, bool may_be_known,
-             Time now, Actions& out);
-    // Takes back what has had no answer and was not there before.
-    static void withdraw(const Pending& pending, const Uuid& flow_id, Actions& out);
-    // The flow by which this client has already what it would be given.
-    struct KnownFlow {
-        Uuid id;
-        std::optional<Time> expires_at;
-    };
-    [[nodiscard]] std::optional<KnownFlow> known_flow(const Uuid& resource_id,
-                                                      const Uuid& gateway_id,
-                                                      const Authorize& wanted, Time now) const;
-    void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
-                   const Grant& grant, bool may_be_known, Time now, Actions& out);
-    [[nodiscard]] Ids gateways_with_flows() const;
-    void broadcast(const Json& payload, bool invalidated, Actions& out);
-    void fail_pending(const Uuid& resource_id, Actions& out);
-    [[nodiscard]] ClientContext session() const;
-    const PairCredentials& credentials(const portal::Clients& client,
-                                       const portal::Gateways& gateway);
-
-    ChannelContext context_;
-    ClientJoin join_;
-    Phase phase_ = Phase::Created;
-    Version version_;
-    ClientView view_;
-    std::optional<Time> token_expires_at_;
-    std::map<Uuid, Pending> pending_;  // by resource
-    // The last flow of each resource that this session has asked for.
+    // The last flow of a resource that this session has asked for.
     struct Asked {
         Uuid flow_id;
         Uuid gateway_id;
         Justification by;
-        std::optional<Time> expires_at;
+        std::optional<Instant> expires_at;
         bool known = false;  // it was there before
     };
-    std::map<Uuid, Asked> asked_;
-    RelaySelection relays_;
-    struct Kept {
+    // Derived once for the keys.
+    struct Derived {
         std::string client_key;
         std::string gateway_key;
         PairCredentials credentials;
     };
-    std::map<Uuid, Kept> credentials_;  // by gateway; derived once, at most kMaxPeers
+
+    [[nodiscard]] std::optional<Refusal> refusal(Instant now) const override;
+    void enter(Instant now, Actions& out) override;
+    void renew(Instant now, Actions& out) override;
+    void reconsider(Instant now, Actions& out) override { renew(now, out); }
+    void pass(Instant now, Actions& out) override;
+    [[nodiscard]] std::optional<Instant> own_deadline() const override;
+    void disconnected() override { pending_.clear(); }
+    [[nodiscard]] std::vector<Address> reachable(const std::set<Uuid>& peers) const override;
+    [[nodiscard]] bool knows(const Uuid& peer) const override;
+    void create_flow(const CreateFlow& message, Instant now, Actions& out) override;
+    void take_peer(const PeerMessage& message, Instant now, Actions& out) override;
+
+    [[nodiscard]] ClientContext session() const;
+    void push_init(Instant now, Actions& out);
+    // A known flow is asked for again unless that is what has just failed.
+    void ask(const Uuid& resource_id, const std::vector<Uuid>& connected, bool may_be_known,
+             Instant now, Actions& out);
+    void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
+                   const Grant& grant, bool may_be_known, Instant now, Actions& out);
+    // Notes that the flow waits for an answer.
+    void await_answer(const Authorize& message, const Uuid& gateway_id, Instant now);
+    // The flow by which this client has already what it would be given.
+    struct KnownFlow {
+        Uuid id;
+        std::optional<Instant> expires_at;
+    };
+    [[nodiscard]] std::optional<KnownFlow> known_flow(const Uuid& resource_id,
+                                                      const Uuid& gateway_id,
+                                                      const Authorize& wanted, Instant now) const;
+    void answered(const FlowAuthorized& answer, Instant now, Actions& out);
+    // The gateway did not take the flow, or cannot be reached.
+    void failed(const Uuid& resource_id, const Uuid& flow_id, Instant now, Actions& out);
+    void fail_pending(const Uuid& resource_id, Actions& out);
+    // Takes back what has had no answer and was not there before.
+    static void withdraw(const Pending& pending, const Uuid& flow_id, Actions& out);
+    const PairCredentials& credentials(const portal::Clients& client,
+                                       const portal::Gateways& gateway);
+
+    ClientJoin join_;
+    ClientView view_;
+    std::map<Uuid, Pending> pending_;      // by resource
+    std::map<Uuid, Asked> asked_;          // by resource
+    std::map<Uuid, Derived> credentials_;  // by gateway; at most kMaxPeers
 };
 
 }  // namespace fatwal::channel

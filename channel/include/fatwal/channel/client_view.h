@@ -15,14 +15,14 @@ namespace fatwal::channel {
 struct ClientView {
     std::map<Uuid, std::shared_ptr<const ResourceView>> resources;  // connectable now
     Json interface;  // {ipv4, ipv6, search_domain, upstream_dns}
-    std::optional<Time>
+    std::optional<Instant>
         next_change;  // the first instant at which time alone can change the resources
 
     // Of a session that may be (client_refusal() gives nothing). `session`: where the client is
     // connected from; what rows say is added.
     [[nodiscard]] static ClientView of(const AccountState& state, const portal::Clients& client,
                                        const Version& version, const ClientContext& session,
-                                       Time now);
+                                       Instant now);
 };
 
 // Appends the pushes that make `before` on the device into `after`: config_changed, then

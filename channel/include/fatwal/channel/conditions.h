@@ -34,7 +34,7 @@ class Conditions {
 public:
     struct Verdict {
         bool holds = false;
-        std::optional<Time>
+        std::optional<Instant>
             until;  // when it holds: the last instant of it; nothing: no row's change, no end
     };
 
@@ -51,15 +51,15 @@ public:
 
     // Allocates nothing. Keeps the time windows of the last instant it was asked for, hence not for
     // several threads at once.
-    [[nodiscard]] Verdict evaluate(const ClientContext& client, Time now) const;
+    [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const;
 
     // The properties of the conditions that do not hold, each once, in the order of the conditions.
     // Empty exactly when evaluate() holds.
-    [[nodiscard]] std::vector<std::string> violated(const ClientContext& client, Time now) const;
+    [[nodiscard]] std::vector<std::string> violated(const ClientContext& client, Instant now) const;
 
     // The first instant after `now` at which evaluate() can differ though nothing but the time
     // does; nothing: never.
-    [[nodiscard]] std::optional<Time> next_change(Time now) const;
+    [[nodiscard]] std::optional<Instant> next_change(Instant now) const;
 
 private:
     struct Condition;

@@ -1,5 +1,26 @@
 // The rows of flows on their way into the database: gathered, written by COPY in batches (by the
 // process), confirmed to their gateways.
+//
+//     add()    ─► rows_ ──────┐  take()                ┌─► written(): FlowsDurable, FlowsLost
+//     remove() ─► deletions_ ─┴──────────► under_way_ ─┼─► of them blocked: again, behind the
+//     others
+//                                                      └─► failed(): all again, ahead of the others
+//
+// One batch is under way at a time, so rows and deletions of one flow keep their order. A batch is
+// due 1 s after the first row that waits, or at once when there are 10,000.
+//
+// While the database cannot be reached nothing that it holds grows without bound. Rows beyond
+// max_waiting are lost, and their gateways reject the flows. A deletion must not be lost: the row
+// would say that something is let through. So each is kept, once, and none for a row that was lost.
+//
+// Rule of threads: one of a process, over its accounts; one thread at a time.
+//
+// Invariants:
+// - There are never more deletions than max_waiting and one for each row: beyond max_waiting of
+//   them no row is taken.
+// - known_ has the ids of rows_, deleting_ those of deletions_; of_account_ counts rows_.
+// - Each row ends as durable or lost, which its gateway is told, or is dropped before it has left,
+//   as a channel wanted.
 #pragma once
 
 #include <chrono>
@@ -12,10 +33,6 @@
 
 namespace fatwal::channel {
 
-// Of a process, over its accounts. While the database cannot be reached nothing that it holds grows
-// without bound: rows beyond max_waiting are lost, which their gateways are told, and deletions,
-// which must not be lost, are kept once each. As beyond max_waiting of them no row is taken, there
-// are never more than that and one for each row that is there.
 class FlowBatch {
 public:
     struct Options {
@@ -45,13 +62,13 @@ public:
     FlowBatch() : FlowBatch(Options{}) {}
 
     // Notices only when too much waits: FlowsLost of this row.
-    [[nodiscard]] std::vector<Notice> add(portal::Flows row, Time now);
+    [[nodiscard]] std::vector<Notice> add(portal::Flows row, Instant now);
     // A row that has not left is dropped, of one that was lost nothing is left to do; else its
     // deletion goes with the next batch.
-    void remove(const Uuid& flow_id, Time now);
+    void remove(const Uuid& flow_id, Instant now);
 
     // A batch, when one is due and none is under way.
-    [[nodiscard]] std::optional<Batch> take(Time now);
+    [[nodiscard]] std::optional<Batch> take(Instant now);
     // How the batch ended.
     struct Result {
         std::vector<Uuid> lost;  // of its rows: could not be written
@@ -59,18 +76,19 @@ public:
         // behind what waits. All others are committed, by this try or an earlier one.
         Ids blocked;
     };
-    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const Result& result, Time now);
+    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const Result& result,
+                                              Instant now);
     // The database could not be reached: the batch goes again, ahead of what waits.
-    void failed(std::uint64_t number, Time now);
+    void failed(std::uint64_t number, Instant now);
 
-    [[nodiscard]] std::optional<Time> next_deadline() const;
+    [[nodiscard]] std::optional<Instant> next_deadline() const;
     [[nodiscard]] std::size_t waiting() const { return rows_.size() + under_way_.rows.size(); }
     [[nodiscard]] std::size_t waiting_deletions() const {
         return deletions_.size() + under_way_.deletions.size();
     }
 
 private:
-    void wait_until(Time time);
+    void wait_until(Instant time);
     void enqueue(portal::Flows row);
     void lose(const Uuid& flow_id);
     [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows,
@@ -85,9 +103,9 @@ private:
     Ids deleting_;  // the ids of deletions_
     Ids lost_;      // the last that have no row: at most max_waiting
     std::deque<Uuid> lost_in_order_;
-    std::optional<Time> due_;
-    Time not_before_ = Time::min();  // after a failure
-    Batch under_way_;                // number 0: none
+    std::optional<Instant> due_;
+    Instant not_before_ = Instant::min();  // after a failure
+    Batch under_way_;                      // number 0: none
     std::uint64_t last_number_ = 0;
 };
 

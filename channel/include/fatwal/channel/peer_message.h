@@ -45,7 +45,7 @@ struct Authorize {
     Uuid client_id;
     Uuid resource_id;
     Justification by;
-    std::optional<Time> expires_at;
+    std::optional<Instant> expires_at;
     std::string ref;       // the device answers with it
     Position decided_at;   // AccountState::position() of the state that decided
     ClientContext client;  // for judging another policy in place of this one

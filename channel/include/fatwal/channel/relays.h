@@ -46,11 +46,11 @@ public:
     // (on_relays of each): a relay is new, or is back with another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
-    void offline(const RelayId& id, Time now);
+    void offline(const RelayId& id, Instant now);
     // The accounts whose channels are to be told; among them nothing: those of all accounts, as a
     // relay of the operators is gone.
-    [[nodiscard]] std::set<std::optional<Uuid>> on_time(Time now);
-    [[nodiscard]] std::optional<Time> next_deadline() const;
+    [[nodiscard]] std::set<std::optional<Uuid>> on_time(Instant now);
+    [[nodiscard]] std::optional<Instant> next_deadline() const;
 
     [[nodiscard]] const Relay* find(const RelayId& id) const;
     // How many a device of the account may be given.
@@ -66,7 +66,7 @@ public:
 private:
     struct Entry {
         Relay relay;
-        std::optional<Time> gone_at;
+        std::optional<Instant> gone_at;
     };
     using ById = std::map<Uuid, Entry>;
     // Those of one account, or the operators'; null: none.
@@ -78,7 +78,7 @@ private:
     std::chrono::milliseconds debounce_;
     // By account, as no account's devices look at another's relays, however many there are.
     std::map<std::optional<Uuid>, ById> relays_;
-    std::set<std::pair<Time, RelayId>> leaving_;  // by gone_at
+    std::set<std::pair<Instant, RelayId>> leaving_;  // by gone_at
 };
 
 // A device with a token that ends then (nothing: never), which asks for relays.
@@ -86,31 +86,31 @@ struct RelayUser {
     Uuid account_id;
     Uuid device_id;
     std::optional<Location> location;
-    std::optional<Time> token_expires_at;
+    std::optional<Instant> token_expires_at;
 };
 
 // The `relays` of a payload: an entry for each address of each relay, with credentials for the TURN
 // server (docs/channels.md) until `expires_at`.
 [[nodiscard]] Json render_relays(const std::vector<Relay>& relays, const Uuid& device_id,
-                                 Time expires_at);
+                                 Instant expires_at);
 
 // The relays that one channel has told its device.
 class RelaySelection {
 public:
     // Chooses; the payload of init.
-    Json init(const Relays& relays, const RelayUser& user, Time now, const Random& random);
+    Json init(const Relays& relays, const RelayUser& user, Instant now, const Random& random);
     // The payload of relays_presence when the device must be told: one of its relays is gone or
     // another, it has too few and more are there, or its credentials are to be renewed.
-    std::optional<Json> update(const Relays& relays, const RelayUser& user, Time now,
+    std::optional<Json> update(const Relays& relays, const RelayUser& user, Instant now,
                                const Random& random);
     // When update() is to be asked though no relay has changed.
-    [[nodiscard]] std::optional<Time> next_deadline() const { return renew_at_; }
+    [[nodiscard]] std::optional<Instant> next_deadline() const { return renew_at_; }
 
 private:
-    Json render(const RelayUser& user, Time now);
+    Json render(const RelayUser& user, Instant now);
 
     std::vector<Relay> chosen_;
-    std::optional<Time> renew_at_;
+    std::optional<Instant> renew_at_;
 };
 
 }  // namespace fatwal::channel

@@ -25,8 +25,8 @@ class TimeWindows {
 public:
     struct At {
         bool open = false;
-        std::optional<Time> until;  // when open: the last instant; nothing: always open
-        std::optional<Time>
+        std::optional<Instant> until;  // when open: the last instant; nothing: always open
+        std::optional<Instant>
             next_change;  // the first instant after at which `open` or `until` can differ
     };
 
@@ -35,7 +35,7 @@ public:
         const std::vector<std::string>& values);
 
     // Keeps the last answer for as long as it is one, hence not for several threads at once.
-    [[nodiscard]] const At& at(Time now) const;
+    [[nodiscard]] const At& at(Instant now) const;
 
 private:
     struct Range {
@@ -49,11 +49,12 @@ private:
 
     [[nodiscard]] static bool parse_one(std::string_view text, std::vector<Zone>& zones);
     static void merge(std::vector<Range>& ranges);
-    [[nodiscard]] static At at(const Zone& zone, Time now);
+    [[nodiscard]] static At at(const Zone& zone, Instant now);
 
     std::vector<Zone> zones_;
     mutable At kept_;
-    mutable std::optional<Time> kept_from_;  // kept_ answers from here until before its next change
+    mutable std::optional<Instant>
+        kept_from_;  // kept_ answers from here until before its next change
 };
 
 }  // namespace fatwal::channel
