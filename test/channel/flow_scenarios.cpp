@@ -24,6 +24,11 @@ void flowing(World& w) {
     w.join_gateway().join_client().create_flow().answer().write_flows();
     (void)w.deletions();
 }
+// The same, until 11:00.
+void flowing_for_two_hours(World& w) {
+    for_two_hours(w);
+    flowing(w);
+}
 void forget(World& w) {
     (void)w.sent("c1");
     (void)w.sent("w1");
@@ -363,8 +368,7 @@ const bool kGateway = scenarios(
     {
         {"H2_only_expired_flows",
          [](World& w) {
-             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
-             flowing(w);
+             flowing_for_two_hours(w);
              w.leave("w1");
              w.now += 1h;
          },
@@ -459,10 +463,7 @@ const bool kGateway = scenarios(
              w.erase_row(f);
          }},
         {"H14_expired_flow_deleted",
-         [](World& w) {
-             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
-             flowing(w);
-         },
+         flowing_for_two_hours,
          [](World& w) {
              w.now += 1h + 1s;
              w.erase_row(only_flow(w)).commit();
@@ -471,10 +472,7 @@ const bool kGateway = scenarios(
          },
          "RD(r1)"},
         {"H15_one_of_two_expires",
-         [](World& w) {
-             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
-             flowing(w);
-         },
+         flowing_for_two_hours,
          [](World& w) {
              w.policy("p1", "g1", "r1", {during("F/9-12/UTC")}).commit();
              w.create_flow().answer().write_flows();
@@ -488,10 +486,7 @@ const bool kGateway = scenarios(
          {},
          "REJ(c1,r1)"},
         {"H16_a_clock_is_ahead_for_a_while",
-         [](World& w) {
-             w.policy("p1", "g1", "r1", {during("F/9-11/UTC")});
-             flowing(w);
-         },
+         flowing_for_two_hours,
          [](World& w) {
              w.set_clock(3h).set_clock(-3h);
              // Nobody holds it any more that this could take it from.
@@ -1006,7 +1001,7 @@ TEST(DeadMansTimer, StartsWhenTheGatewaysChannelTakesTheFlow) {
 }
 
 TEST(DeadMansTimer, KeepsItsLengthWhenTheClockIsSet) {
-    for (const auto moved : {Time::duration(-10min), Time::duration(2h)}) {
+    for (const auto moved : {Instant::duration(-10min), Instant::duration(2h)}) {
         World w;
         w.commit();
         w.join_gateway().join_client().create_flow();
