@@ -24,16 +24,23 @@ std::optional<typename Storage<Row>::Key> key_of(const BadRow& bad) {
 
 void Indexes::link_membership(const portal::ActorGroupMemberships& row, bool there) {
     const std::pair key(row.actor_id, row.group_id);
-    if (there) {
-        membership_of[key] = row.id;
-    } else if (const auto found = membership_of.find(key);
-               found != membership_of.end() && found->second == row.id) {
-        // Unless another membership of the two has come before this one went.
+    const auto found = membership_of.find(key);
+    const auto others = other_memberships.find(key);
+    if (there && found != membership_of.end()) {
+        if (found->second == row.id) return;
+        other_memberships[key].insert(std::exchange(found->second, row.id));
+    } else if (there) {
+        membership_of.emplace(key, row.id);
+        groups_of_actor.add(row.actor_id, row.group_id);
+        actors_of_group.add(row.group_id, row.actor_id);
+    } else if (others != other_memberships.end()) {
+        if (others->second.erase(row.id) == 0 && found->second == row.id)
+            found->second = others->second.extract(others->second.begin()).value();
+        if (others->second.empty()) other_memberships.erase(others);
+    } else if (found != membership_of.end() && found->second == row.id) {
         membership_of.erase(found);
-    }
-    if (membership_of.contains(key) == there) {
-        groups_of_actor.set(row.actor_id, row.group_id, there);
-        actors_of_group.set(row.group_id, row.actor_id, there);
+        groups_of_actor.remove(row.actor_id, row.group_id);
+        actors_of_group.remove(row.group_id, row.actor_id);
     }
 }
 
@@ -179,8 +186,13 @@ bool Rows::indexes_match() const {
     DomainRows::for_each([&]<class Row>(std::type_identity<Row>) {
         for (const auto& [key, stored] : table<Row>()) Traits<Row>::link(made, stored, true);
     });
-    // Of two memberships of one actor in one group, which no order of transactions leaves behind,
-    // either may stand for both.
+    // Of several memberships of an actor in one group any may stand for all.
+    for (auto& [pair, others] : made.other_memberships) {
+        const auto kept = indexes_.membership_of.find(pair);
+        if (kept == indexes_.membership_of.end()) return false;
+        others.insert(std::exchange(made.membership_of[pair], kept->second));
+        if (others.erase(kept->second) == 0) return false;
+    }
     return made == indexes_;
 }
 

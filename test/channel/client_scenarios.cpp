@@ -850,5 +850,20 @@ TEST(Scale, J29_TenThousandMembershipsInOneTransaction) {
     for (int i = 0; i < 100; ++i) EXPECT_EQ(w.sent("c" + std::to_string(i)), "RD(r1)");
 }
 
+TEST(Memberships, OfAnActorThatIsInAGroupTwiceEitherIsEnough) {
+    for (const char* first : {"m1", "m2"}) {
+        World w;
+        w.member("m2", "A", "g1").commit();
+        w.join_client();
+        EXPECT_EQ(w.sent("c1"), "init[r1]");
+        w.erase<portal::ActorGroupMemberships>(first).commit();
+        EXPECT_EQ(w.sent("c1"), "") << first;
+        EXPECT_TRUE(w.state.indexes_match());
+        w.erase<portal::ActorGroupMemberships>(std::string(first) == "m1" ? "m2" : "m1").commit();
+        EXPECT_EQ(w.sent("c1"), "RD(r1)") << first;
+        EXPECT_TRUE(w.state.indexes_match());
+    }
+}
+
 }  // namespace
 }  // namespace fatwal::channel::test

@@ -1,10 +1,9 @@
 // The rows of flows on their way into the database: gathered, written by COPY in batches (by the
 // process), confirmed to their gateways.
 //
-//     add()    ─► rows_ ──────┐  take()                ┌─► written(): FlowsDurable, FlowsLost
-//     remove() ─► deletions_ ─┴──────────► under_way_ ─┼─► of them blocked: again, behind the
-//     others
-//                                                      └─► failed(): all again, ahead of the others
+//     add()    ─► rows_ ──────┐ take()               ┌─► written(): FlowsDurable, FlowsLost
+//     remove() ─► deletions_ ─┴────────► under_way_ ─┼─► blocked: again, behind what waits
+//                                                    └─► failed(): again, ahead of what waits
 //
 // One batch is under way at a time, so rows and deletions of one flow keep their order. A batch is
 // due 1 s after the first row that waits, or at once when there are 10,000.

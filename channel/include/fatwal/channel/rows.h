@@ -19,6 +19,7 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string_view>
 #include <type_traits>
 #include <unordered_map>
@@ -44,6 +45,9 @@ struct Indexes {
     // (actor, group) -> membership. The largest of all, and asked with each policy that is read:
     // flat, for one miss of the cache.
     absl::flat_hash_map<std::pair<Uuid, Uuid>, Uuid, HashOfTwo> membership_of;
+    // Of an actor that is in a group several times: all but the one above. The example schema
+    // allows none.
+    std::unordered_map<std::pair<Uuid, Uuid>, std::set<Uuid>, HashOfTwo> other_memberships;
     // Both ways, as either can be asked from.
     Index groups_of_actor;
     Index actors_of_group;
