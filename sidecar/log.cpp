@@ -32,10 +32,12 @@ void LogSink::sink_it_(const spdlog::details::log_msg& message) {
     if (dropped_ > 0 || !write_line(fd_, {line.data(), line.size()})) ++dropped_;
 }
 
-void begin_log(const std::string& level) {
+static_assert(static_cast<int>(service::LogLevel::Off) == spdlog::level::off);
+
+void begin_log(service::LogLevel level) {
     spdlog::set_default_logger(
         std::make_shared<spdlog::logger>("fatwald", std::make_shared<LogSink>(STDERR_FILENO)));
-    spdlog::set_level(spdlog::level::from_str(level));
+    spdlog::set_level(static_cast<spdlog::level::level_enum>(level));
 }
 
 }  // namespace fatwal::sidecar

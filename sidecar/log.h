@@ -10,6 +10,8 @@
 
 #include <spdlog/sinks/base_sink.h>
 
+#include "service/log_level.h"
+
 namespace fatwal::sidecar {
 
 // Writes one line without waiting; false when there is no room for it. A line is at most kLineBytes
@@ -31,6 +33,6 @@ private:
 };
 
 // The process's logger, of this level and above.
-void begin_log(const std::string& level);
+void begin_log(service::LogLevel level);
 
 }  // namespace fatwal::sidecar

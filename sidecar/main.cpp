@@ -13,18 +13,16 @@ namespace {
 // threads end.
 constexpr std::chrono::seconds kFarewell{6};
 
-int fail(const fatwal::sidecar::Failure& failure) {
+int fail(const fatwal::service::Failure& failure) {
     (void)fatwal::sidecar::write_line(STDERR_FILENO, "fatwald: " + failure.text());
     return 1;
 }
 
 // Ends with a reason, whatever happens.
 int run(int argc, char** argv) {
-    auto loaded = fatwal::sidecar::load_settings(argc, argv);
-    if (const auto* shown = std::get_if<fatwal::sidecar::ShowAndExit>(&loaded))
-        return shown->status;
-    if (const auto* failure = std::get_if<fatwal::sidecar::Failure>(&loaded)) return fail(*failure);
-    const auto& settings = std::get<fatwal::sidecar::Settings>(loaded);
+    const auto loaded = fatwal::sidecar::load_settings(argc, argv);
+    if (!loaded) return 0;
+    const fatwal::sidecar::Settings& settings = *loaded;
     fatwal::sidecar::begin_log(settings.log_level);
     std::signal(SIGPIPE, SIG_IGN);
     const fatwal::sidecar::StopSignals signals(
@@ -42,13 +40,13 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     try {
         return run(argc, argv);
-    } catch (const fatwal::sidecar::Failure& failure) {
+    } catch (const fatwal::service::Failure& failure) {
         return fail(failure);
     } catch (const zmq::error_t& error) {
-        return fail({"a socket failed", error.what(), {}});
+        return fail(fatwal::service::Failure("a socket failed", error.what()));
     } catch (const std::system_error& error) {
-        return fail({"the system refused", error.what(), {}});
+        return fail(fatwal::service::Failure("the system refused", error.what()));
     } catch (const std::exception& error) {
-        return fail({"fatwald failed", error.what(), {}});
+        return fail(fatwal::service::Failure("fatwald failed", error.what()));
     }
 }

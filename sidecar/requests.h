@@ -11,6 +11,7 @@
 // (durable_store.h). ACKNOWLEDGE has no reply unless it is refused. One thread: fatwald's loop.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <optional>
 

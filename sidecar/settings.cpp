@@ -1,221 +1,226 @@
 #include "sidecar/settings.h"
 
-#include <toml++/toml.h>
-#include <CLI/CLI.hpp>
-
 #include <sys/un.h>
 
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "fatwal/wire/publication_names.h"
+#include "service/failure.h"
 
 namespace fatwal::sidecar {
 
 namespace {
 
-// A setting has one name: `run_dir` in the file is --run-dir and FATWAL_RUN_DIR.
-std::string flag_of(std::string name) {
-    for (char& c : name)
-        if (c == '_') c = '-';
-    return "--" + name;
-}
-
-std::string variable_of(const std::string& name) {
-    std::string variable = "FATWAL_";
-    for (const char c : name)
-        variable += static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-    return variable;
-}
-
-class Options {
-public:
-    explicit Options(CLI::App& app) : app_(app) {}
-
-    template <class T>
-    CLI::Option* add(const std::string& name, T& value, const std::string& description) {
-        CLI::Option* option = app_.add_option(flag_of(name), value, description)
-                                  ->envname(variable_of(name))
-                                  ->capture_default_str();
-        options_[name] = option;
-        return option;
-    }
-
-    // Takes from the file what neither flag nor environment gave.
-    void merge(const toml::table& file) {
-        for (const auto& [key, node] : file) {
-            const auto found = options_.find(std::string(key.str()));
-            if (found == options_.end())
-                throw CLI::ConfigError("unknown setting \"" + std::string(key.str()) +
-                                       "\"; known: " + names());
-            if (found->second->count() > 0) continue;
-            found->second->add_result(text_of(found->first, node));
-            found->second->run_callback();
-        }
-    }
-
-private:
-    static std::string text_of(const std::string& name, const toml::node& node) {
-        if (const auto* text = node.as_string()) return text->get();
-        if (const auto* number = node.as_integer()) return std::to_string(number->get());
-        if (const auto* boolean = node.as_boolean()) return boolean->get() ? "true" : "false";
-        throw CLI::ConfigError("setting \"" + name + "\" must be a string, a number or a boolean");
-    }
-
-    std::string names() const {
-        std::string all;
-        for (const auto& [name, option] : options_) all += (all.empty() ? "" : ", ") + name;
-        return all;
-    }
-
-    CLI::App& app_;
-    std::map<std::string, CLI::Option*> options_;
+constexpr service::Program kProgram = {
+    .name = "fatwald",
+    .version = FATWAL_VERSION,
+    .prefix = "FATWAL_",
+    .purpose = "Streams a fatwal replication slot into one ZeroMQ socket for each account.",
 };
 
 // Whoever can connect to the control socket has every account's rows. File permissions decide who
 // can, so it has to be a file: not a network's address, and not an abstract name, which has none.
-std::optional<Failure> refusal_of_control(const std::string& control) {
+void check_control(const std::string& control) {
     constexpr std::string_view kScheme = "ipc://";
     const std::string path = control.starts_with(kScheme) ? control.substr(kScheme.size()) : "";
     if (path.empty() || path[0] == '@' || path[0] == '*')
-        return Failure{"the control endpoint is not a socket file", control,
-                       "Whoever can connect to it can read every account, and only a file's "
-                       "permissions say who can. Give --control ipc:///FOLDER/NAME.sock."};
+        throw service::Failure("the control endpoint is not a socket file", control,
+                               "Whoever can connect to it can read every account, and only a "
+                               "file's permissions say who can. Give --control "
+                               "ipc:///FOLDER/NAME.sock.");
     if (path.size() >= sizeof(sockaddr_un::sun_path))
-        return Failure{"the control endpoint's path is too long", control,
-                       "Choose one of at most " +
-                           std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
-                           " bytes with --control."};
-    return std::nullopt;
+        throw service::Failure("the control endpoint's path is too long", control,
+                               "Choose one of at most " +
+                                   std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
+                                   " bytes with --control.");
+}
+
+std::vector<std::string> names_in(const std::string& publication) {
+    std::string error;
+    auto names = wire::split_publication_names(publication, error);
+    if (!names)
+        throw service::Failure(
+            "--publication " + publication + " is not a list of publication names", error,
+            wire::kPublicationNamesHint);
+    return std::move(*names);
+}
+
+std::string temporary_folder() {
+    std::error_code missing;
+    const auto folder = std::filesystem::temp_directory_path(missing);
+    if (missing)
+        throw service::Failure("there is no folder for temporary files", missing.message(),
+                               "Make the folder that TMPDIR names, or choose one with "
+                               "--spool-dir.");
+    return folder;
 }
 
 }  // namespace
 
-std::variant<Settings, ShowAndExit, Failure> load_settings(int argc, char** argv) {
-    Settings settings;
-    CLI::App app{"Streams a fatwal replication slot into one ZeroMQ socket for each account."};
-    app.set_version_flag("--version", "fatwald " FATWAL_VERSION);
-    std::string config;
-    app.add_option("--config", config, "TOML file with any of the settings below")
-        ->envname("FATWAL_CONFIG");
-    Options options(app);
-    options.add("database", settings.database, "libpq connection string of the database to stream");
-    options.add("slot", settings.slot, "replication slot; made when absent");
-    options.add("publication", settings.publication,
-                "publications, separated by commas; a name may stand in double quotes");
-    options.add("run_dir", settings.run_dir, "folder for the sockets and the lock");
-    options.add("control", settings.control,
-                "endpoint of the control socket; default ipc://RUN_DIR/control.sock");
-    options.add("log_level", settings.log_level, "least severity that is logged")
-        ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error"}));
-    options
-        .add("layout", settings.layout,
-             "a socket for each account, or one that all share: for subscribers that may hear all "
-             "of them")
-        ->check(CLI::IsMember({"account", "shared"}));
-    options
-        .add("send_high_water_mark", settings.send_high_water_mark,
-             "messages queued for each subscriber; default 1000, with a shared socket 100000")
-        ->check(CLI::Range(10, 1'000'000));
-    options
-        .add("heartbeat_interval_ms", settings.heartbeat_interval_ms,
-             "between heartbeats on an account's socket")
-        ->check(CLI::Range(100, 10'000));
-    options
-        .add("confirm_interval_ms", settings.confirm_interval_ms,
-             "most time between confirmations to Postgres")
-        ->check(CLI::Range(100, 10'000));
-    options.add("shutdown_drain_ms", settings.shutdown_drain_ms, "most time for an orderly end")
-        ->check(CLI::Range(0, 60'000));
-    options
-        .add("frame_bytes", settings.frame_bytes,
-             "size at which an account's part of a transaction is split")
-        ->check(CLI::Range(1024, 16'777'216));
-    options.add("messages", settings.messages, "whether logical messages are streamed");
-    constexpr std::int64_t kMost = std::int64_t{1} << 50;
-    options
-        .add("replay_bytes", settings.replay_bytes, "published messages kept for replay, in all")
-        ->check(CLI::Range(std::int64_t{0}, kMost));
-    options.add("replay_account_bytes", settings.replay_account_bytes, "the same for one account")
-        ->check(CLI::Range(std::int64_t{0}, kMost));
-    options
-        .add("retention_bytes", settings.retention_bytes,
-             "WAL that a subscriber may hold before it is dropped")
-        ->check(CLI::Range(std::int64_t{1}, kMost));
-    options
-        .add("retention_s", settings.retention_s,
-             "seconds for which a subscriber may hold WAL without progress")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{31'536'000}));
-    options.add("max_durables", settings.max_durables, "durable subscribers, in all")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{10'000'000}));
-    options
-        .add("max_account_durables", settings.max_account_durables,
-             "durable subscribers of one account")
-        ->check(CLI::Range(std::int64_t{1}, std::int64_t{10'000'000}));
-    options
-        .add("snapshot_concurrency", settings.snapshot_concurrency,
-             "snapshots read from the database at a time")
-        ->check(CLI::Range(1, 64));
-    options
-        .add("snapshot_reuse_ms", settings.snapshot_reuse_ms,
-             "for which a snapshot serves others of its account")
-        ->check(CLI::Range(0, 600'000));
-    options
-        .add("reread_concurrency", settings.reread_concurrency,
-             "subscribers at a time that are served from the slot again")
-        ->check(CLI::Range(0, 16));
-    options.add(
-        "spool_dir", settings.spool_dir,
-        "folder where snapshots wait for their readers; default the system's for temporary files");
-    options
-        .add("spool_bytes", settings.spool_bytes,
-             "bytes of snapshots and replays that wait there, in all; beyond it they wait, or are "
-             "refused with the reason")
-        ->check(CLI::Range(std::int64_t{1'048'576}, kMost));
-    options
-        .add("on_lost_slot", settings.on_lost_slot,
-             "what to do when the slot is lost or missing: stop, or resync every subscriber")
-        ->check(CLI::IsMember({"stop", "resync"}));
+const service::Program& program() { return kProgram; }
 
-    try {
-        app.parse(argc, argv);
-        if (!config.empty()) options.merge(toml::parse_file(config));
-    } catch (const CLI::CallForHelp& help) {
-        return ShowAndExit{app.exit(help)};
-    } catch (const CLI::CallForVersion& version) {
-        return ShowAndExit{app.exit(version)};
-    } catch (const CLI::Error& error) {
-        return Failure{error.what(), {}, "fatwald --help lists the settings."};
-    } catch (const toml::parse_error& error) {
-        return Failure{"cannot read the configuration file \"" + config + "\"",
-                       std::string(error.description()),
-                       {}};
-    }
-    if (settings.database.empty())
-        return Failure{"no database is given",
-                       {},
-                       "Give --database 'host=… dbname=… user=…', or FATWAL_DATABASE."};
-    std::string error;
-    auto publications = wire::split_publication_names(settings.publication, error);
-    if (!publications)
-        return Failure{
-            "--publication " + settings.publication + " is not a list of publication names", error,
-            wire::kPublicationNamesHint};
-    settings.publications = std::move(*publications);
+std::vector<service::Setting> specifications(Settings& s) {
+    auto levels = service::log_levels();
+    levels.resize(static_cast<std::size_t>(service::LogLevel::Error) + 1);
+    return {
+        {.name = "database",
+         .value = &s.database,
+         .unit = "libpq connection string",
+         .needed = true,
+         .sentence = "the database to stream",
+         .more = "Its role needs REPLICATION, and CONNECT for the checks. Several servers: "
+                 "[below](#connections)"},
+        {.name = "slot", .value = &s.slot, .sentence = "the replication slot; made when absent"},
+        {.name = "publication",
+         .value = &s.publication,
+         .unit = "[publication names](#publication-names)",
+         .sentence = "the publications to stream, separated by commas"},
+        {.name = "run_dir",
+         .value = &s.run_dir,
+         .unit = "at most 67 bytes",
+         .sentence = "folder of the sockets and the lock",
+         .more = "fatwald makes it with mode 0750. An existing folder keeps its mode, and is "
+                 "refused if everybody may write to it. Each fatwald needs its own"},
+        {.name = "control",
+         .value = &s.control,
+         .unit = "`ipc://` and a path of at most 107 bytes",
+         .standard = "`ipc://RUN_DIR/control.sock`",
+         .sentence = "endpoint of the control socket, where subscribers attach",
+         .more = "Whoever may open it can follow every account, so it is a file: other endpoints "
+                 "are refused. Each fatwald needs its own: the lock is the same path with `.lock` "
+                 "behind it"},
+        {.name = "log_level",
+         .value = service::choice(s.log_level, levels),
+         .sentence = "least severity that is logged, to standard error"},
+        {.name = "layout",
+         .value = service::choice<Layout>(
+             s.layout, {{"account", Layout::Account}, {"shared", Layout::Shared}}),
+         .sentence = "a socket for each account, or one for all",
+         .more = "One for all is less work where a process follows many accounts "
+                 "(`SubscriptionGroup`), but **whoever may connect can read every account**"},
+        {.name = "send_high_water_mark",
+         .value = &s.send_high_water_mark,
+         .unit = "messages",
+         .range = {10, 1'000'000},
+         .standard = "1000; shared: 100000",
+         .sentence = "messages queued for each subscriber; fatwald drops those beyond it for that "
+                     "subscriber, which sees a gap"},
+        {.name = "heartbeat_interval_ms",
+         .value = &s.heartbeat_interval_ms,
+         .unit = "ms",
+         .range = {100, 10'000},
+         .sentence = "time between heartbeats on each account's socket",
+         .more = "A subscriber that misses three turns to another fatwald"},
+        {.name = "confirm_interval_ms",
+         .value = &s.confirm_interval_ms,
+         .unit = "ms",
+         .range = {100, 10'000},
+         .sentence = "most time between confirmations to Postgres; a quarter of its "
+                     "`wal_sender_timeout` if that is less"},
+        {.name = "shutdown_drain_ms",
+         .value = &s.shutdown_drain_ms,
+         .unit = "ms",
+         .range = {0, 60'000},
+         .sentence = "most time for an orderly end of the stream at SIGTERM"},
+        {.name = "frame_bytes",
+         .value = &s.frame_bytes,
+         .unit = "bytes",
+         .range = {1024, 16'777'216},
+         .sentence = "size at which an account's part of a transaction is split"},
+        {.name = "messages",
+         .value = &s.messages,
+         .unit = "boolean",
+         .sentence = "whether logical messages (`fatwal.emit`, `pg_logical_emit_message`) are "
+                     "streamed"},
+        {.name = "replay_bytes",
+         .value = &s.replay_bytes,
+         .unit = "bytes",
+         .range = {0, service::Range::kEnough},
+         .sentence = "published messages kept in memory for replay, in all"},
+        {.name = "replay_account_bytes",
+         .value = &s.replay_account_bytes,
+         .unit = "bytes",
+         .range = {0, service::Range::kEnough},
+         .sentence = "published messages of one account kept in memory for replay"},
+        {.name = "retention_bytes",
+         .value = &s.retention_bytes,
+         .unit = "bytes of WAL",
+         .range = {1, service::Range::kEnough},
+         .sentence = "WAL that a durable subscriber may hold before it is dropped after "
+                     "retention"},
+        {.name = "retention_s",
+         .value = &s.retention_s,
+         .unit = "s",
+         .range = {1, 31'536'000},
+         .sentence = "time for which a durable subscriber may hold WAL without progress before it "
+                     "is dropped after retention"},
+        {.name = "max_durables",
+         .value = &s.max_durables,
+         .range = {1, 10'000'000},
+         .sentence = "durable subscribers in all; further names are refused",
+         .more =
+             "`fatwal durable list --control …` shows them, `fatwal durable forget --control …` "
+             "makes room; without `--control` they read `FATWAL_CONTROL`"},
+        {.name = "max_account_durables",
+         .value = &s.max_account_durables,
+         .range = {1, 10'000'000},
+         .sentence = "durable subscribers of one account; further names are refused"},
+        {.name = "snapshot_concurrency",
+         .value = &s.snapshot_concurrency,
+         .range = {1, 64},
+         .sentence = "snapshots read from the database at a time",
+         .more = "Each has a connection, which is kept while there is work for it and closed after "
+                 "30 s without"},
+        {.name = "snapshot_reuse_ms",
+         .value = &s.snapshot_reuse_ms,
+         .unit = "ms",
+         .range = {0, 600'000},
+         .sentence = "time for which a snapshot serves other subscribers of its account, unless a "
+                     "resync record has come since"},
+        {.name = "reread_concurrency",
+         .value = &s.reread_concurrency,
+         .range = {0, 16},
+         .sentence = "readings of the slot again at a time; each is a walsender and a temporary "
+                     "slot",
+         .more = "0: changes that left memory cannot be replayed (`TOO_OLD`)"},
+        {.name = "spool_dir",
+         .value = &s.spool_dir,
+         .unit = "folder",
+         .standard = "the system's for temporary files",
+         .sentence = "where snapshots and what is read again wait for their readers, in unlinked "
+                     "files"},
+        {.name = "spool_bytes",
+         .value = &s.spool_bytes,
+         .unit = "bytes",
+         .range = {1'048'576, service::Range::kEnough},
+         .sentence = "bytes that wait in `spool_dir` and in memory for their readers, in all",
+         .more = "Near the bound snapshots wait for their turn. fatwald drops those that nobody "
+                 "reads first, then those whose reader has not come for 60 s. It refuses a "
+                 "snapshot that passes the bound, with the reason. A replay from the slot that "
+                 "reaches the bound goes to its readers as far as it came, and another reading "
+                 "follows: a small bound makes replays slow. If a transaction takes half of the "
+                 "bound or more, and does not fit, fatwald notifies the subscriber that it missed "
+                 "changes, and the log names the size"},
+        {.name = "on_lost_slot",
+         .value = service::choice<OnLostSlot>(
+             s.on_lost_slot, {{"stop", OnLostSlot::Stop}, {"resync", OnLostSlot::Resync}}),
+         .sentence = "what to do when the slot is lost or missing: end with the reason, or make a "
+                     "new one and have every subscriber take a snapshot"},
+    };
+}
+
+std::optional<Settings> load_settings(int argc, const char* const* argv) {
+    Settings settings;
+    if (service::load(kProgram, specifications(settings), argc, argv) == service::Load::Shown)
+        return std::nullopt;
+    settings.publications = names_in(settings.publication);
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
+    check_control(settings.control);
     if (settings.send_high_water_mark == 0)
         settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
-    if (auto failure = refusal_of_control(settings.control)) return std::move(*failure);
-    if (settings.spool_dir.empty()) {
-        std::error_code missing;
-        settings.spool_dir = std::filesystem::temp_directory_path(missing);
-        if (missing)
-            return Failure{"there is no folder for temporary files", missing.message(),
-                           "Make the folder that TMPDIR names, or choose one with --spool-dir."};
-    }
+    if (settings.spool_dir.empty()) settings.spool_dir = temporary_folder();
     return settings;
 }
 

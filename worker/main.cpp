@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <exception>
 #include <fstream>
+#include <string>
 
 #include "service/failure.h"
 #include "worker/privileges.h"
@@ -32,57 +33,59 @@ void raise_descriptor_limit(const fatwal::worker::Settings& settings) {
             settings.max_sessions, wanted, limit.rlim_cur);
 }
 
+// Until SIGTERM; the exit status.
+int run(const fatwal::worker::Settings& settings) {
+    auto publication = fatwal::worker::check_publication(settings.database, settings.publications);
+    fatwal::worker::check_privileges(settings.database);
+    boost::asio::io_context io(1);
+    boost::asio::signal_set signals(io, SIGTERM, SIGINT);
+    fatwal::worker::Process process(io, settings);
+    const fatwal::worker::PublicationWatch watch(
+        settings.database, settings.publications, std::move(publication),
+        [&](fatwal::worker::PublicationLook look) {
+            boost::asio::post(
+                io, [&process, look = std::move(look)] { process.publication_changed(look); });
+        });
+    const std::function<void()> wait = [&] {
+        signals.async_wait([&](boost::system::error_code error, int) {
+            if (error) return;
+            process.drain([&] { io.stop(); });
+            // A second signal is obeyed at once, whatever threads wait for.
+            signals.async_wait([&](boost::system::error_code again, int) {
+                if (again) return;
+                spdlog::warn("ended by a second signal");
+                std::_Exit(1);
+            });
+        });
+    };
+    wait();
+    spdlog::info("listening on port {}", process.port());
+    if (!settings.ready_file.empty()) std::ofstream(settings.ready_file) << process.port() << '\n';
+    io.run();
+    return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    int status = 0;
-    const auto settings = fatwal::worker::load_settings(argc, argv, status);
-    if (!settings) return status;
-    spdlog::set_default_logger(spdlog::stderr_logger_mt("fatwal-channel"));
-    spdlog::set_level(spdlog::level::from_str(settings->log_level));
-    std::signal(SIGPIPE, SIG_IGN);
-    raise_descriptor_limit(*settings);
+    std::string hint;
     try {
-        auto publication =
-            fatwal::worker::check_publication(settings->database, settings->publications);
-        fatwal::worker::check_privileges(settings->database);
-        boost::asio::io_context io(1);
-        boost::asio::signal_set signals(io, SIGTERM, SIGINT);
-        fatwal::worker::Process process(io, *settings);
-        const fatwal::worker::PublicationWatch watch(
-            settings->database, settings->publications, std::move(publication),
-            [&](fatwal::worker::PublicationLook look) {
-                boost::asio::post(
-                    io, [&process, look = std::move(look)] { process.publication_changed(look); });
-            });
-        const std::function<void()> wait = [&] {
-            signals.async_wait([&](boost::system::error_code error, int) {
-                if (error) return;
-                process.drain([&] { io.stop(); });
-                // A second signal is obeyed at once, whatever threads wait for.
-                signals.async_wait([&](boost::system::error_code again, int) {
-                    if (again) return;
-                    spdlog::warn("ended by a second signal");
-                    std::_Exit(1);
-                });
-            });
-        };
-        wait();
-        spdlog::info("listening on port {}", process.port());
-        if (!settings->ready_file.empty())
-            std::ofstream(settings->ready_file) << process.port() << '\n';
-        io.run();
+        const auto settings = fatwal::worker::load_settings(argc, argv);
+        if (!settings) return 0;
+        spdlog::set_default_logger(spdlog::stderr_logger_mt("fatwal-channel"));
+        spdlog::set_level(static_cast<spdlog::level::level_enum>(settings->log_level));
+        std::signal(SIGPIPE, SIG_IGN);
+        raise_descriptor_limit(*settings);
+        hint = "look whether --listen " + settings->listen + " and the endpoint " +
+               (settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint) +
+               " are free and may be had.";
+        return run(*settings);
     } catch (const fatwal::service::Failure& failure) {
         std::fprintf(stderr, "fatwal-channel: %s\n", failure.text().c_str());
-        return 1;
     } catch (const std::exception& error) {
-        std::fprintf(
-            stderr,
-            "fatwal-channel: cannot start: %s\n  hint: look whether --listen %s and the endpoint "
-            "%s are free and may be had.\n",
-            error.what(), settings->listen.c_str(),
-            settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint.c_str());
-        return 1;
+        const fatwal::service::Failure failure(std::string("cannot start: ") + error.what(), {},
+                                               hint);
+        std::fprintf(stderr, "fatwal-channel: %s\n", failure.text().c_str());
     }
-    return 0;
+    return 1;
 }

@@ -2,56 +2,51 @@
 
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
+#include <cerrno>
 #include <charconv>
+#include <cstring>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "fatwal/channel/version.h"
 #include "fatwal/wire/publication_names.h"
+#include "service/failure.h"
 
 namespace fatwal::worker {
 namespace {
 
+constexpr service::Program kProgram = {
+    .name = "fatwal-channel",
+    .version = FATWAL_VERSION,
+    .prefix = "FATWAL_CHANNEL_",
+    .purpose =
+        "Serves the connected clients, gateways and relays of a portal: follows their "
+        "accounts, pushes what changes, authorizes flows.",
+};
+
 constexpr std::size_t kLeastSecret = 32;
 constexpr std::size_t kLongestName = 63;
-
-class Options {
-public:
-    explicit Options(CLI::App& app) : app_(app) {}
-    template <class T>
-    CLI::Option* add(const std::string& name, T& value, const std::string& description) {
-        std::string variable = "FATWAL_CHANNEL_";
-        for (const char c : name)
-            variable +=
-                c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-        return app_.add_option("--" + name, value, description)
-            ->envname(variable)
-            ->capture_default_str();
-    }
-
-private:
-    CLI::App& app_;
-};
 
 std::string host_name() {
     char name[256] = {};
     return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
 }
 
-void read_secret(Settings& settings) {
-    std::ifstream file(settings.secret_file, std::ios::binary);
-    if (!file) throw CLI::ValidationError("--secret-file", "cannot read " + settings.secret_file);
-    settings.secret.assign(std::istreambuf_iterator<char>(file), {});
-    while (!settings.secret.empty() &&
-           (settings.secret.back() == '\n' || settings.secret.back() == '\r'))
-        settings.secret.pop_back();
-    if (settings.secret.size() < kLeastSecret)
-        throw CLI::ValidationError(
-            "--secret-file", settings.secret_file + " holds " +
-                                 std::to_string(settings.secret.size()) +
-                                 " bytes; at least 32 are needed: openssl rand -base64 48 > " +
-                                 settings.secret_file);
+std::string read_secret(const std::string& path) {
+    const std::string hint = "Make it: openssl rand -base64 48 > " + path;
+    std::ifstream file(path, std::ios::binary);
+    if (!file)
+        throw service::Failure("cannot read the secret of --secret-file",
+                               path + ": " + std::strerror(errno), hint);
+    std::string secret(std::istreambuf_iterator<char>(file), {});
+    while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
+    if (secret.size() < kLeastSecret)
+        throw service::Failure(
+            "the secret of --secret-file is too short",
+            path + " holds " + std::to_string(secret.size()) + " bytes; at least 32 are needed.",
+            hint);
+    return secret;
 }
 
 void read_listen(Settings& settings) {
@@ -65,179 +60,293 @@ void read_listen(Settings& settings) {
     const auto [stop, error] = std::from_chars(begin, end, settings.listen_port);
     if (colon == std::string::npos || begin == end || stop != end || error != std::errc{} ||
         !channel::IpAddress::parse(address))
-        throw CLI::ValidationError(
-            "--listen", settings.listen + " is not ADDRESS:PORT, as 127.0.0.1:8080 or [::]:8080");
+        throw service::Failure("--listen " + settings.listen + " is not an address and a port", {},
+                               "Give ADDRESS:PORT, as 127.0.0.1:8080 or [::]:8080.");
     settings.listen_address = address;
 }
 
-void complete(Settings& settings) {
-    read_secret(settings);
-    read_listen(settings);
+void read_proxies(Settings& settings) {
     for (const std::string& text : settings.trusted_proxies) {
         const auto network = channel::Cidr::parse(text);
         if (!network)
-            throw CLI::ValidationError(
-                "--trusted-proxy", text + " is neither an address nor a network, as 10.0.0.0/8");
+            throw service::Failure(
+                "--trusted-proxy " + text + " is neither an address nor a network", {},
+                "Give one, as 10.0.0.0/8.");
         settings.proxies.networks.push_back(*network);
     }
     const bool reads_location = !settings.proxies.region_header.empty() ||
                                 !settings.proxies.city_header.empty() ||
                                 !settings.proxies.coordinates_header.empty();
     if (reads_location && settings.proxies.networks.empty())
-        throw CLI::ValidationError(
-            "--trusted-proxy", "is needed for headers with locations: whose headers are believed");
-    for (const auto& [name, version] :
+        throw service::Failure("headers with locations are read of trusted proxies alone", {},
+                               "Name the proxies with --trusted-proxy.");
+}
+
+void check_versions(const Settings& settings) {
+    for (const auto& [flag, version] :
          {std::pair("--minimum-client-version", &settings.minimum_client_version),
           std::pair("--minimum-gateway-version", &settings.minimum_gateway_version)})
         if (!version->empty() && !channel::Version::parse(*version))
-            throw CLI::ValidationError(name, *version + " is no version, as 1.5.0");
-    if (settings.revoke_after_s != 0 && settings.revoke_after_s < settings.stale_after_s)
-        throw CLI::ValidationError("--revoke-after-s", "is 0 or at least --stale-after-s, " +
-                                                           std::to_string(settings.stale_after_s));
+            throw service::Failure(std::string(flag) + ' ' + *version + " is no version", {},
+                                   "Give one as 1.5.0.");
+}
+
+void read_publication(Settings& settings) {
     std::string error;
     auto publications = wire::split_publication_names(settings.publication, error);
     if (!publications)
-        throw CLI::ValidationError("--publication", "is not a list of publication names. " + error +
-                                                        ' ' + wire::kPublicationNamesHint);
+        throw service::Failure(
+            "--publication " + settings.publication + " is not a list of publication names", error,
+            wire::kPublicationNamesHint);
     settings.publications = std::move(*publications);
+}
+
+// What depends on several settings, and what is made of them.
+void complete(Settings& settings) {
+    settings.secret = read_secret(settings.secret_file);
+    read_listen(settings);
+    read_proxies(settings);
+    check_versions(settings);
+    if (settings.revoke_after_s != 0 && settings.revoke_after_s < settings.stale_after_s)
+        throw service::Failure(
+            "--revoke-after-s is less than --stale-after-s", {},
+            "Give 0 or at least " + std::to_string(settings.stale_after_s) + '.');
+    read_publication(settings);
     if (settings.name.empty())
         settings.name = ("channel-" + host_name()).substr(0, kLongestName - 6) + '-' +
                         std::to_string(settings.listen_port);
     if (settings.name.size() > kLongestName)
-        throw CLI::ValidationError("--name", "has more than 63 bytes");
+        throw service::Failure("--name has more than 63 bytes", settings.name);
     if (!settings.fleet_peers.empty() && settings.fleet_endpoint.empty())
-        throw CLI::ValidationError(
-            "--fleet-endpoint",
-            "is needed when there are other processes (--fleet-peer): where they reach this one");
+        throw service::Failure("other processes (--fleet-peer) cannot reach this one", {},
+                               "Say where with --fleet-endpoint.");
 }
 
 }  // namespace
 
-std::optional<Settings> load_settings(int argc, char** argv, int& status) {
+const service::Program& program() { return kProgram; }
+
+std::vector<service::Setting> specifications(Settings& s) {
+    return {
+        {.name = "database",
+         .value = &s.database,
+         .unit = "libpq connection string",
+         .needed = true,
+         .sentence = "where the rows of flows, of devices that register, and `last_seen_*` are "
+                     "written",
+         .more = "Its role needs a few privileges, most of them on single columns "
+                 "([security.md](security.md)); the process names the missing `GRANT` statements, "
+                 "and does not start without these privileges"},
+        {.name = "publication",
+         .value = &s.publication,
+         .unit = "[publication names](#publication-names)",
+         .needed = true,
+         .sentence = "the publications that fatwald streams, as they are given there",
+         .more = "Checked when the process starts: a table that decides access has to be in them, "
+                 "with all that is done to it, and with `REPLICA IDENTITY FULL` on it and on each "
+                 "of its partitions"},
+        {.name = "control",
+         .value = &s.control,
+         .unit = "ZeroMQ endpoints",
+         .needed = true,
+         .sentence = "control sockets of the fatwalds that take over from each other"},
+        {.name = "secret_file",
+         .value = &s.secret_file,
+         .unit = "file, at least 32 bytes",
+         .needed = true,
+         .sentence = "the fleet's secret, the same in every process: signs references, derives "
+                     "keys"},
+        {.name = "listen",
+         .value = &s.listen,
+         .unit = "ADDRESS:PORT",
+         .sentence = "where devices connect, in HTTP; TLS ends at a proxy before it",
+         .more = "Port 0: one that is free, which `ready_file` names"},
+        {.name = "name",
+         .value = &s.name,
+         .unit = "at most 63 bytes",
+         .standard = "`channel-HOST-PORT`",
+         .sentence = "name of its durable subscriptions, of no other process",
+         .more =
+             "PORT is that of `listen`: give each process with port 0 a name of its own, or all "
+             "of one host are `channel-HOST-0`"},
+        {.name = "fleet_endpoint",
+         .value = &s.fleet_endpoint,
+         .unit = "ZeroMQ endpoint",
+         .standard = "(none: alone)",
+         .sentence = "where the other processes reach this one"},
+        {.name = "fleet_peer",
+         .value = &s.fleet_peers,
+         .unit = "ZeroMQ endpoints",
+         .sentence = "`fleet_endpoint` of each other process"},
+        {.name = "trusted_proxy",
+         .value = &s.trusted_proxies,
+         .unit = "addresses, networks",
+         .sentence = "proxies whose `X-Forwarded-For` is believed, and the three headers below"},
+        {.name = "region_header",
+         .value = &s.proxies.region_header,
+         .unit = "name of a header, as `CF-IPCountry`",
+         .standard = "(none read)",
+         .sentence = "header in which the trusted proxies say the device's country, a code of ISO "
+                     "3166-1",
+         .more = "They must strip it from what devices send"},
+        {.name = "city_header",
+         .value = &s.proxies.city_header,
+         .unit = "name of a header",
+         .standard = "(none read)",
+         .sentence = "header in which the trusted proxies say the device's city"},
+        {.name = "coordinates_header",
+         .value = &s.proxies.coordinates_header,
+         .unit = "name of a header",
+         .standard = "(none read)",
+         .sentence = "header in which the trusted proxies say the device's place, as "
+                     "`48.85,2.35`"},
+        {.name = "admin_socket",
+         .value = &s.admin_socket,
+         .unit = "path, at most 107 bytes",
+         .standard = "(none)",
+         .sentence = "a Unix-domain socket for `fatwal channel`, made for the process's user alone",
+         .more = "The process replaces one that a dead process has left, and refuses another's"},
+        {.name = "minimum_client_version",
+         .value = &s.minimum_client_version,
+         .unit = "version, as 1.5.0",
+         .standard = "(any)",
+         .sentence = "an older client is refused with `version_too_old`"},
+        {.name = "minimum_gateway_version",
+         .value = &s.minimum_gateway_version,
+         .unit = "version, as 1.5.0",
+         .standard = "(any)",
+         .sentence = "an older gateway is refused with `version_too_old`"},
+        {.name = "max_sessions",
+         .value = &s.max_sessions,
+         .range = {1, 1'000'000},
+         .sentence = "devices at a time, connected or registering; more are answered 503"},
+        {.name = "max_pending",
+         .value = &s.max_pending,
+         .range = {1, 1'000'000},
+         .sentence = "connections that have sent no whole request yet; beyond it the oldest is "
+                     "closed",
+         .more = "Each has 10 s. After a deploy all devices connect at once, so no fewer than "
+                 "`max_sessions`"},
+        {.name = "connects_per_second",
+         .value = &s.connects_per_second,
+         .range = {1, 1'000'000},
+         .sentence = "devices that begin to join or register; more are answered 503",
+         .more = "Addresses (of IPv6 networks of 64 bits) from which 20 tokens or more were "
+                 "invalid, each within a minute of the one before, share one half of it, so that "
+                 "whoever guesses tokens keeps nobody else out"},
+        {.name = "max_message_bytes",
+         .value = &s.max_message_bytes,
+         .unit = "bytes",
+         .range = {1024, 16'777'216},
+         .sentence = "longest message of a device"},
+        {.name = "max_queue_bytes",
+         .value = &s.max_queue_bytes,
+         .unit = "bytes",
+         .range = {65'536, 1'073'741'824},
+         .sentence = "bytes that wait for a slow device before it is cut"},
+        {.name = "max_queued_mib",
+         .value = &s.max_queued_mib,
+         .unit = "MiB",
+         .range = {16, 1'048'576},
+         .sentence = "MiB that wait in the queues of all devices; a quarter of it for one account",
+         .more = "One queue may hold at most half of what is left, never less than 64 KiB. As much "
+                 "again for what devices are shown first ([channels.md](channels.md#messages))"},
+        {.name = "client_messages_per_second",
+         .value = &s.client_messages_per_second,
+         .unit = "messages",
+         .range = {1, 1'000'000},
+         .sentence =
+             "of a client or a relay, with 4 KiB for each; what it does not use in 30 s may "
+             "come at once",
+         .more = "More is answered `rate_limited` and not done"},
+        {.name = "client_flows_per_second",
+         .value = &s.client_flows_per_second,
+         .unit = "`create_flow`",
+         .range = {1, 1'000'000},
+         .sentence = "flows that a client may ask for, likewise"},
+        {.name = "account_messages_per_second",
+         .value = &s.account_messages_per_second,
+         .unit = "messages",
+         .range = {1, 10'000'000},
+         .sentence = "of all clients and gateways of an account, likewise; a gateway has half of "
+                     "it",
+         .more = "As much again of its relays"},
+        {.name = "account_flows_per_second",
+         .value = &s.account_flows_per_second,
+         .unit = "`create_flow`",
+         .range = {1, 10'000'000},
+         .sentence = "flows that all clients of an account may ask for, likewise"},
+        {.name = "idle_timeout_s",
+         .value = &s.idle_timeout_s,
+         .unit = "s",
+         .range = {2, 3600},
+         .sentence = "a device that does not answer a ping for so long, or does not take a message "
+                     "for so long, is disconnected"},
+        {.name = "join_timeout_s",
+         .value = &s.join_timeout_s,
+         .unit = "s",
+         .range = {1, 600},
+         .sentence = "time for which a device waits for the rows of its account, or to be "
+                     "registered",
+         .more = "The time in which fatwald has the request for the rows in its queue does not "
+                 "count: after a deploy thousands of accounts ask at once"},
+        {.name = "stale_after_s",
+         .value = &s.stale_after_s,
+         .unit = "s",
+         .range = {1, 86'400},
+         .sentence = "time without a fatwald after which nothing new is granted (`create_flow` "
+                     "fails with `offline`) until one is back and a new snapshot is there"},
+        {.name = "revoke_after_s",
+         .value = &s.revoke_after_s,
+         .unit = "s; 0 or at least `stale_after_s`",
+         .range = {0, 604'800},
+         .standard = "0 (off)",
+         .sentence =
+             "time without a fatwald, or without a snapshot of an account that is put aside, "
+             "after which gateways reject all that was granted"},
+        {.name = "flow_lifetime_s",
+         .value = &s.flow_lifetime_s,
+         .unit = "s",
+         .range = {0, 31'536'000},
+         .standard = "0 (none)",
+         .sentence = "longest life of a flow, after which the client asks again; 0: as long as its "
+                     "policy and token hold"},
+        {.name = "account_linger_s",
+         .value = &s.account_linger_s,
+         .unit = "s",
+         .range = {0, 86'400},
+         .sentence = "time for which the process still follows an account without devices"},
+        {.name = "drain_s",
+         .value = &s.drain_s,
+         .unit = "s",
+         .range = {0, 3600},
+         .sentence = "time over which the process sends its devices elsewhere at SIGTERM"},
+        {.name = "flow_batch_ms",
+         .value = &s.flow_batch_ms,
+         .unit = "ms",
+         .range = {1, 10'000},
+         .sentence = "time for which the row of a flow waits for others; 10,000 rows are written "
+                     "at once"},
+        {.name = "relay_debounce_ms",
+         .value = &s.relay_debounce_ms,
+         .unit = "ms",
+         .range = {0, 600'000},
+         .sentence = "time for which a relay may be away before devices are notified"},
+        {.name = "ready_file",
+         .value = &s.ready_file,
+         .unit = "file",
+         .sentence = "the process makes it, with the port in it, when devices can connect"},
+        {.name = "log_level",
+         .value = service::choice(s.log_level, service::log_levels()),
+         .sentence = "least severity that is logged, to standard error"},
+    };
+}
+
+std::optional<Settings> load_settings(int argc, const char* const* argv) {
     Settings settings;
-    CLI::App app{
-        "Serves the connected clients, gateways and relays of a portal: follows their accounts, "
-        "pushes what changes, authorizes flows."};
-    app.set_version_flag("--version", "fatwal-channel " FATWAL_VERSION);
-    app.set_config("--config", "", "file with any of the settings below, as name = value")
-        ->envname("FATWAL_CHANNEL_CONFIG");
-    Options options(app);
-    options.add("database", settings.database, "libpq connection string, to write flows with")
-        ->required();
-    options.add("publication", settings.publication, "what fatwald streams, as it is given there")
-        ->required();
-    options
-        .add("control", settings.control,
-             "endpoint of fatwald's control socket; again for each that takes over")
-        ->required();
-    options.add("listen", settings.listen,
-                "address and port for devices (HTTP; TLS ends at a proxy before it)");
-    options
-        .add("secret-file", settings.secret_file,
-             "file with the fleet's secret, at least 32 bytes, the same in every process")
-        ->required();
-    options.add("name", settings.name,
-                "of the durable subscriptions, of this process alone; default channel-HOST-PORT");
-    options.add("fleet-endpoint", settings.fleet_endpoint,
-                "ZeroMQ endpoint at which the other processes reach this one");
-    options.add("fleet-peer", settings.fleet_peers,
-                "fleet endpoint of another process; again for each");
-    options.add("trusted-proxy", settings.trusted_proxies,
-                "address or network whose X-Forwarded-For is believed; again for each");
-    options.add("region-header", settings.proxies.region_header,
-                "header in which the trusted proxies name the device's country, as CF-IPCountry");
-    options.add("city-header", settings.proxies.city_header, "the same of its city");
-    options.add("coordinates-header", settings.proxies.coordinates_header,
-                "the same of its latitude and longitude, as 48.85,2.35");
-    options.add("admin-socket", settings.admin_socket,
-                "path of a Unix-domain socket, made for this user alone, that fatwal channel asks");
-    options.add("minimum-client-version", settings.minimum_client_version,
-                "older clients are refused, with version_too_old");
-    options.add("minimum-gateway-version", settings.minimum_gateway_version,
-                "the same of gateways");
-    options.add("ready-file", settings.ready_file,
-                "made with the port in it when devices can connect");
-    options.add("log-level", settings.log_level, "least severity that is logged")
-        ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical", "off"}));
-    options.add("max-sessions", settings.max_sessions, "devices at a time")
-        ->check(CLI::Range(1, 1'000'000));
-    options
-        .add("max-pending", settings.max_pending,
-             "connections without a request; beyond it the oldest is closed")
-        ->check(CLI::Range(1, 1'000'000));
-    options.add("connects-per-second", settings.connects_per_second, "more are told to try again")
-        ->check(CLI::Range(1, 1'000'000));
-    options.add("max-message-bytes", settings.max_message_bytes, "longest message of a device")
-        ->check(CLI::Range(1024, 16'777'216));
-    options
-        .add("max-queue-bytes", settings.max_queue_bytes,
-             "waiting for a slow device, which is then cut")
-        ->check(CLI::Range(65'536, 1'073'741'824));
-    options
-        .add("max-queued-mib", settings.max_queued_mib,
-             "that wait in the queues of all devices; a quarter of it for one account")
-        ->check(CLI::Range(16, 1'048'576));
-    options
-        .add("client-messages-per-second", settings.client_messages_per_second,
-             "of a client; what is not used in 30 s may come at once")
-        ->check(CLI::Range(1, 1'000'000));
-    options
-        .add("client-flows-per-second", settings.client_flows_per_second,
-             "that a client may ask for, likewise")
-        ->check(CLI::Range(1, 1'000'000));
-    options
-        .add("account-messages-per-second", settings.account_messages_per_second,
-             "of all clients and gateways of an account, likewise")
-        ->check(CLI::Range(1, 10'000'000));
-    options
-        .add("account-flows-per-second", settings.account_flows_per_second,
-             "that all clients of an account may ask for, likewise")
-        ->check(CLI::Range(1, 10'000'000));
-    options
-        .add("idle-timeout-s", settings.idle_timeout_s,
-             "after which a device that answers no ping is gone")
-        ->check(CLI::Range(2, 3600));
-    options
-        .add(
-            "join-timeout-s", settings.join_timeout_s,
-            "for which a device waits for its account's rows; the time in fatwald's queue for them "
-            "does not count")
-        ->check(CLI::Range(1, 600));
-    options
-        .add("stale-after-s", settings.stale_after_s,
-             "without a fatwald, after which nothing new is granted")
-        ->check(CLI::Range(1, 86'400));
-    options
-        .add("revoke-after-s", settings.revoke_after_s,
-             "without a fatwald, after which gateways let nothing through; 0: what was granted "
-             "stays")
-        ->check(CLI::Range(0, 604'800));
-    options
-        .add("flow-lifetime-s", settings.flow_lifetime_s,
-             "longest life of a flow, after which the client asks again; 0: as long as its policy "
-             "holds")
-        ->check(CLI::Range(0, 31'536'000));
-    options
-        .add("account-linger-s", settings.account_linger_s,
-             "for which an account without devices is followed on")
-        ->check(CLI::Range(0, 86'400));
-    options.add("drain-s", settings.drain_s, "over which devices are sent elsewhere at SIGTERM")
-        ->check(CLI::Range(0, 3600));
-    options
-        .add("flow-batch-ms", settings.flow_batch_ms,
-             "for which the row of a flow waits for others")
-        ->check(CLI::Range(1, 10'000));
-    options
-        .add("relay-debounce-ms", settings.relay_debounce_ms,
-             "for which a relay may be away unnoticed")
-        ->check(CLI::Range(0, 600'000));
-    try {
-        app.parse(argc, argv);
-        complete(settings);
-    } catch (const CLI::ParseError& error) {
-        status = app.exit(error);
+    if (service::load(kProgram, specifications(settings), argc, argv) == service::Load::Shown)
         return std::nullopt;
-    }
+    complete(settings);
     return settings;
 }
 

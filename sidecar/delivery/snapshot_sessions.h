@@ -8,6 +8,7 @@
 // idle is not a failure: the work is done in a new one.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <memory>

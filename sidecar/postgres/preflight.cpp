@@ -156,7 +156,7 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
                               "SELECT plugin, database, wal_status, database = current_database() "
                               "FROM pg_replication_slots WHERE slot_name = $1",
                               {settings.slot});
-    const bool resync = settings.on_lost_slot == "resync";
+    const bool resync = settings.on_lost_slot == OnLostSlot::Resync;
     const std::string name = "slot \"" + settings.slot + "\"";
     if (PQntuples(slot.get()) == 0) {
         const Result waiting = query(

@@ -1,6 +1,7 @@
 // What the server must have before a slot can be streamed.
 #pragma once
 
+#include <chrono>
 #include <optional>
 
 #include "sidecar/postgres/connection.h"

@@ -2,7 +2,9 @@
 // Not blocking. Source: https://www.postgresql.org/docs/current/protocol-replication.html
 #pragma once
 
+#include <chrono>
 #include <memory>
+#include <variant>
 
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/types.h"

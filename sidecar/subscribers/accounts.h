@@ -18,6 +18,7 @@
 // All of it belongs to fatwald's loop.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <set>
 #include <string>

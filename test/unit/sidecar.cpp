@@ -1,9 +1,6 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <fstream>
 #include <random>
 
 #include "fatwal/wire/invariant.h"
@@ -14,7 +11,6 @@
 #include "sidecar/delivery/tally.h"
 #include "sidecar/postgres/notices.h"
 #include "sidecar/postgres/stream.h"
-#include "sidecar/settings.h"
 #include "test/support/builder.h"
 
 namespace fatwal::sidecar {
@@ -379,66 +375,6 @@ TEST(Backoff, GrowsToItsBoundWithJitterAndStartsAnew) {
     EXPECT_GE(late.count(), 5'000);
     backoff.reset();
     EXPECT_LE(backoff.next().count(), 200);
-}
-
-std::variant<Settings, ShowAndExit, Failure> load(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), "fatwald");
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    return load_settings(static_cast<int>(argv.size()), argv.data());
-}
-
-class SettingsFile {
-public:
-    explicit SettingsFile(const std::string& text)
-        : path_(testing::TempDir() + "fatwald-" + std::to_string(getpid()) + ".toml") {
-        std::ofstream(path_) << text;
-    }
-    ~SettingsFile() { std::remove(path_.c_str()); }
-    SettingsFile(const SettingsFile&) = delete;
-    SettingsFile& operator=(const SettingsFile&) = delete;
-    const std::string& path() const { return path_; }
-
-private:
-    std::string path_;
-};
-
-TEST(Settings, FlagBeforeEnvironmentBeforeFileBeforeDefault) {
-    const SettingsFile file(
-        "database = 'file'\nslot = 'file'\npublication = 'file'\nframe_bytes = 2048\nmessages = "
-        "false\n");
-    setenv("FATWAL_SLOT", "environment", 1);
-    setenv("FATWAL_DATABASE", "environment", 1);
-    const auto loaded = load({"--config", file.path(), "--database", "flag"});
-    unsetenv("FATWAL_SLOT");
-    unsetenv("FATWAL_DATABASE");
-    const auto* settings = std::get_if<Settings>(&loaded);
-    ASSERT_NE(settings, nullptr);
-    EXPECT_EQ(settings->database, "flag");
-    EXPECT_EQ(settings->slot, "environment");
-    EXPECT_EQ(settings->publication, "file");
-    EXPECT_EQ(settings->frame_bytes, 2048);
-    EXPECT_FALSE(settings->messages);
-    EXPECT_EQ(settings->confirm_interval_ms, 10'000);
-    EXPECT_EQ(settings->control, "ipc:///run/fatwal/control.sock");
-}
-
-TEST(Settings, BadOnesAreRefusedByName) {
-    const struct {
-        const char* file;
-        const char* named;
-    } cases[] = {{"colour = 'red'", "colour"},
-                 {"frame_bytes = 5", "5"},
-                 {"slot = ['a']", "slot"},
-                 {"slot = ", "configuration file"}};
-    for (const auto& c : cases) {
-        const SettingsFile file(c.file);
-        const auto loaded = load({"--config", file.path(), "--database", "d"});
-        const auto* failure = std::get_if<Failure>(&loaded);
-        ASSERT_NE(failure, nullptr) << c.file;
-        EXPECT_NE(failure->text().find(c.named), std::string::npos) << failure->text();
-    }
-    EXPECT_TRUE(std::holds_alternative<Failure>(load({})));
 }
 
 }  // namespace
