@@ -16,31 +16,10 @@ bool is_citext(HeapTuple type_tuple) {
 
 TypeCode code_of(Oid type, HeapTuple type_tuple) {
     switch (type) {
-        case BOOLOID: return TypeCode::Bool;
-        case INT2OID: return TypeCode::Int2;
-        case INT4OID: return TypeCode::Int4;
-        case INT8OID: return TypeCode::Int8;
-        case FLOAT4OID: return TypeCode::Float4;
-        case FLOAT8OID: return TypeCode::Float8;
-        case NUMERICOID: return TypeCode::Numeric;
-        case TEXTOID:
-        case VARCHAROID:
-        case BPCHAROID:
-        case NAMEOID: return TypeCode::Text;
-        case BYTEAOID: return TypeCode::Bytea;
-        case UUIDOID: return TypeCode::Uuid;
-        case JSONOID: return TypeCode::Json;
-        case JSONBOID: return TypeCode::Jsonb;
-        case DATEOID: return TypeCode::Date;
-        case TIMEOID: return TypeCode::Time;
-        case TIMETZOID: return TypeCode::TimeTz;
-        case TIMESTAMPOID: return TypeCode::Timestamp;
-        case TIMESTAMPTZOID: return TypeCode::TimestampTz;
-        case INTERVALOID: return TypeCode::Interval;
-        case INETOID: return TypeCode::Inet;
-        case CIDROID: return TypeCode::Cidr;
-        case MACADDROID: return TypeCode::MacAddr;
-        case OIDOID: return TypeCode::Oid;
+#define FATWAL_CODE_OF_OID(name, oid, code) \
+    case oid##OID: return TypeCode::code;
+        FATWAL_POSTGRES_TYPES(FATWAL_CODE_OF_OID)
+#undef FATWAL_CODE_OF_OID
         default: break;
     }
     if (reinterpret_cast<Form_pg_type>(GETSTRUCT(type_tuple))->typtype == TYPTYPE_ENUM)

@@ -50,22 +50,23 @@ std::size_t FrameBuilder::start_record(wire::Op op, std::uint8_t flags, wire::Sc
                                        std::uint32_t ordinal) {
     const std::size_t start = buffer.extend_zeroed(wire::kRecordHeaderBytes);
     std::byte* header = buffer.at(start);
-    wire::store(header + 4, ordinal);
-    wire::store(header + 8,
+    wire::store(header + wire::record_at::kOrdinal, ordinal);
+    wire::store(header + wire::record_at::kRelation,
                 schema == wire::SchemaId{} ? wire::kNoRelation : relation_index(schema));
-    wire::store(header + 10, static_cast<std::uint8_t>(op));
-    wire::store(header + 11, flags);
+    wire::store(header + wire::record_at::kOp, static_cast<std::uint8_t>(op));
+    wire::store(header + wire::record_at::kFlags, flags);
     return start;
 }
 
 void FrameBuilder::set_old_offset(std::size_t record) {
-    wire::store(buffer.at(record + 12), static_cast<std::uint32_t>(buffer.size() - record));
+    wire::store(buffer.at(record + wire::record_at::kOldOffset),
+                static_cast<std::uint32_t>(buffer.size() - record));
 }
 
 std::size_t FrameBuilder::finish_record(std::size_t record) {
     buffer.pad8(record);
     const std::size_t length = buffer.size() - record;
-    wire::store(buffer.at(record), static_cast<std::uint32_t>(length));
+    wire::store(buffer.at(record + wire::record_at::kLength), static_cast<std::uint32_t>(length));
     ++records_;
     return length;
 }
@@ -77,19 +78,21 @@ void FrameBuilder::close(const FrameHeader& header) {
         buffer.append(relations_[i].fingerprint);
     }
     std::byte* to = buffer.at(0);
-    wire::store(to, wire::kFrameKind);
-    wire::store(to + 1, wire::kVersion);
-    wire::store(to + 2, header.flags);
-    wire::store(to + 4, header.xid);
-    wire::store(to + 8, header.commit_lsn);
-    wire::store(to + 16, header.end_lsn);
-    wire::store(to + 24, header.commit_time);
-    wire::store(to + 32, static_cast<std::uint32_t>(buffer.size()));
-    wire::store(to + 36, records_);
-    wire::store(to + 40, static_cast<std::uint32_t>(relations_offset));
-    wire::store(to + 44, relation_count_);
-    wire::store(to + 46, static_cast<std::uint8_t>(header.account.kind));
-    wire::store(to + 47, static_cast<std::uint8_t>(header.account.bytes.size()));
+    wire::store(to + wire::message_at::kKind, wire::kFrameKind);
+    wire::store(to + wire::message_at::kVersion, wire::kVersion);
+    wire::store(to + wire::frame_at::kFlags, header.flags);
+    wire::store(to + wire::frame_at::kXid, header.xid);
+    wire::store(to + wire::frame_at::kCommitLsn, header.commit_lsn);
+    wire::store(to + wire::frame_at::kEndLsn, header.end_lsn);
+    wire::store(to + wire::frame_at::kCommitTime, header.commit_time);
+    wire::store(to + wire::frame_at::kLength, static_cast<std::uint32_t>(buffer.size()));
+    wire::store(to + wire::frame_at::kRecordCount, records_);
+    wire::store(to + wire::frame_at::kRelationsOffset,
+                static_cast<std::uint32_t>(relations_offset));
+    wire::store(to + wire::frame_at::kRelationCount, relation_count_);
+    wire::store(to + wire::frame_at::kAccountKind, static_cast<std::uint8_t>(header.account.kind));
+    wire::store(to + wire::frame_at::kAccountLength,
+                static_cast<std::uint8_t>(header.account.bytes.size()));
 }
 
 }  // namespace fatwal::plugin

@@ -16,11 +16,11 @@ public:
         const std::size_t bitmaps =
             1 + ((flags & wire::kHasUnavailable) != 0) + ((flags & wire::kDelta) != 0);
         start_ = buffer.extend_zeroed(wire::kRowHeaderBytes + 8 * words * bitmaps + 8 * slots);
-        nulls_ = start_ + wire::kRowHeaderBytes;
+        nulls_ = start_ + wire::row_at::kNulls;
         unavailable_ = nulls_ + 8 * words;
         present_ = unavailable_ + ((flags & wire::kHasUnavailable) != 0 ? 8 * words : 0);
         next_slot_ = nulls_ + 8 * words * bitmaps;
-        wire::store(buffer.at(start_ + 4), plan.columns);
+        wire::store(buffer.at(start_ + wire::row_at::kColumns), plan.columns);
     }
 
     void null(std::uint16_t column) {
@@ -45,8 +45,9 @@ public:
     }
     void finish() {
         buffer_.pad8(start_);
-        wire::store(buffer_.at(start_), static_cast<std::uint32_t>(buffer_.size() - start_));
-        wire::store(buffer_.at(start_ + 6), flags_);
+        wire::store(buffer_.at(start_ + wire::row_at::kLength),
+                    static_cast<std::uint32_t>(buffer_.size() - start_));
+        wire::store(buffer_.at(start_ + wire::row_at::kFlags), flags_);
     }
 
 private:

@@ -104,16 +104,17 @@ void build_schema_message(Plan* plan, Relation shown) {
     buffer.pad8(0);
 
     std::byte* header = buffer.at(0);
-    wire::store(header, wire::kSchemaKind);
-    wire::store(header + 1, wire::kVersion);
-    wire::store(header + 2, plan->columns);
-    wire::store(header + 4, static_cast<std::uint32_t>(plan->published.as_relation));
-    wire::store(header + 12, static_cast<std::uint32_t>(buffer.size()));
-    wire::store(header + 16, plan->replica_identity);
-    wire::store(header + 18, plan->account_column);
+    wire::store(header + wire::message_at::kKind, wire::kSchemaKind);
+    wire::store(header + wire::message_at::kVersion, wire::kVersion);
+    wire::store(header + wire::schema_at::kColumns, plan->columns);
+    wire::store(header + wire::schema_at::kRelation,
+                static_cast<std::uint32_t>(plan->published.as_relation));
+    wire::store(header + wire::schema_at::kLength, static_cast<std::uint32_t>(buffer.size()));
+    wire::store(header + wire::schema_at::kReplicaIdentity, plan->replica_identity);
+    wire::store(header + wire::schema_at::kAccountColumn, plan->account_column);
     plan->schema.relation = plan->published.as_relation;
     plan->schema.fingerprint = wire::fingerprint(buffer.bytes().subspan(wire::kFingerprintFrom));
-    wire::store(buffer.at(8), plan->schema.fingerprint);
+    wire::store(buffer.at(wire::schema_at::kFingerprint), plan->schema.fingerprint);
     plan->schema_message = buffer.bytes();
 }
 

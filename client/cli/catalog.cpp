@@ -1,8 +1,8 @@
 #include "client/cli/catalog.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdio>
+#include <iterator>
 #include <string_view>
 #include <tuple>
 #include <utility>
@@ -71,39 +71,16 @@ SELECT jsonb_build_object(
         FROM (SELECT DISTINCT oid, schema, name FROM types WHERE is_enum AND NOT is_text) e));
 )";
 
-constexpr std::array<std::pair<std::string_view, TypeCode>, 26> kTypes{{
-    {"bool", TypeCode::Bool},
-    {"int2", TypeCode::Int2},
-    {"int4", TypeCode::Int4},
-    {"int8", TypeCode::Int8},
-    {"float4", TypeCode::Float4},
-    {"float8", TypeCode::Float8},
-    {"numeric", TypeCode::Numeric},
-    {"text", TypeCode::Text},
-    {"varchar", TypeCode::Text},
-    {"bpchar", TypeCode::Text},
-    {"name", TypeCode::Text},
-    {"bytea", TypeCode::Bytea},
-    {"uuid", TypeCode::Uuid},
-    {"json", TypeCode::Json},
-    {"jsonb", TypeCode::Jsonb},
-    {"date", TypeCode::Date},
-    {"time", TypeCode::Time},
-    {"timetz", TypeCode::TimeTz},
-    {"timestamp", TypeCode::Timestamp},
-    {"timestamptz", TypeCode::TimestampTz},
-    {"interval", TypeCode::Interval},
-    {"inet", TypeCode::Inet},
-    {"cidr", TypeCode::Cidr},
-    {"macaddr", TypeCode::MacAddr},
-    {"oid", TypeCode::Oid},
-    {"enum", TypeCode::Enum},
-}};
+// kQuery gives `enum` for any enum.
+#define FATWAL_NAMED_TYPE(name, oid, code) std::pair{std::string_view(#name), TypeCode::code},
+constexpr std::pair<std::string_view, TypeCode> kNamedTypes[] = {
+    FATWAL_POSTGRES_TYPES(FATWAL_NAMED_TYPE){"enum", TypeCode::Enum}};
+#undef FATWAL_NAMED_TYPE
 
 TypeCode code_of(std::string_view name) {
-    const auto* found = std::find_if(kTypes.begin(), kTypes.end(),
+    const auto* found = std::find_if(std::begin(kNamedTypes), std::end(kNamedTypes),
                                      [&](const auto& type) { return type.first == name; });
-    return found == kTypes.end() ? TypeCode::Other : found->second;
+    return found == std::end(kNamedTypes) ? TypeCode::Other : found->second;
 }
 
 Catalog catalog_from(const nlohmann::json& found) {

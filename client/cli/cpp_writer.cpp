@@ -1,7 +1,6 @@
 #include "client/cli/cpp_writer.h"
 
 #include <algorithm>
-#include <array>
 #include <set>
 #include <string_view>
 
@@ -15,17 +14,11 @@ using wire::TypeCode;
 
 constexpr std::size_t kLineLength = 140;
 
-constexpr std::array kCodeNames = std::to_array<std::string_view>(
-    {"Other",    "Bool", "Int2", "Int4",    "Int8", "Float4", "Float8", "Numeric",   "Text",
-     "Bytea",    "Uuid", "Json", "Jsonb",   "Date", "Time",   "TimeTz", "Timestamp", "TimestampTz",
-     "Interval", "Inet", "Cidr", "MacAddr", "Oid",  "Enum",   "Array"});
-static_assert(kCodeNames.size() == wire::kTypeCodes);
-
 std::string code_name(TypeCode code) {
-    return "TypeCode::" + std::string(kCodeNames[static_cast<std::size_t>(code)]);
+    return "TypeCode::" + std::string(wire::info_of(code).name);
 }
 
-bool is_json(TypeCode code) { return code == TypeCode::Json || code == TypeCode::Jsonb; }
+bool is_json(TypeCode code) { return wire::info_of(code).cpp == wire::CppType::Json; }
 
 TypeCode scalar_of(const TableColumn& column) {
     return column.code == TypeCode::Array ? column.element : column.code;
@@ -188,22 +181,19 @@ private:
     }
 
     [[nodiscard]] std::string scalar_type(const TableColumn& column) const {
-        switch (scalar_of(column)) {
-            case TypeCode::Bool: return "bool";
-            case TypeCode::Int2:
-            case TypeCode::Int4:
-            case TypeCode::Int8:
-            case TypeCode::Oid: return "std::int64_t";
-            case TypeCode::Float4:
-            case TypeCode::Float8: return "double";
-            case TypeCode::Uuid: return "Uuid";
-            case TypeCode::Timestamp:
-            case TypeCode::TimestampTz: return "Timestamp";
-            case TypeCode::Json:
-            case TypeCode::Jsonb: return "nlohmann::json";
-            case TypeCode::Enum: return enums_[column.enum_type];
-            default: return "std::string";
+        using wire::CppType;
+        switch (wire::info_of(scalar_of(column)).cpp) {
+            case CppType::Bool: return "bool";
+            case CppType::Integer: return "std::int64_t";
+            case CppType::Floating: return "double";
+            case CppType::String: return "std::string";
+            case CppType::Uuid: return "Uuid";
+            case CppType::Timestamp: return "Timestamp";
+            case CppType::Json: return "nlohmann::json";
+            case CppType::Enum: return enums_[column.enum_type];
+            case CppType::Array: break;  // scalar_of() is what an array holds
         }
+        return {};
     }
 
     // Of the members that would have no value.

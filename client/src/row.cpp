@@ -50,14 +50,11 @@ std::optional<bool> Row::boolean(Column column) const {
 
 std::optional<std::int64_t> Row::integer(Column column) const {
     const Found found = find(column);
-    if (found.column == nullptr || !found.cell.has_value()) return std::nullopt;
-    switch (found.column->code) {
-        case wire::TypeCode::Int2:
-        case wire::TypeCode::Int4:
-        case wire::TypeCode::Int8:
-        case wire::TypeCode::Oid: return static_cast<std::int64_t>(found.cell.slot);
-        default: return std::nullopt;
-    }
+    // A cell that has a value is of a type that is known.
+    if (found.column == nullptr || !found.cell.has_value() ||
+        wire::info_of(found.column->code).cpp != wire::CppType::Integer)
+        return std::nullopt;
+    return static_cast<std::int64_t>(found.cell.slot);
 }
 
 std::optional<double> Row::floating(Column column) const {

@@ -48,16 +48,9 @@ namespace {
 
 using wire::TypeCode;
 
-// Types whose values are the same to the reader.
-TypeCode kin(TypeCode code) {
-    switch (code) {
-        case TypeCode::Int2:
-        case TypeCode::Int4: return TypeCode::Int8;
-        case TypeCode::Float4: return TypeCode::Float8;
-        case TypeCode::Json: return TypeCode::Jsonb;
-        default: return code;
-    }
-}
+// Types whose values are the same to the reader have one code here; one of a later release has its
+// own, so that it differs from all that generated code knows.
+TypeCode kin(TypeCode code) { return wire::is_known(code) ? wire::info_of(code).reads_as : code; }
 
 std::vector<std::pair<std::uint32_t, std::uint16_t>> enumerators(
     const wire::EnumLabels& labels, std::span<const std::string_view> known) {

@@ -3,14 +3,15 @@
 namespace fatwal::wire {
 
 std::uint8_t message_kind(Bytes message) noexcept {
-    if (message.size() < 2 || load<std::uint8_t>(message.data() + 1) != kVersion) return 0;
-    return load<std::uint8_t>(message.data());
+    if (message.size() < 2 || load<std::uint8_t>(message.data() + message_at::kVersion) != kVersion)
+        return 0;
+    return load<std::uint8_t>(message.data() + message_at::kKind);
 }
 
 std::size_t message_length(Bytes messages) noexcept {
     const std::uint8_t kind = message_kind(messages);
     if (kind != kFrameKind && kind != kSchemaKind) return 0;
-    const std::size_t length_at = kind == kFrameKind ? 32 : 12;
+    const std::size_t length_at = kind == kFrameKind ? frame_at::kLength : schema_at::kLength;
     if (messages.size() < length_at + sizeof(std::uint32_t)) return 0;
     const std::size_t length = load<std::uint32_t>(messages.data() + length_at);
     return length >= kSchemaHeaderBytes && length <= messages.size() ? length : 0;
@@ -29,7 +30,7 @@ std::optional<RowView> RecordView::new_row() const noexcept {
 }
 
 std::optional<OldRowView> RecordView::old_row() const noexcept {
-    const auto offset = load<std::uint32_t>(bytes_.data() + 12);
+    const auto offset = load<std::uint32_t>(bytes_.data() + record_at::kOldOffset);
     if (offset < kRecordHeaderBytes || offset > bytes_.size()) return std::nullopt;
     if (op() != Op::Update && op() != Op::Delete) return std::nullopt;
     const auto old = RowView::parse(bytes_.subspan(offset));
@@ -52,29 +53,32 @@ std::optional<Message> RecordView::message() const noexcept {
 }
 
 std::size_t FrameView::records_offset() const noexcept {
-    return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + 47));
+    return kFrameHeaderBytes + align8(load<std::uint8_t>(bytes_.data() + frame_at::kAccountLength));
 }
 
 AccountView FrameView::account() const noexcept {
-    return {static_cast<AccountKind>(load<std::uint8_t>(bytes_.data() + 46)),
-            bytes_.subspan(kFrameHeaderBytes, load<std::uint8_t>(bytes_.data() + 47))};
+    return {static_cast<AccountKind>(load<std::uint8_t>(bytes_.data() + frame_at::kAccountKind)),
+            bytes_.subspan(frame_at::kAccount,
+                           load<std::uint8_t>(bytes_.data() + frame_at::kAccountLength))};
 }
 
 SchemaId FrameView::relation(std::uint16_t index) const noexcept {
-    const std::byte* at = bytes_.data() + relations_offset() + 8 * std::size_t{index};
+    const std::byte* at =
+        bytes_.data() + relations_offset() + kFrameRelationBytes * std::size_t{index};
     return {load<std::uint32_t>(at), load<std::uint32_t>(at + 4)};
 }
 
 std::optional<FrameView> FrameView::parse_header(Bytes bytes) noexcept {
     if (bytes.size() < kFrameHeaderBytes || message_kind(bytes) != kFrameKind) return std::nullopt;
     const FrameView frame(bytes);
-    if (load<std::uint32_t>(bytes.data() + 32) != bytes.size()) return std::nullopt;
-    if (!is_valid_account(load<std::uint8_t>(bytes.data() + 46),
-                          load<std::uint8_t>(bytes.data() + 47)))
+    if (load<std::uint32_t>(bytes.data() + frame_at::kLength) != bytes.size()) return std::nullopt;
+    if (!is_valid_account(load<std::uint8_t>(bytes.data() + frame_at::kAccountKind),
+                          load<std::uint8_t>(bytes.data() + frame_at::kAccountLength)))
         return std::nullopt;
     const std::size_t relations = frame.relations_offset();
     if (frame.records_offset() > relations || relations > bytes.size()) return std::nullopt;
-    if (bytes.size() - relations != 8 * std::size_t{frame.relation_count()}) return std::nullopt;
+    if (bytes.size() - relations != kFrameRelationBytes * std::size_t{frame.relation_count()})
+        return std::nullopt;
     return frame;
 }
 
@@ -85,7 +89,7 @@ std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
     const std::size_t end = frame->relations_offset();
     for (std::uint32_t i = 0; i < frame->record_count(); ++i) {
         if (end - at < kRecordHeaderBytes) return std::nullopt;
-        const auto length = load<std::uint32_t>(bytes.data() + at);
+        const auto length = load<std::uint32_t>(bytes.data() + at + record_at::kLength);
         if (length < kRecordHeaderBytes || length % 8 != 0 || length > end - at)
             return std::nullopt;
         const RecordView record(bytes.subspan(at, length));

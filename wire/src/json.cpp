@@ -221,24 +221,12 @@ RenderError render_any_unavailable(const Row& row, const SchemaView& schema, con
 // because what a sink was given cannot be taken back.
 bool can_render(const Cell& cell, const ColumnView& column) {
     if (!cell.has_value()) return cell.state == Cell::State::Null;
-    switch (column.code) {
-        case TypeCode::Bool:
-        case TypeCode::Int2:
-        case TypeCode::Int4:
-        case TypeCode::Int8:
-        case TypeCode::Oid:
-        case TypeCode::Float4:
-        case TypeCode::Float8:
-        case TypeCode::Bytea:
-        case TypeCode::Date:
-        case TypeCode::Timestamp:
-        case TypeCode::TimestampTz:
-        case TypeCode::MacAddr: return true;
-        case TypeCode::Text:
-        case TypeCode::Other: return is_utf8(as_text(cell.bytes));
-        case TypeCode::Json: return is_json(as_text(cell.bytes), kMaxJsonDepth);
-        default: break;
-    }
+    if (!is_known(column.code)) return false;
+    if (info_of(column.code).validity == Validity::Any) return true;
+    // Text and json are checked without rendering, as they may be large.
+    if (column.code == TypeCode::Text || column.code == TypeCode::Other)
+        return is_utf8(as_text(cell.bytes));
+    if (column.code == TypeCode::Json) return is_json(as_text(cell.bytes), kMaxJsonDepth);
     const Sink nowhere{nullptr, [](void*, const char*, std::size_t) {}};
     return render_value(cell, column.code, column.element, column.labels, nowhere) ==
            RenderError::None;

@@ -18,15 +18,15 @@ Cell value_of(Bytes owner, std::size_t slot_at, TypeCode code) noexcept {
 
 std::optional<RowView> RowView::parse(Bytes bytes) noexcept {
     if (bytes.size() < kRowHeaderBytes) return std::nullopt;
-    const auto length = load<std::uint32_t>(bytes.data());
+    const auto length = load<std::uint32_t>(bytes.data() + row_at::kLength);
     if (length > bytes.size() || length < kRowHeaderBytes || length % 8 != 0) return std::nullopt;
 
     RowView row;
     row.bytes_ = bytes.first(length);
-    row.columns_ = load<std::uint16_t>(bytes.data() + 4);
-    const auto flags = load<std::uint8_t>(bytes.data() + 6);
+    row.columns_ = load<std::uint16_t>(bytes.data() + row_at::kColumns);
+    const auto flags = load<std::uint8_t>(bytes.data() + row_at::kFlags);
     const std::uint32_t words = (row.columns_ + 63U) / 64U;
-    std::uint32_t at = kRowHeaderBytes + 8 * words;
+    std::uint32_t at = row_at::kNulls + 8 * words;
     if ((flags & kHasUnavailable) != 0) {
         row.unavailable_ = at;
         at += 8 * words;

@@ -69,7 +69,7 @@ std::string_view SchemaView::table() const noexcept {
 std::optional<SchemaView> SchemaView::parse(Bytes bytes) noexcept {
     if (bytes.size() < kSchemaHeaderBytes || message_kind(bytes) != kSchemaKind)
         return std::nullopt;
-    if (load<std::uint32_t>(bytes.data() + 12) != bytes.size()) return std::nullopt;
+    if (load<std::uint32_t>(bytes.data() + schema_at::kLength) != bytes.size()) return std::nullopt;
     const SchemaView schema(bytes);
     if (schema.account_column() < -1 ||
         schema.account_column() >= static_cast<std::int32_t>(schema.columns()))

@@ -31,17 +31,17 @@ struct Message {
 class RecordView {
 public:
     [[nodiscard]] std::uint32_t ordinal() const noexcept {
-        return load<std::uint32_t>(bytes_.data() + 4);
+        return load<std::uint32_t>(bytes_.data() + record_at::kOrdinal);
     }
     // Index into the frame's relations; kNoRelation for a message, and for a resync of all tables.
     [[nodiscard]] std::uint16_t relation() const noexcept {
-        return load<std::uint16_t>(bytes_.data() + 8);
+        return load<std::uint16_t>(bytes_.data() + record_at::kRelation);
     }
     [[nodiscard]] Op op() const noexcept {
-        return static_cast<Op>(load<std::uint8_t>(bytes_.data() + 10));
+        return static_cast<Op>(load<std::uint8_t>(bytes_.data() + record_at::kOp));
     }
     [[nodiscard]] bool has(RecordFlag flag) const noexcept {
-        return (load<std::uint8_t>(bytes_.data() + 11) & flag) != 0;
+        return (load<std::uint8_t>(bytes_.data() + record_at::kFlags) & flag) != 0;
     }
 
     // Nothing for an operation without it, and when the row is malformed.
@@ -68,24 +68,28 @@ public:
     [[nodiscard]] static std::optional<FrameView> parse_header(Bytes bytes) noexcept;
 
     [[nodiscard]] std::uint16_t flags() const noexcept {
-        return load<std::uint16_t>(bytes_.data() + 2);
+        return load<std::uint16_t>(bytes_.data() + frame_at::kFlags);
     }
     [[nodiscard]] bool has(FrameFlag flag) const noexcept { return (flags() & flag) != 0; }
     [[nodiscard]] std::uint32_t xid() const noexcept {
-        return load<std::uint32_t>(bytes_.data() + 4);
+        return load<std::uint32_t>(bytes_.data() + frame_at::kXid);
     }
-    [[nodiscard]] Lsn commit_lsn() const noexcept { return load<Lsn>(bytes_.data() + 8); }
-    [[nodiscard]] Lsn end_lsn() const noexcept { return load<Lsn>(bytes_.data() + 16); }
+    [[nodiscard]] Lsn commit_lsn() const noexcept {
+        return load<Lsn>(bytes_.data() + frame_at::kCommitLsn);
+    }
+    [[nodiscard]] Lsn end_lsn() const noexcept {
+        return load<Lsn>(bytes_.data() + frame_at::kEndLsn);
+    }
     [[nodiscard]] Microseconds commit_time() const noexcept {
-        return load<Microseconds>(bytes_.data() + 24);
+        return load<Microseconds>(bytes_.data() + frame_at::kCommitTime);
     }
     [[nodiscard]] std::uint32_t record_count() const noexcept {
-        return load<std::uint32_t>(bytes_.data() + 36);
+        return load<std::uint32_t>(bytes_.data() + frame_at::kRecordCount);
     }
     [[nodiscard]] AccountView account() const noexcept;
 
     [[nodiscard]] std::uint16_t relation_count() const noexcept {
-        return load<std::uint16_t>(bytes_.data() + 44);
+        return load<std::uint16_t>(bytes_.data() + frame_at::kRelationCount);
     }
     // `index` is below relation_count().
     [[nodiscard]] SchemaId relation(std::uint16_t index) const noexcept;
@@ -99,7 +103,8 @@ public:
         [[nodiscard]] std::optional<RecordView> next() noexcept {
             if (left_ == 0) return std::nullopt;
             --left_;
-            const RecordView record(bytes_.first(load<std::uint32_t>(bytes_.data())));
+            const RecordView record(
+                bytes_.first(load<std::uint32_t>(bytes_.data() + record_at::kLength)));
             bytes_ = bytes_.subspan(record.length());
             return record;
         }
@@ -124,7 +129,7 @@ private:
     explicit FrameView(Bytes bytes) noexcept : bytes_(bytes) {}
     [[nodiscard]] std::size_t records_offset() const noexcept;
     [[nodiscard]] std::uint32_t relations_offset() const noexcept {
-        return load<std::uint32_t>(bytes_.data() + 40);
+        return load<std::uint32_t>(bytes_.data() + frame_at::kRelationsOffset);
     }
 
     Bytes bytes_;

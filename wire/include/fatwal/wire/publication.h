@@ -12,7 +12,6 @@ namespace fatwal::wire {
 
 enum class Topic : std::uint8_t { Event = 'E', Heartbeat = 'H', Marker = 0xFF };
 
-inline constexpr std::size_t kPublicationHeaderBytes = 32;
 inline constexpr std::size_t kNonceBytes = 16;
 using Nonce = std::array<std::byte, kNonceBytes>;
 

@@ -38,7 +38,7 @@ public:
     [[nodiscard]] Cell cell(std::uint16_t column, TypeCode code) const noexcept;
 
     [[nodiscard]] bool is_null(std::uint16_t column) const noexcept {
-        return bit(kRowHeaderBytes, column);
+        return bit(row_at::kNulls, column);
     }
     [[nodiscard]] bool is_unavailable(std::uint16_t column) const noexcept {
         return unavailable_ != 0 && bit(unavailable_, column);

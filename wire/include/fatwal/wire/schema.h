@@ -54,15 +54,18 @@ public:
     [[nodiscard]] static std::optional<SchemaView> parse(Bytes bytes) noexcept;
 
     [[nodiscard]] SchemaId id() const noexcept {
-        return {load<std::uint32_t>(bytes_.data() + 4), load<std::uint32_t>(bytes_.data() + 8)};
+        return {load<std::uint32_t>(bytes_.data() + schema_at::kRelation),
+                load<std::uint32_t>(bytes_.data() + schema_at::kFingerprint)};
     }
     [[nodiscard]] std::uint16_t columns() const noexcept {
-        return load<std::uint16_t>(bytes_.data() + 2);
+        return load<std::uint16_t>(bytes_.data() + schema_at::kColumns);
     }
-    [[nodiscard]] char replica_identity() const noexcept { return load<char>(bytes_.data() + 16); }
+    [[nodiscard]] char replica_identity() const noexcept {
+        return load<char>(bytes_.data() + schema_at::kReplicaIdentity);
+    }
     // -1 when the table has none.
     [[nodiscard]] std::int16_t account_column() const noexcept {
-        return load<std::int16_t>(bytes_.data() + 18);
+        return load<std::int16_t>(bytes_.data() + schema_at::kAccountColumn);
     }
     [[nodiscard]] std::string_view schema() const noexcept;
     [[nodiscard]] std::string_view table() const noexcept;
@@ -86,7 +89,7 @@ private:
 
 // The fingerprint of a schema message: FNV-1a over its bytes from kFingerprintFrom, folded to 32
 // bits.
-inline constexpr std::size_t kFingerprintFrom = 16;
+inline constexpr std::size_t kFingerprintFrom = schema_at::kReplicaIdentity;
 [[nodiscard]] std::uint32_t fingerprint(Bytes bytes) noexcept;
 
 }  // namespace fatwal::wire
