@@ -3,8 +3,10 @@
 // whose lines are an offset, bytes in hexadecimal, and, two blanks behind them, words.
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "fatwal/wire/control.h"
@@ -12,6 +14,8 @@
 #include "fatwal/wire/publication.h"
 #include "fatwal/wire/schema.h"
 #include "fatwal/wire/text_sink.h"
+#include "test/support/control_samples.h"
+#include "test/support/page.h"
 
 namespace fatwal {
 namespace {
@@ -80,6 +84,56 @@ TEST(Documented, TheEventOfTheWireFormatIsWhatItsWordsSay) {
     EXPECT_EQ(header->sequence, 2U);
     EXPECT_EQ(header->position, frame->commit_lsn());
     EXPECT_EQ(header->time, frame->commit_time() / 1'000'000);
+}
+
+// The offsets that the page gives the fields of a header, in its order; `…` has none.
+std::vector<std::size_t> offsets(const char* heading) {
+    std::vector<std::size_t> found;
+    for (const auto& row : test::table("docs/wire-format.md", heading))
+        if (std::isdigit(static_cast<unsigned char>(row.at(0).front())) != 0)
+            found.push_back(std::stoul(row.at(0)));
+    return found;
+}
+
+TEST(Documented, TheHeadersOfTheWireFormatHaveTheirFieldsWhereTheCodeHasThem) {
+    using namespace wire;
+    EXPECT_EQ(offsets("## Frame (`F`)"),
+              (std::vector{message_at::kKind, message_at::kVersion, frame_at::kFlags,
+                           frame_at::kXid, frame_at::kCommitLsn, frame_at::kEndLsn,
+                           frame_at::kCommitTime, frame_at::kLength, frame_at::kRecordCount,
+                           frame_at::kRelationsOffset, frame_at::kRelationCount,
+                           frame_at::kAccountKind, frame_at::kAccountLength, frame_at::kAccount}));
+    EXPECT_EQ(
+        offsets("### Record"),
+        (std::vector{record_at::kLength, record_at::kOrdinal, record_at::kRelation, record_at::kOp,
+                     record_at::kFlags, record_at::kOldOffset, record_at::kBody}));
+    // The zeros at 17 and 20 have no name.
+    EXPECT_EQ(offsets("## Schema (`S`)"),
+              (std::vector{message_at::kKind, message_at::kVersion, schema_at::kColumns,
+                           schema_at::kRelation, schema_at::kFingerprint, schema_at::kLength,
+                           schema_at::kReplicaIdentity, std::size_t{17}, schema_at::kAccountColumn,
+                           std::size_t{20}, schema_at::kNames}));
+    EXPECT_EQ(offsets("## Publication"),
+              (std::vector{publication_at::kTopic, publication_at::kVersion, std::size_t{2},
+                           publication_at::kTime, publication_at::kEpoch, publication_at::kSequence,
+                           publication_at::kPosition}));
+    // A row's table gives sizes.
+    std::vector<std::size_t> row{0};
+    for (const auto& part : test::table("docs/wire-format.md", "### Row"))
+        if (part.at(1).size() == 1) row.push_back(row.back() + std::stoul(part.at(1)));
+    EXPECT_EQ(row, (std::vector{row_at::kLength, row_at::kColumns, row_at::kFlags,
+                                row_at::kFlags + 1, row_at::kNulls}));
+}
+
+// Each message has a line with its number and its name, as the code has it.
+TEST(Documented, TheControlProtocolHasALineForEachMessage) {
+    std::set<std::string> documented;
+    for (const auto& row : test::table("docs/control-protocol.md", "| type | name | body |"))
+        documented.insert(row.at(0));
+    std::set<std::string> known;
+    for (const auto& message : test::one_of_each())
+        known.insert(std::to_string(static_cast<unsigned char>(wire::encode(message)[3])));
+    EXPECT_EQ(documented, known);
 }
 
 TEST(Documented, TheNumericAndTheJsonbOfTheWireFormatAreWhatItsWordsSay) {

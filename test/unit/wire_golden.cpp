@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "test/support/builder.h"
+#include "test/support/control_samples.h"
 
 namespace fatwal {
 namespace {
@@ -86,12 +87,21 @@ std::string contents(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(file), {}};
 }
 
+// The control messages one behind the other, a line of text before each.
+std::string control() {
+    std::string out;
+    for (const wire::ControlMessage& message : test::one_of_each()) {
+        const std::string bytes = wire::encode(message);
+        out += "type " + std::to_string(static_cast<unsigned char>(bytes[3])) + ", " +
+               std::to_string(bytes.size()) + " bytes\n" + bytes + '\n';
+    }
+    return out;
+}
+
 TEST(Golden, FormatIsUnchanged) {
-    const std::pair<const char*, std::string> files[] = {{"schema.bin", schema()},
-                                                         {"changes.bin", changes()},
-                                                         {"truncation.bin", truncation()},
-                                                         {"resync.bin", resync()},
-                                                         {"operators.bin", operators()}};
+    const std::pair<const char*, std::string> files[] = {
+        {"schema.bin", schema()}, {"changes.bin", changes()},     {"truncation.bin", truncation()},
+        {"resync.bin", resync()}, {"operators.bin", operators()}, {"control.bin", control()}};
     for (const auto& [name, bytes] : files) {
         const auto path = std::filesystem::path(FATWAL_GOLDEN_DIR) / name;
         if (std::getenv("FATWAL_UPDATE_GOLDEN") != nullptr)

@@ -1,5 +1,32 @@
-// The messages of the control protocol. See docs/control-protocol.md. Not for the extension: these
-// own their strings.
+// The messages of the control protocol (docs/control-protocol.md). Not for the extension: these own
+// their strings.
+//
+//     const std::string bytes = encode({request_id, Ping{}});
+//     const DecodedControl decoded = decode_control(as_bytes(reply));
+//     if (decoded.message) std::visit(Handler{}, decoded.message->body);
+//
+// Each message is a struct with its number, kType, and fields(), which names its fields in their
+// order on the wire. fields() is the one description of the body: the encoder, the decoder and the
+// tests are each a visitor that it is called with (wire/src/control.cpp), so they cannot disagree.
+// What a visitor offers:
+//
+//   wire(value)              an integer (little-endian), a string behind its u16 length, 16 bytes
+//   of
+//                            nonce, an account's key, or a struct that has fields() of its own
+//   wire.name(text)          a subscriber's name: the decoder refuses what refusal_of_name() does
+//   wire.flags8(a, b, …)     bits 1, 2, … of a u8; flags16 of a u16. Unknown bits are ignored
+//   wire.choice(e, last)     an enum of a u8, at most `last`
+//   wire.list16(items, most) a u16 count and the items; list32 behind a u32. More are malformed
+//   wire.long_texts16(texts, most)  a u16 count, and strings that are each behind a u32 length
+//   wire.optional_tail(v)    the last field, left out where it is 0: what an older peer does not
+//   know
+//
+// A request names its reply as Reply: so a handler of requests, and one of replies, can list its
+// own kind and leave the other kind to one template, and a message that it forgets does not
+// compile.
+//
+// Threads: nothing is shared. Errors: decode_control() says what is wrong; nothing throws but
+// AccountKey::from_text() and the allocation of memory.
 #pragma once
 
 #include <cstdint>
@@ -62,10 +89,29 @@ enum class ErrorCode : std::uint16_t {
 struct History {
     std::uint64_t system_identifier = 0;
     std::uint32_t timeline = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.system_identifier);
+        wire(self.timeline);
+    }
     friend bool operator==(const History&, const History&) = default;
 };
 
+// Of the requests, which name them.
+struct Attached;
+struct Detached;
+struct Described;
+struct StatusReply;
+struct Confirmed;
+struct Pong;
+struct Replayed;
+struct SnapshotPart;
+struct DurableList;
+struct Forgotten;
+
 struct Attach {
+    using Reply = Attached;
+    static constexpr std::uint8_t kType = 1;
     Nonce nonce{};
     AccountKey account;
     bool durable = false;
@@ -73,8 +119,18 @@ struct Attach {
     Lsn cursor = 0;   // of a durable subscriber that comes back: it has processed all that commits
                       // before; 0 nothing
     History history;  // of the cursor
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.nonce);
+        wire(self.account);
+        wire.flags16(self.durable);
+        wire.name(self.subscriber);
+        wire(self.cursor);
+        wire(self.history);
+    }
 };
 struct Attached {
+    static constexpr std::uint8_t kType = 2;
     std::uint64_t epoch = 0;
     std::uint64_t head_sequence = 0;
     std::uint32_t heartbeat_ms = 0;
@@ -82,35 +138,84 @@ struct Attached {
     std::string endpoint;
     std::string topic;  // before the header of all that is the account's on that socket; empty if
                         // the socket is the account's own
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.epoch);
+        wire(self.head_sequence);
+        wire(self.heartbeat_ms);
+        wire(self.history);
+        wire(self.endpoint);
+        wire(self.topic);
+    }
 };
 struct Detach {
+    using Reply = Detached;
+    static constexpr std::uint8_t kType = 3;
     Nonce nonce{};
     bool forget = false;  // a durable subscriber does not come back: what it has not acknowledged
                           // is kept no longer
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.nonce);
+        wire.flags16(self.forget);
+    }
 };
-struct Detached {};
+struct Detached {
+    static constexpr std::uint8_t kType = 4;
+    static void fields(auto&, auto&) {}
+};
 struct Describe {
+    using Reply = Described;
+    static constexpr std::uint8_t kType = 5;
     std::vector<SchemaId> schemas;
+
+    static void fields(auto& self, auto& wire) { wire.list16(self.schemas, kMaxDescribe); }
 };
 struct Described {
+    static constexpr std::uint8_t kType = 6;
     std::vector<std::string> schemas;  // schema messages
+
+    static void fields(auto& self, auto& wire) { wire.long_texts16(self.schemas, kMaxDescribe); }
 };
-struct Status {};
+struct Status {
+    using Reply = StatusReply;
+    static constexpr std::uint8_t kType = 7;
+    static void fields(auto&, auto&) {}
+};
 struct StatusReply {
+    static constexpr std::uint8_t kType = 8;
     std::vector<std::pair<std::string, std::string>> values;
+
+    static void fields(auto& self, auto& wire) { wire.list16(self.values); }
 };
-struct Confirm {};
+struct Confirm {
+    using Reply = Confirmed;
+    static constexpr std::uint8_t kType = 9;
+    static void fields(auto&, auto&) {}
+};
 struct Confirmed {
+    static constexpr std::uint8_t kType = 10;
     Lsn lsn = 0;
+
+    static void fields(auto& self, auto& wire) { wire(self.lsn); }
 };
-struct Ping {};
+struct Ping {
+    using Reply = Pong;
+    static constexpr std::uint8_t kType = 11;
+    static void fields(auto&, auto&) {}
+};
 struct Pong {
+    static constexpr std::uint8_t kType = 12;
     std::uint64_t epoch = 0;
+
+    static void fields(auto& self, auto& wire) { wire(self.epoch); }
 };
 // Asks for published messages again: all from `sequence` on; all of the transactions that commit at
 // `cursor` or later; or what follows the last reply to such a request. At most about `credit` bytes
 // of them, one message at least.
 struct Replay {
+    using Reply = Replayed;
+    static constexpr std::uint8_t kType = 13;
     enum class From : std::uint8_t { Cursor = 0, Sequence = 1, Continue = 2 };
     Nonce nonce{};
     std::uint64_t epoch = 0;
@@ -119,25 +224,54 @@ struct Replay {
     Lsn cursor = 0;
     History history;  // of the cursor
     std::uint32_t credit = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.nonce);
+        wire(self.epoch);
+        wire.choice(self.from, From::Continue);
+        wire(self.sequence);
+        wire(self.cursor);
+        wire(self.history);
+        wire(self.credit);
+    }
 };
 // `messages` messages follow in parts of their own.
 struct Replayed {
+    static constexpr std::uint8_t kType = 14;
     std::uint64_t epoch = 0;
     std::uint64_t first_sequence = 0;  // of the first message, or of the next one if there is none;
                                        // 0: without numbers, read again from the slot
     bool end = false;                  // what follows comes, or came, on the account's socket
     std::uint16_t messages = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.epoch);
+        wire(self.first_sequence);
+        wire.flags8(self.end);
+        wire(self.messages);
+    }
 };
 // Asks for the account's rows: `snapshot` 0 begins, else goes on at `offset` of that snapshot.
 struct SnapshotRequest {
+    using Reply = SnapshotPart;
+    static constexpr std::uint8_t kType = 15;
     Nonce nonce{};
     std::uint64_t snapshot = 0;
     std::uint64_t offset = 0;
     std::uint32_t credit = 0;
     Lsn not_before = 0;  // in a beginning: one that was taken after all before it was published
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.nonce);
+        wire(self.snapshot);
+        wire(self.offset);
+        wire(self.credit);
+        wire.optional_tail(self.not_before);
+    }
 };
 // `messages` messages follow in parts of their own. The rest is in the reply to a beginning only.
 struct SnapshotPart {
+    static constexpr std::uint8_t kType = 16;
     std::uint64_t snapshot = 0;
     std::uint64_t next_offset = 0;
     bool end = false;
@@ -146,17 +280,41 @@ struct SnapshotPart {
                      // snapshot sees
     Lsn until = 0;
     TransactionSnapshot sees;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.snapshot);
+        wire(self.next_offset);
+        wire.flags8(self.end);
+        wire(self.messages);
+        wire(self.cursor);
+        wire(self.until);
+        wire(self.sees);
+    }
 };
 // A durable subscriber has processed all that commits before `cursor`. There is no reply.
 struct Acknowledge {
+    using Reply = void;
+    static constexpr std::uint8_t kType = 17;
     Nonce nonce{};
     Lsn cursor = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.nonce);
+        wire(self.cursor);
+    }
 };
 // Asks for the durable subscribers behind `after`, in the order of their accounts and names; an
 // empty name begins.
 struct ListDurables {
+    using Reply = DurableList;
+    static constexpr std::uint8_t kType = 18;
     AccountKey account;
     std::string after;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.account);
+        wire(self.after);
+    }
 };
 struct DurableEntry {
     AccountKey account;
@@ -165,22 +323,54 @@ struct DurableEntry {
     Lsn stored = 0;         // of that, what is stored in the database
     bool attached = false;  // a subscriber of this name is attached
     bool holds = false;     // WAL is kept for it
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.account);
+        wire(self.name);
+        wire(self.acknowledged);
+        wire(self.stored);
+        wire.flags8(self.attached, self.holds);
+    }
 };
 struct DurableList {
+    static constexpr std::uint8_t kType = 19;
     std::vector<DurableEntry> durables;
     bool end = false;  // there are no more behind them
+
+    static void fields(auto& self, auto& wire) {
+        wire.flags8(self.end);
+        wire.list16(self.durables);
+    }
 };
 // A durable subscriber does not come back, and need not be attached.
 struct ForgetDurable {
+    using Reply = Forgotten;
+    static constexpr std::uint8_t kType = 20;
     AccountKey account;
     std::string name;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.account);
+        wire.name(self.name);
+    }
 };
-struct Forgotten {};
+struct Forgotten {
+    static constexpr std::uint8_t kType = 21;
+    static void fields(auto&, auto&) {}
+};
 struct ControlError {
+    static constexpr std::uint8_t kType = 255;
     ErrorCode code = ErrorCode::Internal;
     std::string message;
     std::string detail;
     std::string hint;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.code);
+        wire(self.message);
+        wire(self.detail);
+        wire(self.hint);
+    }
 };
 
 using ControlBody =
@@ -189,9 +379,30 @@ using ControlBody =
                  Acknowledge, ListDurables, DurableList, ForgetDurable, Forgotten, ControlError>;
 
 struct ControlMessage {
-    std::uint32_t request_id = 0;
+    std::uint32_t request_id = 0;  // chosen by who asks, repeated in the reply; 0: nobody asked
     ControlBody body;
 };
+
+// Whether it is a request: only those name a reply (void: none comes). fatwald answers a reply that
+// somebody sends it with UnknownType.
+template <class Body>
+concept ControlRequest = requires {
+    typename Body::Reply;
+};
+
+namespace control_types {
+
+template <class... Bodies>
+constexpr bool differ(const std::variant<Bodies...>*) {
+    const std::uint8_t types[] = {Bodies::kType...};
+    for (std::size_t i = 0; i < sizeof...(Bodies); ++i)
+        for (std::size_t j = 0; j < i; ++j)
+            if (types[i] == types[j]) return false;
+    return true;
+}
+static_assert(differ(static_cast<const ControlBody*>(nullptr)), "two messages have the same kType");
+
+}  // namespace control_types
 
 [[nodiscard]] std::string encode(const ControlMessage& message);
 

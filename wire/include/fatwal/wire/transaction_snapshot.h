@@ -17,6 +17,13 @@ struct TransactionSnapshot {
     std::uint64_t xmax = 0;                  // none from it on has
     std::vector<std::uint64_t> in_progress;  // between the two, rising
 
+    // In the order of a message of the control protocol (control.h).
+    static void fields(auto& self, auto& wire) {
+        wire(self.xmin);
+        wire(self.xmax);
+        wire.list32(self.in_progress);
+    }
+
     // Of a transaction that is known to commit: whether its changes are in what the snapshot shows.
     // `xid` is taken for the nearest to xmax that ends so, so ask only about transactions less than
     // 2^31 away.
