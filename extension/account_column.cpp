@@ -3,7 +3,7 @@
 #include <cstring>
 #include <initializer_list>
 
-#include "extension/plan.h"
+#include "extension/account_type.h"
 
 namespace fatwal::plugin {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "extension/plan.h"
-#include "extension/row_encoder.h"
+#include "extension/values.h"
 #include "fatwal/wire/account.h"
 
 namespace fatwal::plugin {

@@ -1,24 +1,14 @@
-// What is known of a relation, looked up once for each of its versions: its publication, account
-// column, columns and schema message.
-//
-// A plan is built at the relation's first change in a session and lasts until an invalidation of
-// the server says that something it was built from has changed: the relation, an ancestor, a
-// publication, a namespace, an enum. Invalidations arrive in the midst of our own catalog look-ups,
-// so they only mark. What they mark is built again at the next change, or freed by sweep() between
-// two transactions.
+// What is known of a relation, for each of its versions: its publication, account column, columns
+// and schema message. PlanCache (plan_cache.h) builds it and keeps it.
 #pragma once
 
+#include "extension/account_type.h"
 #include "extension/column.h"
 #include "extension/published.h"
 #include "extension/server.h"
 #include "fatwal/wire/account.h"
 
 namespace fatwal::plugin {
-
-enum class AccountType : std::uint8_t { None, Uuid, Int2, Int4, Int8, Text, BlankPadded };
-
-// How a column of the declared type `type` names an account; None: it cannot.
-AccountType account_type_of(Oid type);
 
 struct Plan {
     Oid relation;            // key
@@ -56,43 +46,5 @@ struct Plan {
         return names_account() && column[account_column].identity;
     }
 };
-
-// The plans of one decoding session. Its memory is a child of `parent`; it is forgotten when
-// `parent` is reset.
-class PlanCache {
-public:
-    // `names`: of char*.
-    void init(MemoryContext parent, List* names);
-
-    // The plan of `relation` as of the change that is being decoded. It lasts until the next find()
-    // or sweep().
-    Plan* find(Relation relation);
-
-    // Called by the invalidation callbacks: marks only, never frees. InvalidOid: all.
-    void invalidate(Oid relation);
-    // Frees the plans that are not valid, when there are many: those of dropped tables are never
-    // asked for again.
-    void sweep();
-
-    [[nodiscard]] PublicationNames& publications() { return publications_; }
-
-private:
-    [[nodiscard]] bool is_valid(const Plan& plan) const { return plan.built_in == generation_; }
-    void build(Plan* plan, Relation relation);
-    void build_columns(Plan* plan, Relation relation, Relation shown, const Selection& selection);
-    void remember_ancestors(Oid relation);
-
-    HTAB* plans_;
-    HTAB* ancestors_;  // relations whose change is a change of partitions that have a plan
-    Plan* last_;
-    std::uint64_t generation_;  // raised to make all plans invalid at once
-    long invalid_;              // how many plans are, about
-    MemoryContext context_;
-    PublicationNames publications_;
-};
-
-// Registers the invalidation callbacks, once in the life of a backend (they cannot be
-// unregistered); they act on the cache set here, if any.
-void set_invalidated_cache(PlanCache* cache);
 
 }  // namespace fatwal::plugin

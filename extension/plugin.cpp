@@ -5,7 +5,7 @@
 #include "extension/account_of.h"
 #include "extension/logical_message.h"
 #include "extension/options.h"
-#include "extension/plan.h"
+#include "extension/plan_cache.h"
 #include "extension/rerouting.h"
 #include "extension/row_encoder.h"
 #include "extension/server.h"

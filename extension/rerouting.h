@@ -10,7 +10,7 @@
 // began.
 #pragma once
 
-#include "extension/plan.h"
+#include "extension/plan_cache.h"
 #include "extension/server.h"
 #include "extension/transaction.h"
 

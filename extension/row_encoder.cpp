@@ -125,16 +125,6 @@ bool known_of_old(const Plan& plan, const Column& column, const Values& old) {
 
 }  // namespace
 
-Values deform(HeapTuple tuple, TupleDesc columns) {
-    if (tuple == nullptr) return Values{};
-    Values values = {};
-    const auto count = static_cast<std::size_t>(columns->natts);
-    values.value = static_cast<Datum*>(palloc(sizeof(Datum) * (count + 1)));
-    values.null = static_cast<bool*>(palloc(sizeof(bool) * (count + 1)));
-    heap_deform_tuple(tuple, columns, values.value, values.null);
-    return values;
-}
-
 void encode_new_row(Buffer& buffer, std::size_t limit, const Plan& plan, const Values& newer,
                     const Values& old) {
     encode_row(

@@ -4,26 +4,9 @@
 #include "extension/buffer.h"
 #include "extension/plan.h"
 #include "extension/server.h"
+#include "extension/values.h"
 
 namespace fatwal::plugin {
-
-// A tuple taken apart: one entry for each attribute of the relation it came from.
-struct Values {
-    Datum* value;
-    bool* null;
-    bool readable;  // whether its TOAST may be fetched: of a snapshot, not of the log
-
-    [[nodiscard]] bool present() const { return value != nullptr; }
-    // A value that an update left alone in its TOAST table: it must not be fetched, for the table
-    // may be gone or newer.
-    [[nodiscard]] bool is_unlogged_toast(const Column& column) const {
-        return !readable && column.type.length == -1 && !null[column.attribute] &&
-               VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(value[column.attribute]));
-    }
-};
-
-// Takes a tuple apart into arrays of the current context; not present when there is no tuple.
-Values deform(HeapTuple tuple, TupleDesc columns);
 
 // A record is one piece of a frame, and a frame is one CopyData, which Postgres bounds at 1 GB. A
 // value whose encoded form would take the record, new row and old together, past this is left out

@@ -1,7 +1,5 @@
 #include "extension/row_filter.h"
 
-#include "extension/row_encoder.h"
-
 namespace fatwal::plugin {
 
 namespace {

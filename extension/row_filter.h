@@ -4,10 +4,9 @@
 #include <cstdint>
 
 #include "extension/server.h"
+#include "extension/values.h"
 
 namespace fatwal::plugin {
-
-struct Values;
 
 // What a publication publishes by itself, and filters.
 enum FilteredAction : std::uint8_t {

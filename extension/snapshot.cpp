@@ -16,7 +16,7 @@
 #include "extension/account_of.h"
 #include "extension/frame_builder.h"
 #include "extension/options.h"
-#include "extension/plan.h"
+#include "extension/plan_cache.h"
 #include "extension/row_encoder.h"
 #include "extension/server.h"
 #include "extension/utf8_database.h"

@@ -1,4 +1,4 @@
-#include "extension/plan.h"
+#include "extension/plan_cache.h"
 
 #include <cstring>
 #include <initializer_list>
@@ -19,29 +19,6 @@ void on_relation_invalidated(Datum, Oid relation) {
 void on_catalog_invalidated(Datum, int, uint32) {
     if (invalidated_cache != nullptr) invalidated_cache->invalidate(InvalidOid);
 }
-
-AccountType account_type_of(Oid base_type, const ValueType& type) {
-    switch (base_type) {
-        case UUIDOID: return AccountType::Uuid;
-        case INT2OID: return AccountType::Int2;
-        case INT4OID: return AccountType::Int4;
-        case INT8OID: return AccountType::Int8;
-        case BPCHAROID: return AccountType::BlankPadded;
-        default:
-            return type.code == wire::TypeCode::Text && type.length == -1 ? AccountType::Text
-                                                                          : AccountType::None;
-    }
-}
-
-}  // namespace
-
-AccountType account_type_of(Oid type) {
-    std::size_t label_bytes = 0;
-    const ResolvedType resolved = resolve_type(type, CurrentMemoryContext, &label_bytes);
-    return account_type_of(resolved.base, resolved.type);
-}
-
-namespace {
 
 // The attributes of `relation`'s replica identity, offset as bitmaps of attributes are; nullptr
 // none. The first function is for decoding alone; the second, which locks the index, for all else.
