@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <system_error>
 #include <utility>
+#include <variant>
+
+#include "fatwal/wire/invariant.h"
+#include "fatwal/wire/overloaded.h"
 
 namespace fatwal::client {
 
@@ -12,11 +16,18 @@ namespace {
 
 using std::chrono::milliseconds;
 
+// One is late when fatwald is busy for a moment, two when a machine stalls; with three a fatwald
+// that was killed is noticed within three seconds by default.
 constexpr int kHeartbeatsMissed = 3;
-constexpr milliseconds kAnswerTimeout{
-    10'000};  // of a replay or a snapshot; the sidecar may let it wait for its turn
+// Of a replay or a snapshot; the sidecar may let it wait for its turn.
+constexpr milliseconds kAnswerTimeout{10'000};
+// An acknowledgement only lets WAL go, so it may be late; a worker that acknowledges each
+// transaction would else send a message for each. Not by more than 64: what is not acknowledged
+// comes again after a crash.
 constexpr milliseconds kAckInterval{200};
 constexpr int kAcksBetween = 64;
+// The first retry finds a fatwald that was restarted; the last is how often thousands of
+// subscribers may ask one that refuses them.
 constexpr milliseconds kLeastRetry{100};
 constexpr milliseconds kMostRetry{5000};
 // With several endpoints, for so long after a loss: another fatwald takes over within a moment.
@@ -25,6 +36,7 @@ constexpr milliseconds kMostRetrySoon{200};
 // What a sidecar may announce; an earlier one announced more than it kept.
 constexpr milliseconds kLeastHeartbeat{100};
 constexpr milliseconds kMostHeartbeat{10'000};
+// For the last heartbeat of a fatwald that ends: it comes on another socket than error 7.
 constexpr milliseconds kLastHeartbeat{50};
 constexpr std::size_t kMostHeld = 16 << 20;  // bytes, by one that pauses
 constexpr milliseconds kFarewell{100};       // for what was sent last
@@ -76,6 +88,7 @@ Link::~Link() {
     sockets_.remove(*this);
 }
 
+// Events of its own, Lost among them, stand before those that the follower makes after them.
 std::optional<Event> Link::take() {
     std::optional<Follower::Told> told;
     if (events_.empty()) {
@@ -148,6 +161,7 @@ void Link::begin(Clock::time_point now) {
     deadline_ = now + options_.request_timeout;
 }
 
+// The first that streams is the one: two never stream the same slot.
 void Link::answered(std::uint32_t request, bool streams, Clock::time_point now) {
     bool any_open = false;
     std::optional<std::size_t> chosen;
@@ -209,21 +223,24 @@ void Link::attach(Clock::time_point now) {
                                         : options_.request_timeout);
 }
 
+// ATTACHED names the socket; from here on the barrier stands before the account's messages.
 void Link::join(const wire::Attached& attached) {
     heartbeat_ = std::clamp(milliseconds(attached.heartbeat_ms), kLeastHeartbeat, kMostHeartbeat);
     if (attached.history != history_) to_ack_ = 0;
     history_ = attached.history;
     follower_.attached(nonce_, attached.epoch, attached.history);
-    topic_ = attached.topic;
-    data_ = &sockets_.join(*this, attached.endpoint, topic_, nonce_,
-                           {options_.max_queue_bytes * (topic_.empty() ? 1 : kSharedBytes),
-                            options_.receive_high_water_mark * (topic_.empty() ? 1 : kSharedBy)});
+    const bool shared = !attached.topic.empty();
+    barrier_.emplace(nonce_, attached.epoch, attached.topic);
+    data_ = &sockets_.join(*this, attached.endpoint, *barrier_,
+                           {options_.max_queue_bytes * (shared ? kSharedBytes : 1),
+                            options_.receive_high_water_mark * (shared ? kSharedBy : 1)});
     state_ = State::Joining;
     deadline_ = Clock::now() + options_.request_timeout;
 }
 
 void Link::leave() {
-    if (data_ != nullptr) sockets_.leave(*std::exchange(data_, nullptr), *this, topic_, nonce_);
+    if (data_ != nullptr) sockets_.leave(*std::exchange(data_, nullptr), *this, *barrier_);
+    barrier_.reset();
 }
 
 void Link::forget_requests() {
@@ -248,6 +265,7 @@ void Link::lose(std::string reason, std::optional<wire::ControlError> error) {
     events_.emplace_back(Lost{std::move(reason), std::move(error)}, follower_.cursor());
 }
 
+// Sends what the follower wants next; called after whatever may have changed that.
 void Link::request(Clock::time_point now) {
     if (state_ != State::Live) return;
     // Only who reads the stream has no reason to be slow with the next attempt.
@@ -275,30 +293,46 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
     if (attaches) attaching_ = 0;
     if (request == asked_) asked_ = 0;
     if (request == described_) described_ = 0;
-    if (const auto* attached = std::get_if<wire::Attached>(&body)) {
-        if (!attaches) return;
-        attached_ = request;
-        sockets_.listen(attached_, *this);
-        join(*attached);
-    } else if (const auto* described = std::get_if<wire::Described>(&body)) {
-        follower_.described(described->schemas, wall_now());
-    } else if (const auto* replayed = std::get_if<wire::Replayed>(&body)) {
-        for (const std::string& part : parts) hold(part.size());
-        follower_.replayed(*replayed, std::move(parts), wall_now());
-    } else if (const auto* part = std::get_if<wire::SnapshotPart>(&body)) {
-        for (const std::string& one : parts) hold(one.size());
-        follower_.snapshot_part(*part, std::move(parts));
-    } else if (const auto* error = std::get_if<wire::ControlError>(&body)) {
-        if (attaches || of_attachment || !follower_.refused(*error))
-            return lose("the sidecar refused: " + error->message, *error);
-    }
+    // A reply that is added has to be named here; requests are for fatwald to answer.
+    wire::Overloaded handle{
+        [&](const wire::Attached& attached) {
+            if (!attaches) return;
+            attached_ = request;
+            sockets_.listen(attached_, *this);
+            join(attached);
+        },
+        [&](const wire::Described& described) {
+            follower_.described(described.schemas, wall_now());
+        },
+        [&](const wire::Replayed& replayed) {
+            for (const std::string& part : parts) hold(part.size());
+            follower_.replayed(replayed, std::move(parts), wall_now());
+        },
+        [&](const wire::SnapshotPart& part) {
+            for (const std::string& one : parts) hold(one.size());
+            follower_.snapshot_part(part, std::move(parts));
+        },
+        [&](const wire::ControlError& error) {
+            if (attaches || of_attachment || !follower_.refused(error))
+                lose("the sidecar refused: " + error.message, error);
+        },
+        [](const wire::Detached&) {},  // the subscription is over
+        [](const wire::Pong&) {},      // answered() had it
+        // Nobody asks for these here.
+        [](const wire::StatusReply&) {},
+        [](const wire::Confirmed&) {},
+        [](const wire::DurableList&) {},
+        [](const wire::Forgotten&) {},
+        []<wire::ControlRequest Request>(const Request&) {},
+    };
+    std::visit(handle, body);
     this->request(Clock::now());
 }
 
 void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
                      Clock::time_point now) {
-    // What comes before the marker may have others missing before it.
-    if (state_ != State::Live) return;
+    if (!barrier_ || !barrier_->is_open()) return;
+    FATWAL_INVARIANT(state_ == State::Live, "behind an open barrier the subscription is live");
     hold(body.size());
     if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     if (header.topic == wire::Topic::Heartbeat)
@@ -308,7 +342,12 @@ void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
     request(now);
 }
 
+// The first marker opens the barrier. A later one says that the socket has connected again, and is
+// a heartbeat to the follower.
 void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) {
+    if (!barrier_) return;
+    barrier_->marker(header);
+    if (!barrier_->is_open()) return;
     follower_.marker(header, wall_now());
     if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
     state_ = State::Live;

@@ -1,5 +1,23 @@
 // One subscription's part of the protocol with the sidecar: where its join stands, what it has
-// asked for, when it gives up waiting.
+// asked for, how long it waits. Follower decides what to ask for; this asks, with a deadline.
+//
+//     Waiting ─► Asking (several endpoints: PING) ─► Attaching ─ATTACHED─► Joining ─marker─► Live
+//        ▲                                                                                   │
+//        └───────── lose(): an error, no answer, no marker, no heartbeat ◄───────────────────┘
+//
+// Each state has one deadline_, and a request that is under way has answer_by_. expire() compares
+// them with the time, after all that had come by then is read (Sockets::has_read). A retry waits
+// retry_, which doubles up to 5 s and is 100 ms again once the follower is live: a fatwald that
+// refuses everybody is not asked in a loop. After a loss with several endpoints it waits 200 ms at
+// most for 5 s, since another fatwald takes over within that.
+//
+// Invariants: barrier_ and data_ are there from ATTACHED until leave(), and the barrier is open
+// exactly in Live. At most one request of each kind (attach; replay or snapshot; describe) is under
+// way; its number is 0 when none is, and an answer with another number belongs to an earlier try
+// and changes nothing. What comes while the worker pauses is counted (held_), and beyond 16 MiB the
+// sockets of its group are not read.
+//
+// Thread: that of Sockets.
 //
 // With several control endpoints one fatwald streams and the others wait to take over, and which
 // one changes. So it asks all of them at once who streams (PING), and attaches to the first that
@@ -13,24 +31,24 @@
 #include <string>
 #include <vector>
 
+#include "client/src/join_barrier.h"
 #include "client/src/sockets.h"
 #include "fatwal/client/follower.h"
 #include "fatwal/client/subscription.h"
 
 namespace fatwal::client {
 
-class Link {
+class Link final : public SocketUser {
 public:
     // Attaches at once. `subscription` is whose it is.
     Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions options);
     ~Link();
-    Link(const Link&) = delete;
-    Link& operator=(const Link&) = delete;
 
-    [[nodiscard]] Subscription& subscription() const { return subscription_; }
-    [[nodiscard]] bool has_events() const { return !events_.empty() || follower_.has_events(); }
-    // Whether it has events and is not paused.
-    [[nodiscard]] bool is_ready() const { return !paused_ && has_events(); }
+    [[nodiscard]] Subscription& subscription() const override { return subscription_; }
+    [[nodiscard]] bool has_events() const override {
+        return !events_.empty() || follower_.has_events();
+    }
+    [[nodiscard]] bool is_ready() const override { return !paused_ && has_events(); }
     std::optional<Event> take();
     void pause() { paused_ = true; }
     void resume();
@@ -41,20 +59,16 @@ public:
     // Detaches; with `forget` for good.
     void detach(bool forget);
 
-    // What Sockets has for it.
+    // For Sockets.
     void reply(std::uint32_t request, const wire::ControlBody& body,
-               std::vector<std::string> parts);
-    void published(const wire::PublicationHeader& header, wire::Bytes body, Clock::time_point now);
-    void marker(const wire::PublicationHeader& header, Clock::time_point now);
-    // The fatwald behind this control socket ends.
-    void ends(const Sockets::Control& control, const wire::ControlError& error);
-    // What was waited for until now did not come.
-    void expire(Clock::time_point now);
-    // When it has to be called the next time, at the latest.
-    [[nodiscard]] Clock::time_point wake_at() const;
-    // Sends the acknowledgement that is due; if it is not yet, when.
-    std::optional<Clock::time_point> send_ack(Clock::time_point now);
-    bool queued = false;  // by Sockets, among those that have events
+               std::vector<std::string> parts) override;
+    void published(const wire::PublicationHeader& header, wire::Bytes body,
+                   Clock::time_point now) override;
+    void marker(const wire::PublicationHeader& header, Clock::time_point now) override;
+    void ends(const Sockets::Control& control, const wire::ControlError& error) override;
+    void expire(Clock::time_point now) override;
+    [[nodiscard]] Clock::time_point wake_at() const override;
+    std::optional<Clock::time_point> send_ack(Clock::time_point now) override;
 
 private:
     enum class State : std::uint8_t { Asking, Attaching, Joining, Live, Waiting };
@@ -81,8 +95,8 @@ private:
     std::optional<Cursor> handed_;       // with the last event that was handed out
     Sockets::Control* control_ = nullptr;
     Sockets::Data* data_ = nullptr;
-    std::string topic_;
-    std::size_t endpoint_ = 0;  // of options_.control
+    std::optional<JoinBarrier> barrier_;  // of the join that is under way, or done
+    std::size_t endpoint_ = 0;            // of options_.control
     struct Question {
         Sockets::Control* control = nullptr;
         std::uint32_t request = 0;  // 0: answered

@@ -9,13 +9,11 @@
 #include <limits>
 #include <system_error>
 
-#include "client/src/link.h"
-
 namespace fatwal::client {
 
 namespace {
 
-// Of one socket, before others have their turn.
+// Of one socket, before others have their turn: some milliseconds of work.
 constexpr int kMessagesAtOnce = 1000;
 constexpr int kRepliesAtOnce = 64;
 // Also while there is always something to hand out.
@@ -27,24 +25,6 @@ constexpr std::size_t kLeastMessages = 16;
 
 wire::Bytes bytes_of(const zmq::message_t& message) {
     return {static_cast<const std::byte*>(message.data()), message.size()};
-}
-
-void set_subscription(zmq::socket_t& socket, bool subscribed, std::string_view topic) {
-    if (subscribed)
-        socket.set(zmq::sockopt::subscribe, topic);
-    else
-        socket.set(zmq::sockopt::unsubscribe, topic);
-}
-
-// On a socket of the account's own all but the markers of others.
-void set_topic(zmq::socket_t& socket, bool subscribed, const std::string& topic) {
-    if (!topic.empty()) return set_subscription(socket, subscribed, topic);
-    set_subscription(socket, subscribed, "E");
-    set_subscription(socket, subscribed, "H");
-}
-
-void set_marker(zmq::socket_t& socket, bool subscribed, const wire::Nonce& nonce) {
-    set_subscription(socket, subscribed, wire::as_text(wire::marker_topic(nonce)));
 }
 
 }  // namespace
@@ -62,22 +42,24 @@ Sockets::~Sockets() {
     ::close(epoll_);
 }
 
-void Sockets::add(Link& link) {
-    links_.push_back(&link);
-    wake(link.wake_at());
+void Sockets::add(SocketUser& user) {
+    users_.push_back(&user);
+    wake(user.wake_at());
     signal_if_touched();
 }
 
-void Sockets::remove(Link& link) {
-    std::erase(links_, &link);
-    std::erase(ready_, &link);
-    std::erase(acknowledging_, &link);
+void Sockets::remove(SocketUser& user) {
+    std::erase(users_, &user);
+    std::erase(ready_, &user);
+    std::erase(acknowledging_, &user);
     signal_if_touched();
 }
 
-void Sockets::pump(const Link* wanted, Clock::time_point until) {
+// Reads what is touched, then does what is due, then sleeps. It returns as soon as there is an
+// event to hand out: what is left unread stays touched.
+void Sockets::pump(const SocketUser* wanted, Clock::time_point until) {
     drop_finished();
-    if (const auto now = Clock::now(); now >= look_after_at_) look_after_links(now);
+    if (const auto now = Clock::now(); now >= look_after_at_) look_after_users(now);
     const auto done = [&] {
         return full_ > 0 || (wanted != nullptr ? wanted->has_events() : !ready_.empty());
     };
@@ -117,7 +99,8 @@ void Sockets::pump(const Link* wanted, Clock::time_point until) {
     }
 }
 
-Link* Sockets::ready() {
+// In turn, so that one that always has events does not keep the others waiting.
+SocketUser* Sockets::ready() {
     drop_finished();
     if (ready_.empty()) return nullptr;
     ready_.push_back(ready_.front());
@@ -190,9 +173,9 @@ void Sockets::send(Control& control, std::uint32_t id, wire::ControlBody body) {
     touch(control);
 }
 
-std::uint32_t Sockets::ask(Control& control, Link& link, wire::ControlBody body) {
+std::uint32_t Sockets::ask(Control& control, SocketUser& user, wire::ControlBody body) {
     if (++request_ == 0) ++request_;  // 0 is no request
-    asked_[request_] = &link;
+    asked_[request_] = &user;
     send(control, request_, std::move(body));
     return request_;
 }
@@ -201,14 +184,14 @@ void Sockets::tell(Control& control, wire::ControlBody body, std::uint32_t reque
     send(control, request, std::move(body));
 }
 
-Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std::string& topic,
-                             const wire::Nonce& nonce, const Bounds& bounds) {
+Sockets::Data& Sockets::join(SocketUser& user, const std::string& endpoint,
+                             const JoinBarrier& barrier, const Bounds& bounds) {
     Data& data = data_[endpoint];
     const bool is_new = !data.socket;
     if (is_new) {
         data.is_data = true;
         data.endpoint = endpoint;
-        data.topic_bytes = topic.size();
+        data.topic_bytes = barrier.topic().size();
         data.socket = zmq::socket_t(context_, zmq::socket_type::sub);
         data.socket.set(zmq::sockopt::linger, 0);
         data.socket.set(zmq::sockopt::sndhwm, 0);  // else subscriptions beyond it are dropped
@@ -217,12 +200,9 @@ Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std:
         data.socket.set(zmq::sockopt::reconnect_ivl, 100);
         data.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
     }
-    data.by_topic[topic].push_back(&link);
-    data.by_nonce[nonce] = &link;
-    // Before connecting, so that the publisher reads the data's topics no later than of the
-    // marker's.
-    set_topic(data.socket, true, topic);
-    set_marker(data.socket, true, nonce);
+    data.by_topic[barrier.topic()].push_back(&user);
+    data.by_nonce[barrier.nonce()] = &user;
+    barrier.subscribe(data.socket);
     if (is_new) {
         data.socket.connect(endpoint);
         watch(data.socket.get(zmq::sockopt::fd), static_cast<Socket*>(&data));
@@ -231,19 +211,18 @@ Sockets::Data& Sockets::join(Link& link, const std::string& endpoint, const std:
     return data;
 }
 
-void Sockets::leave(Data& data, Link& link, const std::string& topic, const wire::Nonce& nonce) {
-    data.by_nonce.erase(nonce);
+void Sockets::leave(Data& data, SocketUser& user, const JoinBarrier& barrier) {
+    data.by_nonce.erase(barrier.nonce());
     if (data.by_nonce.empty()) {
         unwatch(data);
         data.socket.close();
         data_.erase(std::string(data.endpoint));
         return;
     }
-    const auto found = data.by_topic.find(topic);
-    std::erase(found->second, &link);
+    const auto found = data.by_topic.find(barrier.topic());
+    std::erase(found->second, &user);
     if (found->second.empty()) data.by_topic.erase(found);
-    set_marker(data.socket, false, nonce);
-    set_topic(data.socket, false, topic);
+    barrier.unsubscribe(data.socket);
     touch(data);
 }
 
@@ -263,16 +242,16 @@ void Sockets::read(Control& control) {
         if (error != nullptr && decoded.message->request_id == 0 &&
             error->code == wire::ErrorCode::ShuttingDown) {
             // Nobody asked: it is for all that are attached there.
-            for (Link* link : links_) {
-                link->ends(control, *error);
-                after(*link);
+            for (SocketUser* user : users_) {
+                user->ends(control, *error);
+                after(*user);
             }
         }
         if (asked != asked_.end()) {
-            Link& link = *asked->second;
+            SocketUser& user = *asked->second;
             asked_.erase(asked);
-            link.reply(decoded.message->request_id, decoded.message->body, std::move(parts));
-            after(link);
+            user.reply(decoded.message->request_id, decoded.message->body, std::move(parts));
+            after(user);
         }
         if (left == 1) return touch(control);
     }
@@ -301,20 +280,20 @@ void Sockets::read(Data& data) {
         const wire::Bytes bytes = bytes_of(head);
         bound(data, body.size());
         if (const auto nonce = wire::decode_marker_topic(bytes)) {
-            const auto link = data.by_nonce.find(*nonce);
+            const auto user = data.by_nonce.find(*nonce);
             const auto header = wire::decode_publication(bytes_of(body));
-            if (link != data.by_nonce.end() && header) {
-                link->second->marker(*header, now);
-                after(*link->second);
+            if (user != data.by_nonce.end() && header) {
+                user->second->marker(*header, now);
+                after(*user->second);
             }
         } else if (bytes.size() >= data.topic_bytes) {
-            const auto links =
+            const auto users =
                 data.by_topic.find(std::string(wire::as_text(bytes.first(data.topic_bytes))));
             const auto header = wire::decode_publication(bytes.subspan(data.topic_bytes));
-            if (links != data.by_topic.end() && header)
-                for (Link* link : links->second) {
-                    link->published(*header, bytes_of(body), now);
-                    after(*link);
+            if (users != data.by_topic.end() && header)
+                for (SocketUser* user : users->second) {
+                    user->published(*header, bytes_of(body), now);
+                    after(*user);
                 }
         }
         if (left == 1 || !ready_.empty()) return touch(data);
@@ -322,15 +301,15 @@ void Sockets::read(Data& data) {
     data.drained = now;
 }
 
-void Sockets::after(Link& link) {
-    wake(link.wake_at());
-    if (!link.is_ready() || std::exchange(link.queued, true)) return;
-    ready_.push_back(&link);
+void Sockets::after(SocketUser& user) {
+    wake(user.wake_at());
+    if (!user.is_ready() || std::exchange(user.queued, true)) return;
+    ready_.push_back(&user);
 }
 
-void Sockets::resumed(Link& link) {
-    after(link);
-    if (link.queued) return signal();
+void Sockets::resumed(SocketUser& user) {
+    after(user);
+    if (user.queued) return signal();
     signal_if_touched();
 }
 
@@ -340,7 +319,7 @@ bool Sockets::has_read(Socket& socket, Clock::time_point time) {
     return false;
 }
 
-void Sockets::look_after_links(Clock::time_point now) {
+void Sockets::look_after_users(Clock::time_point now) {
     look_after_at_ = now + kLookAfterInterval;
     if (now >= wake_) expire(now);
     (void)acknowledge(now);
@@ -348,22 +327,22 @@ void Sockets::look_after_links(Clock::time_point now) {
 
 void Sockets::expire(Clock::time_point now) {
     wake_ = Clock::time_point::max();
-    for (Link* link : links_) {
-        link->expire(now);
-        after(*link);
+    for (SocketUser* user : users_) {
+        user->expire(now);
+        after(*user);
     }
 }
 
-void Sockets::to_acknowledge(Link& link) {
-    if (std::find(acknowledging_.begin(), acknowledging_.end(), &link) == acknowledging_.end())
-        acknowledging_.push_back(&link);
+void Sockets::to_acknowledge(SocketUser& user) {
+    if (std::find(acknowledging_.begin(), acknowledging_.end(), &user) == acknowledging_.end())
+        acknowledging_.push_back(&user);
 }
 
 // When the next is due.
 Clock::time_point Sockets::acknowledge(Clock::time_point now) {
     auto next = Clock::time_point::max();
-    std::erase_if(acknowledging_, [&](Link* link) {
-        const auto due = link->send_ack(now);
+    std::erase_if(acknowledging_, [&](SocketUser* user) {
+        const auto due = user->send_ack(now);
         if (due) next = std::min(next, *due);
         return !due;
     });
@@ -374,6 +353,7 @@ void Sockets::signal_if_touched() {
     if (!touched_.empty()) signal();
 }
 
+// Whoever sleeps on fd() wakes: the timer is one of its descriptors.
 void Sockets::signal() {
     const auto now = Clock::now();
     arm(now, now);

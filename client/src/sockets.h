@@ -1,6 +1,23 @@
 // The sockets of one subscription or of several that share them, and what they wait for. A control
 // socket serves all that attach at its endpoint, a data socket all whose publications come from its
 // endpoint. No knowledge of the protocol beyond who is meant by a message.
+//
+// How it waits. ZeroMQ's descriptors are edge-triggered: one is readable when something has come,
+// not while something is there, and sending on the socket may swallow the edge. So a socket that
+// may hold more is *touched*: pump() reads touched sockets in turn, a bounded number of messages
+// each, and sleeps only when none is touched. The descriptors of all sockets and of one timer are
+// in one epoll set, whose own descriptor is fd(): for an event loop it must be readable whenever
+// pump() would do something, so whoever touches a socket outside pump() arms the timer for now.
+//
+// Who is late. A time limit that has passed proves nothing while the answer may lie unread in a
+// socket: it may be we who were busy. has_read() says whether all that had come by then is read,
+// and has it read if not; a user takes a time for missed only after that.
+//
+// Memory. libzmq bounds a queue by messages; bound() sets that number from the bytes that are
+// allowed and the largest message yet. Replies are bounded by what is asked for (credit).
+//
+// One thread: that which calls pump() and ready(). Users are called from within pump(), and may
+// ask(), tell(), join() and leave() there.
 #pragma once
 
 #include <algorithm>
@@ -8,27 +25,29 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include <zmq.hpp>
 
+#include "client/src/join_barrier.h"
 #include "fatwal/wire/control.h"
 
 namespace fatwal::client {
 
-class Link;
+class SocketUser;
+class Subscription;
 using Clock = std::chrono::steady_clock;
 
 class Sockets {
 public:
     struct Socket {
         zmq::socket_t socket;
-        // Not everything was read yet, or something was sent: that may swallow the signal that
-        // something has come.
+        // Not everything was read yet, or something was sent: in touched_.
         bool touched = false;
-        Clock::time_point drained;  // when the last look found nothing more
+        Clock::time_point drained;  // when the last reading found nothing more
         bool is_data = false;
     };
     struct Control : Socket {
@@ -46,8 +65,8 @@ public:
         std::size_t topic_bytes = 0;
         Bounds bounds;
         std::size_t largest = 0;  // message, in bytes
-        std::unordered_map<std::string, std::vector<Link*>> by_topic;
-        std::map<wire::Nonce, Link*> by_nonce;
+        std::unordered_map<std::string, std::vector<SocketUser*>> by_topic;
+        std::map<wire::Nonce, SocketUser*> by_nonce;
     };
 
     explicit Sockets(zmq::context_t& context);
@@ -57,17 +76,17 @@ public:
 
     [[nodiscard]] int fd() const { return epoll_; }
 
-    void add(Link& link);
-    void remove(Link& link);
+    void add(SocketUser& user);
+    void remove(SocketUser& user);
 
-    // Reads and waits until `wanted` has an event, or with none named any link has, or until then,
+    // Reads and waits until `wanted` has an event, or with none named any user has, or until then,
     // or a signal comes.
-    void pump(const Link* wanted, Clock::time_point until);
-    // A link that is ready, each in turn; nullptr when there is none.
-    Link* ready();
+    void pump(const SocketUser* wanted, Clock::time_point until);
+    // A user that is ready, each in turn; nullptr when there is none.
+    SocketUser* ready();
     // It has paused until now.
-    void resumed(Link& link);
-    // A link that pauses holds all that it may: nothing is read until it goes on. Each calls the
+    void resumed(SocketUser& user);
+    // A user that pauses holds all that it may: nothing is read until it goes on. Each calls the
     // one, then the other.
     void read_no_more() { ++full_; }
     void read_on() { --full_; }
@@ -76,28 +95,27 @@ public:
     // sidecar that is no more.
     Control& open_control(const std::string& endpoint, Clock::time_point unheard);
     void close_control(Control& control, std::chrono::milliseconds linger);
-    // Sends a request; its reply goes to link.reply(), unless the request is forgotten. Gives its
+    // Sends a request; its reply goes to user.reply(), unless the request is forgotten. Gives its
     // id.
-    std::uint32_t ask(Control& control, Link& link, wire::ControlBody body);
+    std::uint32_t ask(Control& control, SocketUser& user, wire::ControlBody body);
     void forget(std::uint32_t request) { asked_.erase(request); }
     // Sends what has no reply. `request`: the id that an error about it has; 0: of no interest.
     void tell(Control& control, wire::ControlBody body, std::uint32_t request = 0);
-    // Replies that have this id go to the link again: for what the sidecar sends unasked.
-    void listen(std::uint32_t request, Link& link) { asked_[request] = &link; }
+    // Replies that have this id go to the user again: for what the sidecar sends unasked.
+    void listen(std::uint32_t request, SocketUser& user) { asked_[request] = &user; }
 
-    // Subscribes to the link's topic and to the marker of its nonce, in this order; connects if
-    // that endpoint is not connected.
-    Data& join(Link& link, const std::string& endpoint, const std::string& topic,
-               const wire::Nonce& nonce, const Bounds& bounds);
-    void leave(Data& data, Link& link, const std::string& topic, const wire::Nonce& nonce);
+    // Subscribes as the barrier says; connects if that endpoint is not connected.
+    Data& join(SocketUser& user, const std::string& endpoint, const JoinBarrier& barrier,
+               const Bounds& bounds);
+    void leave(Data& data, SocketUser& user, const JoinBarrier& barrier);
 
     // Whether all that had come at `time` is read; if not it will be.
     [[nodiscard]] bool has_read(Socket& socket, Clock::time_point time);
 
-    // link.expire() is to be called at this time.
+    // user.expire() is to be called at this time.
     void wake(Clock::time_point at) { wake_ = std::min(wake_, at); }
-    // link.send_ack() is to be called when nothing more is to be read.
-    void to_acknowledge(Link& link);
+    // user.send_ack() is to be called when nothing more is to be read.
+    void to_acknowledge(SocketUser& user);
     // fd() is to be readable: for who waits for it, after something was sent.
     void signal_if_touched();
 
@@ -109,9 +127,9 @@ private:
     void read(Data& data);
     static void bound(Data& data, std::size_t message);
     void send(Control& control, std::uint32_t id, wire::ControlBody body);
-    void after(Link& link);
+    void after(SocketUser& user);
     void drop_finished();
-    void look_after_links(Clock::time_point now);
+    void look_after_users(Clock::time_point now);
     void expire(Clock::time_point now);
     [[nodiscard]] Clock::time_point acknowledge(Clock::time_point now);
     void signal();
@@ -123,15 +141,51 @@ private:
     Clock::time_point armed_;  // the timer; past when it is not
     Clock::time_point wake_ = Clock::time_point::max();
     Clock::time_point look_after_at_;
-    std::vector<Link*> links_;
-    std::deque<Link*> ready_;
-    std::size_t full_ = 0;  // links
-    std::vector<Link*> acknowledging_;
+    std::vector<SocketUser*> users_;
+    std::deque<SocketUser*> ready_;
+    std::size_t full_ = 0;  // users
+    std::vector<SocketUser*> acknowledging_;
     std::vector<Socket*> touched_;
     std::map<std::string, Control> controls_;
     std::map<std::string, Data> data_;
     std::uint32_t request_ = 0;
-    std::unordered_map<std::uint32_t, Link*> asked_;
+    std::unordered_map<std::uint32_t, SocketUser*> asked_;
+};
+
+// A subscription as its sockets know it: they call it with what has come for it, and when the time
+// is that it named. Link is the one in the library; that Sockets does not know it keeps the
+// protocol out of here. All calls come from within Sockets::pump(), on the thread that called it.
+class SocketUser {
+public:
+    [[nodiscard]] virtual Subscription& subscription() const = 0;
+    [[nodiscard]] virtual bool has_events() const = 0;
+    // Whether it has events and is not paused.
+    [[nodiscard]] virtual bool is_ready() const = 0;
+
+    // The answer to a request of its own. `parts`: the messages behind it.
+    virtual void reply(std::uint32_t request, const wire::ControlBody& body,
+                       std::vector<std::string> parts) = 0;
+    // A message of its topic. `now`: when it was read.
+    virtual void published(const wire::PublicationHeader& header, wire::Bytes body,
+                           Clock::time_point now) = 0;
+    // The marker of its nonce.
+    virtual void marker(const wire::PublicationHeader& header, Clock::time_point now) = 0;
+    // The fatwald behind this control socket ends.
+    virtual void ends(const Sockets::Control& control, const wire::ControlError& error) = 0;
+    // What was waited for until now did not come.
+    virtual void expire(Clock::time_point now) = 0;
+    // When expire() has to be called the next time, at the latest.
+    [[nodiscard]] virtual Clock::time_point wake_at() const = 0;
+    // Sends the acknowledgement that is due; if it is not yet, when.
+    virtual std::optional<Clock::time_point> send_ack(Clock::time_point now) = 0;
+
+    bool queued = false;  // by Sockets, among those that have events
+
+protected:
+    SocketUser() = default;
+    SocketUser(const SocketUser&) = delete;
+    SocketUser& operator=(const SocketUser&) = delete;
+    ~SocketUser() = default;  // nobody deletes one by this class
 };
 
 }  // namespace fatwal::client

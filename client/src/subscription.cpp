@@ -15,12 +15,12 @@ SubscriptionGroup::SubscriptionGroup(zmq::context_t& context)
     : sockets_(std::make_unique<Sockets>(context)) {}
 SubscriptionGroup::~SubscriptionGroup() = default;
 Subscription* SubscriptionGroup::ready(std::chrono::milliseconds timeout) {
-    Link* link = sockets_->ready();
-    if (link == nullptr) {
+    SocketUser* user = sockets_->ready();
+    if (user == nullptr) {
         sockets_->pump(nullptr, until(timeout));
-        link = sockets_->ready();
+        user = sockets_->ready();
     }
-    return link == nullptr ? nullptr : &link->subscription();
+    return user == nullptr ? nullptr : &user->subscription();
 }
 int SubscriptionGroup::fd() const { return sockets_->fd(); }
 

@@ -1,7 +1,5 @@
 #include "fatwal/wire/publication.h"
 
-#include <algorithm>
-
 namespace fatwal::wire {
 
 PublicationHeaderBytes encode(const PublicationHeader& header) noexcept {
@@ -27,21 +25,6 @@ std::optional<PublicationHeader> decode_publication(Bytes bytes) noexcept {
                              load<std::uint64_t>(bytes.data() + publication_at::kSequence),
                              load<Lsn>(bytes.data() + publication_at::kPosition),
                              load<std::uint32_t>(bytes.data() + publication_at::kTime)};
-}
-
-MarkerTopic marker_topic(const Nonce& nonce) noexcept {
-    MarkerTopic topic{};
-    topic[0] = static_cast<std::byte>(Topic::Marker);
-    std::copy(nonce.begin(), nonce.end(), topic.begin() + 1);
-    return topic;
-}
-
-std::optional<Nonce> decode_marker_topic(Bytes topic) noexcept {
-    if (topic.size() != 1 + kNonceBytes || topic[0] != static_cast<std::byte>(Topic::Marker))
-        return std::nullopt;
-    Nonce nonce{};
-    std::copy(topic.begin() + 1, topic.end(), nonce.begin());
-    return nonce;
 }
 
 }  // namespace fatwal::wire

@@ -1,19 +1,26 @@
-// The header that numbers what is published on an account's socket. See "Publication" in
-// docs/wire-format.md.
+// The header that numbers what is published on an account's socket ("Publication" in
+// docs/wire-format.md).
+//
+//     const auto header = decode_publication(first_part);       // behind the topic, if there is
+//     one if (header && header->topic == Topic::Event && header->sequence != last + 1) …   // a gap
+//
+// Values; nothing is allocated, and a header of another length, topic or version gives nothing.
 #pragma once
 
 #include <array>
 #include <optional>
 
 #include "fatwal/wire/bytes.h"
+#include "fatwal/wire/join_barrier.h"
 #include "fatwal/wire/types.h"
 
 namespace fatwal::wire {
 
-enum class Topic : std::uint8_t { Event = 'E', Heartbeat = 'H', Marker = 0xFF };
-
-inline constexpr std::size_t kNonceBytes = 16;
-using Nonce = std::array<std::byte, kNonceBytes>;
+enum class Topic : std::uint8_t {
+    Event = 'E',
+    Heartbeat = 'H',
+    Marker = static_cast<std::uint8_t>(kMarkerByte)
+};
 
 struct PublicationHeader {
     Topic topic = Topic::Event;
@@ -29,10 +36,5 @@ using PublicationHeaderBytes = std::array<std::byte, kPublicationHeaderBytes>;
 [[nodiscard]] PublicationHeaderBytes encode(const PublicationHeader& header) noexcept;
 // Nothing when `bytes` has another length, topic or version.
 [[nodiscard]] std::optional<PublicationHeader> decode_publication(Bytes bytes) noexcept;
-
-// The topic of the marker of a subscriber: 0xFF and its nonce.
-using MarkerTopic = std::array<std::byte, 1 + kNonceBytes>;
-[[nodiscard]] MarkerTopic marker_topic(const Nonce& nonce) noexcept;
-[[nodiscard]] std::optional<Nonce> decode_marker_topic(Bytes topic) noexcept;
 
 }  // namespace fatwal::wire

@@ -1,0 +1,37 @@
+#include "client/src/join_barrier.h"
+
+namespace fatwal::client {
+
+namespace {
+
+void set(zmq::socket_t& socket, bool subscribed, std::string_view topic) {
+    if (subscribed)
+        socket.set(zmq::sockopt::subscribe, topic);
+    else
+        socket.set(zmq::sockopt::unsubscribe, topic);
+}
+
+// On a socket of the account's own all but the markers of others.
+void set_topics(zmq::socket_t& socket, bool subscribed, const std::string& topic) {
+    if (!topic.empty()) return set(socket, subscribed, topic);
+    set(socket, subscribed, "E");
+    set(socket, subscribed, "H");
+}
+
+}  // namespace
+
+void JoinBarrier::subscribe(zmq::socket_t& socket) const {
+    set_topics(socket, true, topic_);
+    set(socket, true, wire::as_text(wire::marker_topic(nonce_)));
+}
+
+void JoinBarrier::unsubscribe(zmq::socket_t& socket) const {
+    set(socket, false, wire::as_text(wire::marker_topic(nonce_)));
+    set_topics(socket, false, topic_);
+}
+
+void JoinBarrier::marker(const wire::PublicationHeader& header) {
+    open_ = open_ || header.epoch == epoch_;
+}
+
+}  // namespace fatwal::client
