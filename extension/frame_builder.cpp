@@ -22,6 +22,7 @@ void FrameBuilder::free() {
     pfree(relations_);
 }
 
+// The account's bytes are written at once; the rest of the header is known in close().
 void FrameBuilder::open(wire::AccountView account) {
     records_ = 0;
     relation_count_ = 0;
@@ -32,6 +33,7 @@ void FrameBuilder::open(wire::AccountView account) {
     buffer.pad8(0);
 }
 
+// Linear, as a transaction changes few tables, and most records are of the table of the one before.
 std::uint16_t FrameBuilder::relation_index(wire::SchemaId schema) {
     if (last_relation_ < relation_count_ && relations_[last_relation_] == schema)
         return last_relation_;
@@ -64,6 +66,7 @@ void FrameBuilder::set_old_offset(std::size_t record) {
 }
 
 std::size_t FrameBuilder::finish_record(std::size_t record) {
+    Assert(record % 8 == 0);
     buffer.pad8(record);
     const std::size_t length = buffer.size() - record;
     wire::store(buffer.at(record + wire::record_at::kLength), static_cast<std::uint32_t>(length));
@@ -71,7 +74,11 @@ std::size_t FrameBuilder::finish_record(std::size_t record) {
     return length;
 }
 
+// The relations stand behind the records, as only now it is known which the frame names.
 void FrameBuilder::close(const FrameHeader& header) {
+    Assert(relation_count_ <= kMaxRelations);
+    Assert(header.account.bytes.size() <= wire::kMaxAccountBytes);
+    Assert(buffer.size() % 8 == 0);
     const std::size_t relations_offset = buffer.size();
     for (std::uint16_t i = 0; i < relation_count_; ++i) {
         buffer.append(relations_[i].relation);

@@ -20,6 +20,7 @@ public:
         unavailable_ = nulls_ + 8 * words;
         present_ = unavailable_ + ((flags & wire::kHasUnavailable) != 0 ? 8 * words : 0);
         next_slot_ = nulls_ + 8 * words * bitmaps;
+        slots_end_ = next_slot_ + 8 * slots;
         wire::store(buffer.at(start_ + wire::row_at::kColumns), plan.columns);
     }
 
@@ -44,6 +45,9 @@ public:
         return false;
     }
     void finish() {
+        // Fewer only in a delta one of whose values did not fit.
+        Assert(next_slot_ == slots_end_ ||
+               ((flags_ & wire::kDelta) != 0 && next_slot_ < slots_end_));
         buffer_.pad8(start_);
         wire::store(buffer_.at(start_ + wire::row_at::kLength),
                     static_cast<std::uint32_t>(buffer_.size() - start_));
@@ -55,6 +59,7 @@ private:
         std::byte* word = buffer_.at(bitmap + 8 * (column / 64U));
         wire::store(word, wire::load<std::uint64_t>(word) | std::uint64_t{1} << (column % 64U));
     }
+    // The column has the next slot; in a delta a bit says so.
     void take_slot(std::uint16_t column) {
         if ((flags_ & wire::kDelta) != 0) mark(present_, column);
         next_slot_ += 8;
@@ -63,7 +68,7 @@ private:
     Buffer& buffer_;
     std::size_t limit_;
     std::uint8_t flags_;
-    std::size_t start_, nulls_, unavailable_, present_, next_slot_;
+    std::size_t start_, nulls_, unavailable_, present_, next_slot_, slots_end_;
 };
 
 // What a column of a row is on the wire.
@@ -147,14 +152,19 @@ void encode_old_row(Buffer& buffer, std::size_t limit, const Plan& plan, const V
 
 namespace {
 
-// What the delta has to say of a column. The server logs an old row only under FULL, or when a
-// column of the identity has changed; TOAST that the update left alone is in neither tuple but
-// under FULL.
+// What the delta has to say of a column, by the first line that fits:
+//
+//   the column is virtual                                            Unavailable
+//   unlogged TOAST in the new tuple, FULL                            SameAsNew   new was filled
+//   from old unlogged TOAST in the new tuple, another identity                Unavailable neither
+//   tuple has it no old tuple, a column of the identity                           SameAsNew   else
+//   it were logged no old tuple, another column                                     Unavailable an
+//   old tuple that does not have the column                       Unavailable an old tuple that has
+//   it, with the value of the new one          SameAsNew an old tuple that has it, with another
+//   value                     Value
 Content delta_part(const Plan& plan, const Column& column, const Values& newer, const Values& old) {
     const int a = column.attribute;
     if (column.unavailable) return Content::Unavailable;
-    // Left alone by the update: the old value is the new row's, which was filled from the old row
-    // if that has it.
     if (newer.is_unlogged_toast(column))
         return old.present() && plan.full_identity() ? Content::SameAsNew : Content::Unavailable;
     if (!old.present()) return column.identity ? Content::SameAsNew : Content::Unavailable;
@@ -170,6 +180,7 @@ void encode_old_delta(Buffer& buffer, std::size_t limit, const Plan& plan, const
                       const Values& old) {
     static Content parts[MaxTupleAttributeNumber + 1];  // not on the stack: 1,600 of them; one
                                                         // backend decodes one change at a time
+    // Decided once, as encode_row() asks several times and same_value() may detoast.
     for (std::uint16_t c = 0; c < plan.columns; ++c)
         parts[c] = delta_part(plan, plan.column[c], newer, old);
     encode_row(

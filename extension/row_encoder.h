@@ -1,4 +1,20 @@
-// Encodes tuples as the rows of a record.
+// Encodes tuples as the rows of a record ("Row" in docs/wire-format.md).
+//
+// What the server gives of an update depends on the replica identity and on TOAST:
+//
+//     new tuple: whole, but a value in TOAST that the update left alone is only a pointer into the
+//                TOAST table, which must not be followed (the table may be gone, or newer)
+//     old tuple: FULL: whole, with that TOAST. DEFAULT or INDEX: the identity's columns, and only
+//     if
+//                one of them has changed. Otherwise none.
+//
+// So the new row takes such TOAST from the old tuple where that has it, and the old row is a delta
+// against the new row: a column is the same as there, has a value of its own, or is unavailable.
+// Which of them says delta_part() in row_encoder.cpp, a decision table.
+//
+// A row is laid out before it is filled: header, bitmaps, slots, then values at the end. Whether it
+// has the unavailable bitmap is known only when all values have been tried, since a value may not
+// fit; then the row is begun again with the bitmap, once.
 #pragma once
 
 #include "extension/buffer.h"

@@ -45,6 +45,8 @@ void write_message(LogicalDecodingContext* ctx, wire::Bytes message) {
     write_output(ctx);
 }
 
+// Adds the message to the CopyData that is being gathered, which is written when the next one would
+// pass kBatchBytes.
 void Transaction::put(LogicalDecodingContext* ctx, wire::Bytes message) {
     if (in_batch_ && static_cast<std::size_t>(ctx->out->len) + message.size() > kBatchBytes)
         end_batch(ctx);
@@ -108,6 +110,22 @@ void Transaction::reset() {
     in_batch_ = false;
 }
 
+// What is held is the sum over the parts: else a transaction could grow without a bound, or be cut
+// into frames of a few bytes.
+void Transaction::check_held() const {
+#ifdef USE_ASSERT_CHECKING
+    std::size_t sum = 0;
+    std::size_t parts = 0;
+    for (const Part* part = first_; part != nullptr; part = part->next) {
+        Assert(part->counted == part->frame.buffer.capacity());
+        sum += part->counted;
+        ++parts;
+    }
+    Assert(sum == held_bytes_);
+    Assert(parts == parts_);
+#endif
+}
+
 // Brings held_bytes_ up to what the part's buffer has allocated by now.
 void Transaction::count(Part* part) {
     const std::size_t capacity = part->frame.buffer.capacity();
@@ -115,6 +133,7 @@ void Transaction::count(Part* part) {
     part->counted = capacity;
 }
 
+// One that is kept from an earlier transaction, or a new one.
 Part* Transaction::take_part() {
     if (free_ != nullptr) {
         Part* part = free_;
@@ -127,6 +146,8 @@ Part* Transaction::take_part() {
     return part;
 }
 
+// The account's part, which is made at its first change. Changes of one account often follow each
+// other, so the last one is tried first.
 Part* Transaction::find_part(wire::AccountView account) {
     if (recent_ != nullptr && recent_->view() == account) return recent_;
     const std::uint32_t hash = hash_of(account);
@@ -186,8 +207,10 @@ void Transaction::finish_record(LogicalDecodingContext* ctx, const Record& recor
     }
 }
 
+// A part without an open frame gets one without records: it only carries the mark.
 void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint16_t flags,
                               wire::Lsn end_lsn) {
+    Assert((flags & wire::kLastOfTransaction) != 0 || end_lsn == 0);
     if (!part->open) open_frame(part);
     const auto all_flags = static_cast<std::uint16_t>(flags | common_flags_);
     part->frame.close({all_flags, xid_, commit_lsn_, end_lsn, commit_time_, part->view()});
@@ -198,6 +221,7 @@ void Transaction::write_frame(LogicalDecodingContext* ctx, Part* part, std::uint
 }
 
 void Transaction::flush_all(LogicalDecodingContext* ctx) {
+    check_held();
     for (Part* part = first_; part != nullptr; part = part->next) {
         if (part->open) write_frame(ctx, part, 0, 0);
         part->frame.buffer.release();
@@ -220,6 +244,7 @@ void Transaction::flush_everyone(LogicalDecodingContext* ctx) {
     end_batch(ctx);
 }
 
+// Inserts in the order of the oids, which does not depend on the order of the changes.
 bool Transaction::resync(wire::SchemaId schema, bool tenants) {
     for (int i = 0; i < resync_count_; ++i) {
         if (resync_[i].schema.relation != schema.relation) continue;
@@ -261,6 +286,7 @@ void Transaction::write_for_all(LogicalDecodingContext* ctx, bool tenants, wire:
 
 bool Transaction::commit(LogicalDecodingContext* ctx, wire::Lsn end_lsn) {
     write_resyncs(ctx);
+    check_held();
     if (parts_ == 0 && !everyone_closes_) return false;
     constexpr std::uint16_t kBoth = wire::kLastOfAccount | wire::kLastOfTransaction;
     if (everyone_closes_) {

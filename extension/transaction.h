@@ -5,6 +5,20 @@
 // CopyData, up to kBatchBytes: a walsender pays for each CopyData, and nothing waits for it, since
 // all of them are written before the callback returns.
 //
+//     parts (by account, in the order of their first change)        held_bytes_ = Σ counted
+//     42: [header│record│record│ … up to frame_bytes] ─full─► written, begun again
+//     43: [header│record]                              ─commit─► written with LAST_OF_ACCOUNT
+//     everyone: [header│truncate]  what is held of others is written before it
+//
+// Marks. At commit the last part that is written has LAST_OF_TRANSACTION. A transaction that holds
+// a record for everyone, or more accounts than kMaxParts, is closed by one frame for everyone: an
+// account whose part was written and forgotten could not be closed by itself. A frame that became
+// full is written when the next record comes and not before, so the last one stays to carry the
+// mark.
+//
+// Ordinals count every record of the transaction, over all accounts and also those that nobody
+// gets: so a position is the same whenever and by whichever session it is decoded.
+//
 // Memory. What the parts have allocated is counted, not what they have filled. When it reaches
 // kMaxHeldBytes every part is written and its buffer given back. So a transaction holds
 // kMaxHeldBytes and its largest record: about three times that record, which is copied into the
@@ -98,6 +112,7 @@ private:
     void count(Part* part);
     void write_resyncs(LogicalDecodingContext* ctx);
     void reset();
+    void check_held() const;
 
     static constexpr std::size_t kBuckets = 4096;
 

@@ -1,3 +1,5 @@
+// One query gives everything as one JSON object: the server resolves domains and arrays, which
+// needs a recursion over pg_type, and psql needs to print one value only.
 #include "client/cli/catalog.h"
 
 #include <algorithm>

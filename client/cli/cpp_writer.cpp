@@ -1,3 +1,7 @@
+// Writes the header (enums, structs, AnyRow) and the source (a specification of each table, its
+// decoder, the dispatch by table) as text, from top to bottom. What a type is in C++ and what its
+// code is called come from the type list (fatwal/wire/type_list.h). The text is laid out as
+// clang-format would, so that it can be checked in.
 #include "client/cli/cpp_writer.h"
 
 #include <algorithm>

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "fatwal/wire/invariant.h"
+
 namespace fatwal::client {
 
 namespace {
@@ -26,6 +28,14 @@ Follower::Follower(FollowerOptions options, std::optional<Cursor> cursor)
     if (!options_.not_before) return;
     given_ = options_.not_before->next;
     given_in_ = options_.not_before->history;
+}
+
+// Called at the end of what takes a message in.
+void Follower::check() const {
+    FATWAL_INVARIANT(state_ != State::Live || sequence_ == head_,
+                     "a live follower is at the head of its stream, or asks for a replay");
+    FATWAL_INVARIANT(cursor_ || (state_ != State::Live && state_ != State::Replaying),
+                     "a follower that reads the stream has a cursor");
 }
 
 void Follower::tell(Event event) { events_.emplace_back(std::move(event), cursor()); }
@@ -129,6 +139,7 @@ void Follower::begin_snapshot() {
     snapshot_begun_at_ = now_;
 }
 
+// Before the cursor goes: a later snapshot must not take back what the worker has by now.
 void Follower::note_given() {
     if (!cursor_) return;
     given_ = cursor_->history == given_in_ ? std::max(given_, cursor_->next) : cursor_->next;
@@ -139,7 +150,8 @@ void Follower::resync(std::string reason) {
     if (options_.snapshots) begin_snapshot();
     tell(Resync{std::move(reason)});
     if (options_.snapshots) return;
-    // On from here.
+    // Without rows there is nothing to begin with: the stream resumes at the newest position that
+    // is known.
     cursor_ = Cursor{history_, position_, {}};
     replay(wire::Replay::From::Cursor);
 }
@@ -153,7 +165,7 @@ void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
     if (header.epoch != epoch_) return;
     hear_clock(header, now);
     if (state_ != State::Joining) {
-        // The socket has connected again by itself.
+        // The socket has connected again by itself: numbers tell what was lost meanwhile.
         heartbeat(header, now);
         return;
     }
@@ -164,6 +176,8 @@ void Follower::marker(const wire::PublicationHeader& header, WallTime now) {
         begin_snapshot();
         return;
     }
+    // By cursor and not from the marker's number on: the marker may stand amid a transaction, whose
+    // first frames went to nobody. A replay by cursor brings it whole.
     if (!cursor_) cursor_ = Cursor{history_, position_, {}};
     replay(wire::Replay::From::Cursor);
 }
@@ -184,6 +198,7 @@ void Follower::heartbeat(const wire::PublicationHeader& header, WallTime now) {
         replay(wire::Replay::From::Sequence);
     else
         catch_up(now);
+    check();
 }
 
 void Follower::message(const wire::PublicationHeader& header, std::string bytes, WallTime now) {
@@ -195,13 +210,17 @@ void Follower::message(const wire::PublicationHeader& header, std::string bytes,
     if (state_ == State::Live && header.sequence == sequence_ + 1) {
         sequence_ = header.sequence;
         enqueue(std::move(bytes), now);
+        check();
         return;
     }
+    // It waits behind the hole. One for which there is no room is another hole, which the replay of
+    // the first finds.
     if (ahead_bytes_ + bytes.size() <= options_.max_ahead_bytes) {
         ahead_bytes_ += bytes.size();
         ahead_.emplace(header.sequence, std::move(bytes));
     }
     if (state_ == State::Live) replay(wire::Replay::From::Sequence);
+    check();
 }
 
 // What waits behind the gap, as far as it is closed.
@@ -285,6 +304,7 @@ void Follower::replayed(const wire::Replayed& head, std::vector<std::string> mes
     if (state_ != State::Replaying || !head.end || !ahead_.empty() || sequence_ < head_) return;
     state_ = State::Live;
     catch_up(now);
+    check();
 }
 
 void Follower::snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages) {
@@ -328,6 +348,7 @@ bool Follower::refused(const wire::ControlError& error) {
     }
 }
 
+// Every message that continues the stream comes through here, in order.
 void Follower::enqueue(std::string bytes, WallTime now) {
     waiting_bytes_ += bytes.size();
     waiting_.push_back(std::move(bytes));
@@ -385,6 +406,8 @@ std::optional<Frame> Follower::bind(std::string& bytes) const {
     return frame;
 }
 
+// Takes off waiting_ what can be read: a frame stops it until its schemas are known. A snapshot is
+// begun only between two messages, as it empties waiting_.
 void Follower::advance(WallTime now) {
     while (!waiting_.empty()) {
         std::string& bytes = waiting_.front();
@@ -405,6 +428,8 @@ void Follower::advance(WallTime now) {
     }
 }
 
+// A frame joins the open transaction, or begins one. It is dropped if the worker has it: after a
+// reconnect or a replay by cursor messages come again.
 void Follower::add(Frame frame, WallTime now) {
     if (!frame.view) {
         tell(StreamError{"a malformed frame has arrived",
@@ -459,6 +484,7 @@ void Follower::finish_transaction(WallTime now) {
         }
         tell(Resync{std::move(reason)});
     }
+    // A resync record anywhere in the transaction asks for a snapshot.
     std::optional<std::string> asks;
     for (const Frame& frame : current_->frames_)
         if (!asks) asks = resync_reason(frame);

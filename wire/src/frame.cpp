@@ -29,6 +29,7 @@ std::optional<RowView> RecordView::new_row() const noexcept {
     return RowView::parse(bytes_.subspan(kRecordHeaderBytes));
 }
 
+// A delete has a whole old row, an update a delta against its new one.
 std::optional<OldRowView> RecordView::old_row() const noexcept {
     const auto offset = load<std::uint32_t>(bytes_.data() + record_at::kOldOffset);
     if (offset < kRecordHeaderBytes || offset > bytes_.size()) return std::nullopt;
@@ -68,6 +69,7 @@ SchemaId FrameView::relation(std::uint16_t index) const noexcept {
     return {load<std::uint32_t>(at), load<std::uint32_t>(at + 4)};
 }
 
+// The relations end the frame, so their number and place say whether it is whole.
 std::optional<FrameView> FrameView::parse_header(Bytes bytes) noexcept {
     if (bytes.size() < kFrameHeaderBytes || message_kind(bytes) != kFrameKind) return std::nullopt;
     const FrameView frame(bytes);
@@ -94,6 +96,7 @@ std::optional<FrameView> FrameView::parse(Bytes bytes) noexcept {
             return std::nullopt;
         const RecordView record(bytes.subspan(at, length));
         if (!is_op(record.op())) return std::nullopt;
+        // A message has no relation; a resync may be of all tables; every other record has one.
         const bool may_lack_relation = record.op() == Op::Message || record.op() == Op::Resync;
         const bool has_relation =
             record.relation() < frame->relation_count() && record.op() != Op::Message;

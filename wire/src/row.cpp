@@ -4,6 +4,8 @@ namespace fatwal::wire {
 
 namespace {
 
+// The value of a slot of a row or of an array, `owner`, whose offsets count from its start. What
+// the slot of a type of a later release means is not known, so nothing of it is read.
 Cell value_of(Bytes owner, std::size_t slot_at, TypeCode code) noexcept {
     if (!is_known(code)) return {Cell::State::Unavailable, 0, {}};
     const auto slot = load<std::uint64_t>(owner.data() + slot_at);
@@ -42,6 +44,7 @@ std::optional<RowView> RowView::parse(Bytes bytes) noexcept {
     return row;
 }
 
+// A delta has slots for its present columns only: the bits before the column's count them.
 std::size_t RowView::slot_index(std::uint16_t column) const noexcept {
     if (present_ == 0) return column;
     std::size_t before = 0;
@@ -63,6 +66,8 @@ Cell RowView::cell(std::uint16_t column, TypeCode code) const noexcept {
     return value_of(bytes_, slots_ + 8 * slot_index(column), code);
 }
 
+// The three steps of "Delta" in docs/wire-format.md: cell() of the delta itself knows its
+// unavailable columns, so a present one needs no other look.
 Cell OldRowView::cell(std::uint16_t column, TypeCode code) const noexcept {
     if (column >= old_.columns()) return {};
     if (!old_.is_delta() || old_.is_present(column)) return old_.cell(column, code);
@@ -79,6 +84,8 @@ std::optional<ArrayView> ArrayView::parse(Bytes bytes) noexcept {
     if (array.dimensions_ > kMaxDimensions || bytes.size() < 8 + 8 * std::size_t{array.dimensions_})
         return std::nullopt;
 
+    // The product of up to six lengths stays below 2^64, as it is checked against the bytes each
+    // time.
     std::uint64_t product = array.dimensions_ == 0 ? 0 : 1;
     for (std::uint32_t d = 0; d < array.dimensions_; ++d) {
         const std::int32_t length = array.length(d);

@@ -40,6 +40,7 @@ ColumnView SchemaView::read_column(Cursor& cursor) noexcept {
     column.name = cursor.text();
     column.type_name = cursor.text();
     const auto labels = cursor.read<std::uint16_t>();
+    // The labels are passed over to find where they end; EnumLabels reads them when it is asked.
     Cursor ahead = cursor;
     for (std::uint16_t i = 0; i < labels && ahead.ok(); ++i) (void)EnumLabels::read(ahead);
     column.labels = EnumLabels(labels, cursor.take(ahead.at() - cursor.at()));
@@ -66,6 +67,8 @@ std::string_view SchemaView::table() const noexcept {
     return cursor.text();
 }
 
+// A code that is not known passes: only its column cannot be read. Elements of an array that are
+// arrays have no form, so they are malformed and not of a later release.
 std::optional<SchemaView> SchemaView::parse(Bytes bytes) noexcept {
     if (bytes.size() < kSchemaHeaderBytes || message_kind(bytes) != kSchemaKind)
         return std::nullopt;

@@ -1,5 +1,12 @@
-// How far a worker has come in its account's stream: what it keeps to go on there, in another
+// How far a worker has come in its account's stream: what it keeps to resume there, in another
 // process or after a restart.
+//
+//     save(subscription.cursor()->to_text());                        // with the effects of the
+//     events options.cursor = fatwal::client::Cursor::from_text(saved());   // after a restart
+//
+// A value: copy it as you like, from any thread. A cursor of another cluster, or from beyond the
+// point where this timeline began, means nothing to fatwald: the subscription then takes a
+// snapshot, or without snapshots says by Resync that changes are missing.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,17 @@
-// What a subscription tells its worker.
+// What a subscription gives its worker, in this order:
+//
+//     Joined  [SnapshotBegin SnapshotRows… SnapshotEnd]  Transaction…  CaughtUp  Transaction…
+//
+// with Lost and Joined wherever a sidecar was lost and another one or the same was found: the
+// transactions go on as if nothing had been. Resync comes before a SnapshotBegin that takes the
+// place of changes. As callbacks:
+//
+//     Handlers handlers;
+//     handlers.on_transaction = [](const Transaction& transaction) { … };
+//     subscription.run(handlers, std::chrono::seconds(1));
+//
+// or one at a time: std::visit over what Subscription::next() gives. Events own their bytes, and
+// may be kept and given to other threads; Row and Change are views into them.
 #pragma once
 
 #include <functional>
@@ -62,14 +75,15 @@ struct Resync {
     std::string reason;
 };
 
-// Something that the stream must not hold. The subscription goes on.
+// Something that the stream must not hold, such as a frame of another account or a malformed one:
+// it is dropped, and the subscription resumes behind it. A sign of versions that do not fit.
 struct StreamError {
     std::string message;
     std::string hint;
 };
 
 // The sidecar is gone or does not answer, or has refused (then `error` is its answer). The
-// subscription tries again by itself, and goes on where it stands.
+// subscription tries again by itself, with pauses up to 5 s, and resumes where it stands.
 struct Lost {
     std::string reason;
     std::optional<wire::ControlError> error;

@@ -1,7 +1,30 @@
-// From the messages of the sockets to what the worker is told: finds gaps and has them replayed,
-// takes snapshots, drops repeats, binds schemas, keeps transactions whole. No I/O and no clock
-// of its own: messages and times in, events and requests out. The times that it is given only move
-// on, as those of a steady clock: a wall clock that is set must not make a stream look old.
+// From the messages of the sockets to events for the worker: finds gaps and has them replayed,
+// takes snapshots, drops repeats, binds schemas, keeps transactions whole. It is the part of a
+// subscription that decides; Link carries out what take_request() gives.
+//
+// States:
+//
+//     Detached ─attached()─► Joining ─marker()─► Snapshotting ─end─► Replaying ─no hole─► Live
+//                                 └──── has a cursor ───────────────────►▲   ◄──a gap──┘
+//     From any of the last three: TooOld, a resync record or a transaction that is too old begin a
+//     snapshot; detached() ends all.
+//
+// Numbers of the account's socket in one epoch:
+//
+//     1 … sequence_ │ sequence_+1 … │ ahead_: some of … head_
+//     delivered       missing: asked   came already, wait behind the hole
+//
+// and positions in the WAL: all that commits before cursor_->next is delivered; with sequence_ ==
+// head_ all that commits before position_ was sent, so the cursor may be moved to it.
+//
+// Invariants: in Live sequence_ == head_, as each message or heartbeat that shows a hole asks for a
+// replay at once. In Replaying and Live there is a cursor. A message goes through waiting_, which
+// stops at a frame whose schema is not known (DESCRIBE), so nothing overtakes it. No event is
+// handed out between the frames of one transaction.
+//
+// No I/O and no clock of its own: messages and times in, events and requests out, all on one
+// thread. The times that it is given only move on, as those of a steady clock: a wall clock that is
+// set must not make a stream look old.
 #pragma once
 
 #include <chrono>
@@ -20,15 +43,15 @@ namespace fatwal::client {
 
 struct FollowerOptions {
     wire::AccountKey account;
-    bool snapshots = true;  // take one to begin with, and whenever changes cannot be replayed
-    std::size_t max_transaction_bytes = 268'435'456;  // of one transaction in memory
-    std::size_t max_ahead_bytes = 4'194'304;          // of messages that wait behind a gap
-    std::uint32_t credit = 1'048'576;                 // bytes of a reply
-    std::chrono::seconds resync_after{
-        1800};  // a transaction that committed longer ago is not worth applying; 0: any is
-    std::chrono::milliseconds resync_interval{10'000};  // see SubscriptionOptions
-    std::vector<std::string> resync_tables;             // see SubscriptionOptions
-    std::optional<Cursor> not_before;                   // see SubscriptionOptions
+    // SubscriptionOptions says what each costs and when to change it.
+    bool snapshots = true;
+    std::size_t max_transaction_bytes = 268'435'456;
+    std::size_t max_ahead_bytes = 4'194'304;
+    std::uint32_t credit = 1'048'576;
+    std::chrono::seconds resync_after{1800};
+    std::chrono::milliseconds resync_interval{10'000};
+    std::vector<std::string> resync_tables;
+    std::optional<Cursor> not_before;
 };
 
 class Follower {
@@ -102,6 +125,7 @@ private:
     [[nodiscard]] std::vector<wire::SchemaId> missing() const;
     void drop_unfinished();
     void tell(Event event);
+    void check() const;
 
     FollowerOptions options_;
     State state_ = State::Detached;
@@ -110,8 +134,8 @@ private:
     wire::History history_;
     std::uint64_t sequence_ = 0;  // of the last message that continued the one before
     std::uint64_t head_ = 0;      // of the last message that the publisher is known to have sent
-    wire::Lsn position_ =
-        0;  // with sequence_ == head_, every transaction that commits before was sent
+    // With sequence_ == head_, every transaction that commits before was sent.
+    wire::Lsn position_ = 0;
     std::optional<Cursor> cursor_;
 
     // All before it was given to the worker, of this history: no snapshot may take that back. An

@@ -1,4 +1,13 @@
 // Typed access to one row. Owns nothing: valid as long as the Transaction that it came from.
+//
+//     row.integer("id");                      // std::optional<std::int64_t>
+//     row.text("name").value_or("?");
+//     if (row.is_unavailable("picture")) …    // not null: the server did not log it
+//     row.json();                             // the whole row, as `fatwal tail` prints it
+//
+// A getter reads the one value and checks it against the row's bytes: no cost for other columns, no
+// allocation but for numeric(), jsonb() and json(). `fatwal codegen` makes structs instead
+// (docs/codegen.md). From any thread, as long as the Transaction lives. Nothing throws.
 #pragma once
 
 #include <array>

@@ -1,4 +1,10 @@
 // The columns of one version of a table, parsed once and shared by all rows of it.
+//
+//     const auto at = row.schema().find("expires_at");   // once for each schema, by schema().id()
+//     if (at) row.time(*at);                              // then by index: no look-up by name
+//
+// Immutable, so it may be used from any thread; rows point to it, and the events that they are of
+// keep it alive.
 #pragma once
 
 #include <memory>
@@ -14,7 +20,7 @@ namespace fatwal::client {
 
 class Schema {
 public:
-    // Nothing when the message is malformed. Immutable, so it may be used from any thread.
+    // Nothing when the message is malformed.
     static std::shared_ptr<const Schema> parse(std::string message);
 
     Schema(const Schema&) = delete;

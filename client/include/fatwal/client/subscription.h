@@ -1,5 +1,35 @@
 // One account's stream, as a worker sees it: its rows, then every change after them, each once and
 // in commit order, whatever is killed, stalled or cut in between.
+//
+//     zmq::context_t context;
+//     fatwal::client::SubscriptionOptions options;
+//     options.control = {"ipc:///run/fatwal/control.sock"};
+//     options.account = fatwal::wire::AccountKey::from_text("42");
+//     fatwal::client::Subscription subscription(context, options);
+//     fatwal::client::Handlers handlers;
+//     handlers.on_snapshot_begin = [&] { rows.clear(); };
+//     handlers.on_row = [&](const fatwal::client::Row& row) { rows.add(row); };
+//     handlers.on_transaction = [&](const fatwal::client::Transaction& transaction) {
+//         transaction.for_each([&](const fatwal::client::Change& change) { rows.apply(change); });
+//     };
+//     for (;;) subscription.run(handlers, std::chrono::seconds(1));
+//
+// Effects outside the process, each once: keep cursor() together with the effects of the events, in
+// one transaction of your own, and give it as SubscriptionOptions::cursor after a restart.
+// examples/portal/change_log.cpp does that. With `durable` Postgres keeps the WAL meanwhile.
+//
+// In an event loop: wait for fd() to be readable, then call next(0ms) until it gives nothing. It
+// also has to be called when there is nothing to wait for: time limits and acknowledgements need
+// it, and fd() is readable then too.
+//
+// Threads: a subscription, or a group with all its subscriptions, belongs to one thread at a time.
+// Events own what they hold and may go to another thread. Nothing runs in the background but
+// libzmq's own thread.
+//
+// Errors: constructors throw, std::invalid_argument without an endpoint, zmq::error_t when a socket
+// cannot be made (out of descriptors, a malformed endpoint), std::system_error. After that what
+// goes wrong comes as an event: Lost (it tries again by itself), Resync, StreamError. A name or
+// account that fatwald refuses is Lost with its error, every few seconds, until you end it.
 #pragma once
 
 #include <chrono>
@@ -19,15 +49,21 @@ class context_t;
 namespace fatwal::client {
 
 struct SubscriptionOptions {
-    std::vector<std::string> control;  // endpoints of the control sockets of the sidecars: one
-                                       // streams, the others wait to take over
-    wire::AccountKey account;     // AccountKey::from_text("…"); default: the operators' stream
-    std::string name = "fatwal";  // of the subscriber, for the sidecar's log and, of a durable one,
-                                  // its memory; 1 to 63 bytes
+    // Endpoints of the control sockets of the sidecars: one streams, the others wait to take over.
+    // List all of them: after a loss the subscription asks each who streams.
+    std::vector<std::string> control;
+    // AccountKey::from_text("…"); as it is: the operators' stream.
+    wire::AccountKey account;
+    // Of the subscriber, 1 to 63 bytes on one line: in the sidecar's log. A durable one's is kept
+    // in the database, and is its own in the account.
+    std::string name = "fatwal";
 
     // The sidecar, and Postgres, keep what this subscriber has not acknowledged, within the
-    // retention that the operator has set. The name is its own in the account. Where it goes on its
-    // cursor says: without one, and without snapshots, what is kept is passed over.
+    // retention that the operator has set. Where it resumes its cursor says: without one, and
+    // without snapshots, what is kept is passed over. Costs a row in the database, and disk space
+    // for WAL while it is away; call ack(). For workers whose effects nothing else brings back, and
+    // which may be away longer than fatwald's memory reaches. Where a snapshot after a restart is
+    // cheap, leave it.
     bool durable = false;
     // Where an earlier subscription stood (Subscription::cursor): without one it begins with a
     // snapshot.
@@ -36,7 +72,9 @@ struct SubscriptionOptions {
     // snapshot is taken after that, and CaughtUp does not come before the stream is there. Of
     // another history it means nothing.
     std::optional<Cursor> not_before;
-    // Without snapshots it begins with what comes, and is told by Resync when something is missing.
+    // Without snapshots it begins with what comes, and Resync says when something is missing: for
+    // logs of changes, which have no use for rows. A snapshot costs the database one query of the
+    // account's rows, shared by all who ask at about the same time.
     bool snapshots = true;
     // A transaction that committed longer ago is not delivered any more; a new snapshot is taken
     // instead, at most one in such a time. Ages are by Postgres's clock alone, which the sidecar
@@ -55,19 +93,27 @@ struct SubscriptionOptions {
 
     // What waits on the data socket while the worker is busy, in bytes: beyond it the sidecar's own
     // queue fills, then messages are dropped and replayed later. ZeroMQ counts messages, so the
-    // bytes are divided by the largest message that has come (at first 128 KiB).
+    // bytes are divided by the largest message that has come (at first 128 KiB). Raise it for a
+    // worker that is busy for seconds at a high rate, as each overflow costs a replay; lower it
+    // where many subscriptions share a small memory.
     std::size_t max_queue_bytes = 67'108'864;
-    int receive_high_water_mark = 5000;  // messages at most, however small
+    // Messages at most, however small: each costs libzmq some 100 bytes beside its content.
+    int receive_high_water_mark = 5000;
     // Of one transaction, which is held in memory until its end. A larger one is read to its end
     // and replaced: by a snapshot, or without snapshots by a Resync alone, and the stream resumes
     // behind it. Raise it where transactions are larger and memory is there: loading 1 GB of rows
     // of one account in one transaction takes about that much here.
     std::size_t max_transaction_bytes = 268'435'456;
-    std::size_t max_ahead_bytes = 4'194'304;  // of messages that wait behind a gap
-    std::uint32_t credit =
-        1'048'576;  // bytes of a replay or a snapshot that are asked for at a time
-    std::chrono::milliseconds request_timeout{
-        2000};  // for the answer to an attach, and for the marker of a join
+    // Of messages that wait behind a gap while it is replayed. What does not fit is replayed too: a
+    // greater value saves replays at high rates, and costs that memory in each subscription.
+    std::size_t max_ahead_bytes = 4'194'304;
+    // Bytes of a replay or a snapshot that are asked for at a time, 64 KiB to 8 MiB: so much may be
+    // under way. More makes large snapshots faster where the answer takes long to come.
+    std::uint32_t credit = 1'048'576;
+    // For the answer to an attach, and for the marker of a join; 10 s at least for a durable
+    // attach, which waits for the database. Raise it where fatwald has thousands of subscribers
+    // that attach at once.
+    std::chrono::milliseconds request_timeout{2000};
 };
 
 class Link;
@@ -98,8 +144,7 @@ private:
     std::unique_ptr<Sockets> sockets_;
 };
 
-// Not thread-safe: one thread at a time. Throws zmq::error_t only when a socket cannot be made (out
-// of descriptors, a malformed endpoint).
+// The head of this file has an example, and what it says of threads and errors.
 class Subscription {
 public:
     // Begins to join at once. `context` outlives the subscription; one context serves all

@@ -1,4 +1,13 @@
 // The changes of one committed transaction for one account.
+//
+//     transaction.for_each([&](const Change& change) {
+//         if (change.op == wire::Op::Delete) return remove(change.old_row->integer("id"));
+//         if (change.new_row) put(change.new_row->integer("id"), change.new_row->text("name"));
+//     });
+//
+// A transaction owns its bytes. It may be kept, moved and given to another thread; its changes and
+// their rows are views, valid as long as it lives and is not moved. Reading one change allocates
+// nothing. Errors: a row that cannot be read is missing, and Change::malformed says so.
 #pragma once
 
 #include <memory>

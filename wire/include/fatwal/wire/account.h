@@ -1,4 +1,13 @@
-// The key of an account: one per account, whatever type the column of a table has.
+// The key of an account: one per account, whatever type the column of a table has. "Accounts" in
+// docs/wire-format.md has the rule.
+//
+//     AccountBuffer buffer;
+//     const AccountView key = account_from_text("42", buffer);    // kind Integer, as int8 42 is
+//     char text[kMaxAccountBytes];
+//     const std::size_t length = account_to_text(key, text);      // "42"
+//
+// AccountKey (control.h) is the key that owns its bytes. Nothing here allocates, throws or is
+// shared: the plugin uses it too.
 #pragma once
 
 #include <array>

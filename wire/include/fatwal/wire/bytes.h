@@ -1,4 +1,12 @@
 // Little-endian loads and stores on unaligned memory, and a cursor that cannot leave its buffer.
+//
+//     Cursor cursor(bytes);
+//     const auto count = cursor.read<std::uint16_t>();
+//     const std::string_view name = cursor.text();
+//     if (!cursor.ok()) …                        // asked once, behind all reads
+//
+// load() and store() check nothing: the caller knows the bounds. They compile to one move, also
+// where the address is not aligned. Nothing allocates or throws.
 #pragma once
 
 #include <bit>

@@ -1,4 +1,16 @@
-// Zero-copy views of frames and their records.
+// Zero-copy views of frames and their records ("Frame" in docs/wire-format.md).
+//
+//     if (const auto frame = FrameView::parse(bytes))
+//         frame->for_each_record([&](const RecordView& record) {
+//             if (const auto row = record.new_row()) use(*row);    // with the schema of relation()
+//             return true;
+//         });
+//
+// parse() checks each record's bounds once; after that the accessors check nothing, and rows are
+// checked when they are asked for. Cost: parse() is linear in the records and touches 16 bytes of
+// each, parse_header() is constant. Nothing is copied or allocated, so a view lives as long as its
+// bytes; it may be copied and used from any thread. Malformed bytes give nothing, never an
+// exception: whatever a peer sends, reading stays inside `bytes` (test/fuzz).
 #pragma once
 
 #include <optional>

@@ -1,5 +1,13 @@
-// Renders changes as JSON text. Nothing is allocated here: text goes to a sink, so the extension
-// and the client share it.
+// Renders changes as JSON text (docs/tail-json.md). Nothing is allocated here: text goes to a sink,
+// so the extension and the client share it.
+//
+//     std::string text;
+//     if (render_row(row, schema, sink_to(text)) == RenderError::None) print(text);  // text_sink.h
+//
+// Cost: linear in the text. can_render() renders a value of some types twice, as what a sink has
+// been given cannot be taken back. Nesting does not recurse, so json and jsonb of any depth need
+// little of the stack. No state, so any thread may call it; it does not depend on the process's
+// locale.
 #pragma once
 
 #include <string_view>

@@ -1,4 +1,15 @@
-// Zero-copy views of rows. Every access is checked against the row's bytes; nothing is allocated.
+// Zero-copy views of rows ("Row" in docs/wire-format.md). Every access is checked against the row's
+// bytes; nothing is allocated.
+//
+//     const Cell cell = row.cell(index, column.code);      // with the ColumnView of the schema
+//     switch (cell.state) {
+//         case Cell::State::Value: …                       // slot, or bytes of a variable type
+//         case Cell::State::Null: case Cell::State::Unavailable: case Cell::State::Malformed: …
+//     }
+//
+// Cost: a cell of a row is two loads, one of a delta counts the bits before it. parse() checks the
+// fixed part only, so a row that nobody reads costs nothing. Views are values that live as long as
+// their bytes, from any thread.
 #pragma once
 
 #include <cstddef>

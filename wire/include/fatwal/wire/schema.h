@@ -1,4 +1,12 @@
-// A zero-copy view of a schema message: the columns of one version of one table.
+// A zero-copy view of a schema message: the columns of one version of one table ("Schema" in
+// docs/wire-format.md).
+//
+//     if (const auto schema = SchemaView::parse(bytes))
+//         schema->for_each_column([&](std::uint16_t index, const ColumnView& column) { … });
+//
+// Bind columns by name once for each id() and keep their indices: for_each_column() reads from the
+// start each time. client::Schema does that and owns its bytes. parse() checks all of it, the
+// fingerprint too; malformed bytes give nothing. Nothing is allocated or shared.
 #pragma once
 
 #include <optional>

@@ -1,4 +1,11 @@
 // Which transactions a snapshot of the database sees. Not for the extension: it owns its list.
+//
+//     const auto seen = TransactionSnapshot::from_text("10:20:10,14");
+//     seen->sees(9);      // true: all before 10 have ended
+//     seen->sees(14);     // false: it was in progress
+//
+// A subscriber uses it behind a snapshot, to drop the transactions that the rows have already. A
+// value; sees() is a binary search and neither allocates nor throws.
 #pragma once
 
 #include <algorithm>
