@@ -1,7 +1,6 @@
 #include "sidecar/requests.h"
 
 #include <set>
-#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -13,15 +12,6 @@ namespace {
 
 // Of the schemas in one DESCRIBED, unless the first alone has more.
 constexpr std::size_t kDescribedBytes = 1024 * 1024;
-
-// What fatwald sends: as a request each of them is refused.
-template <class Message, class... Replies>
-constexpr bool is_one_of = (std::is_same_v<Message, Replies> || ...);
-template <class Message>
-constexpr bool is_reply =
-    is_one_of<Message, wire::Attached, wire::Detached, wire::Described, wire::StatusReply,
-              wire::Confirmed, wire::Pong, wire::Replayed, wire::SnapshotPart, wire::DurableList,
-              wire::Forgotten, wire::ControlError>;
 
 }  // namespace
 
@@ -124,8 +114,9 @@ public:
         return Reply{wire::Pong{of_.slot.is_live() ? of_.epoch.number : 0}, {}};
     }
 
+    // A request that is added has to have its own above.
     template <class Message>
-    requires is_reply<Message> Answer operator()(const Message&) const {
+    requires(!wire::ControlRequest<Message>) Answer operator()(const Message&) const {
         return refuse(wire::ErrorCode::UnknownType, "this is a reply, not a request");
     }
 

@@ -13,12 +13,16 @@ namespace fatwal::sidecar {
 
 namespace {
 
-// Whether the reply may be large.
+// Whether the reply may be large. What is no request is refused in a few bytes.
 bool asks_for_much(const wire::ControlBody& body) {
-    return std::holds_alternative<wire::SnapshotRequest>(body) ||
-           std::holds_alternative<wire::Replay>(body) ||
-           std::holds_alternative<wire::Describe>(body) ||
-           std::holds_alternative<wire::ListDurables>(body);
+    return std::visit(
+        []<class Message>(const Message& message) {
+            if constexpr (wire::ControlRequest<Message>)
+                return wire::asks_for_much(message);
+            else
+                return false;
+        },
+        body);
 }
 
 }  // namespace

@@ -33,6 +33,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -131,6 +132,7 @@ struct Attach {
 };
 struct Attached {
     static constexpr std::uint8_t kType = 2;
+    static constexpr bool kMayBeLarge = false;
     std::uint64_t epoch = 0;
     std::uint64_t head_sequence = 0;
     std::uint32_t heartbeat_ms = 0;
@@ -162,6 +164,7 @@ struct Detach {
 };
 struct Detached {
     static constexpr std::uint8_t kType = 4;
+    static constexpr bool kMayBeLarge = false;
     static void fields(auto&, auto&) {}
 };
 struct Describe {
@@ -173,6 +176,7 @@ struct Describe {
 };
 struct Described {
     static constexpr std::uint8_t kType = 6;
+    static constexpr bool kMayBeLarge = true;
     std::vector<std::string> schemas;  // schema messages
 
     static void fields(auto& self, auto& wire) { wire.long_texts16(self.schemas, kMaxDescribe); }
@@ -184,6 +188,7 @@ struct Status {
 };
 struct StatusReply {
     static constexpr std::uint8_t kType = 8;
+    static constexpr bool kMayBeLarge = false;
     std::vector<std::pair<std::string, std::string>> values;
 
     static void fields(auto& self, auto& wire) { wire.list16(self.values); }
@@ -195,6 +200,7 @@ struct Confirm {
 };
 struct Confirmed {
     static constexpr std::uint8_t kType = 10;
+    static constexpr bool kMayBeLarge = false;
     Lsn lsn = 0;
 
     static void fields(auto& self, auto& wire) { wire(self.lsn); }
@@ -206,6 +212,7 @@ struct Ping {
 };
 struct Pong {
     static constexpr std::uint8_t kType = 12;
+    static constexpr bool kMayBeLarge = false;
     std::uint64_t epoch = 0;
 
     static void fields(auto& self, auto& wire) { wire(self.epoch); }
@@ -238,6 +245,7 @@ struct Replay {
 // `messages` messages follow in parts of their own.
 struct Replayed {
     static constexpr std::uint8_t kType = 14;
+    static constexpr bool kMayBeLarge = true;
     std::uint64_t epoch = 0;
     std::uint64_t first_sequence = 0;  // of the first message, or of the next one if there is none;
                                        // 0: without numbers, read again from the slot
@@ -272,6 +280,7 @@ struct SnapshotRequest {
 // `messages` messages follow in parts of their own. The rest is in the reply to a beginning only.
 struct SnapshotPart {
     static constexpr std::uint8_t kType = 16;
+    static constexpr bool kMayBeLarge = true;
     std::uint64_t snapshot = 0;
     std::uint64_t next_offset = 0;
     bool end = false;
@@ -334,6 +343,7 @@ struct DurableEntry {
 };
 struct DurableList {
     static constexpr std::uint8_t kType = 19;
+    static constexpr bool kMayBeLarge = true;
     std::vector<DurableEntry> durables;
     bool end = false;  // there are no more behind them
 
@@ -356,6 +366,7 @@ struct ForgetDurable {
 };
 struct Forgotten {
     static constexpr std::uint8_t kType = 21;
+    static constexpr bool kMayBeLarge = false;
     static void fields(auto&, auto&) {}
 };
 struct ControlError {
@@ -389,6 +400,15 @@ template <class Body>
 concept ControlRequest = requires {
     typename Body::Reply;
 };
+
+// Whether the reply to the request may be large; a reply that does not say so does not compile.
+template <ControlRequest Request>
+[[nodiscard]] constexpr bool asks_for_much(const Request&) {
+    if constexpr (std::is_void_v<typename Request::Reply>)
+        return false;
+    else
+        return Request::Reply::kMayBeLarge;
+}
 
 namespace control_types {
 

@@ -22,8 +22,8 @@
 //     and the subscriber asks for what it lacks of those by cursor (REPLAY): whole transactions.
 //  5. A nonce is 16 random bytes, new for each join: no marker of another join has it.
 //
-// Here is what both halves write and read. The subscriber's half is client/src/join_barrier.h;
-// fatwald's stands where it reads subscriptions and sends markers (sidecar/).
+// Here is what both halves write and read. The subscriber's half is client/src/join_barrier.h,
+// fatwald's sidecar/subscribers/attachments.h.
 #pragma once
 
 #include <array>
