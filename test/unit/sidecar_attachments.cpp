@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 // All that stands between the stream and the subscribers' sockets, as the daemon has it.
 struct AttachmentsTest : testing::Test {
-    explicit AttachmentsTest(const char* layout = "account") { settings.layout = layout; }
+    explicit AttachmentsTest(Layout layout = Layout::Account) { settings.layout = layout; }
     void SetUp() override {
         settings.send_high_water_mark = 100'000;
         publishers = std::make_unique<Publishers>(
@@ -81,7 +81,7 @@ struct AttachmentsTest : testing::Test {
 };
 
 struct SharedAttachmentsTest : AttachmentsTest {
-    SharedAttachmentsTest() : AttachmentsTest("shared") {}
+    SharedAttachmentsTest() : AttachmentsTest(Layout::Shared) {}
 };
 
 // The subscriber's half of the barrier: it ignores what comes before its marker, and then expects
