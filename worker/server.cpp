@@ -272,8 +272,10 @@ private:
     void cut(const char* reason) {
         if (std::exchange(cut_, true)) return;
         asio::post(socket_.get_executor(), [self = shared_from_this(), reason] {
-            spdlog::warn("a device is cut: {}; {} bytes wait", reason,
-                         self->queued_ + self->queued_first_);
+            // One that the process itself ends is no news: a tenant could fill the log with them.
+            spdlog::log(self->closing_ ? spdlog::level::debug : spdlog::level::warn,
+                        "a device is cut: {}; {} bytes wait", reason,
+                        self->queued_ + self->queued_first_);
             beast::get_lowest_layer(self->socket_).close();
             self->lost();
         });
