@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < run.sockets; ++i) {
         zmq::socket_t& socket = sockets.emplace_back(context, zmq::socket_type::xpub);
         socket.set(zmq::sockopt::sndhwm, 0);
-        socket.set(zmq::sockopt::xpub_verbose, true);  // each subscriber is told of
+        socket.set(zmq::sockopt::xpub_verbose, true);  // each subscriber is notified of
         socket.bind(run.endpoint(i));
     }
     for (zmq::socket_t& socket : sockets)

@@ -1,4 +1,4 @@
--- Values whose encoded form passes what a message can have: the column is unavailable, the stream goes on.
+-- Values whose encoded form passes what a message can have: the column is unavailable, the stream continues.
 CREATE TABLE sized (id int PRIMARY KEY, account_id int, flags bool[], bits bit varying);
 ALTER TABLE sized REPLICA IDENTITY FULL;
 CREATE PUBLICATION sized FOR TABLE sized;

@@ -652,7 +652,7 @@ void Account::carry_out(Session& session, channel::Actions actions,
     for (channel::Action& action : actions)
         tasks_.push_back({session.address, std::move(action), committed, ref});
     auto* gateway = std::get_if<std::unique_ptr<channel::GatewayChannel>>(&session.channel);
-    // Once: what is told meanwhile, as that it sends too much, is no part of what goes on.
+    // Once: what is said meanwhile, as that it sends too much, is no part of what continues.
     if (gateway != nullptr && (*gateway)->has_more() && !std::exchange(session.goes_on, true))
         steps_.push_front({session.address,
                            [](Session& same) {

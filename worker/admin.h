@@ -23,7 +23,7 @@ namespace fatwal::worker {
 
 class Admin {
 public:
-    // A session, and as text, ACCOUNT/client/ID, where a listing goes on: behind it.
+    // A session, and as text, ACCOUNT/client/ID, where a listing resumes: behind it.
     struct Cursor {
         channel::Uuid account;
         channel::Device device = channel::Device::Client;
@@ -39,9 +39,9 @@ public:
         std::function<channel::Json()> stats;
         // {"sessions": [...]}, and "next", such a text, when there are more.
         std::function<channel::Json(const Listing&)> sessions;
-        // How many sessions it has ended here; the other processes are told.
+        // How many sessions it has ended here; the other processes learn it.
         std::function<std::size_t(const Cursor&)> disconnect;
-        // Of how many gateways here it has taken the pair; the other processes are told.
+        // Of how many gateways here it has taken the pair; the other processes learn it.
         std::function<std::size_t(const channel::Uuid& account, const channel::Uuid& client,
                                   const channel::Uuid& resource)>
             reject;

@@ -98,7 +98,7 @@ void Connection::wait() {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(until_ - std::chrono::steady_clock::now());
     if (left.count() <= 0) {
-        // What comes later could not be told from the answer to the next statement.
+        // What comes later could not be distinguished from the answer to the next statement.
         connection_.reset();
         throw SqlError("08006", "the database gave no answer in time");
     }

@@ -35,7 +35,7 @@ private:
 class Connection {
 public:
     // The server ends a statement that takes longer, or that waits longer for a lock. Whether the
-    // server itself is silent is told 2 s behind that, and the connection is closed.
+    // server itself is silent shows 2 s behind that, and the connection is closed.
     struct Limits {
         std::chrono::milliseconds statement;
         std::chrono::milliseconds lock;

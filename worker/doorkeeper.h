@@ -24,7 +24,7 @@ namespace fatwal::worker {
 // others who wait, in one query. Of the token its secret, account, kind, end and device are judged;
 // all else by the account's channels. A stranger's connection ends as soon as the query has
 // answered. While the database is away devices wait, for join_timeout_s at most. A row that the
-// database cannot read costs the devices of that token alone: they are told to try again.
+// database cannot read costs the devices of that token alone: they get try_again.
 class Doorkeeper {
 public:
     using Proven = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
@@ -33,7 +33,7 @@ public:
     // A device had a token that is none, or left before that could be said.
     using Unproven = std::function<void(const JoinRequest&)>;
 
-    // `most`: devices that wait at a time; more are told to try again.
+    // `most`: devices that wait at a time; more get try_again.
     Doorkeeper(boost::asio::io_context& io, std::string database, std::chrono::seconds patience,
                std::size_t most, Proven proven, Refused refused, Unproven unproven);
     ~Doorkeeper();

@@ -271,7 +271,7 @@ void Feed::lost(const std::string& reason) {
     });
 }
 
-// The subscription goes on where it stands; only a new one begins with a snapshot.
+// The subscription resumes where it stands; only a new one begins with a snapshot.
 void Feed::start_over() {
     doubt();
     const auto pause = pause_.failed(std::chrono::steady_clock::now());

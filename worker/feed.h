@@ -31,7 +31,7 @@ public:
         // until handed_over(). May be missing.
         std::function<bool()> is_busy = {};
         // A transaction that has taken several turns is in the state, or has put it aside. What
-        // the transaction concerns was told by `transaction` before.
+        // the transaction concerns was named by `transaction` before.
         std::function<void()> applied = [] {};
         // For revoke_after_s there was no fatwald, or no state that may be believed: nothing that
         // was granted may stand.

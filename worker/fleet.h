@@ -22,7 +22,7 @@ using channel::ProcessId;
 
 // Over ZeroMQ (PUSH to each, PULL from all), encrypted and authenticated by CURVE with a key that
 // the fleet's secret gives. A process is gone when nothing was heard of it for kGoneAfter. What is
-// told to all comes whole and in order: a gap is noticed, and all is told again.
+// said to all comes whole and in order: a gap is noticed, and all is said again.
 class Fleet {
 public:
     static constexpr std::chrono::milliseconds kAliveEvery{500};

@@ -61,9 +61,9 @@ std::string insert_statement() {
            " FROM pg_temp.staged s" + where + " ON CONFLICT (id) DO NOTHING";
 }
 
-// Which numbers of transactions a server goes on with: after a crash, and on a server that was
+// With which numbers of transactions a server continues: after a crash, and on a server that was
 // promoted or restored, the number of one that was lost is given to another. A crash and a recovery
-// are told by the time since which statistics are gathered, as they discard them.
+// show by the time since which statistics are gathered, as they discard them.
 constexpr const char* kNumbering =
     "concat_ws(' ', (SELECT system_identifier FROM pg_control_system()), "
     "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), (SELECT stats_reset FROM "

@@ -133,7 +133,7 @@ private:
     Doorkeeper doorkeeper_;
     Registrar registrar_;
     std::map<Uuid, std::shared_ptr<Account>> accounts_;
-    Turns relay_turns_;  // of accounts whose channels are to be told of relays
+    Turns relay_turns_;  // of accounts whose channels must hear of relays
     boost::asio::steady_timer relay_timer_;
     boost::asio::steady_timer flow_timer_;
     boost::asio::steady_timer sweep_timer_;

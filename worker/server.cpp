@@ -99,7 +99,7 @@ public:
 
     // `done` is given this link, or null when the device has left.
     void accept(const Request& request, std::function<void(std::shared_ptr<WebSocketLink>)> done) {
-        // A browser goes on only with one of the protocols that it has offered.
+        // A browser continues only with one of the protocols that it has offered.
         if (offers_token_protocol(request))
             socket_.set_option(websocket::stream_base::decorator([](websocket::response_type& out) {
                 out.set(http::field::sec_websocket_protocol,
@@ -460,7 +460,7 @@ private:
                      });
     }
 
-    // A place among max_sessions; null when there is none now, which the device is told.
+    // A place among max_sessions; null when there is none now, which the device learns.
     std::shared_ptr<void> admit(const std::shared_ptr<Exchange>& exchange,
                                 const channel::IpAddress& device) {
         const char* reason = nullptr;

@@ -14,7 +14,7 @@ namespace fatwal::worker {
 
 // A turn of the loop begins pieces for kSlice. What is left follows in the next turn, which is
 // posted behind all that the loop has to do already. A piece is not interrupted: one that is long
-// itself goes on by turns of its own, and they come before the next turn here. Accounts have their
+// itself resumes by turns of its own, and they come before the next turn here. Accounts have their
 // pieces in a circle, so that none waits for ever while others are added again and again.
 class Turns {
 public:

@@ -253,7 +253,7 @@ void ClientChannel::answered(const FlowAuthorized& answer, Instant now, Actions&
     if (std::find(flows.begin(), flows.end(), answer.flow_id) == flows.end()) return;
     const auto* gateway = state().gateway(answer.gateway_id);
     const auto* client = state().client(join_.client_id);
-    // Taken away while the answer was under way: the device has been told already.
+    // Taken away while the answer was under way: the device knows already.
     if (gateway == nullptr || client == nullptr || !view_.resources.contains(answer.resource_id))
         return fail_pending(answer.resource_id, out);
     pending_.erase(found);

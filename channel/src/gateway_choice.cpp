@@ -6,7 +6,7 @@
 namespace fatwal::channel {
 namespace {
 
-// Whether a gateway of the version can be told of the resource; as render_for_gateway(), without
+// Whether a gateway of the version can have the resource; as render_for_gateway(), without
 // making it.
 bool expresses(const Version& version, const portal::Resources& resource) {
     if (resource.type == portal::ResourceType::Internet) return knows_internet(version);

@@ -86,7 +86,7 @@ public:
     SocketUser* ready();
     // It has paused until now.
     void resumed(SocketUser& user);
-    // A user that pauses holds all that it may: nothing is read until it goes on. Each calls the
+    // A user that pauses holds all that it may: nothing is read until it resumes. Each calls the
     // one, then the other.
     void read_no_more() { ++full_; }
     void read_on() { --full_; }

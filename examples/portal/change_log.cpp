@@ -1,6 +1,6 @@
 // change_log DATABASE CONTROL ACCOUNT...: keeps a log of everything that is changed of the
 // accounts, in the tables change_log and change_log_cursor of examples/portal/schema.sql. Runs
-// until it is told to stop; killed, it goes on where it stood.
+// until it is stopped; killed, it resumes where it stood.
 //
 // A worker with effects of its own in a database: how far it has come is kept in the transaction of
 // the effects, so each change is logged once whatever is killed; it is acknowledged after that, so
@@ -176,7 +176,7 @@ int main(int argc, char** argv) {
             (void)poll(wait.data(), wait.size(), 200);
         }
     } catch (const std::exception& error) {
-        // The next run goes on where this one stood.
+        // The next run resumes where this one stood.
         std::fprintf(stderr, "change_log: %s", error.what());
         return 1;
     }

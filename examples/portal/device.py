@@ -39,7 +39,7 @@ def public_key(file):
 
 
 def register(url, role, token, **device):
-    """The device's id and tunnel addresses. Asks again as long as it is told to try again."""
+    """The device's id and tunnel addresses. Asks again as long as it gets try_again."""
     request = urllib.request.Request(f"{url.replace('ws', 'http', 1)}/{role}", json.dumps(device).encode(),
                                      {'Authorization': f'Bearer {token}', 'Content-Type': 'application/json'})
     while True:

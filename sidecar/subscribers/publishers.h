@@ -88,7 +88,7 @@ public:
     void send_heartbeat(const Outlet& outlet, std::uint64_t sequence);
     void send_marker(const Outlet& outlet, const wire::Nonce& nonce, std::uint64_t sequence);
 
-    // Readable when a subscription came or went on some socket; then call signalled().
+    // Readable when a subscription began or ended on some socket; then call signalled().
     [[nodiscard]] int fd() const { return epoll_; }
     void signalled();
     // Whoever knows which markers are somebody's.

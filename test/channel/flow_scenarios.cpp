@@ -836,7 +836,7 @@ TEST(Tunnel, WhatAClientIsNowIsInTheInitOfAGatewayThatWasAway) {
     const Json expected = {
         {"public_key", "another"}, {"ipv4", "100.64.9.9"}, {"ipv6", "fd00:2021:1111::1"}};
     EXPECT_EQ(w.payloads.back().at("authorizations").at(0).at("client"), expected);
-    // Asked again, the pair goes on by the new key.
+    // Asked again, the pair continues by the new key.
     forget(w);
     w.create_flow().answer();
     EXPECT_EQ(w.sent("w1"), "AF(c1,r1,none)");

@@ -1,4 +1,4 @@
-// A client that has connected from elsewhere: what its gateways were told of where it is is out of
+// A client that has connected from elsewhere: what its gateways know of where it is is out of
 // date.
 #include "test/channel/scenario.h"
 

@@ -110,7 +110,7 @@ public:
     World& after(Instant::duration duration) { return until(now + duration); }
     // Sets the clock; no time passes.
     World& set_clock(Instant::duration moved);
-    // The flows decided so far get their rows, and their gateways are told.
+    // The flows decided so far get their rows, and their gateways learn it.
     World& write_flows();
     // The writer could not write them.
     World& lose_flows();

@@ -1,9 +1,9 @@
 // fault_subscriber CONTROL ACCOUNT[,…] NAME[,…] FOLDER [durable] [slow]: follows an account, or
-// several in a group, each by its own name, through whatever happens, and checks what it is told.
+// several in a group, each by its own name, through whatever happens, and checks what it gets.
 // Every transaction of test/fault/run raises the account's tally by one; so the worker knows what
 // is lost, repeated or out of order. It keeps the account's items, and writes what is wrong to
 // FOLDER/NAME.wrong, how far it came to FOLDER/NAME.count. A durable one keeps its state with its
-// cursor in FOLDER/NAME.state, and goes on there when it is started again. When FOLDER/finish says
+// cursor in FOLDER/NAME.state, and resumes there when it is started again. When FOLDER/finish says
 // how far each account came and it has come there, it writes the items to FOLDER/NAME.final and
 // leaves. SIGUSR2 cuts its connections. One that is not durable follows the table `extra`, too,
 // which comes into the publication and leaves it; so it gets resyncs, and only how its rows

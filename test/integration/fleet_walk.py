@@ -78,7 +78,7 @@ class Violation(AssertionError):
 
 
 class Agent(threading.Thread):
-    """A device's owner: connects it, again and again, and keeps what it is told."""
+    """A device's owner: connects it, again and again, and keeps what it gets."""
 
     def __init__(self, walk, role, id):
         super().__init__(daemon=True)

@@ -1,6 +1,6 @@
 // group CONTROL ACCOUNTS COUNT: one SubscriptionGroup of durable subscribers follows accounts 1 to
 // ACCOUNTS, the first of them twice, from their snapshots on. The rows of each have n = 1, 2, 3 …;
-// at half of COUNT every tenth subscription makes way for a new one that goes on where it stood.
+// at half of COUNT every tenth subscription makes way for a new one that resumes where it stood.
 // Prints "ready" when all have joined and, when all have had COUNT rows, once each and in order,
 // "had N lost M" (how often one lost its sidecar). Exit status 1 when a row is missing, comes
 // twice, or not within a minute.

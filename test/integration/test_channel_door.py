@@ -123,7 +123,7 @@ class Door(Portal):
                 with socket.create_connection(('127.0.0.1', self.ports['channel']), timeout=20, source_address=('127.0.0.2', 0)) as connection:
                     connection.sendall(self.request(f'{uuid.uuid4()}.{uuid.uuid4()}.x'))
                     answers.append(connection.recv(12)[9:])
-                    # Some hear what they are told, some are gone before, some with a reset.
+                    # Some read their answer, some are gone before, some with a reset.
                     if len(answers) % 3 == 0 and answers[-1] == b'101':
                         heard = b''
                         while b'invalid_token' not in heard and (part := connection.recv(4096)):

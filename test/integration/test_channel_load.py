@@ -115,6 +115,6 @@ class Load(Portal):
                 self.assertEqual(neighbour.next()['ref'], number)
         self.assertEqual(len(rejected), 6000)
         self.assertEqual({self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(101)} & {R1}, {R1})
-        # The next transaction comes behind, and the process goes on to acknowledge.
+        # The next transaction comes behind, and the process continues to acknowledge.
         self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{ACTOR}', '{GROUP}')")
         self.assertEqual({self.expect(client, 'resource_created_or_updated')['event'] for _ in range(101)}, {'resource_created_or_updated'})

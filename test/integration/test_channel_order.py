@@ -119,7 +119,7 @@ class Snapshots(Order):
 
 
     def test_C4_a_new_snapshot_is_told_to_gateways_before_clients(self):
-        # So many resources that a gateway that were told behind the clients would be told milliseconds later.
+        # So many resources that a gateway behind the clients would be notified milliseconds later.
         many = f"SELECT md5('r' || n)::uuid AS id, '{ACCOUNT}'::uuid AS account, n FROM generate_series(1, 3000) n"
         self.house.sql(f"INSERT INTO resources (id, account_id, name, type, address) SELECT id, account, 'r' || n, 'dns', 'r' || n || '.example.com' FROM ({many}) m",
                        f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT account, id, '{SITE}' FROM ({many}) m",

@@ -1,4 +1,4 @@
-"""A device that registers gets its row, its tunnel addresses and its id; who may not is told why.
+"""A device that registers gets its row, its tunnel addresses and its id; who may not gets the reason.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
 import base64
 import concurrent.futures

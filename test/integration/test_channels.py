@@ -304,7 +304,7 @@ class Channels(Portal):
         self.house.sql(f"UPDATE resources SET name = 'while away' WHERE id = '{R1}'")
         self.house.fatwald('fatwald2', publication='portal')
         self.expect(client, 'resource_created_or_updated', name='while away')
-        self.house.stop(process, signal.SIGKILL)                                              # the device is told by its connection
+        self.house.stop(process, signal.SIGKILL)                                              # the device learns it by its connection
         self.assertIsNone(client.next())
         self.channel()
         self.assertEqual(self.shown(self.joined(self.client())), ['while away'])
@@ -358,7 +358,7 @@ class Channels(Portal):
         client, other = self.client(), self.device('client', uid(0xc, 7), uid(0x70, 7), account=OTHER_ACCOUNT)
         self.joined(client)
         self.joined(other)
-        # A truncate is not understood: each account takes a new snapshot, and goes on.
+        # A truncate is not understood: each account takes a new snapshot, and continues.
         self.house.sql('TRUNCATE flows')
         until(lambda: self.house.read('channel.err').count('rows as of') >= 4, 'new snapshots')
         self.house.sql(f"UPDATE resources SET name = 'after' WHERE id = '{R1}'")

@@ -340,7 +340,7 @@ class Floods(Case):
         lazy_nonce = lazy.attach('1').nonce
         for _ in range(150):
             lazy.snapshot(lazy_nonce, number, credit=8 << 20)
-        # Each answer to another's request shows that fatwald has gone on reading those.
+        # Each answer to another's request shows that fatwald still reads those.
         peak = 0
         for _ in range(2000):
             peer.ask(11)

@@ -102,7 +102,7 @@ void Fleet::apply(std::uint64_t lsn, const std::vector<RowChange>& changes, Inst
                           found->second.channel->on_transaction(now), now);
         }
     };
-    // They may be told in any order.
+    // They may come in any order.
     turn_ = !turn_;
     if (turn_) tell_clients();
     for (auto& [id, gateway] : gateways) {

@@ -41,7 +41,7 @@ struct Gateway {
 // The same policy by the same membership.
 using Right = std::pair<Uuid, Uuid>;
 
-// A gateway's device was told to reject.
+// A gateway's device got a reject.
 struct Rejection {
     Instant at;
     Uuid gateway_id;

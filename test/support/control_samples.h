@@ -52,7 +52,7 @@ public:
     }
 
 private:
-    // The last flag is set and the others change, so that bits are told apart.
+    // The last flag is set and the others change, so that no two bits look alike.
     void flags(auto&... set) {
         std::size_t left = sizeof...(set);
         ((set = --left % 2 == 0), ...);

@@ -340,7 +340,7 @@ protected:
         follower_.attached({}, kEpoch, kHistory);
         follower_.marker({Topic::Marker, kEpoch, 10, 300}, kNow);
     }
-    // Asks and answers: transactions below 710 but 705 are seen, the stream goes on at 200.
+    // Asks and answers: transactions below 710 but 705 are seen, the stream resumes at 200.
     void answer_snapshot() {
         const auto request = follower_.take_request();
         ASSERT_TRUE(request);

@@ -166,7 +166,7 @@ TEST_F(DurablesTest, AServerThatGoesDownTakesWhatWasAcknowledged) {
 }
 
 // Whoever takes over at any moment knows by the table alone, and by what is confirmed, where each
-// subscriber goes on: none misses a frame.
+// subscriber resumes: none misses a frame.
 TEST(Durables, WhoeverTakesOverLosesNothing) {
     for (unsigned seed = 0; seed < 2000; ++seed) {
         SCOPED_TRACE(seed);

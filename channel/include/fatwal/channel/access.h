@@ -9,7 +9,7 @@
 
 namespace fatwal::channel {
 
-// Why a session may not be, as its device is told.
+// Why a session may not be, as its device reads it.
 using Refusal = std::string;
 
 // What of a token decides, wherever its row was read.

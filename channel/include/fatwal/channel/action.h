@@ -25,7 +25,7 @@ struct Reply {
     Json payload;  // {"reason": ...} of an error
 };
 
-// The join is refused: the device is told the reason, the connection closed. The channel is over.
+// The join is refused: the device gets the reason, the connection closes. The channel is over.
 struct Refuse {
     std::string reason;
 };

@@ -41,11 +41,11 @@ struct Affected {
     bool quarantined = false;  // the state has just put itself aside: take a new snapshot
     std::size_t bad_rows = 0;  // how many were left out
     // For the log, at most kMaxIssues: the first of them, and rows that are there but make no
-    // sense, as a policy with a malformed condition. Of these each is told once for each of its
+    // sense, as a policy with a malformed condition. Each of these is named once for each of its
     // contents.
     std::vector<Issue> issues;
     static constexpr std::size_t kMaxIssues = 100;
-    // Of the account's settings, when they differ from what was told last: what of them is ignored.
+    // Of the account's settings, when they differ from the last report: what of them is ignored.
     std::vector<std::string> ignored_settings;
 };
 

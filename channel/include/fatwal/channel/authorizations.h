@@ -117,7 +117,7 @@ public:
     [[nodiscard]] bool holds_any_of(const Uuid& client_id) const;
     [[nodiscard]] std::vector<Pair> pairs() const;
     [[nodiscard]] std::optional<Instant> expiry_of(const Pair& pair) const;
-    // What a gateway is told of a client: with another key or another address it is another peer of
+    // What a gateway learns of a client: with another key or another address it is another peer of
     // the tunnel.
     struct Tunnel {
         std::string public_key;

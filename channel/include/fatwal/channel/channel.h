@@ -52,7 +52,7 @@ public:
     [[nodiscard]] Actions start(Instant now);
     // The state has ended a snapshot: init for whoever waits for it, the difference for the others.
     [[nodiscard]] Actions on_snapshot(Instant now);
-    // Relays said that channels are to be told.
+    // Relays said that channels must hear of it.
     [[nodiscard]] Actions on_relays(Instant now);
     // next_deadline() has come.
     [[nodiscard]] Actions on_time(Instant now);

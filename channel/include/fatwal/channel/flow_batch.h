@@ -18,7 +18,7 @@
 // - There are never more deletions than max_waiting and one for each row: beyond max_waiting of
 //   them no row is taken.
 // - known_ has the ids of rows_, deleting_ those of deletions_; of_account_ counts rows_.
-// - Each row ends as durable or lost, which its gateway is told, or is dropped before it has left,
+// - Each row ends as durable or lost, which its gateway learns, or is dropped before it has left,
 //   as a channel wanted.
 #pragma once
 

@@ -38,16 +38,16 @@ class Relays {
 public:
     static constexpr std::size_t kPerDevice = 2;
 
-    // How long a relay may be away before its devices are told.
+    // How long a relay may be away before its devices are notified.
     explicit Relays(std::chrono::milliseconds debounce = std::chrono::seconds(10))
         : debounce_(debounce) {}
 
-    // True when the channels of its account (of all, for an operators' relay) are to be told
+    // True when the channels of its account (of all, for an operators' relay) need to know
     // (on_relays of each): a relay is new, or is back with another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
     void offline(const RelayId& id, Instant now);
-    // The accounts whose channels are to be told; among them nothing: those of all accounts, as a
+    // The accounts whose channels need to know; among them nothing: those of all accounts, as a
     // relay of the operators is gone.
     [[nodiscard]] std::set<std::optional<Uuid>> on_time(Instant now);
     [[nodiscard]] std::optional<Instant> next_deadline() const;
@@ -99,7 +99,7 @@ class RelaySelection {
 public:
     // Chooses; the payload of init.
     Json init(const Relays& relays, const RelayUser& user, Instant now, const Random& random);
-    // The payload of relays_presence when the device must be told: one of its relays is gone or
+    // The payload of relays_presence when the device must know: one of its relays is gone or
     // another, it has too few and more are there, or its credentials are to be renewed.
     std::optional<Json> update(const Relays& relays, const RelayUser& user, Instant now,
                                const Random& random);

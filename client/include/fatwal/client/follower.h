@@ -91,7 +91,7 @@ public:
     using Told = std::pair<Event, std::optional<Cursor>>;
     std::optional<Told> take();
     [[nodiscard]] bool has_events() const { return !events_.empty(); }
-    // How far a worker has come that was told all events.
+    // How far a worker has come that got all events.
     [[nodiscard]] const std::optional<Cursor>& cursor() const {
         return owed_ ? owed_->before : cursor_;
     }
@@ -143,7 +143,7 @@ private:
     wire::Lsn given_ = 0;
     wire::History given_in_;
     bool may_say_given_ = true;
-    bool caught_up_ = false;  // CaughtUp was told since the last join or snapshot
+    bool caught_up_ = false;  // CaughtUp was given since the last join or snapshot
 
     wire::Replay::From from_ = wire::Replay::From::Cursor;
     std::uint64_t snapshot_ = 0;

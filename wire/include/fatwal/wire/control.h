@@ -259,7 +259,7 @@ struct Replayed {
         wire(self.messages);
     }
 };
-// Asks for the account's rows: `snapshot` 0 begins, else goes on at `offset` of that snapshot.
+// Asks for the account's rows: `snapshot` 0 begins, else resumes at `offset` of that snapshot.
 struct SnapshotRequest {
     using Reply = SnapshotPart;
     static constexpr std::uint8_t kType = 15;
@@ -285,7 +285,7 @@ struct SnapshotPart {
     std::uint64_t next_offset = 0;
     bool end = false;
     std::uint16_t messages = 0;
-    Lsn cursor = 0;  // the stream goes on here, without the transactions before `until` that the
+    Lsn cursor = 0;  // the stream resumes here, without the transactions before `until` that the
                      // snapshot sees
     Lsn until = 0;
     TransactionSnapshot sees;
