@@ -8,6 +8,9 @@ namespace {
 
 // The readers throw, and peer_message_from_json() catches: what another process sends is ours, so a
 // failure is rare and whole.
+//
+// The other process can have another version. Fields that are not known are skipped. A field may be
+// missing if it then counts as unknown and nothing is granted by that; each other one is required.
 Uuid uuid_of(const Json& json) {
     const auto id = Uuid::from_text(json.get_ref<const std::string&>());
     if (!id) throw std::invalid_argument("not a uuid");
@@ -33,10 +36,15 @@ IceCredentials ice_of(const Json& json) {
     return {json.at("username").get<std::string>(), json.at("password").get<std::string>()};
 }
 
+Device device_of(const Json& json) {
+    if (json == "client") return Device::Client;
+    if (json == "gateway") return Device::Gateway;
+    throw std::invalid_argument("not a kind of device");
+}
+
 Address address_of(const Json& json) {
-    return {json.at("device") == "client" ? Device::Client : Device::Gateway,
-            uuid_of(json.at("id")), json.at("generation").get<Generation>(),
-            json.at("process").get<ProcessId>()};
+    return {device_of(json.at("device")), uuid_of(json.at("id")),
+            json.at("generation").get<Generation>(), json.at("process").get<ProcessId>()};
 }
 
 Json context_to_json(const ClientContext& context) {
@@ -46,14 +54,16 @@ Json context_to_json(const ClientContext& context) {
             {"verified", context.verified}};
 }
 
+// An unknown address or region fails each condition about it. "No provider" can be what a condition
+// asks for, so the provider is required.
 ClientContext context_of(const Json& json) {
     ClientContext out;
-    if (const auto& ip = json.at("remote_ip"); !ip.is_null())
+    if (const Json ip = json.value("remote_ip", Json()); ip.is_string())
         out.remote_ip = IpAddress::parse(ip.get_ref<const std::string&>());
-    if (const auto& region = json.at("region"); !region.is_null())
+    if (const Json region = json.value("region", Json()); region.is_string())
         out.region = region.get<std::string>();
     if (const auto& id = json.at("provider_id"); !id.is_null()) out.provider_id = uuid_of(id);
-    out.verified = json.at("verified").get<bool>();
+    out.verified = json.value("verified", Json()) == true;
     return out;
 }
 
@@ -117,8 +127,8 @@ Authorize authorize_of(const Json& json) {
     if (const auto& at = json.at("expires_at_us"); !at.is_null())
         out.expires_at = Instant(Instant::duration(at.get<std::int64_t>()));
     out.ref = json.at("ref").get<std::string>();
-    out.decided_at.lsn = json.at("decided_at").get<std::uint64_t>();
-    // A process of an earlier version names none: what it has decided is judged at once.
+    // Of a process that names no position, or no history, the decision is judged at once.
+    out.decided_at.lsn = json.value("decided_at", std::uint64_t{0});
     if (const auto history = json.find("history"); history != json.end())
         out.decided_at.history = {history->at("system_identifier").get<std::uint64_t>(),
                                   history->at("timeline").get<std::uint32_t>()};
@@ -166,7 +176,7 @@ std::optional<PeerMessage> peer_message_from_json(const Json& json) {
         if (type == "ice_candidates")
             return IceCandidates{uuid_of(json.at("from")),
                                  json.at("candidates").get<std::vector<std::string>>(),
-                                 json.at("invalidated").get<bool>()};
+                                 json.value("invalidated", false)};
         if (type == "flows_durable") return FlowsDurable{ids_of(json.at("flow_ids"))};
         if (type == "flows_lost") return FlowsLost{ids_of(json.at("flow_ids"))};
     } catch (const std::exception&) {
