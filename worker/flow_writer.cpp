@@ -258,54 +258,43 @@ private:
 
 FlowWriter::FlowWriter(std::string database, Done done)
     : database_(std::move(database)), done_(std::move(done)) {
-    thread_.start("flow-writer", [this](const service::Stop&) { loop(); });
+    thread_.start("flow-writer", [this] { loop(); });
 }
 
-FlowWriter::~FlowWriter() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_one();
-    thread_.end();
-}
+FlowWriter::~FlowWriter() { thread_.stop(); }
 
 void FlowWriter::write(channel::FlowBatch::Batch batch) {
-    {
-        const std::lock_guard lock(mutex_);
-        batches_.push_back(std::move(batch));
-    }
-    wake_.notify_one();
+    thread_.change([&] { batches_.push_back(std::move(batch)); });
 }
 
 void FlowWriter::loop() {
-    std::unique_ptr<Session> session;
-    for (;;) {
-        if (!batch_) {
-            std::unique_lock lock(mutex_);
-            wake_.wait(lock, [&] { return stopping_ || !batches_.empty(); });
-            if (stopping_) return;
-            batch_ = std::move(batches_.front());
-            batches_.pop_front();
-        }
-        if (!written_) {
-            Written written;
-            written.number = batch_->number;
-            try {
-                if (!session || !session->open())
-                    session = std::make_unique<Session>(database_, progress_);
-                written.result = session->write(*batch_);
-            } catch (const std::exception& error) {
-                spdlog::error("cannot write flows: {}", error.what());
-                written.failed = true;
-                session.reset();
-            }
-            written_ = std::move(written);
-        }
+    while (thread_.wait_until(BackgroundThread::kNever,
+                              [this] { return under_way_ || !batches_.empty(); })) {
+        if (!under_way_)
+            thread_.with_lock([this] {
+                under_way_ = std::move(batches_.front());
+                batches_.pop_front();
+            });
+        if (!written_) written_ = write_next();
         done_(*written_);
         written_.reset();
-        batch_.reset();
+        under_way_.reset();
     }
+}
+
+FlowWriter::Written FlowWriter::write_next() {
+    Written written;
+    written.number = under_way_->number;
+    try {
+        if (!session_ || !session_->open())
+            session_ = std::make_unique<Session>(database_, progress_);
+        written.result = session_->write(*under_way_);
+    } catch (const std::exception& error) {
+        spdlog::error("cannot write flows: {}", error.what());
+        written.failed = true;
+        session_.reset();
+    }
+    return written;
 }
 
 }  // namespace fatwal::worker

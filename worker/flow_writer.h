@@ -1,16 +1,31 @@
 // Writes batches of flows into the database, on a thread of its own.
+//
+// One batch at a time, as FlowDesk gives them; batches that come meanwhile wait in order. What each
+// try has done is kept in Progress until the batch has succeeded, as the next try may be another
+// session's:
+//
+//   BEGIN, COPY into the session's table, INSERT of what has all its parents, COMMIT
+//          │                                                                   │
+//          └ refused: in halves, down to the row ("lost")                      └ no answer: in
+//          doubt
+//
+// In doubt, nothing is written again before it is known how that transaction ended: a row that was
+// committed and deleted since would otherwise come back.
+//
+// Invariants: a row is written at most once, however often its batch is tried; a row that is
+// reported as lost was not written; `done` is called for each batch, in their order. The thread's
+// own members are touched by it alone (see worker/background_thread.h for those that are shared).
 #pragma once
 
-#include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "fatwal/channel/flow_batch.h"
-#include "service/helper_thread.h"
+#include "worker/background_thread.h"
 
 namespace fatwal::worker {
 
@@ -56,18 +71,17 @@ private:
         }
     };
     void loop();
+    [[nodiscard]] Written write_next();
 
     std::string database_;
     Done done_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<channel::FlowBatch::Batch> batches_;
-    bool stopping_ = false;
-    // The thread's. A batch stays here until its result is handed over.
-    std::optional<channel::FlowBatch::Batch> batch_;
-    std::optional<Written> written_;
+    std::deque<channel::FlowBatch::Batch> batches_;  // shared with the thread
+    // Of the thread.
+    std::optional<channel::FlowBatch::Batch> under_way_;  // until `done_` has been called for it
+    std::optional<Written> written_;                      // likewise: not to be written again
     Progress progress_;
-    service::HelperThread thread_;
+    std::unique_ptr<Session> session_;
+    BackgroundThread thread_;
 };
 
 }  // namespace fatwal::worker

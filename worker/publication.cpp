@@ -161,26 +161,15 @@ PublicationWatch::PublicationWatch(std::string database, std::vector<std::string
       publications_(std::move(publications)),
       last_(std::move(first)),
       changed_(std::move(changed)) {
-    thread_.start("publication", [this](const service::Stop&) { loop(); });
+    thread_.start("publication", [this] { loop(); });
 }
 
-PublicationWatch::~PublicationWatch() {
-    {
-        const std::lock_guard lock(mutex_);
-        is_stopping_ = true;
-    }
-    wake_.notify_one();
-    thread_.end();
-}
+PublicationWatch::~PublicationWatch() { thread_.stop(); }
 
 void PublicationWatch::loop() {
     std::optional<Connection> connection;
     bool is_away = false;
-    for (;;) {
-        {
-            std::unique_lock lock(mutex_);
-            if (wake_.wait_for(lock, kLookEvery, [&] { return is_stopping_; })) return;
-        }
+    while (thread_.sleep_until(std::chrono::steady_clock::now() + kLookEvery)) {
         try {
             if (!connection || !connection->open()) connection.emplace(database_, kWatchLimits);
             PublicationLook now = look(*connection, publications_).look;

@@ -1,15 +1,13 @@
 // Whether the publication that fatwald streams has what the channels decide by.
 #pragma once
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "fatwal/wire/control.h"
-#include "service/helper_thread.h"
+#include "worker/background_thread.h"
 
 namespace fatwal::worker {
 
@@ -23,10 +21,10 @@ struct PublicationLook {
     }
 };
 
-// `publications`: their names, those that fatwald is given. Throws a service::Failure when a table
-// of the domain is not published, or not all that is done to it, or without its column deleted_at,
-// or if its old rows (or a partition's) are not whole, or if a row filter hides memberships or
-// flows: what is never heard of could not be taken away.
+// `publications`: their names, those that fatwald is given. Throws service::Failure when a table of
+// the domain is not published, or not all that is done to it, or without its column deleted_at, or
+// if its old rows (or a partition's) are not whole, or if a row filter hides memberships or flows:
+// what is never heard of could not be taken away.
 // Warns of tables that nobody here reads, and when the database cannot be asked: then it returns
 // nothing.
 [[nodiscard]] std::optional<PublicationLook> check_publication(
@@ -55,10 +53,7 @@ private:
     std::vector<std::string> publications_;
     std::optional<PublicationLook> last_;
     Changed changed_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    bool is_stopping_ = false;
-    service::HelperThread thread_;
+    BackgroundThread thread_;  // all of the above is its own
 };
 
 }  // namespace fatwal::worker
