@@ -13,6 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "worker/envelope.h"
 #include "worker/query.h"
 
 namespace fatwal::worker {
@@ -210,7 +211,7 @@ private:
         response.version(exchange->request.version());
         response.result(answer.status);
         response.set(http::field::content_type, "application/json");
-        response.body() = answer.body.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n';
+        response.body() = text_of(answer.body) + '\n';
         response.keep_alive(false);
         response.prepare_payload();
         http::async_write(exchange->stream, response, [exchange, place](error_code, std::size_t) {

@@ -39,9 +39,9 @@ public:
         std::function<channel::Json()> stats;
         // {"sessions": [...]}, and "next", such a text, when there are more.
         std::function<channel::Json(const Listing&)> sessions;
-        // How many sessions it has ended here; the other processes learn it.
+        // How many sessions it has ended here; the other processes end theirs.
         std::function<std::size_t(const Cursor&)> disconnect;
-        // Of how many gateways here it has taken the pair; the other processes learn it.
+        // Of how many gateways here it has taken the pair; the other processes take it too.
         std::function<std::size_t(const channel::Uuid& account, const channel::Uuid& client,
                                   const channel::Uuid& resource)>
             reject;

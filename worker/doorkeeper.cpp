@@ -4,9 +4,10 @@
 
 #include <boost/asio/post.hpp>
 
-#include "service/helper_thread.h"
+#include "worker/background_thread.h"
+#include "worker/clock.h"
 #include "worker/connection.h"
-#include "worker/process.h"
+#include "worker/envelope.h"
 
 namespace fatwal::worker {
 namespace {
@@ -23,70 +24,52 @@ public:
 
     Lookup(std::string database, Done done)
         : database_(std::move(database)), done_(std::move(done)) {
-        thread_.start("doorkeeper", [this](const service::Stop&) { loop(); });
-    }
-    ~Lookup() {
-        {
-            const std::lock_guard lock(mutex_);
-            stopping_ = true;
-        }
-        wake_.notify_one();
-        thread_.end();
+        thread_.start("doorkeeper", [this] { loop(); });
     }
     Lookup(const Lookup&) = delete;
     Lookup& operator=(const Lookup&) = delete;
 
+    // One query at a time: not before `done_` was called for the last one.
     void ask(std::vector<Uuid> tokens) {
-        {
-            const std::lock_guard lock(mutex_);
-            asked_ = std::move(tokens);
-        }
-        wake_.notify_one();
+        thread_.change([&] { asked_ = std::move(tokens); });
     }
 
 private:
     void loop() {
         std::unique_ptr<Connection> connection;
-        for (;;) {
-            if (!answer_) {
-                std::unique_lock lock(mutex_);
-                wake_.wait(lock, [&] { return stopping_ || !asked_.empty(); });
-                if (stopping_) return;
-                answer_.emplace().asked.swap(asked_);
-            }
+        const auto has_work = [this] { return !under_way_.empty() || !asked_.empty(); };
+        while (thread_.wait_until(BackgroundThread::kNever, has_work)) {
+            if (under_way_.empty()) thread_.with_lock([this] { under_way_.swap(asked_); });
+            Answer answer;
+            answer.asked = under_way_;
             try {
                 if (!connection || !connection->open())
                     connection = std::make_unique<Connection>(database_, kLimits);
-                answer_->tokens = read_tokens(*connection, answer_->asked);
-                answer_->failed = false;
+                answer.tokens = read_tokens(*connection, answer.asked);
             } catch (const std::exception& error) {
                 spdlog::error("cannot look tokens up: {}", error.what());
                 connection.reset();
-                answer_->failed = true;
+                answer.failed = true;
             }
-            done_(*answer_);
-            answer_.reset();
+            done_(std::move(answer));
+            under_way_.clear();
         }
     }
 
     std::string database_;
     Done done_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::vector<Uuid> asked_;
-    bool stopping_ = false;
-    std::optional<Answer> answer_;  // the thread's; stays here until it is handed over
-    service::HelperThread thread_;
+    std::vector<Uuid> asked_;      // shared with the thread
+    std::vector<Uuid> under_way_;  // of the thread, until they are answered
+    BackgroundThread thread_;
 };
 
 Doorkeeper::Doorkeeper(boost::asio::io_context& io, std::string database,
                        std::chrono::seconds patience, std::size_t most, Proven proven,
-                       Refused refused, Unproven unproven)
+                       Unproven unproven)
     : io_(io),
       patience_(patience),
       most_(most),
       proven_(std::move(proven)),
-      refused_(std::move(refused)),
       unproven_(std::move(unproven)),
       retry_(io),
       lookup_(std::make_unique<Lookup>(std::move(database), [this](Answer answer) {
@@ -98,7 +81,7 @@ Doorkeeper::~Doorkeeper() {
 }
 
 void Doorkeeper::ask(JoinRequest request, std::shared_ptr<Link> link) {
-    if (waiting_.size() >= most_) return refused_(*link, "try_again");
+    if (waiting_.size() >= most_) return disconnect(*link, "try_again");
     const Uuid token = request.token.token_id;
     link->closed = [this, token, which = link.get()] {
         const auto [begin, end] = waiting_.equal_range(token);
@@ -133,7 +116,7 @@ void Doorkeeper::answered(const Answer& answer) {
             late.push_back(entry.second.link);
             return true;
         });
-        for (const auto& link : late) refused_(*link, "try_again");
+        for (const auto& link : late) disconnect(*link, "try_again");
         return look_later();
     }
     const auto now = wall_clock();
@@ -146,7 +129,7 @@ void Doorkeeper::answered(const Answer& answer) {
             Waiting waiting = std::move(node.mapped());
             waiting.link->closed = nullptr;
             if (is_unreadable) {
-                refused_(*waiting.link, "try_again");
+                disconnect(*waiting.link, "try_again");
                 continue;
             }
             const auto reason = token_refusal(waiting.request.token, waiting.request.role,
@@ -156,7 +139,7 @@ void Doorkeeper::answered(const Answer& answer) {
                 continue;
             }
             if (*reason == "invalid_token") unproven_(waiting.request);
-            refused_(*waiting.link, *reason);
+            disconnect(*waiting.link, *reason);
         }
     }
     if (!waiting_.empty()) look();

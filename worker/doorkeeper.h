@@ -3,11 +3,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,14 +26,12 @@ namespace fatwal::worker {
 class Doorkeeper {
 public:
     using Proven = std::function<void(JoinRequest, std::shared_ptr<Link>)>;
-    // Ends a link: disconnect{reason}.
-    using Refused = std::function<void(Link&, const std::string& reason)>;
     // A device had a token that is none, or left before that could be said.
     using Unproven = std::function<void(const JoinRequest&)>;
 
-    // `most`: devices that wait at a time; more get try_again.
+    // `most`: devices that wait at a time; more are refused with try_again.
     Doorkeeper(boost::asio::io_context& io, std::string database, std::chrono::seconds patience,
-               std::size_t most, Proven proven, Refused refused, Unproven unproven);
+               std::size_t most, Proven proven, Unproven unproven);
     ~Doorkeeper();
     Doorkeeper(const Doorkeeper&) = delete;
     Doorkeeper& operator=(const Doorkeeper&) = delete;
@@ -65,7 +61,6 @@ private:
     std::chrono::seconds patience_;
     std::size_t most_;
     Proven proven_;
-    Refused refused_;
     Unproven unproven_;
     std::multimap<Uuid, Waiting> waiting_;  // by token
     bool looking_ = false;

@@ -99,7 +99,7 @@ void Feed::guarded(Work work) {
     }
 }
 
-void Feed::take() {
+void Feed::read() {
     const auto until = Clock::now() + kSlice;
     while (subscription_ && !is_busy() && Clock::now() < until) {
         auto event = subscription_->next(std::chrono::milliseconds(0));
@@ -150,6 +150,7 @@ void Feed::apply_later() {
 }
 
 void Feed::applied(channel::Affected affected, channel::Time committed) {
+    FATWAL_INVARIANT(!applying_, "a transaction is shown when it is whole");
     log(affected);
     shown_ = subscription_->cursor();
     if (affected.quarantined) return start_over();

@@ -1,4 +1,30 @@
 // An account's stream and the state that it makes.
+//
+// A feed subscribes to its account at fatwald by libfatwal, and turns what comes into an
+// AccountState: first the rows of a snapshot, then one transaction after the other. It is the only
+// one that changes the state.
+//
+//   start() ──► snapshot's rows ──► catching up ──► live ──► transactions …
+//     ▲                                              │
+//     └── start_over(), after a pause ◄── put aside ◄┘  a row that makes no sense, a resync, a
+//                                                       publication that was changed, no fatwald
+//                                                       for stale_after_s
+//
+// The state is never older than one that was shown. fatwald serves one snapshot to all who ask at
+// about the same time, so a snapshot can be older than what this feed has shown before. The feed
+// keeps the position of what was shown (shown_), asks for a snapshot not before it, and shows the
+// new state when the stream has brought it there:
+//
+//   ──── snapshot ─────── shown_ ─────── now ────►  log
+//           │  catching up   │  live
+//
+// A long transaction is taken in by slices of time, each in a turn of the loop. Between two slices
+// the state is not whole (is_applying()): nobody may ask it anything. A transaction is acknowledged
+// when its account has handed over everything that it brings about, so what a killed process has
+// not sent comes again.
+//
+// Invariants: a transaction is whole before the next one begins; a position that is acknowledged
+// was handed over; handlers are called only while the state is whole. One thread, the loop's.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -15,14 +41,9 @@
 
 namespace fatwal::worker {
 
-// Durable: acknowledged when the handlers have returned. A state that has put itself aside gets a
-// new snapshot, after pauses that grow until it has been well for a while; so does one that has had
-// no fatwald for too long, as by then it may grant what was taken away.
-//
-// The state never goes back: a snapshot can be older than what was shown (fatwald serves one to all
-// who ask at about the same time), so it is shown only when the stream has brought it to where the
-// stream was when it was asked for, and to where this account ever was.
-class Feed : public std::enable_shared_from_this<Feed> {
+// Durable. A state that is put aside gets a new snapshot, after pauses that grow until it has been
+// well for a while.
+class Feed : public Feeds::Reader, public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
         std::function<void()> snapshot;  // the state has just become live
@@ -31,7 +52,7 @@ public:
         // until handed_over(). May be missing.
         std::function<bool()> is_busy = {};
         // A transaction that has taken several turns is in the state, or has put it aside. What
-        // the transaction concerns was named by `transaction` before.
+        // the transaction concerns came by `transaction` before.
         std::function<void()> applied = [] {};
         // For revoke_after_s there was no fatwald, or no state that may be believed: nothing that
         // was granted may stand.
@@ -41,9 +62,7 @@ public:
     // Without an account: the operators' stream. Call start() once it is shared.
     Feed(boost::asio::io_context& io, Feeds& feeds, const Settings& settings,
          std::optional<channel::Uuid> account, Handlers handlers);
-    ~Feed();
-    Feed(const Feed&) = delete;
-    Feed& operator=(const Feed&) = delete;
+    ~Feed() override;
 
     void start();
     // Before `at` rows may have changed without being published: the account is put aside until a
@@ -52,9 +71,7 @@ public:
     void publication_changed(wire::Lsn at);
     // For good: nothing is kept for it by Postgres any more, and no handler is called.
     void stop();
-    // Handles some of what has come, for a few milliseconds. For Feeds alone: reading takes the
-    // signal that something has come for others too.
-    void take();
+    void read() override;
     void handed_over();
     // Whether a part of a transaction is in the state: nothing may be asked of that, nor of the
     // channels.

@@ -2,8 +2,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include "worker/feed.h"
-
 namespace fatwal::worker {
 namespace {
 
@@ -21,9 +19,9 @@ Feeds::Feeds(boost::asio::io_context& io, zmq::context_t& context)
 Feeds::~Feeds() { readable_.release(); }
 
 std::unique_ptr<client::Subscription> Feeds::subscribe(client::SubscriptionOptions options,
-                                                       const std::shared_ptr<Feed>& feed) {
+                                                       const std::shared_ptr<Reader>& reader) {
     auto subscription = std::make_unique<client::Subscription>(group_, std::move(options));
-    feeds_[subscription.get()] = feed;
+    readers_[subscription.get()] = reader;
     return subscription;
 }
 
@@ -39,7 +37,7 @@ void Feeds::pump() {
     while (std::chrono::steady_clock::now() < until) {
         const client::Subscription* const subscription = group_.ready(std::chrono::milliseconds(0));
         if (subscription == nullptr) return wait();
-        if (const auto feed = feeds_.at(subscription).lock()) feed->take();
+        if (const auto reader = readers_.at(subscription).lock()) reader->read();
     }
     // There may be more, of which the descriptor says nothing.
     boost::asio::post(io_, [this] { pump(); });

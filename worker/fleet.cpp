@@ -8,6 +8,7 @@
 
 #include "fatwal/channel/json_text.h"
 #include "fatwal/channel/signer.h"
+#include "worker/envelope.h"
 
 namespace fatwal::worker {
 namespace {
@@ -99,7 +100,7 @@ void Fleet::wake() {
     learned_by_ = doubts_until_ = ticked_ + kGoneAfter;
     for (auto& [endpoint, peer] : peers_) {
         peer.fresh = false;
-        peer.told.reset();
+        peer.heard_to.reset();
         peer.introduce = peer.process != 0;
         push(peer, {{"kind", "introduce"}});
     }
@@ -151,18 +152,18 @@ void Fleet::take(const zmq::message_t& message) {
     if (kind == "introduction") {
         handlers_.gone(process);
         for (const Json& body : envelope.value("body", Json::array())) hear(process, body);
-        peer.told = number;
+        peer.heard_to = number;
         peer.fresh = true;
     } else if (kind == "broadcast") {
-        if (peer.told && number == *peer.told + 1) {
-            peer.told = number;
+        if (peer.heard_to && number == *peer.heard_to + 1) {
+            peer.heard_to = number;
             hear(process, envelope.value("body", Json()));
         } else {
-            peer.told.reset();
+            peer.heard_to.reset();
         }
     } else if (kind == "message") {
         hear(process, envelope.value("body", Json()));
-    } else if (kind == "alive" && peer.told != number) {
+    } else if (kind == "alive" && peer.heard_to != number) {
         push(peer, {{"kind", "introduce"}});
     } else if (kind == "introduce") {
         peer.introduce = true;
@@ -210,7 +211,7 @@ void Fleet::tick() {
 
 void Fleet::lost(Peer& peer) {
     const ProcessId process = std::exchange(peer.process, 0);
-    peer.told.reset();
+    peer.heard_to.reset();
     peer.introduce = false;
     handlers_.gone(process);
 }
@@ -220,10 +221,7 @@ bool Fleet::push(Peer& peer, Json message) {
     message["from"] = own_;
     message["endpoint"] = settings_.fleet_endpoint;
     message["number"] = broadcasts_;
-    return peer.socket
-        .send(zmq::buffer(message.dump(-1, ' ', false, Json::error_handler_t::replace)),
-              zmq::send_flags::dontwait)
-        .has_value();
+    return peer.socket.send(zmq::buffer(text_of(message)), zmq::send_flags::dontwait).has_value();
 }
 
 bool Fleet::send(ProcessId to, const Json& message) {

@@ -1,5 +1,28 @@
 // The processes that serve the same devices, as one of them sees the others: who is there, and
 // messages between two of them or to all.
+//
+// Over ZeroMQ: each process has a PULL socket that all others push to, encrypted and authenticated
+// by CURVE with a key that the fleet's secret gives. ZeroMQ connects again by itself, and drops
+// what a process that is away does not take, so the fleet finds gaps by numbers:
+//
+//   broadcasts of a process        … 7   8   9  10 …     each message says how many there were
+//   what another one has of it         (8)               `heard_to` of that process, there
+//
+// A broadcast that is the next one is taken in. Any other, and an "alive" with another number, is a
+// gap: the reader asks for an introduction, which is all that the process has broadcast and that
+// still holds, and begins again at its number. So what is said to all is known whole and in order
+// to each process, or is asked for again within kAliveEvery; messages to one process have no such
+// promise, and their senders have deadlines.
+//
+// A process of which nothing was heard for kGoneAfter is gone: what it has said is forgotten. It
+// may only have been paused. A process whose own tick is late by more than kPausedAfter was paused
+// itself: by then the others have forgotten it and let its devices in elsewhere, so it asks all of
+// them for introductions and doubts what it reads until they have come (knows_the_others()).
+//
+// Invariants: broadcasts of one process are taken in without a gap, in their order; `gone` is
+// called before anything of a process's next life, or of its next introduction, is received.
+// Readers accept what older and newer versions write (worker/fleet_message.h). One thread, the
+// loop's.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -20,9 +43,6 @@ namespace fatwal::worker {
 using channel::Json;
 using channel::ProcessId;
 
-// Over ZeroMQ (PUSH to each, PULL from all), encrypted and authenticated by CURVE with a key that
-// the fleet's secret gives. A process is gone when nothing was heard of it for kGoneAfter. What is
-// said to all comes whole and in order: a gap is noticed, and all is said again.
 class Fleet {
 public:
     static constexpr std::chrono::milliseconds kAliveEvery{500};
@@ -31,8 +51,8 @@ public:
     struct Handlers {
         // False when it is not understood: another version may say it.
         std::function<bool(ProcessId from, const Json& message)> received;
-        std::function<void(ProcessId process)>
-            gone;  // forget what it has told; also before it tells all of it again
+        // Forget what it has said; also before it says all of it again.
+        std::function<void(ProcessId process)> gone;
         std::function<std::vector<Json>()> introduction;  // all that was broadcast and still holds
     };
 
@@ -52,7 +72,7 @@ public:
     // Messages that made no sense here.
     [[nodiscard]] std::uint64_t not_understood() const { return not_understood_; }
     // Whether what it knows of the others is of now. Not at first, and not after this process was
-    // paused (by the machine or a debugger): until each other one has told all that it has, or
+    // paused (by the machine or a debugger): until each other one has said all that it has, or
     // after a while without. Whoever is let in meanwhile may be one whom another process has taken
     // over long since.
     [[nodiscard]] bool knows_the_others() const;
@@ -64,10 +84,10 @@ private:
         zmq::socket_t socket;
         ProcessId process = 0;  // 0: not there
         std::chrono::steady_clock::time_point heard;
-        std::optional<std::uint64_t> told;  // the number of its last broadcast that we have;
-                                            // nothing: it has to introduce itself
-        bool introduce = false;             // we have to, to it
-        bool fresh = false;                 // it has introduced itself since we began, or woke
+        // The number of its last broadcast that was taken in; nothing: it has to introduce itself.
+        std::optional<std::uint64_t> heard_to;
+        bool introduce = false;  // this process has to introduce itself to it
+        bool fresh = false;      // it has introduced itself since this process began, or woke
     };
 
     void wait();

@@ -4,7 +4,6 @@
 
 #include <chrono>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <span>
 #include <vector>
@@ -12,11 +11,12 @@
 #include "fatwal/wire/publication_names.h"
 #include "worker/by_halves.h"
 #include "worker/connection.h"
+#include "worker/envelope.h"
 
 namespace fatwal::worker {
 namespace {
 
-using Json = nlohmann::json;
+using channel::Json;
 
 constexpr std::size_t kMostWaiting = 100'000;
 constexpr std::size_t kMostAtOnce = 1000;  // devices of one transaction
@@ -155,7 +155,8 @@ private:
         by_halves(
             facts,
             [&](std::span<const Json> part) {
-                const auto rows = connection_.run(statement, {text_of(part)});
+                const auto rows = connection_.run(
+                    statement, {text_of(std::vector<Json>(part.begin(), part.end()))});
                 for (int i = 0; i < PQntuples(rows.get()); ++i)
                     done.insert(std::stoul(PQgetvalue(rows.get(), i, 0)));
             },
@@ -165,11 +166,6 @@ private:
                               error.what());
                 done.insert(fact["n"].get<std::size_t>());
             });
-    }
-
-    static std::string text_of(std::span<const Json> facts) {
-        return Json(std::vector<Json>(facts.begin(), facts.end()))
-            .dump(-1, ' ', false, Json::error_handler_t::replace);
     }
 
     // Within a transaction, of which an error ends a part alone.
@@ -204,48 +200,46 @@ private:
 };
 
 LastSeen::LastSeen(std::string database) : database_(std::move(database)) {
-    thread_.start("last-seen", [this](const service::Stop&) { loop(); });
+    thread_.start("last-seen", [this] { loop(); });
 }
 
-LastSeen::~LastSeen() {
-    {
-        const std::lock_guard lock(mutex_);
-        stopping_ = true;
-    }
-    wake_.notify_one();
-    thread_.end();
-}
+LastSeen::~LastSeen() { thread_.stop(); }
 
 void LastSeen::seen(JoinRequest device) {
-    const std::lock_guard lock(mutex_);
     const Key key{device.role, device.token.account_id, device.device_id};
-    if (waiting_.size() >= kMostWaiting && !waiting_.contains(key)) return;
-    waiting_.insert_or_assign(key, std::move(device));
+    // Nobody is woken: what has come is written once a second.
+    thread_.with_lock([&] {
+        if (waiting_.size() >= kMostWaiting && !waiting_.contains(key)) return;
+        waiting_.insert_or_assign(key, std::move(device));
+    });
 }
 
 // Unless it has come again meanwhile.
 void LastSeen::give_back(Devices devices) {
-    const std::lock_guard lock(mutex_);
-    waiting_.merge(devices);
+    thread_.with_lock([&] { waiting_.merge(devices); });
+}
+
+// In turns, as those that are locked stay.
+LastSeen::Devices LastSeen::next_devices(std::size_t most) {
+    Devices out;
+    thread_.with_lock([&] {
+        while (!waiting_.empty() && out.size() < most) {
+            auto next = waiting_.upper_bound(turn_);
+            if (next == waiting_.end()) next = waiting_.begin();
+            turn_ = next->first;
+            out.insert(waiting_.extract(next));
+        }
+    });
+    return out;
 }
 
 void LastSeen::loop() {
     std::unique_ptr<Session> session;
     auto prune_at = std::chrono::steady_clock::now();
     for (bool stopping = false; !stopping;) {
-        Devices devices;
-        {
-            std::unique_lock lock(mutex_);
-            wake_.wait_for(lock, kEvery, [&] { return stopping_; });
-            stopping = stopping_;
-            // In turns, as those that are locked stay.
-            while (!waiting_.empty() && (stopping || devices.size() < kMostAtOnce)) {
-                auto next = waiting_.upper_bound(turn_);
-                if (next == waiting_.end()) next = waiting_.begin();
-                turn_ = next->first;
-                devices.insert(waiting_.extract(next));
-            }
-        }
+        stopping = !thread_.sleep_until(std::chrono::steady_clock::now() + kEvery);
+        // The last time all at once.
+        Devices devices = next_devices(stopping ? kMostWaiting : kMostAtOnce);
         const auto now = std::chrono::steady_clock::now();
         const bool prunes = !stopping && now >= prune_at;
         if (devices.empty() && !prunes) continue;

@@ -2,13 +2,11 @@
 // thread of its own.
 #pragma once
 
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 
-#include "service/helper_thread.h"
+#include "worker/background_thread.h"
 #include "worker/join_request.h"
 
 namespace fatwal::worker {
@@ -45,13 +43,12 @@ private:
     void loop();
     void give_back(Devices devices);
 
+    [[nodiscard]] Devices next_devices(std::size_t most);
+
     std::string database_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    Devices waiting_;  // at most kMostWaiting
-    Key turn_;         // the device that was taken last
-    bool stopping_ = false;
-    service::HelperThread thread_;
+    Devices waiting_;  // shared with the thread; at most kMostWaiting
+    Key turn_;         // of the thread: the device that was taken last
+    BackgroundThread thread_;
 };
 
 }  // namespace fatwal::worker

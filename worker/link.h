@@ -40,7 +40,4 @@ public:
     std::function<void()> closed;
 };
 
-// disconnect{reason}, then close.
-void disconnect_link(Link& link, const std::string& reason);
-
 }  // namespace fatwal::worker

@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <utility>
 #include <vector>
 
-#include "service/helper_thread.h"
+#include "worker/background_thread.h"
+#include "worker/clock.h"
 #include "worker/connection.h"
-#include "worker/process.h"
+#include "worker/envelope.h"
 #include "worker/token_row.h"
 
 namespace fatwal::worker {
@@ -73,25 +72,13 @@ public:
         : database_(std::move(database)),
           most_of_account_(most_of_account),
           report_(std::move(report)) {
-        thread_.start("registrar", [this](const service::Stop&) { loop(); });
-    }
-    ~Work() {
-        {
-            const std::lock_guard lock(mutex_);
-            stopping_ = true;
-        }
-        wake_.notify_one();
-        thread_.end();
+        thread_.start("registrar", [this] { loop(); });
     }
     Work(const Work&) = delete;
     Work& operator=(const Work&) = delete;
 
     void add(Request request) {
-        {
-            const std::lock_guard lock(mutex_);
-            arrived_.push_back(std::move(request));
-        }
-        wake_.notify_one();
+        thread_.change([&] { arrived_.push_back(std::move(request)); });
     }
 
 private:
@@ -127,20 +114,14 @@ private:
         Tick due = Tick::max();
         for (const auto& [account, queue] : queues_) due = std::min(due, due_at(queue));
         if (!unproven_.empty()) due = Tick::min();
-        std::unique_lock lock(mutex_);
-        for (;;) {
-            if (stopping_) return false;
-            if (!arrived_.empty()) due = Tick::min();
-            if (due == Tick::max()) {
-                wake_.wait(lock);
-                continue;
-            }
-            const Tick at = std::max(due, database_at_);
-            if (at <= Clock::now()) break;
-            wake_.wait_until(lock, at);
-        }
-        for (; !arrived_.empty(); arrived_.pop_front())
-            unproven_.push_back(std::move(arrived_.front()));
+        // A database that was away is left alone for a moment, whoever comes meanwhile.
+        if (!thread_.sleep_until(database_at_) ||
+            !thread_.wait_until(due, [this] { return !arrived_.empty(); }))
+            return false;
+        thread_.with_lock([this] {
+            for (; !arrived_.empty(); arrived_.pop_front())
+                unproven_.push_back(std::move(arrived_.front()));
+        });
         return true;
     }
 
@@ -255,17 +236,14 @@ private:
     std::string database_;
     std::size_t most_of_account_;
     Report report_;
-    std::mutex mutex_;
-    std::condition_variable wake_;
-    std::deque<Request> arrived_;
-    bool stopping_ = false;
+    std::deque<Request> arrived_;  // shared with the thread
     // Of the thread.
     std::deque<Request> unproven_;
     Queues queues_;
     Uuid turn_;                        // whose turn was the last
     Tick database_at_ = Tick::min();   // not before, as it was away
     Tick failed_until_ = Tick::min();  // the same of accounts whose last attempt failed
-    service::HelperThread thread_;
+    BackgroundThread thread_;
 };
 
 Registrar::Registrar(boost::asio::io_context& io, const std::string& database,

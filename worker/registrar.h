@@ -20,8 +20,8 @@ namespace fatwal::worker {
 // the functions register_client and register_gateway of the database decide, under a lock of the
 // account's row, so two processes never allot one address or pass a limit together. A lock that is
 // not had at once (somebody's transaction holds the row) is tried again after a pause that grows,
-// and meanwhile holds up that account alone. Whoever waits longer than the patience is asked to try
-// again, which does no harm: what was made is then renewed.
+// and meanwhile holds up that account alone. Whoever waits longer than the patience is answered
+// try_again, which does no harm: what was made is then renewed.
 class Registrar {
 public:
     struct Answer {

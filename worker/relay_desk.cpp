@@ -5,11 +5,14 @@
 #include <cmath>
 
 #include "fatwal/channel/json_text.h"
-#include "worker/process.h"
+#include "worker/clock.h"
+#include "worker/envelope.h"
 #include "worker/token_row.h"
 
 namespace fatwal::worker {
 namespace {
+
+using channel::Json;
 
 constexpr auto kLookEvery = std::chrono::seconds(1);
 
@@ -19,9 +22,7 @@ Rates rates_of(int messages_per_second) {
 }
 
 void reply_error(Link& link, const char* reason, const Json& ref = {}) {
-    Json out = {{"event", "reply"}, {"status", "error"}, {"payload", {{"reason", reason}}}};
-    if (!ref.is_null()) out["ref"] = ref;
-    link.send(text_of(out));
+    link.send(reply_envelope(false, {{"reason", reason}}, ref));
 }
 
 std::optional<std::string> address_of(const Json& payload, const char* key, bool v6) {
@@ -112,7 +113,7 @@ void RelayDesk::join(JoinRequest request, std::shared_ptr<Link> link) {
     Group& group = group_of(account);
     const std::size_t most = account ? kMostWaitingOfAccount : kMostWaitingOfOperators;
     if (group.waiting.size() >= most || (account && waiting_ >= kMostWaiting))
-        return disconnect_link(*link, "full");
+        return disconnect(*link, "full");
     if (!account && !feed_) follow_operators();
     if (!std::exchange(looks_, true)) look_later();
     Waiting waiting{
@@ -146,7 +147,7 @@ bool RelayDesk::settle(Group& group, Waiting& waiting, const Rows& rows) {
             return true;
         }
     if (waiting.until > now) return false;
-    disconnect_link(*waiting.link, rows.is_ready ? "invalid_token" : "try_again");
+    disconnect(*waiting.link, rows.is_ready ? "invalid_token" : "try_again");
     return true;
 }
 
@@ -164,7 +165,7 @@ void RelayDesk::admit(Group& group, Waiting& waiting,
     link.received = [this, id, which = &link](std::string_view text) { received(id, which, text); };
     link.closed = [this, id, which = &link] { gone(id, which); };
     handlers_.admitted(waiting.request);
-    link.send(text_of({{"event", "init"}, {"payload", Json::object()}}));
+    link.send(envelope("init", Json::object()));
     group.connected.emplace(id.id,
                             Connected{std::move(waiting.link),
                                       std::move(waiting.request),
@@ -273,12 +274,12 @@ void RelayDesk::end(const channel::RelayId& id, const std::string& reason) {
     const auto found = group.connected.find(id.id);
     if (found == group.connected.end()) return;
     const auto link = found->second.link;
-    disconnect_link(*link, reason);
+    disconnect(*link, reason);
     gone(id, link.get());
 }
 
 void RelayDesk::end_group(Group& group) {
-    for (const Waiting& waiting : take_waiting(group)) disconnect_link(*waiting.link, "going_away");
+    for (const Waiting& waiting : take_waiting(group)) disconnect(*waiting.link, "going_away");
     while (!group.connected.empty())
         end({group.connected.begin()->first, group.account}, "going_away");
 }

@@ -7,7 +7,8 @@
 #include <zmq.hpp>
 
 #include "fatwal/channel/json_text.h"
-#include "worker/process.h"
+#include "worker/clock.h"
+#include "worker/rate_limit.h"
 
 namespace fatwal::worker {
 namespace {
