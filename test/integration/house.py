@@ -1,4 +1,6 @@
-"""A real database, fatwald and subscribers for one test: each in its own database and folder, all stopped by process id at the end."""
+"""A real database, fatwald and subscribers for one test: each in its own database and folder,
+all stopped by process id at the end.
+"""
 import json
 import os
 import pathlib
@@ -13,7 +15,10 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get('FATWAL_BUILD', ROOT / 'build' / 'release'))
 DEADLINE_SECONDS = 60
 # What `fatwal tail` prints of the stream itself: no change and no row of a table.
-ABOUT_THE_STREAM = re.compile(r'{"op":"(snapshot_begin|snapshot_end|error)",|{"op":"resync",.*"reason":|- - \S+ (snapshot_begin|snapshot_end|resync|error)\b')
+ABOUT_THE_STREAM = re.compile(
+    r'{"op":"(snapshot_begin|snapshot_end|error)",|{"op":"resync",.*"reason":|- - \S+'
+    r' (snapshot_begin|snapshot_end|resync|error)\b'
+)
 
 
 def until(condition, what):
@@ -38,7 +43,12 @@ class Session:
     """A session of psql that stays open."""
 
     def __init__(self, database):
-        self.process = subprocess.Popen(['psql', '-X', '-q', '-d', database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            ['psql', '-X', '-q', '-d', database],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
 
     def run(self, *statements):
         """Sends the statements, and does not wait for them."""
@@ -68,7 +78,8 @@ class House:
         self.sql('CREATE EXTENSION fatwal')
 
     def conninfo(self, user=None):
-        return f"host={os.environ['PGHOST']} port={os.environ['PGPORT']} user={user or os.environ['PGUSER']} dbname={self.database}"
+        server = f"host={os.environ['PGHOST']} port={os.environ['PGPORT']}"
+        return f"{server} user={user or os.environ['PGUSER']} dbname={self.database}"
 
     def role(self, options=''):
         """A new role that may log in and has no rights yet; its name."""
@@ -78,7 +89,17 @@ class House:
 
     def sql(self, *statements, database=None):
         """Runs the statements, each in its own transaction; the rows of the last as one text."""
-        command = ['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', database or self.database]
+        command = [
+            'psql',
+            '-X',
+            '-q',
+            '-A',
+            '-t',
+            '-v',
+            'ON_ERROR_STOP=1',
+            '-d',
+            database or self.database,
+        ]
         for statement in statements:
             command += ['-c', statement]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -88,7 +109,21 @@ class House:
     def load(self, *scripts):
         """Runs SQL scripts of this repository, by their paths in it."""
         for script in scripts:
-            done = subprocess.run(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', self.database, '-f', ROOT / script], capture_output=True, text=True)
+            done = subprocess.run(
+                [
+                    'psql',
+                    '-X',
+                    '-q',
+                    '-v',
+                    'ON_ERROR_STOP=1',
+                    '-d',
+                    self.database,
+                    '-f',
+                    ROOT / script,
+                ],
+                capture_output=True,
+                text=True,
+            )
             assert done.returncode == 0, done.stderr
 
     def session(self):
@@ -99,12 +134,24 @@ class House:
         """A session with a transaction that keeps the table from everybody else."""
         session = self.session()
         session.run('BEGIN', f'LOCK TABLE {table}')
-        until(lambda: self.sql(f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND granted AND mode = 'AccessExclusiveLock'") == '1', 'the lock')
+        until(
+            lambda: self.sql(
+                f"SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND granted"
+                " AND mode = 'AccessExclusiveLock'"
+            )
+            == '1',
+            'the lock',
+        )
         return session
 
     def start(self, command, name, environment=None):
         out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
-        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err, env=os.environ | (environment or {}))
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            stdout=out,
+            stderr=err,
+            env=os.environ | (environment or {}),
+        )
         out.close()
         err.close()
         self.processes.append(process)
@@ -114,33 +161,69 @@ class House:
         return (self.folder / name).read_text()
 
     def fatwald(self, name='fatwald', wait=True, environment=None, **settings):
-        settings = {'database': self.conninfo(), 'slot': self.slot, 'publication': 'p', 'run-dir': self.folder / 'run', 'control': self.control} | settings
+        settings = {
+            'database': self.conninfo(),
+            'slot': self.slot,
+            'publication': 'p',
+            'run-dir': self.folder / 'run',
+            'control': self.control,
+        } | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
         process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name, environment)
         if wait:
-            until(lambda: 'streaming' in self.read(f'{name}.err') or process.poll() is not None, 'fatwald to stream')
+            until(
+                lambda: 'streaming' in self.read(f'{name}.err') or process.poll() is not None,
+                'fatwald to stream',
+            )
             assert process.poll() is None, self.read(f'{name}.err')
         return process
 
     def status(self):
         """What fatwald tells of itself, by name."""
-        text = subprocess.run([BUILD / 'client' / 'fatwal', 'check', '--control', self.control], capture_output=True, text=True).stdout
-        return dict(line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2)
+        text = subprocess.run(
+            [BUILD / 'client' / 'fatwal', 'check', '--control', self.control],
+            capture_output=True,
+            text=True,
+        ).stdout
+        return dict(
+            line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2
+        )
 
     def tail(self, account, name, *options):
-        """`fatwal tail` of an account, joined when this returns. Python's int and float are numbers enough for the tests."""
+        """`fatwal tail` of an account, joined when this returns. Python's int and float are
+        numbers enough for the tests.
+        """
         ready = self.folder / f'{name}.ready'
         who = ['--operators'] if account is None else ['--account', account]
         numbers = () if '--numbers' in options else ('--numbers', 'json')
-        process = self.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.control, *who, '--ready-file', ready, *numbers, *options], name)
+        process = self.start(
+            [
+                BUILD / 'client' / 'fatwal',
+                'tail',
+                '--control',
+                self.control,
+                *who,
+                '--ready-file',
+                ready,
+                *numbers,
+                *options,
+            ],
+            name,
+        )
         until(ready.exists, f'{name} to join')
         return process
 
     def lines(self, name, count, all=False):
         """A subscriber's lines when `count` have come: those of changes and rows, or all."""
+
         def come():
-            lines = [line for line in self.read(f'{name}.out').splitlines() if all or not ABOUT_THE_STREAM.match(line)]
+            lines = [
+                line
+                for line in self.read(f'{name}.out').splitlines()
+                if all or not ABOUT_THE_STREAM.match(line)
+            ]
             return lines if len(lines) >= count else None
+
         return until(come, f'{count} lines of {name}')
 
     def events(self, name, count, all=False):
@@ -157,7 +240,27 @@ class House:
             if process.poll() is None:
                 process.kill()
             process.wait()
-        until(lambda: self.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{self.slot}' AND active", database='postgres') == '0', 'the slot to be free')
-        self.sql(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '{self.database}'", database='postgres')
-        self.sql(f'DROP DATABASE {self.database} WITH (FORCE)', *(f'DROP ROLE {role}' for role in self.roles), database='postgres')
+        until(
+            lambda: self.sql(
+                (
+                    f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{self.slot}' AND"
+                    " active"
+                ),
+                database='postgres',
+            )
+            == '0',
+            'the slot to be free',
+        )
+        self.sql(
+            (
+                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE"
+                f" database = '{self.database}'"
+            ),
+            database='postgres',
+        )
+        self.sql(
+            f'DROP DATABASE {self.database} WITH (FORCE)',
+            *(f'DROP ROLE {role}' for role in self.roles),
+            database='postgres',
+        )
         shutil.rmtree(self.folder)

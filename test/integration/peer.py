@@ -1,4 +1,6 @@
-"""A peer of fatwald by hand: raw control messages, and ZMTP without libzmq for what libzmq never sends."""
+"""A peer of fatwald by hand: raw control messages, and ZMTP without libzmq for what libzmq never
+sends.
+"""
 import os
 import socket
 import struct
@@ -10,9 +12,15 @@ from subscriber import Reader, account_bytes
 
 class Refused(Exception):
     """An ERROR: its code, message, detail and hint."""
+
     def __init__(self, body):
         reader = Reader(body, 8)
-        self.code, self.message, self.detail, self.hint = reader.get('H'), reader.str(), reader.str(), reader.str()
+        self.code, self.message, self.detail, self.hint = (
+            reader.get('H'),
+            reader.str(),
+            reader.str(),
+            reader.str(),
+        )
         super().__init__(f'{self.code}: {self.message} {self.detail} {self.hint}')
 
 
@@ -27,6 +35,7 @@ class Attached:
 
 class Peer:
     """A DEALER on the control socket."""
+
     def __init__(self, control, hold_back=False):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
@@ -42,7 +51,9 @@ class Peer:
         return self.id
 
     def receive(self, wanted):
-        """The parts of the reply to this request, passing over others; raises Refused for an ERROR."""
+        """The parts of the reply to this request, passing over others; raises Refused for an
+        ERROR.
+        """
         while True:
             parts = self.socket.recv_multipart()
             if struct.unpack_from('<I', parts[0], 4)[0] == wanted:
@@ -54,11 +65,26 @@ class Peer:
     def ask(self, kind, body=b''):
         return self.receive(self.send(kind, body))
 
-    def attach(self, account, name=b'peer', durable=False, cursor=0, history=(0, 0), nonce=None, kind=None):
-        """`account`: as a person types it, None for the operators, or the bytes of a key of `kind`."""
+    def attach(
+        self, account, name=b'peer', durable=False, cursor=0, history=(0, 0), nonce=None, kind=None
+    ):
+        """`account`: as a person types it, None for the operators, or the bytes of a key of
+        `kind`.
+        """
         nonce = nonce or os.urandom(16)
-        kind, key = (kind, account) if kind is not None else (0, b'') if account is None else account_bytes(account)
-        body = nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', durable, len(name)) + name + struct.pack('<QQI', cursor, *history)
+        kind, key = (
+            (kind, account)
+            if kind is not None
+            else (0, b'') if account is None else account_bytes(account)
+        )
+        body = (
+            nonce
+            + struct.pack('<BB', kind, len(key))
+            + key
+            + struct.pack('<HH', durable, len(name))
+            + name
+            + struct.pack('<QQI', cursor, *history)
+        )
         return Attached(nonce, self.ask(1, body)[0])
 
     def detach(self, nonce, forget=False):
@@ -69,7 +95,11 @@ class Peer:
         return self.send(17, nonce + struct.pack('<Q', cursor))
 
     def replay(self, attached, cursor, how=0):
-        return self.send(13, attached.nonce + struct.pack('<QBQQQII', attached.epoch, how, 1, cursor, *attached.history, 1 << 20))
+        return self.send(
+            13,
+            attached.nonce
+            + struct.pack('<QBQQQII', attached.epoch, how, 1, cursor, *attached.history, 1 << 20),
+        )
 
     def snapshot(self, nonce, number=0, offset=0, credit=1 << 20):
         return self.send(15, nonce + struct.pack('<QQI', number, offset, credit))
@@ -96,6 +126,7 @@ def frame(body, more=False):
 
 def connect(endpoint, kind=b'SUB'):
     """A connection that has greeted as a socket of this kind (ZMTP 3.0, NULL)."""
+
     def take(count):
         got = b''
         while len(got) < count:
@@ -103,10 +134,13 @@ def connect(endpoint, kind=b'SUB'):
             assert part, 'closed'
             got += part
         return got
+
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(20)
     connection.connect(endpoint[6:])
-    connection.sendall(b'\xff' + b'\0' * 8 + b'\x7f\x03\x00' + b'NULL' + b'\0' * 16 + b'\0' + b'\0' * 31)
+    connection.sendall(
+        b'\xff' + b'\0' * 8 + b'\x7f\x03\x00' + b'NULL' + b'\0' * 16 + b'\0' + b'\0' * 31
+    )
     take(64)
     ready = b'\x05READY\x0bSocket-Type' + struct.pack('>I', len(kind)) + kind
     connection.sendall(b'\x04' + bytes([len(ready)]) + ready)

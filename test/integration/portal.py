@@ -1,4 +1,6 @@
-"""A portal to test: a small world in Postgres, fatwald, processes fatwal-channel, and devices that connect to them."""
+"""A portal to test: a small world in Postgres, fatwald, processes fatwal-channel, and devices
+that connect to them.
+"""
 import json
 import queue
 import socket
@@ -16,46 +18,83 @@ def uid(kind, number):
     return f'{kind:08x}-0000-4000-8000-{number:012x}'
 
 
-ACCOUNT, OTHER_ACCOUNT, ACTOR, OTHER_ACTOR = uid(0xacc, 1), uid(0xacc, 2), uid(0xac, 1), uid(0xac, 2)
-CLIENT, OTHER_CLIENT, TOKEN, OTHER_TOKEN, GATEWAY_TOKEN, RELAY_TOKEN = uid(0xc, 1), uid(0xc, 2), uid(0x70, 1), uid(0x70, 2), uid(0x70, 3), uid(0x70, 4)
-GROUP, OTHER_GROUP, SITE, OTHER_SITE, GATEWAY = uid(0x9, 1), uid(0x9, 2), uid(0x5, 1), uid(0x5, 2), uid(0x6, 1)
-R1, R2, P1, P2, MEMBERSHIP = uid(0xe, 1), uid(0xe, 2), uid(0xb, 1), uid(0xb, 2), uid(0x33, 1)
+ACCOUNT, OTHER_ACCOUNT, ACTOR, OTHER_ACTOR = (
+    uid(0xACC, 1),
+    uid(0xACC, 2),
+    uid(0xAC, 1),
+    uid(0xAC, 2),
+)
+CLIENT, OTHER_CLIENT, TOKEN, OTHER_TOKEN, GATEWAY_TOKEN, RELAY_TOKEN = (
+    uid(0xC, 1),
+    uid(0xC, 2),
+    uid(0x70, 1),
+    uid(0x70, 2),
+    uid(0x70, 3),
+    uid(0x70, 4),
+)
+GROUP, OTHER_GROUP, SITE, OTHER_SITE, GATEWAY = (
+    uid(0x9, 1),
+    uid(0x9, 2),
+    uid(0x5, 1),
+    uid(0x5, 2),
+    uid(0x6, 1),
+)
+R1, R2, P1, P2, MEMBERSHIP = uid(0xE, 1), uid(0xE, 2), uid(0xB, 1), uid(0xB, 2), uid(0x33, 1)
 SECRET = 'correct horse battery staple'
 HASH = "sha256('correct horse battery staple')"
 
-# Actors A (in group g1, with client c1) and B (in no group, with c2); policy p1 grants g1 the resource r1; r1 and r2 are in site s1 with gateway w1.
+# Actors A (in group g1, with client c1) and B (in no group, with c2); policy p1 grants g1 the
+# resource r1; r1 and r2 are in site s1 with gateway w1.
 WORLD = f"""
 INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER_ACCOUNT}', 'b', 'b');
-INSERT INTO actors (id, account_id, name) VALUES ('{ACTOR}', '{ACCOUNT}', 'A'), ('{OTHER_ACTOR}', '{ACCOUNT}', 'B');
-INSERT INTO actor_groups (id, account_id, name) VALUES ('{GROUP}', '{ACCOUNT}', 'g1'), ('{OTHER_GROUP}', '{ACCOUNT}', 'g2');
-INSERT INTO actor_group_memberships (id, account_id, actor_id, group_id) VALUES ('{MEMBERSHIP}', '{ACCOUNT}', '{ACTOR}', '{GROUP}');
-INSERT INTO sites (id, account_id, name) VALUES ('{SITE}', '{ACCOUNT}', 's1'), ('{OTHER_SITE}', '{ACCOUNT}', 's2');
-INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{TOKEN}', '{ACCOUNT}', 'client', '{ACTOR}', NULL, {HASH}),
-    ('{OTHER_TOKEN}', '{ACCOUNT}', 'client', '{OTHER_ACTOR}', NULL, {HASH}), ('{GATEWAY_TOKEN}', '{ACCOUNT}', 'gateway', NULL, '{SITE}', {HASH}),
+INSERT INTO actors (id, account_id, name) VALUES ('{ACTOR}', '{ACCOUNT}', 'A'), ('{OTHER_ACTOR}',
+    '{ACCOUNT}', 'B');
+INSERT INTO actor_groups (id, account_id, name) VALUES ('{GROUP}', '{ACCOUNT}', 'g1'),
+    ('{OTHER_GROUP}', '{ACCOUNT}', 'g2');
+INSERT INTO actor_group_memberships (id, account_id, actor_id, group_id) VALUES ('{MEMBERSHIP}',
+    '{ACCOUNT}', '{ACTOR}', '{GROUP}');
+INSERT INTO sites (id, account_id, name) VALUES ('{SITE}', '{ACCOUNT}', 's1'), ('{OTHER_SITE}',
+    '{ACCOUNT}', 's2');
+INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{TOKEN}',
+    '{ACCOUNT}', 'client', '{ACTOR}', NULL, {HASH}),
+    ('{OTHER_TOKEN}', '{ACCOUNT}', 'client', '{OTHER_ACTOR}', NULL, {HASH}), ('{GATEWAY_TOKEN}',
+        '{ACCOUNT}', 'gateway', NULL, '{SITE}', {HASH}),
     ('{RELAY_TOKEN}', NULL, 'relay', NULL, NULL, {HASH});
 INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) VALUES
-    ('{CLIENT}', '{ACCOUNT}', '{ACTOR}', 'c1', 'c1', 'k1', '100.64.0.1', 'fd00::1'), ('{OTHER_CLIENT}', '{ACCOUNT}', '{OTHER_ACTOR}', 'c2', 'c2', 'k2', '100.64.0.3', 'fd00::3');
+    ('{CLIENT}', '{ACCOUNT}', '{ACTOR}', 'c1', 'c1', 'k1', '100.64.0.1', 'fd00::1'),
+        ('{OTHER_CLIENT}', '{ACCOUNT}', '{OTHER_ACTOR}', 'c2', 'c2', 'k2', '100.64.0.3', 'fd00::3');
 INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6)
     VALUES ('{GATEWAY}', '{ACCOUNT}', '{SITE}', 'w1', 'w1', 'kw', '100.64.0.2', 'fd00::2');
-INSERT INTO resources (id, account_id, name, type, address) VALUES ('{R1}', '{ACCOUNT}', 'r1', 'dns', 'r1.example.com'), ('{R2}', '{ACCOUNT}', 'r2', 'cidr', '10.0.0.0/8');
-INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{SITE}'), ('{ACCOUNT}', '{R2}', '{SITE}');
-INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}', '{GROUP}', '{R1}');
+INSERT INTO resources (id, account_id, name, type, address) VALUES ('{R1}', '{ACCOUNT}', 'r1',
+    'dns', 'r1.example.com'), ('{R2}', '{ACCOUNT}', 'r2', 'cidr', '10.0.0.0/8');
+INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}',
+    '{SITE}'), ('{ACCOUNT}', '{R2}', '{SITE}');
+INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{P1}', '{ACCOUNT}',
+    '{GROUP}', '{R1}');
 """
 
 
-# Another tenant with all that a flow needs: the kinds' number 7, and tokens 8 (of its client) and 9 (of its gateway).
+# Another tenant with all that a flow needs: the kinds' number 7, and tokens 8 (of its client) and 9
+# (of its gateway).
 OTHER_TENANT = f"""
 INSERT INTO actors (id, account_id, name) VALUES ('{uid(0xac, 7)}', '{OTHER_ACCOUNT}', 'O');
 INSERT INTO actor_groups (id, account_id, name) VALUES ('{uid(0x9, 7)}', '{OTHER_ACCOUNT}', 'g');
-INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0xac, 7)}', '{uid(0x9, 7)}');
+INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{OTHER_ACCOUNT}',
+    '{uid(0xac, 7)}', '{uid(0x9, 7)}');
 INSERT INTO sites (id, account_id, name) VALUES ('{uid(0x5, 7)}', '{OTHER_ACCOUNT}', 's');
-INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{uid(0x70, 8)}', '{OTHER_ACCOUNT}', 'client', '{uid(0xac, 7)}', NULL, {HASH}),
+INSERT INTO tokens (id, account_id, type, actor_id, site_id, secret_hash) VALUES ('{uid(0x70, 8)}',
+    '{OTHER_ACCOUNT}', 'client', '{uid(0xac, 7)}', NULL, {HASH}),
     ('{uid(0x70, 9)}', '{OTHER_ACCOUNT}', 'gateway', NULL, '{uid(0x5, 7)}', {HASH});
-INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) VALUES ('{uid(0xc, 7)}', '{OTHER_ACCOUNT}', '{uid(0xac, 7)}', 'o', 'o', 'o', '100.64.0.7', 'fd00::7');
-INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6) VALUES ('{uid(0x6, 7)}', '{OTHER_ACCOUNT}', '{uid(0x5, 7)}', 'o', 'o', 'ow', '100.64.0.8', 'fd00::8');
-INSERT INTO resources (id, account_id, name, type, address) VALUES ('{uid(0xe, 7)}', '{OTHER_ACCOUNT}', 'o', 'dns', 'o.example.com');
-INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0xe, 7)}', '{uid(0x5, 7)}');
-INSERT INTO policies (account_id, actor_group_id, resource_id) VALUES ('{OTHER_ACCOUNT}', '{uid(0x9, 7)}', '{uid(0xe, 7)}');
+INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) VALUES
+    ('{uid(0xc, 7)}', '{OTHER_ACCOUNT}', '{uid(0xac, 7)}', 'o', 'o', 'o', '100.64.0.7', 'fd00::7');
+INSERT INTO gateways (id, account_id, site_id, external_id, name, public_key, ipv4, ipv6) VALUES
+    ('{uid(0x6, 7)}', '{OTHER_ACCOUNT}', '{uid(0x5, 7)}', 'o', 'o', 'ow', '100.64.0.8', 'fd00::8');
+INSERT INTO resources (id, account_id, name, type, address) VALUES ('{uid(0xe, 7)}',
+    '{OTHER_ACCOUNT}', 'o', 'dns', 'o.example.com');
+INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{OTHER_ACCOUNT}',
+    '{uid(0xe, 7)}', '{uid(0x5, 7)}');
+INSERT INTO policies (account_id, actor_group_id, resource_id) VALUES ('{OTHER_ACCOUNT}',
+    '{uid(0x9, 7)}', '{uid(0xe, 7)}');
 """
 
 
@@ -80,12 +119,27 @@ class Portal(unittest.TestCase):
         """A process fatwal-channel; when this returns devices can connect."""
         ready = self.house.folder / f'{name}.ready'
         ready.unlink(missing_ok=True)
-        settings = {'database': self.house.conninfo(), 'publication': 'portal', 'control': self.house.control, 'listen': '127.0.0.1:0', 'secret-file': self.house.folder / 'secret',
-                    'name': name, 'ready-file': ready, 'admin-socket': self.admin(name), 'drain-s': '1', 'flow-batch-ms': '50'} | settings
+        settings = {
+            'database': self.house.conninfo(),
+            'publication': 'portal',
+            'control': self.house.control,
+            'listen': '127.0.0.1:0',
+            'secret-file': self.house.folder / 'secret',
+            'name': name,
+            'ready-file': ready,
+            'admin-socket': self.admin(name),
+            'drain-s': '1',
+            'flow-batch-ms': '50',
+        } | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
-        process = self.processes[name] = self.house.start([BUILD / 'worker' / 'fatwal-channel', *arguments], name, environment)
+        process = self.processes[name] = self.house.start(
+            [BUILD / 'worker' / 'fatwal-channel', *arguments], name, environment
+        )
         if wait:
-            until(lambda: ready.exists() and ready.read_text().strip() or process.poll() is not None, f'{name} to listen')
+            until(
+                lambda: ready.exists() and ready.read_text().strip() or process.poll() is not None,
+                f'{name} to listen',
+            )
             self.assertIsNone(process.poll(), self.house.read(f'{name}.err'))
             self.ports[name] = int(ready.read_text())
         return process
@@ -94,7 +148,14 @@ class Portal(unittest.TestCase):
         """A session whose transaction has run the statement, and stays open."""
         session = self.house.session()
         session.run('BEGIN', statement)
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = current_database()") == '1', 'the transaction')
+        until(
+            lambda: self.house.sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND"
+                " datname = current_database()"
+            )
+            == '1',
+            'the transaction',
+        )
         return session
 
     def two_processes(self):
@@ -106,14 +167,27 @@ class Portal(unittest.TestCase):
             until(lambda name=name: self.stats(name)['fleet'] == 1, f'{name} to see the other')
 
     def news(self, process):
-        until(lambda: self.stats(process)['gateways_online'] == 1, f'{process} to know of the gateway')
+        until(
+            lambda: self.stats(process)['gateways_online'] == 1, f'{process} to know of the gateway'
+        )
 
     def admin(self, process='channel'):
         return self.house.folder / f'{process}.admin'
 
     def fatwal_channel(self, *arguments, process='channel'):
         """The lines that `fatwal channel` prints, read as JSON."""
-        done = subprocess.run([BUILD / 'client' / 'fatwal', 'channel', '--admin-socket', self.admin(process), *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [
+                BUILD / 'client' / 'fatwal',
+                'channel',
+                '--admin-socket',
+                self.admin(process),
+                *arguments,
+            ],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -121,7 +195,13 @@ class Portal(unittest.TestCase):
         return self.fatwal_channel('stats', process=process)[0]
 
     def device(self, role, id, token, account=ACCOUNT, process='channel', secret=SECRET, **options):
-        device = Device(f'ws://127.0.0.1:{self.ports[process]}', role, id, f"{account or '-'}.{token}.{secret}", **options)
+        device = Device(
+            f'ws://127.0.0.1:{self.ports[process]}',
+            role,
+            id,
+            f"{account or '-'}.{token}.{secret}",
+            **options,
+        )
         self.addCleanup(device.close)
         return device
 
@@ -170,7 +250,7 @@ class Portal(unittest.TestCase):
         return authorization
 
     def other_client(self, **options):
-        return self.device('client', uid(0xc, 7), uid(0x70, 8), account=OTHER_ACCOUNT, **options)
+        return self.device('client', uid(0xC, 7), uid(0x70, 8), account=OTHER_ACCOUNT, **options)
 
     def other_gateway(self, **options):
         return self.device('gateway', uid(0x6, 7), uid(0x70, 9), account=OTHER_ACCOUNT, **options)
@@ -178,7 +258,9 @@ class Portal(unittest.TestCase):
     def authorized(self, client, gateway, resource=R1):
         """Asks for a flow, which the gateway takes; its row is on its way."""
         client.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []})
-        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        gateway.send(
+            'flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']}
+        )
         self.expect(client, 'flow_created', resource_id=resource)
 
     def flows(self, account):

@@ -1,4 +1,6 @@
-"""A TCP proxy before Postgres whose connections can be frozen: nothing comes through, and nothing is closed, as when a cable is cut or a machine is paused."""
+"""A TCP proxy before Postgres whose connections can be frozen: nothing comes through, and
+nothing is closed, as when a cable is cut or a machine is paused.
+"""
 import socket
 import struct
 import threading
@@ -11,8 +13,11 @@ class Proxy:
         self.frozen = set()  # numbers of connections
         self.mute = set()  # likewise, but only what the server sends
         self.freeze_new = False
-        self.refused = None  # (bytes in a startup packet, SQLSTATE, message): answered so, as a pooler does
-        self.unanswered = None  # (bytes that the client has sent, bytes that it sends): the connection gets no answer from then on, once
+        # (bytes in a startup packet, SQLSTATE, message): answered so, as a pooler does
+        self.refused = None
+        # (bytes that the client has sent, bytes that it sends): the connection gets no answer from
+        # then on, once
+        self.unanswered = None
         self.begun = []  # what the client sent first on each connection
         self.ended = []  # directions of each connection that have ended
         self.listener = socket.socket()
@@ -39,7 +44,9 @@ class Proxy:
                 client.close()
                 continue
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self.pump, args=(number, source, sink, source is client), daemon=True).start()
+                threading.Thread(
+                    target=self.pump, args=(number, source, sink, source is client), daemon=True
+                ).start()
 
     def pump(self, number, source, sink, from_client):
         try:
@@ -48,7 +55,12 @@ class Proxy:
                     self.lock.wait_for(lambda: number not in self.frozen)
                     if from_client and len(self.begun[number]) < 10000:
                         self.begun[number] += data
-                    if from_client and self.unanswered and self.unanswered[0] in self.begun[number] and self.unanswered[1] in data:
+                    if (
+                        from_client
+                        and self.unanswered
+                        and self.unanswered[0] in self.begun[number]
+                        and self.unanswered[1] in data
+                    ):
                         self.unanswered = None
                         self.mute.add(number)
                     if not from_client:
@@ -71,11 +83,23 @@ class Proxy:
                 sink.close()
 
     def refuse(self, client):
-        fields = b''.join(code + text.encode() + b'\0' for code, text in ((b'S', 'FATAL'), (b'C', self.refused[1]), (b'M', self.refused[2]))) + b'\0'
+        fields = (
+            b''.join(
+                code + text.encode() + b'\0'
+                for code, text in (
+                    (b'S', 'FATAL'),
+                    (b'C', self.refused[1]),
+                    (b'M', self.refused[2]),
+                )
+            )
+            + b'\0'
+        )
         client.sendall(b'E' + struct.pack('>I', len(fields) + 4) + fields)
 
     def freeze(self, holds=b'', new=True):
-        """Freezes the connections whose client has sent these bytes, and, with `new`, all later ones."""
+        """Freezes the connections whose client has sent these bytes, and, with `new`, all later
+        ones.
+        """
         with self.lock:
             self.frozen |= {number for number, begun in enumerate(self.begun) if holds in begun}
             self.freeze_new = new

@@ -25,14 +25,14 @@ class Reader:
         self.data, self.at = data, at
 
     def get(self, form):
-        value, = struct.unpack_from('<' + form, self.data, self.at)
+        (value,) = struct.unpack_from('<' + form, self.data, self.at)
         self.at += struct.calcsize('<' + form)
         return value
 
     def bytes(self):
         length = self.get('H')
         self.at += length
-        return self.data[self.at - length:self.at]
+        return self.data[self.at - length : self.at]
 
     def str(self):
         return self.bytes().decode()
@@ -61,7 +61,7 @@ def bit(data, at, index):
 
 def numeric(data):
     """The numeric as text."""
-    header, = struct.unpack_from('<H', data)
+    (header,) = struct.unpack_from('<H', data)
     if header & 0xC000 == 0xC000:
         return {0xC000: 'NaN', 0xD000: 'Infinity', 0xF000: '-Infinity'}[header]
     if header & 0xC000 == 0x8000:
@@ -70,7 +70,7 @@ def numeric(data):
         digits = data[2:]
     else:
         negative, scale = header & 0xC000 == 0x4000, header & 0x3FFF
-        weight, = struct.unpack_from('<h', data, 2)
+        (weight,) = struct.unpack_from('<h', data, 2)
         digits = data[4:]
     digits = struct.unpack(f'<{len(digits) // 2}h', digits)
     value = sum(digit * decimal.Decimal(10000) ** (weight - i) for i, digit in enumerate(digits))
@@ -79,22 +79,22 @@ def numeric(data):
 
 def jsonb(data):
     """The jsonb as text, as Postgres prints it."""
-    header, = struct.unpack_from('<I', data)
+    (header,) = struct.unpack_from('<I', data)
     count, is_object = header & 0x0FFFFFFF, header & 0x20000000
     entries = 2 * count if is_object else count
     area = 4 + 4 * entries
     values, end = [], 0
     for i in range(entries):
-        entry, = struct.unpack_from('<I', data, 4 + 4 * i)
+        (entry,) = struct.unpack_from('<I', data, 4 + 4 * i)
         start, end = end, (entry & 0x0FFFFFFF) if entry & 0x80000000 else end + (entry & 0x0FFFFFFF)
         kind = entry & 0x70000000
         if kind in (0x10000000, 0x50000000):
             start = (start + 3) // 4 * 4
-        item = data[area + start:area + end]
+        item = data[area + start : area + end]
         if kind == 0:
             values.append(quote(item.decode()))
         elif kind == 0x10000000:
-            values.append(numeric(item[1 if item[0] & 1 else 4:]))
+            values.append(numeric(item[1 if item[0] & 1 else 4 :]))
         elif kind == 0x50000000:
             values.append(jsonb(item))
         else:
@@ -104,7 +104,8 @@ def jsonb(data):
     return values[0] if header & 0x10000000 else '[' + ', '.join(values) + ']'
 
 
-# Control characters beyond ASCII, DEL and the line separators: JSON lets them stand, readers of lines and terminals obey them.
+# Control characters beyond ASCII, DEL and the line separators: JSON lets them stand, readers of
+# lines and terminals obey them.
 OBEYED = re.compile('[\x7f-\x9f\u2028\u2029]')
 
 
@@ -118,7 +119,7 @@ def quote(text):
 
 
 def timestamp(microseconds, zone):
-    if microseconds in (-2**63, 2**63 - 1):
+    if microseconds in (-(2**63), 2**63 - 1):
         return 'infinity' if microseconds > 0 else '-infinity'
     value = EPOCH + datetime.timedelta(microseconds=microseconds)
     return value.strftime('%Y-%m-%dT') + time(microseconds % 86_400_000_000) + zone
@@ -131,7 +132,7 @@ def time(microseconds):
 
 
 def date(days):
-    if days in (-2**31, 2**31 - 1):
+    if days in (-(2**31), 2**31 - 1):
         return 'infinity' if days > 0 else '-infinity'
     return (EPOCH + datetime.timedelta(days=days)).strftime('%Y-%m-%d')
 
@@ -141,12 +142,21 @@ def interval(data):
 
     def parts(*pairs):
         return ''.join(f'{value}{unit}' for value, unit in pairs if value)
+
     years, months = int(months / 12), months - 12 * int(months / 12)
     sign, rest = ('-' if microseconds < 0 else ''), abs(microseconds)
     seconds, fraction = divmod(rest, 1_000_000)
     second = f'{seconds % 60}' + (f'.{fraction:06}'.rstrip('0') if fraction else '')
-    clock = ''.join(sign + part for part in (f'{seconds // 3600}H', f'{seconds // 60 % 60}M', second + 'S') if part.rstrip('HMS').strip('0.'))
-    return 'P' + parts((years, 'Y'), (months, 'M'), (days, 'D')) + ('T' + clock if clock else '') if microseconds or days or months or years else 'PT0S'
+    clock = ''.join(
+        sign + part
+        for part in (f'{seconds // 3600}H', f'{seconds // 60 % 60}M', second + 'S')
+        if part.rstrip('HMS').strip('0.')
+    )
+    return (
+        'P' + parts((years, 'Y'), (months, 'M'), (days, 'D')) + ('T' + clock if clock else '')
+        if microseconds or days or months or years
+        else 'PT0S'
+    )
 
 
 def inet(data, always_bits):
@@ -160,8 +170,8 @@ def inet(data, always_bits):
 
 def render(code, element, labels, slot, data):
     """A value as JSON text."""
-    signed, = struct.unpack('<q', slot)
-    unsigned, = struct.unpack('<Q', slot)
+    (signed,) = struct.unpack('<q', slot)
+    (unsigned,) = struct.unpack('<Q', slot)
     if code == 1:
         return 'true' if unsigned else 'false'
     if code in (2, 3, 22):
@@ -169,11 +179,17 @@ def render(code, element, labels, slot, data):
     if code == 4:
         return quote(str(signed))
     if code in (5, 6):
-        value, = struct.unpack('<f', slot[:4]) if code == 5 else struct.unpack('<d', slot)
+        (value,) = struct.unpack('<f', slot[:4]) if code == 5 else struct.unpack('<d', slot)
         if value != value or abs(value) == float('inf'):
             return quote('NaN' if value != value else 'Infinity' if value > 0 else '-Infinity')
-        return next(text for text in (f'{value:.{p}g}' for p in ((6, 7, 8, 9) if code == 5 else (15, 16, 17)))
-                    if (struct.unpack('<f', struct.pack('<f', float(text)))[0] if code == 5 else float(text)) == value)
+        return next(
+            text
+            for text in (f'{value:.{p}g}' for p in ((6, 7, 8, 9) if code == 5 else (15, 16, 17)))
+            if (
+                struct.unpack('<f', struct.pack('<f', float(text)))[0] if code == 5 else float(text)
+            )
+            == value
+        )
     if code == 7:
         return quote(numeric(data))
     if code in (0, 8):
@@ -193,7 +209,9 @@ def render(code, element, labels, slot, data):
     if code == 15:
         microseconds, west = struct.unpack('<qi', data)
         offset = abs(west)
-        return quote(f'{time(microseconds)}{"+" if west <= 0 else "-"}{offset // 3600:02}:{offset // 60 % 60:02}' + (f':{offset % 60:02}' if offset % 60 else ''))
+        zone = f'{"+" if west <= 0 else "-"}{offset // 3600:02}:{offset // 60 % 60:02}'
+        seconds = f':{offset % 60:02}' if offset % 60 else ''
+        return quote(time(microseconds) + zone + seconds)
     if code in (16, 17):
         return quote(timestamp(signed, 'Z' if code == 17 else ''))
     if code == 18:
@@ -214,16 +232,21 @@ def array(element, labels, data):
     lengths = [struct.unpack_from('<i', data, 8 + 8 * d)[0] for d in range(dimensions)]
     nulls = 8 + 8 * dimensions
     slots = nulls + 8 * ((count + 63) // 64)
-    items = ['null' if bit(data, nulls, i) else slot_value(data, slots + 8 * i, element, 0, labels) for i in range(count)]
+    items = [
+        'null' if bit(data, nulls, i) else slot_value(data, slots + 8 * i, element, 0, labels)
+        for i in range(count)
+    ]
     for length in reversed(lengths):
-        items = ['[' + ','.join(items[i:i + length]) + ']' for i in range(0, len(items), length)]
+        items = ['[' + ','.join(items[i : i + length]) + ']' for i in range(0, len(items), length)]
     return items[0]
 
 
 def slot_value(data, at, code, element, labels):
-    slot = data[at:at + 8]
+    slot = data[at : at + 8]
     offset, length = struct.unpack('<II', slot)
-    return render(code, element, labels, slot, b'' if code in FIXED else data[offset:offset + length])
+    return render(
+        code, element, labels, slot, b'' if code in FIXED else data[offset : offset + length]
+    )
 
 
 class Row:
@@ -253,7 +276,11 @@ class Row:
 
     def json(self, name):
         values = [(column[0], self.value(i)) for i, column in enumerate(self.schema.columns)]
-        text = f',"{name}":{{' + ','.join(f'{quote(c)}:{v}' for c, v in values if v is not UNAVAILABLE) + '}'
+        text = (
+            f',"{name}":{{'
+            + ','.join(f'{quote(c)}:{v}' for c, v in values if v is not UNAVAILABLE)
+            + '}'
+        )
         missing = [quote(c) for c, v in values if v is UNAVAILABLE]
         return text + (f',"{name}_unavailable":[{",".join(missing)}]' if missing else '')
 
@@ -266,7 +293,7 @@ def account_bytes(text):
     except ValueError:
         pass
     try:
-        if str(int(text)) == text and -2**63 <= int(text) < 2**63:
+        if str(int(text)) == text and -(2**63) <= int(text) < 2**63:
             return 3, struct.pack('<q', int(text))
     except ValueError:
         pass
@@ -286,7 +313,15 @@ class Subscriber:
         kind, key = account_bytes(account)
         nonce = os.urandom(16)
         name = b'subscriber.py'
-        reply = self.request(1, nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', 0, len(name)) + name + struct.pack('<QQI', 0, 0, 0))
+        reply = self.request(
+            1,
+            nonce
+            + struct.pack('<BB', kind, len(key))
+            + key
+            + struct.pack('<HH', 0, len(name))
+            + name
+            + struct.pack('<QQI', 0, 0, 0),
+        )
         self.epoch, _, _ = struct.unpack_from('<QQI', reply)
         rest = Reader(reply, 32)
         endpoint, self.topic = rest.str(), rest.bytes()
@@ -313,8 +348,8 @@ class Subscriber:
     def schema(self, name):
         if name not in self.schemas:
             reply = self.request(5, struct.pack('<HII', 1, *name))
-            length, = struct.unpack_from('<I', reply, 2)
-            self.schemas[name] = Schema(reply[6:6 + length])
+            (length,) = struct.unpack_from('<I', reply, 2)
+            self.schemas[name] = Schema(reply[6 : 6 + length])
         return self.schemas[name]
 
     def events(self):
@@ -322,7 +357,7 @@ class Subscriber:
         lines = []
         while True:
             head, *rest = self.data.recv_multipart()
-            head = head[len(self.topic):]
+            head = head[len(self.topic) :]
             _, _, _, _, epoch, sequence, _ = struct.unpack('<BBHIQQQ', head)
             assert epoch == self.epoch
             if head[:1] == b'H':
@@ -339,33 +374,65 @@ class Subscriber:
             lines += self.frame(message)
             if struct.unpack_from('<H', message, 2)[0] & 1:
                 for i, line in enumerate(lines):
-                    yield line.replace('"last":?', '"last":' + ('true' if i + 1 == len(lines) else 'false'), 1)
+                    yield line.replace(
+                        '"last":?', '"last":' + ('true' if i + 1 == len(lines) else 'false'), 1
+                    )
                 lines = []
 
     def frame(self, data):
-        (_, _, flags, xid, commit, _, at, length, count, relations, relation_count, _, account_length) = struct.unpack_from('<BBHIQQqIIIHBB', data)
+        (
+            _,
+            _,
+            flags,
+            xid,
+            commit,
+            _,
+            at,
+            length,
+            count,
+            relations,
+            relation_count,
+            _,
+            account_length,
+        ) = struct.unpack_from('<BBHIQQqIIIHBB', data)
         assert length == len(data)
         ids = [struct.unpack_from('<II', data, relations + 8 * i) for i in range(relation_count)]
         where = 48 + (account_length + 7) // 8 * 8
         for _ in range(count):
             size, ordinal, relation, op, bits, old = struct.unpack_from('<IIHBBI', data, where)
-            record = data[where:where + size]
+            record = data[where : where + size]
             where += size
-            line = '{"op":"' + {'I': 'insert', 'U': 'update', 'D': 'delete', 'T': 'truncate', 'M': 'message', 'R': 'resync'}[chr(op)] + '"'
+            line = (
+                '{"op":"'
+                + {
+                    'I': 'insert',
+                    'U': 'update',
+                    'D': 'delete',
+                    'T': 'truncate',
+                    'M': 'message',
+                    'R': 'resync',
+                }[chr(op)]
+                + '"'
+            )
             schema = None
             if relation != 0xFFFF:
                 schema = self.schema(ids[relation])
                 line += f',"schema":{quote(schema.schema)},"table":{quote(schema.table)}'
-            line += f',"account":{quote(self.account)},"xid":{xid},"commit_lsn":"{commit >> 32:X}/{commit & 0xFFFFFFFF:X}","ordinal":{ordinal}'
-            line += ',"commit_ts":' + ('null' if flags & 4 else quote(timestamp(at, 'Z'))) + ',"last":?'
+            lsn = f'{commit >> 32:X}/{commit & 0xFFFFFFFF:X}'
+            line += f',"account":{quote(self.account)},"xid":{xid},"commit_lsn":"{lsn}"'
+            line += f',"ordinal":{ordinal}'
+            line += (
+                ',"commit_ts":' + ('null' if flags & 4 else quote(timestamp(at, 'Z'))) + ',"last":?'
+            )
             line += ',"moved":true' if bits & 1 else ''
             line += ',"unrouted":true' if bits & 32 else ''
             if op == ord('T'):
-                line += f',"cascade":{"true" if bits & 2 else "false"},"restart_identity":{"true" if bits & 4 else "false"}'
+                line += f',"cascade":{"true" if bits & 2 else "false"}'
+                line += f',"restart_identity":{"true" if bits & 4 else "false"}'
             if op == ord('M'):
                 prefix_length, content_length = struct.unpack_from('<II', record, 16)
-                prefix = record[24:24 + prefix_length].decode()
-                content = record[24 + prefix_length:24 + prefix_length + content_length]
+                prefix = record[24 : 24 + prefix_length].decode()
+                content = record[24 + prefix_length : 24 + prefix_length + content_length]
                 line += f',"topic":{quote(prefix)}' if bits & 8 else f',"prefix":{quote(prefix)}'
                 if bits & 16:
                     line += ',"content_unavailable":true'

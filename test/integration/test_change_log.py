@@ -1,5 +1,6 @@
-"""The log of changes (examples/portal/change_log.cpp): a worker whose effects are in a database. Scenarios J26, J27 and J30.
-Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration"""
+"""The log of changes (examples/portal/change_log.cpp): a worker whose effects are in a database.
+Scenarios J26, J27 and J30. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover
+-s test/integration"""
 import json
 import signal
 import unittest
@@ -14,37 +15,81 @@ class ChangeLog(unittest.TestCase):
         self.house = House()
         self.addCleanup(self.house.close)
         self.house.load('examples/portal/schema.sql')
-        self.house.sql(f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER}', 'b', 'b')")
+        self.house.sql(
+            f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER}',"
+            " 'b', 'b')"
+        )
         self.house.fatwald(publication='portal')
 
     def logger(self, *accounts):
         """Logs what comes when this returns."""
-        process = self.house.start([BUILD / 'examples' / 'portal' / 'change_log', self.house.conninfo(), self.house.control, *accounts], 'log')
-        until(lambda: self.house.sql('SELECT count(*) FROM change_log_cursor') == str(len(accounts)), 'the log to begin')
+        process = self.house.start(
+            [
+                BUILD / 'examples' / 'portal' / 'change_log',
+                self.house.conninfo(),
+                self.house.control,
+                *accounts,
+            ],
+            'log',
+        )
+        until(
+            lambda: self.house.sql('SELECT count(*) FROM change_log_cursor') == str(len(accounts)),
+            'the log to begin',
+        )
         return process
 
     def log(self, count, account=ACCOUNT):
         """The entries of an account, when there are so many: (op, table, old, new)."""
-        until(lambda: int(self.house.sql(f"SELECT count(*) FROM change_log WHERE account_id = '{account}'")) >= count, f'{count} entries')
-        lines = self.house.sql(f"SELECT jsonb_build_array(op, table_name, old, new) FROM change_log WHERE account_id = '{account}' ORDER BY id").splitlines()
+        until(
+            lambda: int(
+                self.house.sql(f"SELECT count(*) FROM change_log WHERE account_id = '{account}'")
+            )
+            >= count,
+            f'{count} entries',
+        )
+        lines = self.house.sql(
+            "SELECT jsonb_build_array(op, table_name, old, new) FROM change_log WHERE account_id ="
+            f" '{account}' ORDER BY id"
+        ).splitlines()
         return [json.loads(line) for line in lines]
 
     def test_J26_one_entry_for_each_change_and_none_for_what_was_marked_as_deleted(self):
         self.logger(ACCOUNT, OTHER)
         site, group = 'bbbbbbbb-0000-4000-8000-000000000001', 'bbbbbbbb-0000-4000-8000-000000000002'
         self.house.sql('ALTER TABLE actor_groups ADD COLUMN deleted_at timestamptz')
-        self.house.sql(f"INSERT INTO sites (id, account_id, name) VALUES ('{site}', '{ACCOUNT}', 'it''s \"a\" site\\')",
-                       f"INSERT INTO actor_groups (id, account_id, name) VALUES ('{group}', '{ACCOUNT}', 'g')",
-                       f"UPDATE sites SET name = 'x' WHERE id = '{site}'",
-                       f"UPDATE actor_groups SET deleted_at = now() WHERE id = '{group}'",
-                       f"DELETE FROM actor_groups WHERE id = '{group}'",
-                       f"DELETE FROM sites WHERE id = '{site}'",
-                       f"UPDATE accounts SET name = 'B' WHERE id = '{OTHER}'")
+        self.house.sql(
+            (
+                f"INSERT INTO sites (id, account_id, name) VALUES ('{site}', '{ACCOUNT}', 'it''s"
+                " \"a\" site\\')"
+            ),
+            f"INSERT INTO actor_groups (id, account_id, name) VALUES ('{group}', '{ACCOUNT}', 'g')",
+            f"UPDATE sites SET name = 'x' WHERE id = '{site}'",
+            f"UPDATE actor_groups SET deleted_at = now() WHERE id = '{group}'",
+            f"DELETE FROM actor_groups WHERE id = '{group}'",
+            f"DELETE FROM sites WHERE id = '{site}'",
+            f"UPDATE accounts SET name = 'B' WHERE id = '{OTHER}'",
+        )
         entries = self.log(5)
-        self.assertEqual([(op, table) for op, table, _, _ in entries], [('insert', 'sites'), ('insert', 'actor_groups'), ('update', 'sites'), ('update', 'actor_groups'), ('delete', 'sites')])
-        self.assertEqual([entry[3]['name'] for entry in entries[:3]], ['it\'s "a" site\\', 'g', 'x'])
-        self.assertEqual([entries[0][2], entries[2][2]['name'], entries[4][2]['name'], entries[4][3]], [None, 'it\'s "a" site\\', 'x', None])
-        self.assertEqual([(op, table) for op, table, _, _ in self.log(1, OTHER)], [('update', 'accounts')])
+        self.assertEqual(
+            [(op, table) for op, table, _, _ in entries],
+            [
+                ('insert', 'sites'),
+                ('insert', 'actor_groups'),
+                ('update', 'sites'),
+                ('update', 'actor_groups'),
+                ('delete', 'sites'),
+            ],
+        )
+        self.assertEqual(
+            [entry[3]['name'] for entry in entries[:3]], ['it\'s "a" site\\', 'g', 'x']
+        )
+        self.assertEqual(
+            [entries[0][2], entries[2][2]['name'], entries[4][2]['name'], entries[4][3]],
+            [None, 'it\'s "a" site\\', 'x', None],
+        )
+        self.assertEqual(
+            [(op, table) for op, table, _, _ in self.log(1, OTHER)], [('update', 'accounts')]
+        )
 
     def test_J27_what_is_delivered_twice_is_logged_once(self):
         process = self.logger(ACCOUNT)
@@ -55,9 +100,14 @@ class ChangeLog(unittest.TestCase):
         process.kill()
         process.wait()
         # As if its database had been restored from before the last of them.
-        self.house.sql(f"UPDATE change_log_cursor SET cursor = '{cursor}'", "DELETE FROM change_log WHERE new->>'name' IN ('18', '19')")
+        self.house.sql(
+            f"UPDATE change_log_cursor SET cursor = '{cursor}'",
+            "DELETE FROM change_log WHERE new->>'name' IN ('18', '19')",
+        )
         self.logger(ACCOUNT)
-        self.assertEqual([new['name'] for _, _, _, new in self.log(20)], [str(number) for number in range(20)])
+        self.assertEqual(
+            [new['name'] for _, _, _, new in self.log(20)], [str(number) for number in range(20)]
+        )
         self.house.sql(f"UPDATE accounts SET name = 'last' WHERE id = '{ACCOUNT}'")
         self.assertEqual(len(self.log(21)), 21)
 
@@ -67,10 +117,21 @@ class ChangeLog(unittest.TestCase):
         self.log(1)
         process.kill()
         process.wait()
-        self.house.sql(f"""DO $$ BEGIN FOR i IN 1..5000 LOOP UPDATE accounts SET name = i::text WHERE id = '{ACCOUNT}'; COMMIT; END LOOP; END $$""")
+        self.house.sql(
+            f"""DO $$ BEGIN FOR i IN 1..5000 LOOP UPDATE accounts SET name = i::text
+            WHERE id = '{ACCOUNT}'; COMMIT; END LOOP; END $$"""
+        )
         process = self.logger(ACCOUNT)
-        self.assertEqual([new['name'] for _, _, _, new in self.log(5001)], ['first', *map(str, range(1, 5001))])
-        until(lambda: self.house.sql('SELECT acknowledged > (SELECT max(lsn) FROM change_log) FROM fatwal.subscriber') == 't', 'the acknowledgement of the last')
+        self.assertEqual(
+            [new['name'] for _, _, _, new in self.log(5001)], ['first', *map(str, range(1, 5001))]
+        )
+        until(
+            lambda: self.house.sql(
+                'SELECT acknowledged > (SELECT max(lsn) FROM change_log) FROM fatwal.subscriber'
+            )
+            == 't',
+            'the acknowledgement of the last',
+        )
         self.assertEqual(self.house.stop(process, signal.SIGTERM), 0)
 
 

@@ -8,7 +8,17 @@ import subprocess
 import unittest
 
 from house import BUILD, until
-from portal import ACCOUNT, CLIENT, GATEWAY, OTHER_ACCOUNT, OTHER_CLIENT, OTHER_TOKEN, R1, TOKEN, Portal
+from portal import (
+    ACCOUNT,
+    CLIENT,
+    GATEWAY,
+    OTHER_ACCOUNT,
+    OTHER_CLIENT,
+    OTHER_TOKEN,
+    R1,
+    TOKEN,
+    Portal,
+)
 
 
 class AdminSocket(Portal):
@@ -25,7 +35,12 @@ class AdminSocket(Portal):
         return int(head.split()[1]), json.loads(body)
 
     def refused(self, *arguments):
-        done = subprocess.run([BUILD / 'client' / 'fatwal', 'channel', '--admin-socket', self.admin(), *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [BUILD / 'client' / 'fatwal', 'channel', '--admin-socket', self.admin(), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
         self.assertEqual(done.returncode, 1, done.stdout)
         return done.stderr
 
@@ -35,29 +50,47 @@ class AdminSocket(Portal):
 
     def test_lists_who_is_connected(self):
         self.channel()
-        devices = [self.client(headers={'User-Agent': 'phone'}), self.gateway(), self.device('client', OTHER_CLIENT, OTHER_TOKEN)]
+        devices = [
+            self.client(headers={'User-Agent': 'phone'}),
+            self.gateway(),
+            self.device('client', OTHER_CLIENT, OTHER_TOKEN),
+        ]
         for device in devices:
             self.joined(device)
         sessions = self.fatwal_channel('list')
-        self.assertEqual([(session['kind'], session['id']) for session in sessions], [('client', CLIENT), ('client', OTHER_CLIENT), ('gateway', GATEWAY)])
-        self.assertEqual({key: sessions[0][key] for key in ('account', 'token', 'version', 'remote_ip')},
-                         {'account': ACCOUNT, 'token': TOKEN, 'version': '1.5.0', 'remote_ip': '127.0.0.1'})
+        self.assertEqual(
+            [(session['kind'], session['id']) for session in sessions],
+            [('client', CLIENT), ('client', OTHER_CLIENT), ('gateway', GATEWAY)],
+        )
+        self.assertEqual(
+            {key: sessions[0][key] for key in ('account', 'token', 'version', 'remote_ip')},
+            {'account': ACCOUNT, 'token': TOKEN, 'version': '1.5.0', 'remote_ip': '127.0.0.1'},
+        )
         self.assertEqual(self.fatwal_channel('list', '--account', OTHER_ACCOUNT), [])
         # In pages.
         status, first = self.http('GET /sessions?limit=2 HTTP/1.0\r\n\r\n')
         self.assertEqual((status, len(first['sessions'])), (200, 2))
         status, last = self.http(f"GET /sessions?limit=2&after={first['next']} HTTP/1.0\r\n\r\n")
-        self.assertEqual(([session['id'] for session in last['sessions']], 'next' in last), ([GATEWAY], False))
+        self.assertEqual(
+            ([session['id'] for session in last['sessions']], 'next' in last), ([GATEWAY], False)
+        )
         self.assertEqual(self.stats()['clients'], 2)
 
     def test_ends_a_session(self):
         self.channel()
         client = self.client()
         self.joined(client)
-        ended = self.fatwal_channel('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT)
+        ended = self.fatwal_channel(
+            'disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT
+        )
         self.assertEqual(ended, [{'disconnected': 1}])
         self.expect_end(client, 'disconnected')
-        self.assertEqual(self.fatwal_channel('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT), [{'disconnected': 0}])
+        self.assertEqual(
+            self.fatwal_channel(
+                'disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT
+            ),
+            [{'disconnected': 0}],
+        )
 
     def test_takes_a_pair_away(self):
         self.channel()
@@ -65,7 +98,9 @@ class AdminSocket(Portal):
         self.joined(gateway)
         self.joined(client)
         self.flow(client, gateway)
-        taken = self.fatwal_channel('reject', '--account', ACCOUNT, '--client', CLIENT, '--resource', R1)
+        taken = self.fatwal_channel(
+            'reject', '--account', ACCOUNT, '--client', CLIENT, '--resource', R1
+        )
         self.assertEqual(taken, [{'gateways': 1}])
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
         until(lambda: self.house.sql('SELECT count(*) FROM flows') == '0', 'the row to be gone')
@@ -77,16 +112,30 @@ class AdminSocket(Portal):
         self.joined(client)
         self.news('a')
         self.flow(client, gateway)
-        self.fatwal_channel('reject', '--account', ACCOUNT, '--client', CLIENT, '--resource', R1, process='a')
+        self.fatwal_channel(
+            'reject', '--account', ACCOUNT, '--client', CLIENT, '--resource', R1, process='a'
+        )
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
-        self.fatwal_channel('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT, process='b')
+        self.fatwal_channel(
+            'disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', CLIENT, process='b'
+        )
         self.expect_end(client, 'disconnected')
 
     def test_says_what_is_wrong(self):
         self.channel()
         self.assertIn('is the id of an account', self.refused('list', '--account', 'x'))
-        self.assertIn('invalid_id', self.refused('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', 'x'))
-        for request in ('GET /x', 'GET /disconnect', 'POST /stats', 'GET /sessions?limit=0', 'GET /sessions?after=x', 'GET /sessions?account=%'):
+        self.assertIn(
+            'invalid_id',
+            self.refused('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', 'x'),
+        )
+        for request in (
+            'GET /x',
+            'GET /disconnect',
+            'POST /stats',
+            'GET /sessions?limit=0',
+            'GET /sessions?after=x',
+            'GET /sessions?account=%',
+        ):
             status, body = self.http(f'{request} HTTP/1.0\r\n\r\n')
             self.assertIn(status, (400, 404), request)
             self.assertTrue(body['hint'], request)

@@ -5,7 +5,20 @@ import json
 import queue
 
 from house import until
-from portal import ACCOUNT, ACTOR, GATEWAY, GROUP, MEMBERSHIP, OTHER_CLIENT, OTHER_TENANT, OTHER_TOKEN, R1, SITE, TOKEN, Portal
+from portal import (
+    ACCOUNT,
+    ACTOR,
+    GATEWAY,
+    GROUP,
+    MEMBERSHIP,
+    OTHER_CLIENT,
+    OTHER_TENANT,
+    OTHER_TOKEN,
+    R1,
+    SITE,
+    TOKEN,
+    Portal,
+)
 
 CREATE = {'resource_id': R1, 'connected_gateway_ids': []}
 
@@ -18,6 +31,7 @@ class Load(Portal):
         async def send_all():
             for _ in range(count):
                 await device._socket.send(text)
+
         asyncio.run_coroutine_threadsafe(send_all(), device._loop).result(60)
 
     def events(self, device, wait=1):
@@ -32,13 +46,39 @@ class Load(Portal):
             out.append(event)
 
     def wide(self, clients, resources):
-        """A gateway with a flow of each of many clients to each of many resources, all by one membership."""
+        """A gateway with a flow of each of many clients to each of many resources, all by one
+        membership.
+        """
         self.house.sql(
-            f"INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key, ipv4, ipv6) SELECT md5('c' || n)::uuid, '{ACCOUNT}', '{ACTOR}', 'wide' || n, 'w', 'k', '100.80.0.0'::inet + n, 'fd01::'::inet + n FROM generate_series(1, {clients}) n",
-            f"INSERT INTO resources (id, account_id, name, type, address) SELECT md5('r' || n)::uuid, '{ACCOUNT}', 'r' || n, 'dns', 'r' || n || '.example.com' FROM generate_series(1, {resources}) n",
-            f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT '{ACCOUNT}', md5('r' || n)::uuid, '{SITE}' FROM generate_series(1, {resources}) n",
-            f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) SELECT md5('p' || n)::uuid, '{ACCOUNT}', '{GROUP}', md5('r' || n)::uuid FROM generate_series(1, {resources}) n",
-            f"INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id) SELECT gen_random_uuid(), '{ACCOUNT}', md5('p' || r)::uuid, md5('c' || c)::uuid, '{GATEWAY}', md5('r' || r)::uuid, '{TOKEN}', '{MEMBERSHIP}' FROM generate_series(1, {clients}) c, generate_series(1, {resources}) r")
+            (
+                "INSERT INTO clients (id, account_id, actor_id, external_id, name, public_key,"
+                f" ipv4, ipv6) SELECT md5('c' || n)::uuid, '{ACCOUNT}', '{ACTOR}', 'wide' || n,"
+                " 'w', 'k', '100.80.0.0'::inet + n, 'fd01::'::inet + n FROM generate_series(1,"
+                f" {clients}) n"
+            ),
+            (
+                "INSERT INTO resources (id, account_id, name, type, address) SELECT md5('r' ||"
+                f" n)::uuid, '{ACCOUNT}', 'r' || n, 'dns', 'r' || n || '.example.com' FROM"
+                f" generate_series(1, {resources}) n"
+            ),
+            (
+                "INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT"
+                f" '{ACCOUNT}', md5('r' || n)::uuid, '{SITE}' FROM generate_series(1,"
+                f" {resources}) n"
+            ),
+            (
+                "INSERT INTO policies (id, account_id, actor_group_id, resource_id) SELECT md5('p'"
+                f" || n)::uuid, '{ACCOUNT}', '{GROUP}', md5('r' || n)::uuid FROM generate_series(1,"
+                f" {resources}) n"
+            ),
+            (
+                "INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id,"
+                f" token_id, membership_id) SELECT gen_random_uuid(), '{ACCOUNT}', md5('p' ||"
+                f" r)::uuid, md5('c' || c)::uuid, '{GATEWAY}', md5('r' || r)::uuid, '{TOKEN}',"
+                f" '{MEMBERSHIP}' FROM generate_series(1, {clients}) c, generate_series(1,"
+                f" {resources}) r"
+            ),
+        )
 
     def test_a_flow_that_is_asked_for_again_is_the_one_there_is(self):
         self.channel()
@@ -56,7 +96,9 @@ class Load(Portal):
         client = self.client()
         self.joined(client)
         client.send('create_flow', CREATE)
-        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        gateway.send(
+            'flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']}
+        )
         self.expect(client, 'flow_created')
         self.assertEqual(self.house.sql('SELECT count(*) FROM flows'), '1')
 
@@ -76,11 +118,18 @@ class Load(Portal):
 
     def test_candidates_go_only_where_a_flow_is_and_once(self):
         self.channel()
-        gateway, stranger, client = self.gateway(), self.device('client', OTHER_CLIENT, OTHER_TOKEN), self.client()
+        gateway, stranger, client = (
+            self.gateway(),
+            self.device('client', OTHER_CLIENT, OTHER_TOKEN),
+            self.client(),
+        )
         self.joined(gateway)
         self.joined(stranger)
         self.joined(client)
-        candidates = {'event': 'broadcast_ice_candidates', 'payload': {'candidates': ['x'], 'gateway_ids': [GATEWAY] * 256}}
+        candidates = {
+            'event': 'broadcast_ice_candidates',
+            'payload': {'candidates': ['x'], 'gateway_ids': [GATEWAY] * 256},
+        }
         self.flood(stranger, candidates, 3)
         self.quiet(gateway, 'candidates of a stranger')
         client.send('create_flow', CREATE)
@@ -95,7 +144,9 @@ class Load(Portal):
         gateway = self.gateway()
         init = self.joined(gateway)
         self.assertEqual(init['pages'], 1)
-        self.assertEqual(len({(a['client_id'], a['resource_id']) for a in init['authorizations']}), 1500)
+        self.assertEqual(
+            len({(a['client_id'], a['resource_id']) for a in init['authorizations']}), 1500
+        )
 
     def test_much_that_one_tenant_loses_at_once_is_handed_over_in_turns(self):
         self.wide(60, 100)
@@ -114,7 +165,16 @@ class Load(Portal):
                 neighbour.send('nothing', {}, ref=number)
                 self.assertEqual(neighbour.next()['ref'], number)
         self.assertEqual(len(rejected), 6000)
-        self.assertEqual({self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(101)} & {R1}, {R1})
+        self.assertEqual(
+            {self.expect(client, 'resource_deleted')['payload']['id'] for _ in range(101)} & {R1},
+            {R1},
+        )
         # The next transaction comes behind, and the process continues to acknowledge.
-        self.house.sql(f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{ACTOR}', '{GROUP}')")
-        self.assertEqual({self.expect(client, 'resource_created_or_updated')['event'] for _ in range(101)}, {'resource_created_or_updated'})
+        self.house.sql(
+            "INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES"
+            f" ('{ACCOUNT}', '{ACTOR}', '{GROUP}')"
+        )
+        self.assertEqual(
+            {self.expect(client, 'resource_created_or_updated')['event'] for _ in range(101)},
+            {'resource_created_or_updated'},
+        )

@@ -13,20 +13,49 @@ import zmq
 import zmq.utils.z85
 
 from house import until
-from portal import (ACCOUNT, CLIENT, GATEWAY, GATEWAY_TOKEN, GROUP, MEMBERSHIP, OTHER_ACTOR, OTHER_CLIENT, OTHER_TOKEN, P1, P2, Portal, R1, R2, SECRET, SITE,
-                    TOKEN)
+from portal import (
+    ACCOUNT,
+    CLIENT,
+    GATEWAY,
+    GATEWAY_TOKEN,
+    GROUP,
+    MEMBERSHIP,
+    OTHER_ACTOR,
+    OTHER_CLIENT,
+    OTHER_TOKEN,
+    P1,
+    P2,
+    Portal,
+    R1,
+    R2,
+    SECRET,
+    SITE,
+    TOKEN,
+)
 
 
 def policy(id, resource):
-    return f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{id}', '{ACCOUNT}', '{GROUP}', '{resource}')"
+    return (
+        f"INSERT INTO policies (id, account_id, actor_group_id, resource_id) VALUES ('{id}',"
+        f" '{ACCOUNT}', '{GROUP}', '{resource}')"
+    )
 
 
 def upgrade(role, id, token):
     """The request of a device that connects."""
-    return '\r\n'.join((
-        f'GET /{role}?id={id}&version=1.5.0 HTTP/1.1', 'Host: x', 'Upgrade: websocket', 'Connection: Upgrade',
-        'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13',
-        f'Authorization: Bearer {ACCOUNT}.{token}.{SECRET}', '', '')).encode()
+    return '\r\n'.join(
+        (
+            f'GET /{role}?id={id}&version=1.5.0 HTTP/1.1',
+            'Host: x',
+            'Upgrade: websocket',
+            'Connection: Upgrade',
+            'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+            'Sec-WebSocket-Version: 13',
+            f'Authorization: Bearer {ACCOUNT}.{token}.{SECRET}',
+            '',
+            '',
+        )
+    ).encode()
 
 
 class Wire:
@@ -59,8 +88,8 @@ class Wire:
             if len(self.received) < begin + length:
                 break
             if opcode == 1:
-                names.append(json.loads(self.received[begin:begin + length])['event'])
-            self.received = self.received[begin + length:]
+                names.append(json.loads(self.received[begin : begin + length])['event'])
+            self.received = self.received[begin + length :]
         return names
 
 
@@ -70,9 +99,15 @@ class Order(Portal):
 
     def grant(self, client, gateway, resource):
         client.send('create_flow', {'resource_id': resource, 'connected_gateway_ids': []})
-        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        gateway.send(
+            'flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']}
+        )
         self.expect(client, 'flow_created', resource_id=resource)
-        until(lambda: self.house.sql(f"SELECT count(*) FROM flows WHERE resource_id = '{resource}'") == '1', 'the row')
+        until(
+            lambda: self.house.sql(f"SELECT count(*) FROM flows WHERE resource_id = '{resource}'")
+            == '1',
+            'the row',
+        )
 
 
 class Snapshots(Order):
@@ -86,7 +121,10 @@ class Snapshots(Order):
         self.house.sql(f"DELETE FROM policies WHERE id = '{P1}'")
         self.expect(client, 'resource_deleted', id=R1)
         before = self.snapshots()
-        self.house.sql('BEGIN; CREATE TABLE keep AS SELECT * FROM flows; TRUNCATE flows; INSERT INTO flows SELECT * FROM keep; COMMIT')
+        self.house.sql(
+            'BEGIN; CREATE TABLE keep AS SELECT * FROM flows; TRUNCATE flows; INSERT INTO flows'
+            ' SELECT * FROM keep; COMMIT'
+        )
         until(lambda: self.snapshots() > before, 'a new snapshot')
         # One is enough: it was taken after the truncate, whatever fatwald had from before.
         self.house.sql(f"UPDATE resources SET name = 'behind' WHERE id = '{R2}'")
@@ -117,21 +155,50 @@ class Snapshots(Order):
             self.house.sql(policy(P1, R1))
             self.expect(client, 'resource_created_or_updated', id=R1)
 
-
     def test_C4_a_new_snapshot_is_told_to_gateways_before_clients(self):
         # So many resources that a gateway behind the clients would be notified milliseconds later.
-        many = f"SELECT md5('r' || n)::uuid AS id, '{ACCOUNT}'::uuid AS account, n FROM generate_series(1, 3000) n"
-        self.house.sql(f"INSERT INTO resources (id, account_id, name, type, address) SELECT id, account, 'r' || n, 'dns', 'r' || n || '.example.com' FROM ({many}) m",
-                       f"INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT account, id, '{SITE}' FROM ({many}) m",
-                       f"INSERT INTO policies (account_id, actor_group_id, resource_id) SELECT account, '{GROUP}', id FROM ({many}) m",
-                       f"INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES ('{ACCOUNT}', '{OTHER_ACTOR}', '{GROUP}')",
-                       f"""INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id, resource_id, token_id, membership_id)
-                           VALUES (gen_random_uuid(), '{ACCOUNT}', '{P1}', '{CLIENT}', '{GATEWAY}', '{R1}', '{TOKEN}', '{MEMBERSHIP}')""")
+        many = (
+            f"SELECT md5('r' || n)::uuid AS id, '{ACCOUNT}'::uuid AS account, n FROM"
+            " generate_series(1, 3000) n"
+        )
+        self.house.sql(
+            (
+                "INSERT INTO resources (id, account_id, name, type, address) SELECT id, account,"
+                f" 'r' || n, 'dns', 'r' || n || '.example.com' FROM ({many}) m"
+            ),
+            (
+                "INSERT INTO resource_connections (account_id, resource_id, site_id) SELECT"
+                f" account, id, '{SITE}' FROM ({many}) m"
+            ),
+            (
+                "INSERT INTO policies (account_id, actor_group_id, resource_id) SELECT account,"
+                f" '{GROUP}', id FROM ({many}) m"
+            ),
+            (
+                "INSERT INTO actor_group_memberships (account_id, actor_id, group_id) VALUES"
+                f" ('{ACCOUNT}', '{OTHER_ACTOR}', '{GROUP}')"
+            ),
+            f"""INSERT INTO flows (id, account_id, policy_id, client_id, gateway_id,
+                           resource_id, token_id, membership_id)
+                           VALUES (gen_random_uuid(), '{ACCOUNT}', '{P1}', '{CLIENT}', '{GATEWAY}',
+                               '{R1}', '{TOKEN}', '{MEMBERSHIP}')""",
+        )
         self.channel()
-        gateway, *clients = (Wire(self.ports['channel'], *who) for who in (('gateway', GATEWAY, GATEWAY_TOKEN), ('client', CLIENT, TOKEN), ('client', OTHER_CLIENT, OTHER_TOKEN)))
+        gateway, *clients = (
+            Wire(self.ports['channel'], *who)
+            for who in (
+                ('gateway', GATEWAY, GATEWAY_TOKEN),
+                ('client', CLIENT, TOKEN),
+                ('client', OTHER_CLIENT, OTHER_TOKEN),
+            )
+        )
         for device, pages in ((gateway, 0), *((client, 4) for client in clients)):
             self.addCleanup(device.close)
-            until(lambda device=device, pages=pages: device.events()[-1:] == ['init_page' if pages else 'init'], 'the init')
+            until(
+                lambda device=device, pages=pages: device.events()[-1:]
+                == ['init_page' if pages else 'init'],
+                'the init',
+            )
         self.house.sql(f"BEGIN; DELETE FROM policies WHERE id = '{P1}'; TRUNCATE flows; COMMIT")
         told = []
         while 'resource_deleted' not in told:
@@ -142,22 +209,42 @@ class Snapshots(Order):
 
 
 class AnotherProcess:
-    """A process of the fleet by hand: JSON over CURVE, with the key that the fleet's secret gives."""
+    """A process of the fleet by hand: JSON over CURVE, with the key that the fleet's secret
+    gives.
+    """
 
     def __init__(self, secret, own, other):
-        key = zmq.utils.z85.encode(hmac.new(secret, b'fatwal fleet curve key 1', hashlib.sha256).digest())
+        key = zmq.utils.z85.encode(
+            hmac.new(secret, b'fatwal fleet curve key 1', hashlib.sha256).digest()
+        )
         public = zmq.curve_public(key)
         self.endpoint = own
-        self.inbox, self.outbox = (zmq.Context.instance().socket(kind) for kind in (zmq.PULL, zmq.PUSH))
+        self.inbox, self.outbox = (
+            zmq.Context.instance().socket(kind) for kind in (zmq.PULL, zmq.PUSH)
+        )
         for end in (self.inbox, self.outbox):
-            end.linger, end.rcvtimeo, end.curve_publickey, end.curve_secretkey = 0, 20_000, public, key
+            end.linger, end.rcvtimeo, end.curve_publickey, end.curve_secretkey = (
+                0,
+                20_000,
+                public,
+                key,
+            )
         self.inbox.curve_server = True
         self.inbox.bind(own)
         self.outbox.curve_serverkey = public
         self.outbox.connect(other)
 
     def send(self, kind, body=None, version=1):
-        self.outbox.send_json({'version': version, 'from': 7, 'endpoint': self.endpoint, 'number': 0, 'kind': kind, 'body': body})
+        self.outbox.send_json(
+            {
+                'version': version,
+                'from': 7,
+                'endpoint': self.endpoint,
+                'number': 0,
+                'kind': kind,
+                'body': body,
+            }
+        )
 
     def next(self, event):
         """The next message with this event."""
@@ -183,11 +270,30 @@ class Fleet(Order):
         self.other.inbox.recv()  # its connection to us is there
 
     def misunderstood(self, count):
-        until(lambda: self.stats()['fleet_not_understood'] == count, f'{count} messages not to be understood')
+        until(
+            lambda: self.stats()['fleet_not_understood'] == count,
+            f'{count} messages not to be understood',
+        )
 
     def test_one_bad_body_costs_an_introduction_nothing_else(self):
-        online = {'event': 'gateway_online', 'account': ACCOUNT, 'id': GATEWAY, 'generation': 5, 'version': '1.5.0', 'location': None, 'remote_ip': None}
-        self.other.send('introduction', [{'event': 'gateway_online', 'account': ACCOUNT}, 5, {'event': 'of a later version', 'account': ACCOUNT, 'id': GATEWAY}, online])
+        online = {
+            'event': 'gateway_online',
+            'account': ACCOUNT,
+            'id': GATEWAY,
+            'generation': 5,
+            'version': '1.5.0',
+            'location': None,
+            'remote_ip': None,
+        }
+        self.other.send(
+            'introduction',
+            [
+                {'event': 'gateway_online', 'account': ACCOUNT},
+                5,
+                {'event': 'of a later version', 'account': ACCOUNT, 'id': GATEWAY},
+                online,
+            ],
+        )
         self.misunderstood(3)
         self.other.send('alive')
         self.assertEqual(self.stats()['gateways_online'], 1)
@@ -196,7 +302,16 @@ class Fleet(Order):
         self.other.send('introduction', [], version=2)
         until(lambda: self.stats()['fleet'] == 1, 'the other process')
         sender = {'device': 'client', 'id': CLIENT, 'generation': 1, 'process': 7}
-        self.other.send('message', {'event': 'deliver', 'account': ACCOUNT, 'sender': sender, 'to': {'device': 'gateway'}, 'message': {'of': 'a later version'}})
+        self.other.send(
+            'message',
+            {
+                'event': 'deliver',
+                'account': ACCOUNT,
+                'sender': sender,
+                'to': {'device': 'gateway'},
+                'message': {'of': 'a later version'},
+            },
+        )
         self.assertEqual(self.other.next('undelivered')['message'], {'of': 'a later version'})
         self.misunderstood(1)
 
@@ -214,9 +329,10 @@ class Away(Order):
         until(lambda: self.house.sql('SELECT count(*) FROM flows') == '0', 'the row to go')
         until(lambda: self.snapshots() == 2, 'the rows')
         client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
-        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        gateway.send(
+            'flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']}
+        )
         self.expect(client, 'flow_created', resource_id=R1)
-
 
     def test_what_was_granted_ends_when_no_snapshot_comes_for_too_long(self):
         self.channel(**{'stale-after-s': '1', 'revoke-after-s': '3'})
@@ -232,12 +348,18 @@ class Away(Order):
         other.run('ROLLBACK')
         until(lambda: self.snapshots() == 2, 'the rows')
         client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
-        gateway.send('flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']})
+        gateway.send(
+            'flow_authorized', {'ref': self.expect(gateway, 'authorize_flow')['payload']['ref']}
+        )
         self.expect(client, 'flow_created', resource_id=R1)
 
     truncated_and_put_back = (
         'TRUNCATE resource_connections',
-        f"INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES ('{ACCOUNT}', '{R1}', '{SITE}')")
+        (
+            "INSERT INTO resource_connections (account_id, resource_id, site_id) VALUES"
+            f" ('{ACCOUNT}', '{R1}', '{SITE}')"
+        ),
+    )
 
 
 class Sessions(Order):
@@ -257,7 +379,10 @@ class Sessions(Order):
             self.joined(new)
             self.expect_end(old, 'replaced')
             new.close()
-            until(lambda: self.stats(first)['clients'] + self.stats(second)['clients'] == 0, 'nobody to be there')
+            until(
+                lambda: self.stats(first)['clients'] + self.stats(second)['clients'] == 0,
+                'nobody to be there',
+            )
 
     def test_a_gateways_candidates_find_the_session_of_now(self):
         self.two_processes()
@@ -316,7 +441,10 @@ class Sessions(Order):
         self.processes['b'].send_signal(signal.SIGCONT)
         self.expect_end(gateway, 'replaced')
         self.expect_end(client, 'replaced')
-        until(lambda: self.stats('b')['fleet'] == 1 and self.stats('b')['gateways_online'] == 1, 'b to know')
+        until(
+            lambda: self.stats('b')['fleet'] == 1 and self.stats('b')['gateways_online'] == 1,
+            'b to know',
+        )
         self.grant(mobile, moved, R1)
         self.quiet(mobile)
 

@@ -10,7 +10,11 @@ import unittest
 from house import BUILD, House, until
 
 FATWAL = str(BUILD / 'client' / 'fatwal')
-TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, note text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+TABLE = (
+    'CREATE TABLE t (id int PRIMARY KEY, account_id int, note text)',
+    'ALTER TABLE t REPLICA IDENTITY FULL',
+    'CREATE PUBLICATION p FOR TABLE t',
+)
 
 
 def ids(lines):
@@ -38,7 +42,9 @@ class Acknowledgements(WithHouse):
 
     def insert(self, first, last):
         """In one transaction."""
-        self.house.sql(f"INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series({first}, {last}) g")
+        self.house.sql(
+            f"INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series({first}, {last}) g"
+        )
 
     def options(self, *more):
         return ['--durable', 'd', '--cursor-file', self.cursor, *more]
@@ -48,8 +54,18 @@ class Acknowledgements(WithHouse):
 
     def run_into(self, output, *more):
         """A run whose standard output is `output`; its process."""
-        command = [FATWAL, 'tail', '--control', self.house.control, '--account', '1', *self.options(*more)]
-        process = subprocess.Popen([str(part) for part in command], stdout=output, stderr=subprocess.PIPE, text=True)
+        command = [
+            FATWAL,
+            'tail',
+            '--control',
+            self.house.control,
+            '--account',
+            '1',
+            *self.options(*more),
+        ]
+        process = subprocess.Popen(
+            [str(part) for part in command], stdout=output, stderr=subprocess.PIPE, text=True
+        )
         self.house.processes.append(process)
         self.addCleanup(process.stderr.close)
         return process
@@ -57,7 +73,9 @@ class Acknowledgements(WithHouse):
     def the_next_prints(self, first, last):
         process = self.tail('next', '--count', str(last - first + 1))
         self.assertEqual(process.wait(60), 0, self.house.read('next.err'))
-        self.assertEqual(ids(self.house.read('next.out').splitlines()), list(range(first, last + 1)))
+        self.assertEqual(
+            ids(self.house.read('next.out').splitlines()), list(range(first, last + 1))
+        )
 
     def test_a_transaction_that_count_cuts_comes_again_whole(self):
         self.insert(1, 10)
@@ -77,7 +95,9 @@ class Acknowledgements(WithHouse):
         with open('/dev/full', 'w') as full:
             process = self.run_into(full)
         self.assertEqual(process.wait(60), 1)
-        self.assertIn('standard output cannot be written: No space left on device', process.stderr.read())
+        self.assertIn(
+            'standard output cannot be written: No space left on device', process.stderr.read()
+        )
         self.the_next_prints(1, 10)
 
     def test_what_a_closed_pipe_does_not_take_comes_again(self):
@@ -106,15 +126,44 @@ class Acknowledgements(WithHouse):
 
     def test_an_empty_torn_or_unreadable_cursor_file_is_refused(self):
         whole = self.cursor.read_text()
-        for text, reason in (('', 'is empty'), (whole[:-2], 'one whole line'), (whole + 'x', 'one whole line'), ('garbage\n', 'one whole line')):
+        for text, reason in (
+            ('', 'is empty'),
+            (whole[:-2], 'one whole line'),
+            (whole + 'x', 'one whole line'),
+            ('garbage\n', 'one whole line'),
+        ):
             self.cursor.write_text(text)
-            done = subprocess.run([FATWAL, 'tail', '--control', self.house.control, '--account', '1', *map(str, self.options())], capture_output=True, text=True)
+            done = subprocess.run(
+                [
+                    FATWAL,
+                    'tail',
+                    '--control',
+                    self.house.control,
+                    '--account',
+                    '1',
+                    *map(str, self.options()),
+                ],
+                capture_output=True,
+                text=True,
+            )
             self.assertEqual((done.returncode, done.stdout), (1, ''))
             self.assertIn(reason, done.stderr)
             self.assertIn(str(self.cursor), done.stderr)
         self.cursor.unlink()
         self.cursor.mkdir()
-        done = subprocess.run([FATWAL, 'tail', '--control', self.house.control, '--account', '1', *map(str, self.options())], capture_output=True, text=True)
+        done = subprocess.run(
+            [
+                FATWAL,
+                'tail',
+                '--control',
+                self.house.control,
+                '--account',
+                '1',
+                *map(str, self.options()),
+            ],
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn('Is a directory', done.stderr)
 
@@ -127,20 +176,53 @@ class Acknowledgements(WithHouse):
         self.insert(1, 1)
         output = self.house.folder / 'lines'
         with open(output, 'w') as lines:
-            command = ['strace', '-f', '-o', trace, '-e', 'trace=write,fsync,fdatasync,rename,openat', FATWAL, 'tail', '--control', self.house.control,
-                       '--account', '1', *self.options('--count', '1')]
-            self.assertEqual(subprocess.run([str(part) for part in command], stdout=lines, stderr=subprocess.DEVNULL).returncode, 0)
+            command = [
+                'strace',
+                '-f',
+                '-o',
+                trace,
+                '-e',
+                'trace=write,fsync,fdatasync,rename,openat',
+                FATWAL,
+                'tail',
+                '--control',
+                self.house.control,
+                '--account',
+                '1',
+                *self.options('--count', '1'),
+            ]
+            self.assertEqual(
+                subprocess.run(
+                    [str(part) for part in command], stdout=lines, stderr=subprocess.DEVNULL
+                ).returncode,
+                0,
+            )
         steps = []
         for line in trace.read_text().splitlines():
             for step in ('write(1,', 'fdatasync(1', 'fsync(', 'rename('):
                 if step in line and not ('rename' in line and 'cursor' not in line):
                     steps.append(step)
         at = steps.index('write(1,')
-        self.assertEqual(steps[at:at + 5], ['write(1,', 'fdatasync(1', 'fsync(', 'rename(', 'fsync('])
+        self.assertEqual(
+            steps[at : at + 5], ['write(1,', 'fdatasync(1', 'fsync(', 'rename(', 'fsync(']
+        )
 
     def test_a_ready_file_that_cannot_be_made_is_an_error(self):
-        done = subprocess.run([FATWAL, 'tail', '--control', self.house.control, '--account', '1', '--ready-file', '/nonexistent/ready'],
-                              capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [
+                FATWAL,
+                'tail',
+                '--control',
+                self.house.control,
+                '--account',
+                '1',
+                '--ready-file',
+                '/nonexistent/ready',
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn('/nonexistent/ready', done.stderr)
 
@@ -148,45 +230,86 @@ class Acknowledgements(WithHouse):
 class TailJson(WithHouse):
     def test_a_column_has_one_type_whatever_its_value(self):
         house = self.house
-        house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id int, i8 int8, n numeric, f8 float8, o oid, a int8[])',
-                  'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+        house.sql(
+            (
+                'CREATE TABLE t (id int PRIMARY KEY, account_id int, i8 int8, n numeric, f8 float8,'
+                ' o oid, a int8[])'
+            ),
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
         house.fatwald()
         house.tail('1', 'exact', '--numbers', 'exact')
         house.tail('1', 'json', '--numbers', 'json')
-        house.sql("INSERT INTO t VALUES (1, 1, 1, 1.50, 1.5, 4294967295, '{1,NULL}'),"
-                  " (2, 1, 9223372036854775807, 12345678901234567890.5, 0.1, 1, '{9223372036854775807}')")
+        house.sql(
+            "INSERT INTO t VALUES (1, 1, 1, 1.50, 1.5, 4294967295, '{1,NULL}'),"
+            " (2, 1, 9223372036854775807, 12345678901234567890.5, 0.1, 1, '{9223372036854775807}')"
+        )
         house.lines('exact', 2)
         house.lines('json', 2)
-        exact = [json.loads(line, parse_float=str)['new'] for line in house.read('exact.out').splitlines()]
-        self.assertEqual([(row['i8'], row['n'], row['a']) for row in exact],
-                         [('1', '1.50', ['1', None]), ('9223372036854775807', '12345678901234567890.5', ['9223372036854775807'])])
-        self.assertEqual([(row['f8'], row['o']) for row in exact], [('1.5', 4294967295), ('0.1', 1)])
-        self.assertIn('"i8":9223372036854775807,"n":12345678901234567890.5,', house.lines('json', 2)[1])
+        exact = [
+            json.loads(line, parse_float=str)['new']
+            for line in house.read('exact.out').splitlines()
+        ]
+        self.assertEqual(
+            [(row['i8'], row['n'], row['a']) for row in exact],
+            [
+                ('1', '1.50', ['1', None]),
+                ('9223372036854775807', '12345678901234567890.5', ['9223372036854775807']),
+            ],
+        )
+        self.assertEqual(
+            [(row['f8'], row['o']) for row in exact], [('1.5', 4294967295), ('0.1', 1)]
+        )
+        self.assertIn(
+            '"i8":9223372036854775807,"n":12345678901234567890.5,', house.lines('json', 2)[1]
+        )
         self.assertIn('"i8":1,"n":1.50,', house.lines('json', 2)[0])
 
     def test_snapshots_and_resyncs_have_lines_of_their_own(self):
         house = self.house
-        house.sql(*TABLE, "INSERT INTO t VALUES (1, 1, 'a')", 'ALTER TABLE t REPLICA IDENTITY DEFAULT')
+        house.sql(
+            *TABLE, "INSERT INTO t VALUES (1, 1, 'a')", 'ALTER TABLE t REPLICA IDENTITY DEFAULT'
+        )
         house.fatwald(**{'snapshot-reuse-ms': '0'})
         house.tail('1', 'tail', '--snapshot')
-        self.assertEqual([(e['op'], e['account']) for e in house.events('tail', 3, all=True)], [('snapshot_begin', '1'), ('row', '1'), ('snapshot_end', '1')])
+        self.assertEqual(
+            [(e['op'], e['account']) for e in house.events('tail', 3, all=True)],
+            [('snapshot_begin', '1'), ('row', '1'), ('snapshot_end', '1')],
+        )
         house.sql('DELETE FROM t')
         resync, begin, end = house.events('tail', 6, all=True)[3:6]
-        self.assertEqual([e['op'] for e in (resync, begin, end)], ['resync', 'snapshot_begin', 'snapshot_end'])
+        self.assertEqual(
+            [e['op'] for e in (resync, begin, end)], ['resync', 'snapshot_begin', 'snapshot_end']
+        )
         self.assertIn('public.t', resync['reason'])
         house.tail('1', 'text', '--snapshot', '--format', 'text')
-        self.assertEqual(house.lines('text', 2, all=True)[:2], ['- - 1 snapshot_begin', '- - 1 snapshot_end'])
+        self.assertEqual(
+            house.lines('text', 2, all=True)[:2], ['- - 1 snapshot_begin', '- - 1 snapshot_end']
+        )
 
     def test_the_empty_account_is_not_the_operators(self):
         house = self.house
-        house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
         house.fatwald()
         house.tail('', 'empty')
         house.tail('', 'text', '--format', 'text')
         house.tail(None, 'operators')
-        house.sql("INSERT INTO t VALUES (1, '')", 'INSERT INTO t VALUES (2, NULL)', "INSERT INTO t VALUES (3, '')")
-        self.assertEqual([(e['account'], e['new']['id']) for e in house.events('empty', 2)], [('', 1), ('', 3)])
-        self.assertEqual([(e['account'], e['new']['id']) for e in house.events('operators', 1)], [(None, 2)])
+        house.sql(
+            "INSERT INTO t VALUES (1, '')",
+            'INSERT INTO t VALUES (2, NULL)',
+            "INSERT INTO t VALUES (3, '')",
+        )
+        self.assertEqual(
+            [(e['account'], e['new']['id']) for e in house.events('empty', 2)], [('', 1), ('', 3)]
+        )
+        self.assertEqual(
+            [(e['account'], e['new']['id']) for e in house.events('operators', 1)], [(None, 2)]
+        )
         self.assertEqual(house.lines('text', 1)[0].split()[2:4], ['""', 'insert'])
 
     def test_a_transaction_beyond_the_bound_says_so_and_a_greater_bound_has_it(self):
@@ -195,7 +318,10 @@ class TailJson(WithHouse):
         house.fatwald()
         house.tail('1', 'small', '--max-transaction-bytes', '1MB')
         house.tail('1', 'large', '--max-transaction-bytes', '20MB')
-        house.sql("INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series(1, 5000) g", "INSERT INTO t VALUES (5001, 1, 'after')")
+        house.sql(
+            "INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series(1, 5000) g",
+            "INSERT INTO t VALUES (5001, 1, 'after')",
+        )
         self.assertEqual(ids(house.lines('large', 5001)), list(range(1, 5002)))
         resync, after = house.events('small', 2, all=True)
         self.assertIn('larger than max_transaction_bytes, 1048576', resync['reason'])
@@ -205,31 +331,49 @@ class TailJson(WithHouse):
 
 class Check(WithHouse):
     def check(self, *arguments):
-        return subprocess.run([FATWAL, 'check', *map(str, arguments)], capture_output=True, text=True)
+        return subprocess.run(
+            [FATWAL, 'check', *map(str, arguments)], capture_output=True, text=True
+        )
 
     def test_the_exit_status_says_whether_all_is_there(self):
         house = self.house
         database = ('--database', house.conninfo())
-        house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id int)', 'CREATE TABLE country (code text PRIMARY KEY)',
-                  'ALTER TABLE country REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t, country')
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'CREATE TABLE country (code text PRIMARY KEY)',
+            'ALTER TABLE country REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t, country',
+        )
         done = self.check(*database)
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
         self.assertIn('NOT OK public.t has REPLICA IDENTITY FULL', done.stdout)
         house.sql('ALTER TABLE t REPLICA IDENTITY FULL')
         done = self.check(*database)
-        self.assertEqual((done.returncode, 'NOT OK' in done.stdout), (0, False), done.stdout + done.stderr)
+        self.assertEqual(
+            (done.returncode, 'NOT OK' in done.stdout), (0, False), done.stdout + done.stderr
+        )
         # That a table without an account column is for the operators is for people to say.
-        self.assertRegex(done.stdout, r'note +public.country names its account: no column account_id')
+        self.assertRegex(
+            done.stdout, r'note +public.country names its account: no column account_id'
+        )
         house.fatwald()
         done = self.check('--control', house.control, *database, '--format', 'json')
         found = json.loads(done.stdout)
-        self.assertEqual((done.returncode, found['ok'], found['fatwald']['state']), (0, True, 'streaming'))
-        self.assertIn({'requirement': 'wal_level is logical', 'ok': True, 'found': 'logical', 'mend': None}, found['database'])
+        self.assertEqual(
+            (done.returncode, found['ok'], found['fatwald']['state']), (0, True, 'streaming')
+        )
+        self.assertIn(
+            {'requirement': 'wal_level is logical', 'ok': True, 'found': 'logical', 'mend': None},
+            found['database'],
+        )
 
     def test_what_cannot_be_checked_has_a_status_of_its_own(self):
         house = self.house
-        for arguments in (('--database', 'host=/nowhere'), ('--control', f'ipc://{house.folder}/nobody.sock'),
-                          ('--control', f'ipc://{house.folder}/nobody.sock', '--database', house.conninfo())):
+        for arguments in (
+            ('--database', 'host=/nowhere'),
+            ('--control', f'ipc://{house.folder}/nobody.sock'),
+            ('--control', f'ipc://{house.folder}/nobody.sock', '--database', house.conninfo()),
+        ):
             done = self.check(*arguments)
             self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
             self.assertNotEqual(done.stderr, '')

@@ -1,4 +1,6 @@
-"""What docs/delivery.md promises beyond the plain stream: snapshots, replay, durable subscribers, the slot's care, the orderly end."""
+"""What docs/delivery.md promises beyond the plain stream: snapshots, replay, durable
+subscribers, the slot's care, the orderly end.
+"""
 import os
 import re
 import signal
@@ -8,9 +10,17 @@ import unittest
 
 from house import BUILD, House, position, until
 
-TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+TABLE = (
+    'CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)',
+    'ALTER TABLE t REPLICA IDENTITY FULL',
+    'CREATE PUBLICATION p FOR TABLE t',
+)
 # So little is kept in memory that what is missed is read from the slot again.
-NOTHING_IN_MEMORY = {'replay-bytes': '2000', 'replay-account-bytes': '2000', 'confirm-interval-ms': '200'}
+NOTHING_IN_MEMORY = {
+    'replay-bytes': '2000',
+    'replay-account-bytes': '2000',
+    'confirm-interval-ms': '200',
+}
 
 
 class Delivery(unittest.TestCase):
@@ -26,18 +36,32 @@ class Delivery(unittest.TestCase):
         return [event['new']['n'] for event in self.house.events(name, count)]
 
     def durable(self, name, *options):
-        return self.house.tail('1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options)
+        return self.house.tail(
+            '1', name, '--durable', 'd', '--cursor-file', self.house.folder / 'cursor', *options
+        )
 
     def kill_when_kept(self, tail, events):
-        """Kills a durable subscriber that has joined, and printed these events, once its cursor is past them: killed before, it rightly begins before them."""
+        """Kills a durable subscriber that has joined, and printed these events, once its cursor
+        is past them: killed before, it rightly begins before them.
+        """
         last = max((position(event['commit_lsn']) for event in events), default=(0, 0))
         cursor = self.house.folder / 'cursor'
-        until(lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last, 'the cursor to be kept')
+        until(
+            lambda: cursor.exists() and position(cursor.read_text().split()[2]) > last,
+            'the cursor to be kept',
+        )
         self.house.stop(tail, signal.SIGKILL)
 
     def slot_is_at_end(self):
         end = self.house.sql('SELECT pg_current_wal_lsn()')
-        until(lambda: self.house.sql(f"SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name = '{self.house.slot}'") == 't', 'the slot to follow')
+        until(
+            lambda: self.house.sql(
+                f"SELECT confirmed_flush_lsn >= '{end}' FROM pg_replication_slots WHERE slot_name ="
+                f" '{self.house.slot}'"
+            )
+            == 't',
+            'the slot to follow',
+        )
 
     # Snapshots.
 
@@ -52,12 +76,19 @@ class Delivery(unittest.TestCase):
 
     def waits(self, of):
         """Whether a session waits for a lock of this kind."""
-        return self.house.sql(f"SELECT count(*) FROM pg_locks WHERE locktype = '{of}' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") != '0'
+        return (
+            self.house.sql(
+                f"SELECT count(*) FROM pg_locks WHERE locktype = '{of}' AND NOT granted AND"
+                " database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            != '0'
+        )
 
     def test_a_table_that_is_rewritten_behind_a_snapshot_is_read_in_another_one(self):
         self.insert(1, 10)
         self.house.fatwald()
-        # The snapshot is taken while the table is locked, and waits; what is rewritten before it gets the lock is empty in it.
+        # The snapshot is taken while the table is locked, and waits; what is rewritten before it
+        # gets the lock is empty in it.
         session = self.house.locking('t')
         self.house.tail('1', 'one', '--snapshot')
         until(lambda: self.waits('relation'), 'the snapshot to wait')
@@ -68,56 +99,102 @@ class Delivery(unittest.TestCase):
         self.assertEqual(sorted(self.numbers('one', 11)), list(range(1, 12)), 'and nothing twice')
 
     def replace_snapshot(self, body):
-        """Has `body` in the place of fatwal.snapshot, which it can call as fatwal.whole_snapshot."""
-        self.house.sql('ALTER FUNCTION fatwal.snapshot(text, text) RENAME TO whole_snapshot',
-                       "CREATE FUNCTION fatwal.outdated() RETURNS bytea LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_lock(1); PERFORM pg_advisory_unlock(1); "
-                       "RAISE serialization_failure USING MESSAGE = 'a table was rewritten'; END$$",
-                       f'CREATE FUNCTION fatwal.snapshot(account text, publication text) RETURNS SETOF bytea LANGUAGE sql AS $${body}$$')
+        """Has `body` in the place of fatwal.snapshot, which it can call as
+        fatwal.whole_snapshot.
+        """
+        self.house.sql(
+            'ALTER FUNCTION fatwal.snapshot(text, text) RENAME TO whole_snapshot',
+            (
+                "CREATE FUNCTION fatwal.outdated() RETURNS bytea LANGUAGE plpgsql AS $$BEGIN"
+                " PERFORM pg_advisory_lock(1); PERFORM pg_advisory_unlock(1); RAISE"
+                " serialization_failure USING MESSAGE = 'a table was rewritten'; END$$"
+            ),
+            (
+                'CREATE FUNCTION fatwal.snapshot(account text, publication text) RETURNS SETOF'
+                f' bytea LANGUAGE sql AS $${body}$$'
+            ),
+        )
 
     def test_of_a_snapshot_that_is_outdated_in_the_midst_nothing_stays(self):
-        self.house.sql('ALTER TABLE t ADD filler text', 'CREATE TABLE mended (at int)',
-                       "INSERT INTO t SELECT g, 1, g, repeat('x', 1000) FROM generate_series(1, 2000) g")
-        self.replace_snapshot('SELECT m FROM fatwal.whole_snapshot($1, $2) m UNION ALL SELECT fatwal.outdated() WHERE NOT EXISTS (SELECT FROM public.mended)')
+        self.house.sql(
+            'ALTER TABLE t ADD filler text',
+            'CREATE TABLE mended (at int)',
+            "INSERT INTO t SELECT g, 1, g, repeat('x', 1000) FROM generate_series(1, 2000) g",
+        )
+        self.replace_snapshot(
+            'SELECT m FROM fatwal.whole_snapshot($1, $2) m UNION ALL SELECT fatwal.outdated() WHERE'
+            ' NOT EXISTS (SELECT FROM public.mended)'
+        )
         self.house.fatwald()
         session = self.house.session()
         session.run('SELECT pg_advisory_lock(1)')
-        until(lambda: self.house.sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == '1', 'the lock')
+        until(
+            lambda: self.house.sql(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            )
+            == '1',
+            'the lock',
+        )
         self.house.tail('1', 'one', '--snapshot')
         sent = len(self.house.lines('one', 100))
         until(lambda: self.waits('advisory'), 'the snapshot to be at its end')
         self.house.sql('INSERT INTO mended VALUES (1)', 'UPDATE t SET n = n + 10000')
         session.run('SELECT pg_advisory_unlock(1)')
         until(lambda: 'snapshot ends' in self.house.read('one.err'), 'a whole snapshot')
-        self.assertEqual(self.house.read('one.err').count('snapshot begins'), 2, 'what came of the first is void')
+        self.assertEqual(
+            self.house.read('one.err').count('snapshot begins'), 2, 'what came of the first is void'
+        )
         whole = self.numbers('one', sent + 2000)[-2000:]
-        self.assertEqual(sorted(whole), list(range(10001, 12001)), 'the second has its own beginning, not where the first broke off')
+        self.assertEqual(
+            sorted(whole),
+            list(range(10001, 12001)),
+            'the second has its own beginning, not where the first broke off',
+        )
 
     def test_a_snapshot_that_stays_outdated_is_refused_in_the_end(self):
         self.insert(1, 10)
         self.replace_snapshot('SELECT fatwal.outdated()')
         self.house.fatwald()
         self.house.tail('1', 'one', '--snapshot')
-        until(lambda: 'the sidecar refused: cannot read a snapshot' in self.house.read('one.err'), 'the refusal')
+        until(
+            lambda: 'the sidecar refused: cannot read a snapshot' in self.house.read('one.err'),
+            'the refusal',
+        )
         self.assertGreaterEqual(self.house.read('fatwald.err').count('is taken again'), 5)
         self.assertNotIn('snapshot begins', self.house.read('one.err'))
-        self.house.sql('DROP FUNCTION fatwal.snapshot(text, text)', 'ALTER FUNCTION fatwal.whole_snapshot(text, text) RENAME TO snapshot')
+        self.house.sql(
+            'DROP FUNCTION fatwal.snapshot(text, text)',
+            'ALTER FUNCTION fatwal.whole_snapshot(text, text) RENAME TO snapshot',
+        )
         self.assertEqual(sorted(self.numbers('one', 10)), list(range(1, 11)), 'and asked for again')
 
     def test_a_commit_that_is_decoded_before_it_is_visible(self):
-        # Under synchronous replication with the standby away a commit is in the log, so it is published, but no snapshot sees it yet.
+        # Under synchronous replication with the standby away a commit is in the log, so it is
+        # published, but no snapshot sees it yet.
         house = self.house
         house.fatwald()
         house.tail('1', 'before')
-        house.sql("ALTER SYSTEM SET synchronous_standby_names = 'away'", 'SELECT pg_reload_conf()', database='postgres')
+        house.sql(
+            "ALTER SYSTEM SET synchronous_standby_names = 'away'",
+            'SELECT pg_reload_conf()',
+            database='postgres',
+        )
         try:
             until(self.commits_wait, 'the setting to hold')
-            waiting = house.start(['psql', '-X', '-d', house.database, '-c', 'INSERT INTO t VALUES (1, 1, 1)'], 'waiting')
+            waiting = house.start(
+                ['psql', '-X', '-d', house.database, '-c', 'INSERT INTO t VALUES (1, 1, 1)'],
+                'waiting',
+            )
             house.lines('before', 1)
             self.assertEqual(house.sql('SELECT count(*) FROM t'), '0', 'nobody sees it')
             house.tail('1', 'late', '--snapshot')
             self.assertEqual(self.numbers('late', 1), [1])
         finally:
-            house.sql('ALTER SYSTEM RESET synchronous_standby_names', 'SELECT pg_reload_conf()', database='postgres')
+            house.sql(
+                'ALTER SYSTEM RESET synchronous_standby_names',
+                'SELECT pg_reload_conf()',
+                database='postgres',
+            )
         waiting.wait(30)
         house.sql('INSERT INTO t VALUES (2, 1, 2)')
         self.assertEqual(self.numbers('late', 2), [1, 2], 'once, by the stream or by the snapshot')
@@ -128,17 +205,41 @@ class Delivery(unittest.TestCase):
 
     def commits_wait(self):
         """Whether a commit waits for the standby; it is cancelled if it does."""
-        probe = self.house.start(['psql', '-X', '-d', self.house.database, '-c', "SELECT pg_logical_emit_message(true, 'probe', '')"], 'probe')
-        cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND query LIKE 'SELECT pg_logical_emit_message(%'"
-        waited = until(lambda: self.house.sql(cancel) == '1' or (probe.poll() is not None and 'not'), 'the probe') is True
+        probe = self.house.start(
+            [
+                'psql',
+                '-X',
+                '-d',
+                self.house.database,
+                '-c',
+                "SELECT pg_logical_emit_message(true, 'probe', '')",
+            ],
+            'probe',
+        )
+        cancel = (
+            "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE wait_event ="
+            " 'SyncRep' AND query LIKE 'SELECT pg_logical_emit_message(%'"
+        )
+        waited = (
+            until(
+                lambda: self.house.sql(cancel) == '1' or (probe.poll() is not None and 'not'),
+                'the probe',
+            )
+            is True
+        )
         probe.wait(30)
         return waited
 
     def test_a_thousand_that_attach_at_once_cost_one_query(self):
         self.insert(1, 500)
         self.house.fatwald(**{'snapshot-reuse-ms': '60000'})
-        crowd = self.house.start([BUILD / 'test' / 'crowd', self.house.control, '1', '1000'], 'crowd')
-        until(lambda: 'ready' in self.house.read('crowd.out') or crowd.poll() is not None, 'all to have a snapshot')
+        crowd = self.house.start(
+            [BUILD / 'test' / 'crowd', self.house.control, '1', '1000'], 'crowd'
+        )
+        until(
+            lambda: 'ready' in self.house.read('crowd.out') or crowd.poll() is not None,
+            'all to have a snapshot',
+        )
         self.assertEqual(self.house.status()['snapshot_queries'], '1')
         self.house.sql('INSERT INTO t VALUES (-1, 1, -1)')
         self.assertEqual(crowd.wait(60), 0, self.house.read('crowd.out'))
@@ -154,7 +255,10 @@ class Delivery(unittest.TestCase):
         group = house.start([BUILD / 'test' / 'group', house.control, 100, 40], 'group')
         until(lambda: 'ready' in house.read('group.out') or group.poll() is not None, 'all to join')
         house.sql(*(row(n) for n in range(4, 15)))
-        until(lambda: int(house.status()['descriptors_used']) in descriptors, f'{layout} to have so many descriptors')
+        until(
+            lambda: int(house.status()['descriptors_used']) in descriptors,
+            f'{layout} to have so many descriptors',
+        )
         house.stop(fatwald, signal.SIGKILL)
         house.sql(*(row(n) for n in range(15, 25)))
         house.fatwald('second', layout=layout)
@@ -177,10 +281,14 @@ class Delivery(unittest.TestCase):
         def says(what):
             until(lambda: what in house.read('pausing.out') or pausing.poll() is not None, what)
             self.assertIn(what, house.read('pausing.out'))
+
         says('ready')
         house.sql('INSERT INTO t VALUES (1, 1, 1)', 'INSERT INTO t VALUES (2, 2, 1)')
         says('row 1')
-        house.sql(*(f"INSERT INTO t SELECT {10 + n}, 1, {n}, repeat('x', 1048576)" for n in range(20)), 'INSERT INTO t VALUES (3, 2, 2)')
+        house.sql(
+            *(f"INSERT INTO t SELECT {10 + n}, 1, {n}, repeat('x', 1048576)" for n in range(20)),
+            'INSERT INTO t VALUES (3, 2, 2)',
+        )
         self.assertEqual(pausing.wait(60), 0, house.read('pausing.out') + house.read('pausing.err'))
         says('row 2')
 
@@ -203,9 +311,14 @@ class Delivery(unittest.TestCase):
         self.kill_when_kept(tail, self.house.events('one', 1))
         self.insert(2, 100000)
         end = position(self.house.sql('SELECT pg_current_wal_lsn()'))
-        until(lambda: position(self.house.status()['published_lsn']) >= end, 'the transaction to be published')
+        until(
+            lambda: position(self.house.status()['published_lsn']) >= end,
+            'the transaction to be published',
+        )
         self.durable('two')
-        until(lambda: 'changes were missed' in self.house.read('two.err'), 'the subscriber to be told')
+        until(
+            lambda: 'changes were missed' in self.house.read('two.err'), 'the subscriber to be told'
+        )
         log = self.house.read('fatwald.err')
         self.assertIn('One transaction takes', log)
         self.assertIn('--spool-bytes', log)
@@ -214,7 +327,19 @@ class Delivery(unittest.TestCase):
         self.assertEqual(self.numbers('two', 1), [100001], 'and it goes on behind it')
 
     def test_a_durable_tail_that_would_pass_over_what_is_kept_is_refused(self):
-        tail = self.house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', self.house.control, '--account', '1', '--durable', 'd'], 'tail')
+        tail = self.house.start(
+            [
+                BUILD / 'client' / 'fatwal',
+                'tail',
+                '--control',
+                self.house.control,
+                '--account',
+                '1',
+                '--durable',
+                'd',
+            ],
+            'tail',
+        )
         self.assertEqual(tail.wait(30), 2)
         self.assertIn('--cursor-file FILE', self.house.read('tail.err'))
 
@@ -229,7 +354,9 @@ class Delivery(unittest.TestCase):
         self.slot_is_at_end()
         self.house.tail('1', 'two', '--snapshot', '--cursor-file', cursor)
         self.house.lines('two', 201)
-        self.assertIn('changes were missed: the position is no longer held', self.house.read('two.err'))
+        self.assertIn(
+            'changes were missed: the position is no longer held', self.house.read('two.err')
+        )
 
     # Durable subscribers.
 
@@ -252,13 +379,23 @@ class Delivery(unittest.TestCase):
         house = self.house
         first = house.fatwald(**{'confirm-interval-ms': '100'})
         other = f'ipc://{house.folder}/other/control.sock'
-        second = house.fatwald('second', wait=False, **{'run-dir': house.folder / 'other', 'control': other, 'confirm-interval-ms': '100'})
-        until(lambda: 'active' in house.read('second.err'), 'the second to be told that the slot is in use')
+        second = house.fatwald(
+            'second',
+            wait=False,
+            **{'run-dir': house.folder / 'other', 'control': other, 'confirm-interval-ms': '100'},
+        )
+        until(
+            lambda: 'active' in house.read('second.err'),
+            'the second to be told that the slot is in use',
+        )
         self.durable('one', '--control', other)
         self.insert(1, 10)
         house.lines('one', 10)
         first.send_signal(signal.SIGSTOP)
-        house.sql(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{house.slot}'")
+        house.sql(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name ="
+            f" '{house.slot}'"
+        )
         until(lambda: 'streaming slot' in house.read('second.err'), 'the second to take over')
         self.insert(11, 20)
         house.lines('one', 20)
@@ -275,26 +412,69 @@ class Delivery(unittest.TestCase):
         first = house.fatwald()
         first.send_signal(signal.SIGSTOP)
         other = f'ipc://{house.folder}/other/control.sock'
-        second = house.fatwald('second', wait=False, **{'run-dir': house.folder / 'other', 'control': other})
+        second = house.fatwald(
+            'second', wait=False, **{'run-dir': house.folder / 'other', 'control': other}
+        )
         until(lambda: 'Waits to take over' in house.read('second.err'), 'the second to wait')
-        house.sql(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{house.slot}'")
-        until(lambda: '[info] streaming slot' in house.read('second.err'), 'the second to take over')
-        tail = house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', other, '--account', '1', '--durable', 'd', '--snapshot'], 'one')
-        until(lambda: house.sql('SELECT count(*) FROM fatwal.subscriber') == '1', 'it to be written down')
+        house.sql(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name ="
+            f" '{house.slot}'"
+        )
+        until(
+            lambda: '[info] streaming slot' in house.read('second.err'), 'the second to take over'
+        )
+        tail = house.start(
+            [
+                BUILD / 'client' / 'fatwal',
+                'tail',
+                '--control',
+                other,
+                '--account',
+                '1',
+                '--durable',
+                'd',
+                '--snapshot',
+            ],
+            'one',
+        )
+        until(
+            lambda: house.sql('SELECT count(*) FROM fatwal.subscriber') == '1',
+            'it to be written down',
+        )
         house.stop(tail, signal.SIGKILL)
         house.stop(second, signal.SIGKILL)
         first.send_signal(signal.SIGCONT)
-        until(lambda: house.read('fatwald.err').count('[info] streaming slot') == 2, 'the first to stream again')
+        until(
+            lambda: house.read('fatwald.err').count('[info] streaming slot') == 2,
+            'the first to stream again',
+        )
         self.assertEqual(house.status()['durable_subscribers'], '1')
 
     def take_over(self, stop, seconds):
-        """Stops the fatwald that streams; seconds until the subscriber has the next row by the other. Generous: bench/take-over measures."""
+        """Stops the fatwald that streams; seconds until the subscriber has the next row by the
+        other. Generous: bench/take-over measures.
+        """
         house = self.house
         other = f'ipc://{house.folder}/other/control.sock'
         first = house.fatwald()
         house.fatwald('second', wait=False, **{'run-dir': house.folder / 'other', 'control': other})
         until(lambda: 'Waits to take over' in house.read('second.err'), 'the second to wait')
-        house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', f'{house.control},{other}', '--account', '1', '--durable', 'd', '--snapshot', '--numbers', 'json'], 'one')
+        house.start(
+            [
+                BUILD / 'client' / 'fatwal',
+                'tail',
+                '--control',
+                f'{house.control},{other}',
+                '--account',
+                '1',
+                '--durable',
+                'd',
+                '--snapshot',
+                '--numbers',
+                'json',
+            ],
+            'one',
+        )
         self.insert(1, 1)
         self.assertEqual(self.numbers('one', 1), [1])
         begin = time.monotonic()
@@ -316,9 +496,17 @@ class Delivery(unittest.TestCase):
         tail = self.durable('one')
         self.insert(1, 1)
         self.kill_when_kept(tail, self.house.events('one', 1))
-        self.house.sql(*(f'INSERT INTO t SELECT g, 1, g FROM generate_series({n}, {n + 999}) g' for n in range(2000, 12000, 1000)))
+        self.house.sql(
+            *(
+                f'INSERT INTO t SELECT g, 1, g FROM generate_series({n}, {n + 999}) g'
+                for n in range(2000, 12000, 1000)
+            )
+        )
         until(lambda: self.house.status()['given_up'] == '1', 'it to be given up')
-        self.assertRegex(house.read('fatwald.err'), r'durable subscriber "d" of account "1" is dropped after retention')
+        self.assertRegex(
+            house.read('fatwald.err'),
+            r'durable subscriber "d" of account "1" is dropped after retention',
+        )
         self.slot_is_at_end()
         self.assertEqual(house.sql('SELECT count(*) FROM fatwal.subscriber'), '0')
         self.durable('two', '--snapshot')
@@ -332,7 +520,9 @@ class Delivery(unittest.TestCase):
         self.kill_when_kept(tail, [])
         self.insert(1, 100)
         begin = time.monotonic()
-        subprocess.run([os.environ['FATWAL_PGCTL'], 'restart', '-m', 'fast'], check=True, capture_output=True)
+        subprocess.run(
+            [os.environ['FATWAL_PGCTL'], 'restart', '-m', 'fast'], check=True, capture_output=True
+        )
         self.assertLess(time.monotonic() - begin, 15)
         self.durable('two')
         self.assertEqual(self.numbers('two', 100), list(range(1, 101)))
@@ -357,23 +547,58 @@ class Delivery(unittest.TestCase):
         self.drop_slot()
         second = house.fatwald('second', wait=False)
         self.assertEqual(second.wait(30), 1)
-        self.assertRegex(house.read('second.err'), r'slot ".*" is missing\s+detail: It was streamed before: 1 durable subscribers wait for it')
+        self.assertRegex(
+            house.read('second.err'),
+            (
+                r'slot ".*" is missing\s+detail: It was streamed before: 1 durable subscribers wait'
+                r' for it'
+            ),
+        )
         self.assertIn('--on-lost-slot=resync', house.read('second.err'))
-        self.assertEqual(house.sql(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{house.slot}'"), '0', 'it is not replaced silently')
+        self.assertEqual(
+            house.sql(
+                f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{house.slot}'"
+            ),
+            '0',
+            'it is not replaced silently',
+        )
 
     def test_a_slot_that_postgres_took_away_stops_with_its_reason(self):
         house = self.house
         first = house.fatwald()
         house.stop(first)
-        house.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", 'SELECT pg_reload_conf()', database='postgres')
+        house.sql(
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'",
+            'SELECT pg_reload_conf()',
+            database='postgres',
+        )
         try:
+
             def lost():
-                house.sql('CREATE TABLE filler AS SELECT repeat(md5(g::text), 30) AS t FROM generate_series(1, 20000) g', 'DROP TABLE filler',
-                          'SELECT pg_switch_wal()', 'CHECKPOINT')
-                return house.sql(f"SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{house.slot}'") == 'lost'
+                house.sql(
+                    (
+                        'CREATE TABLE filler AS SELECT repeat(md5(g::text), 30) AS t FROM'
+                        ' generate_series(1, 20000) g'
+                    ),
+                    'DROP TABLE filler',
+                    'SELECT pg_switch_wal()',
+                    'CHECKPOINT',
+                )
+                return (
+                    house.sql(
+                        "SELECT wal_status FROM pg_replication_slots WHERE slot_name ="
+                        f" '{house.slot}'"
+                    )
+                    == 'lost'
+                )
+
             until(lost, 'the slot to be lost')
         finally:
-            house.sql('ALTER SYSTEM RESET max_slot_wal_keep_size', 'SELECT pg_reload_conf()', database='postgres')
+            house.sql(
+                'ALTER SYSTEM RESET max_slot_wal_keep_size',
+                'SELECT pg_reload_conf()',
+                database='postgres',
+            )
         second = house.fatwald('second', wait=False)
         self.assertEqual(second.wait(30), 1)
         self.assertRegex(house.read('second.err'), r'slot ".*" is lost')
@@ -415,12 +640,16 @@ class Delivery(unittest.TestCase):
         house.stop(fatwald)
         self.insert(3, 3)
         # docs/operations.md: a filter that cannot fail, and a slot beyond the row.
-        house.sql('ALTER PUBLICATION p SET TABLE t WHERE (n > 0 AND n <= 100)',
-                  f"SELECT pg_replication_slot_advance('{house.slot}', pg_current_wal_insert_lsn())")
+        house.sql(
+            'ALTER PUBLICATION p SET TABLE t WHERE (n > 0 AND n <= 100)',
+            f"SELECT pg_replication_slot_advance('{house.slot}', pg_current_wal_insert_lsn())",
+        )
         house.fatwald('second')
         self.insert(4, 4)
         for name in ('one', 'fleeting'):
-            self.assertEqual(sorted(self.numbers(name, 4)[1:]), [1, 3, 4], 'the rows again, by a snapshot')
+            self.assertEqual(
+                sorted(self.numbers(name, 4)[1:]), [1, 3, 4], 'the rows again, by a snapshot'
+            )
             self.assertIn('changes were missed', house.read(f'{name}.err'))
 
     def test_an_idle_database_beside_a_busy_one(self):
@@ -432,8 +661,15 @@ class Delivery(unittest.TestCase):
             house.sql('CREATE TABLE b (t text)', database=busy)
             most = 0
             for _ in range(20):
-                house.sql("INSERT INTO b SELECT repeat('x', 500) FROM generate_series(1, 10000)", 'CHECKPOINT', database=busy)
-                retained = f"SELECT pg_current_wal_lsn() - restart_lsn FROM pg_replication_slots WHERE slot_name = '{house.slot}'"
+                house.sql(
+                    "INSERT INTO b SELECT repeat('x', 500) FROM generate_series(1, 10000)",
+                    'CHECKPOINT',
+                    database=busy,
+                )
+                retained = (
+                    "SELECT pg_current_wal_lsn() - restart_lsn FROM pg_replication_slots WHERE"
+                    f" slot_name = '{house.slot}'"
+                )
                 until(lambda: int(house.sql(retained)) < 32 << 20, 'the slot to let go of the log')
                 most = max(most, int(house.sql(retained)))
             self.assertLess(most, 32 << 20)
@@ -459,8 +695,24 @@ class Delivery(unittest.TestCase):
 
     def test_an_attach_beyond_the_descriptors_is_refused_with_its_reason(self):
         house = self.house
-        fatwald = house.start(['prlimit', '--nofile=200:200', BUILD / 'sidecar' / 'fatwald', '--database', house.conninfo(), '--slot', house.slot,
-                               '--publication', 'p', '--run-dir', house.folder / 'run', '--control', house.control], 'fatwald')
+        fatwald = house.start(
+            [
+                'prlimit',
+                '--nofile=200:200',
+                BUILD / 'sidecar' / 'fatwald',
+                '--database',
+                house.conninfo(),
+                '--slot',
+                house.slot,
+                '--publication',
+                'p',
+                '--run-dir',
+                house.folder / 'run',
+                '--control',
+                house.control,
+            ],
+            'fatwald',
+        )
         until(lambda: 'streaming' in house.read('fatwald.err'), 'fatwald to stream')
         house.tail('0', 'first')
         tails = []
@@ -468,11 +720,25 @@ class Delivery(unittest.TestCase):
         def refused():
             if len(tails) < 120:
                 tails.append(f'tail{len(tails) + 1}')
-                house.start([BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account', len(tails)], tails[-1])
+                house.start(
+                    [
+                        BUILD / 'client' / 'fatwal',
+                        'tail',
+                        '--control',
+                        house.control,
+                        '--account',
+                        len(tails),
+                    ],
+                    tails[-1],
+                )
             return 'no file descriptors left for another subscriber' in house.read('fatwald.err')
+
         until(refused, 'an attach to be refused')
         self.assertRegex(house.read('fatwald.err'), re.compile(r'\d+ of 200 are in use'))
-        until(lambda: any('LimitNOFILE' in house.read(f'{tail}.err') for tail in tails), 'a subscriber to be told what to do')
+        until(
+            lambda: any('LimitNOFILE' in house.read(f'{tail}.err') for tail in tails),
+            'a subscriber to be told what to do',
+        )
         house.sql('INSERT INTO t VALUES (1, 0, 1)')
         self.assertEqual(self.numbers('first', 1), [1], 'it goes on for those that are there')
         self.assertIsNone(fatwald.poll())

@@ -1,4 +1,6 @@
-"""What peers send to fatwald: names, nonces, numbers and floods. One peer costs the others nothing."""
+"""What peers send to fatwald: names, nonces, numbers and floods. One peer costs the others
+nothing.
+"""
 import os
 import shutil
 import socket
@@ -12,8 +14,21 @@ import zmq
 from house import BUILD, House, until
 from peer import Peer, Refused, connect, frame, lsn
 
-TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
-MALFORMED, BAD_ACCOUNT, SNAPSHOT_GONE, NOT_ATTACHED, BAD_NAME, TOO_MANY, BAD_POSITION, DROPPED = 2, 4, 11, 13, 14, 15, 16, 17
+TABLE = (
+    'CREATE TABLE t (id int PRIMARY KEY, account_id int, n text)',
+    'ALTER TABLE t REPLICA IDENTITY FULL',
+    'CREATE PUBLICATION p FOR TABLE t',
+)
+MALFORMED, BAD_ACCOUNT, SNAPSHOT_GONE, NOT_ATTACHED, BAD_NAME, TOO_MANY, BAD_POSITION, DROPPED = (
+    2,
+    4,
+    11,
+    13,
+    14,
+    15,
+    16,
+    17,
+)
 NO_SUCH_CURSOR = 2**64 - 1
 
 
@@ -44,7 +59,9 @@ class Case(unittest.TestCase):
         return caught.exception
 
     def stored(self):
-        return self.house.sql('SELECT account_kind, account, subscriber FROM fatwal.subscriber ORDER BY 2, 3').splitlines()
+        return self.house.sql(
+            'SELECT account_kind, account, subscriber FROM fatwal.subscriber ORDER BY 2, 3'
+        ).splitlines()
 
     def alive(self):
         self.assertIsNone(self.process.poll(), self.house.read('fatwald.err'))
@@ -66,22 +83,40 @@ class Door(Case):
         self.assertEqual(self.stored(), ['3|1|wörker'])
 
     def test_a_row_that_the_table_refuses_does_not_refuse_the_others(self):
-        self.start(*TABLE, "ALTER TABLE fatwal.subscriber ADD CONSTRAINT good CHECK (subscriber <> 'bad')")
+        self.start(
+            *TABLE, "ALTER TABLE fatwal.subscriber ADD CONSTRAINT good CHECK (subscriber <> 'bad')"
+        )
         peer = self.peer()
-        requests = [(name, peer.id + 1, peer.send(1, self.attach_body(name))) for name in (b'good 1', b'bad', b'good 2')]
+        requests = [
+            (name, peer.id + 1, peer.send(1, self.attach_body(name)))
+            for name in (b'good 1', b'bad', b'good 2')
+        ]
         self.assertEqual(peer.receive(requests[0][2])[0][3], 2)
         error = self.refused(8, peer.receive, requests[1][2])
         self.assertIn('good', error.detail)
         self.assertEqual(peer.receive(requests[2][2])[0][3], 2)
         self.assertEqual(self.stored(), ['3|1|good 1', '3|1|good 2'])
-        until(lambda: self.house.status()['durable_subscribers'] == '2', 'the refused one to be dropped')
+        until(
+            lambda: self.house.status()['durable_subscribers'] == '2',
+            'the refused one to be dropped',
+        )
 
     def attach_body(self, name):
-        return os.urandom(16) + struct.pack('<BBq', 3, 8, 1) + struct.pack('<HH', 1, len(name)) + name + struct.pack('<QQI', 0, 0, 0)
+        return (
+            os.urandom(16)
+            + struct.pack('<BBq', 3, 8, 1)
+            + struct.pack('<HH', 1, len(name))
+            + name
+            + struct.pack('<QQI', 0, 0, 0)
+        )
 
     def test_names_and_accounts_that_join_to_the_same_text_are_two(self):
-        self.start('CREATE TABLE t (id int PRIMARY KEY, account_id text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t',
-                   **{'confirm-interval-ms': '200'})
+        self.start(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+            **{'confirm-interval-ms': '200'},
+        )
         peer = self.peer()
         one = peer.attach('acme', name=b'a of account 4:b', durable=True)
         other = peer.attach('b of account 4:acme', name=b'a', durable=True)
@@ -93,11 +128,20 @@ class Door(Case):
         self.alive()
 
     def test_a_nonce_names_one_session_only(self):
-        self.start(**{'replay-bytes': '0', 'replay-account-bytes': '0', 'confirm-interval-ms': '200'})
+        self.start(
+            **{'replay-bytes': '0', 'replay-account-bytes': '0', 'confirm-interval-ms': '200'}
+        )
         peer = self.peer()
         peer.attach('1', name=b'keeper', durable=True)
-        self.house.sql("INSERT INTO t SELECT g, 1 + g % 2, '' FROM generate_series(1, 20) g", "INSERT INTO t SELECT g, 2, '' FROM generate_series(21, 40) g")
-        cursor = until(lambda: (status := peer.status())['published_frames'] >= '3' and lsn(status['confirmable_lsn']), 'the rows')
+        self.house.sql(
+            "INSERT INTO t SELECT g, 1 + g % 2, '' FROM generate_series(1, 20) g",
+            "INSERT INTO t SELECT g, 2, '' FROM generate_series(21, 40) g",
+        )
+        cursor = until(
+            lambda: (status := peer.status())['published_frames'] >= '3'
+            and lsn(status['confirmable_lsn']),
+            'the rows',
+        )
         attached = peer.attach('1')
         peer.receive(peer.replay(attached, cursor))
         peer.detach(attached.nonce)
@@ -108,13 +152,32 @@ class Door(Case):
     def test_rows_of_the_table_that_name_no_subscriber_are_skipped(self):
         self.start()
         self.house.stop(self.process)
-        rows = ("4, repeat('x', 300), 'n'", "4, '42', 'n'", "3, 'acme', 'n'", "9, 'acme', 'n'", "4, 'acme', E'a\\nb'", "4, 'acme', ''", "4, 'acme', 'fine'")
-        self.house.sql(*(f"INSERT INTO fatwal.subscriber VALUES ('{self.house.slot}', {row}, '0/1')" for row in rows))
+        rows = (
+            "4, repeat('x', 300), 'n'",
+            "4, '42', 'n'",
+            "3, 'acme', 'n'",
+            "9, 'acme', 'n'",
+            "4, 'acme', E'a\\nb'",
+            "4, 'acme', ''",
+            "4, 'acme', 'fine'",
+        )
+        self.house.sql(
+            *(
+                f"INSERT INTO fatwal.subscriber VALUES ('{self.house.slot}', {row}, '0/1')"
+                for row in rows
+            )
+        )
         self.process = self.house.fatwald('again')
         self.assertEqual(self.house.status()['durable_subscribers'], '1')
         log = self.house.read('again.err')
         self.assertEqual(log.count('a row of fatwal.subscriber is skipped'), 6)
-        self.assertIn(f"DELETE FROM fatwal.subscriber WHERE slot = '{self.house.slot}' AND account_kind = 4 AND account = '42' AND subscriber = 'n';", log)
+        self.assertIn(
+            (
+                f"DELETE FROM fatwal.subscriber WHERE slot = '{self.house.slot}' AND account_kind ="
+                " 4 AND account = '42' AND subscriber = 'n';"
+            ),
+            log,
+        )
 
     def test_a_text_key_of_any_length_can_be_attached_to(self):
         self.start()
@@ -125,7 +188,9 @@ class Door(Case):
     # Whose requests.
 
     def test_requests_count_for_their_own_sessions_only(self):
-        self.start(*TABLE, "INSERT INTO t VALUES (1, 1, 'secret of one')", **{'confirm-interval-ms': '200'})
+        self.start(
+            *TABLE, "INSERT INTO t VALUES (1, 1, 'secret of one')", **{'confirm-interval-ms': '200'}
+        )
         owner, other = self.peer(), self.peer()
         attached = owner.attach('1', name=b'victim', durable=True)
         parts = owner.receive(owner.snapshot(attached.nonce))
@@ -153,7 +218,9 @@ class Door(Case):
         attached = peer.attach('1', name=b'd', durable=True)
         self.refused(BAD_POSITION, peer.receive, peer.acknowledge(attached.nonce, NO_SUCH_CURSOR))
         # Nor by the cursor of an attach.
-        again = peer.attach('1', name=b'e', durable=True, cursor=NO_SUCH_CURSOR, history=attached.history)
+        again = peer.attach(
+            '1', name=b'e', durable=True, cursor=NO_SUCH_CURSOR, history=attached.history
+        )
         self.house.sql("INSERT INTO t VALUES (1, 1, '')")
         until(lambda: peer.status()['holds'] == '2', 'the change to be held for both')
         for nonce in (attached.nonce, again.nonce):
@@ -161,16 +228,24 @@ class Door(Case):
         until(lambda: peer.status()['holds'] == '0', 'both to be stored')
 
     def test_an_offset_that_was_never_given_is_refused(self):
-        self.start(*TABLE, "INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series(1, 1000) g")
+        self.start(
+            *TABLE, "INSERT INTO t SELECT g, 1, repeat('x', 1000) FROM generate_series(1, 1000) g"
+        )
         peer = self.peer()
         attached = peer.attach('1')
-        number, following = struct.unpack_from('<QQ', peer.receive(peer.snapshot(attached.nonce, credit=1))[0], 8)
+        number, following = struct.unpack_from(
+            '<QQ', peer.receive(peer.snapshot(attached.nonce, credit=1))[0], 8
+        )
         for offset in (1, following + 1, 1 << 40):
             self.refused(BAD_POSITION, peer.receive, peer.snapshot(attached.nonce, number, offset))
         self.assertEqual(peer.receive(peer.snapshot(attached.nonce, number, following))[0][3], 16)
 
     def test_a_name_is_never_sql(self):
-        self.start(*TABLE, 'CREATE TABLE victim (i int)', f'ALTER DATABASE {self.house.database} SET standard_conforming_strings = off')
+        self.start(
+            *TABLE,
+            'CREATE TABLE victim (i int)',
+            f'ALTER DATABASE {self.house.database} SET standard_conforming_strings = off',
+        )
         name = b"\\',$$0/0$$);DROP TABLE victim--"
         self.peer().attach('1', name=name, durable=True)
         self.assertEqual(self.house.sql("SELECT to_regclass('victim') IS NOT NULL"), 't')
@@ -183,7 +258,12 @@ class Door(Case):
         self.start()
         peer = self.peer()
         for _ in range(100):
-            requests = [peer.send(1, os.urandom(16) + b'\1\0\0\0' + struct.pack('<H', 63) + b'f' * 63 + bytes(20)) for _ in range(100)]
+            requests = [
+                peer.send(
+                    1, os.urandom(16) + b'\1\0\0\0' + struct.pack('<H', 63) + b'f' * 63 + bytes(20)
+                )
+                for _ in range(100)
+            ]
             for request in requests:
                 self.refused(BAD_ACCOUNT, peer.receive, request)
         self.assertLess(os.path.getsize(self.house.folder / 'fatwald.err'), 400_000)
@@ -192,7 +272,11 @@ class Door(Case):
     # Durable names.
 
     def durable(self, *arguments, status=0):
-        done = subprocess.run([BUILD / 'client' / 'fatwal', 'durable', '--control', self.house.control, *arguments], capture_output=True, text=True)
+        done = subprocess.run(
+            [BUILD / 'client' / 'fatwal', 'durable', '--control', self.house.control, *arguments],
+            capture_output=True,
+            text=True,
+        )
         self.assertEqual(done.returncode, status, done.stderr)
         return done.stdout + done.stderr
 
@@ -210,9 +294,15 @@ class Door(Case):
         self.assertIn('"attached":false', lines[1])
         self.durable('forget', '--account', '2', '--name', 'gone')
         until(lambda: self.stored() == ['3|1|kept'], 'it to be taken out of the table')
-        self.assertIn('there is no durable subscriber of this name', self.durable('forget', '--account', '2', '--name', 'gone', status=1))
+        self.assertIn(
+            'there is no durable subscriber of this name',
+            self.durable('forget', '--account', '2', '--name', 'gone', status=1),
+        )
         self.durable('forget', '--account', '1', '--name', 'kept')
-        until(lambda: 'was forgotten' in self.house.read('kept.err'), 'the attached one to be notified')
+        until(
+            lambda: 'was forgotten' in self.house.read('kept.err'),
+            'the attached one to be notified',
+        )
         until(lambda: self.stored() == ['3|1|kept'], 'it to come again')
         self.house.sql("INSERT INTO t VALUES (1, 1, 'x')")
         self.house.lines('kept', 1)
@@ -242,9 +332,15 @@ class Door(Case):
         peer = self.peer()
         request = peer.send(1, self.attach_body(b'slow'))
         peer.receive(request)
-        self.house.sql("INSERT INTO t SELECT g, 1, '' FROM generate_series(1, 1000) g", "INSERT INTO t VALUES (0, 1, '')")
+        self.house.sql(
+            "INSERT INTO t SELECT g, 1, '' FROM generate_series(1, 1000) g",
+            "INSERT INTO t VALUES (0, 1, '')",
+        )
         self.refused(DROPPED, peer.receive, request)
-        self.assertIn('durable subscriber "slow" of account "1" is dropped after retention', self.house.read('fatwald.err'))
+        self.assertIn(
+            'durable subscriber "slow" of account "1" is dropped after retention',
+            self.house.read('fatwald.err'),
+        )
 
 
 class Floods(Case):
@@ -263,15 +359,35 @@ class Floods(Case):
     def bounded(self, limit):
         house = self.house
         house.sql(*TABLE)
-        self.process = house.start(['prlimit', f'--nofile={limit}:{limit}', BUILD / 'sidecar' / 'fatwald', '--database', house.conninfo(), '--slot', house.slot,
-                                    '--publication', 'p', '--run-dir', house.folder / 'run', '--control', house.control], 'fatwald')
+        self.process = house.start(
+            [
+                'prlimit',
+                f'--nofile={limit}:{limit}',
+                BUILD / 'sidecar' / 'fatwald',
+                '--database',
+                house.conninfo(),
+                '--slot',
+                house.slot,
+                '--publication',
+                'p',
+                '--run-dir',
+                house.folder / 'run',
+                '--control',
+                house.control,
+            ],
+            'fatwald',
+        )
         until(lambda: 'streaming' in house.read('fatwald.err'), 'fatwald to stream')
 
     def test_connections_to_the_control_socket_do_not_end_it(self):
         self.bounded(200)
         self.house.tail('1', 'one')
         self.crowd(self.house.control, 200)
-        until(lambda: 'file descriptors run out' in self.house.read('fatwald.err') or self.process.poll() is not None, 'connections to be refused')
+        until(
+            lambda: 'file descriptors run out' in self.house.read('fatwald.err')
+            or self.process.poll() is not None,
+            'connections to be refused',
+        )
         self.house.sql("INSERT INTO t VALUES (1, 1, '')")
         self.house.lines('one', 1)
         self.alive()
@@ -281,7 +397,11 @@ class Floods(Case):
         self.house.tail('1', 'one')
         attached = self.peer().attach('1')
         self.crowd(attached.endpoint, 200)
-        until(lambda: 'file descriptors run out' in self.house.read('fatwald.err') or self.process.poll() is not None, 'connections to be refused')
+        until(
+            lambda: 'file descriptors run out' in self.house.read('fatwald.err')
+            or self.process.poll() is not None,
+            'connections to be refused',
+        )
         self.house.sql("INSERT INTO t VALUES (1, 1, '')")
         self.house.lines('one', 1)
         self.alive()
@@ -311,15 +431,25 @@ class Floods(Case):
     def test_a_peer_that_invents_topics_is_cut_before_it_costs_memory(self):
         self.start()
         before = memory(self.process)
-        self.assertTrue(self.flood(lambda n: b''.join(frame(b'\1' + struct.pack('>Q', n * 1000 + i) * 25) for i in range(1000))))
-        # libzmq stores what it reads in one go, before fatwald sees the first of it: up to 260 MB on two busy processors. The whole flood has 1 GB of topics.
+        self.assertTrue(
+            self.flood(
+                lambda n: b''.join(
+                    frame(b'\1' + struct.pack('>Q', n * 1000 + i) * 25) for i in range(1000)
+                )
+            )
+        )
+        # libzmq stores what it reads in one go, before fatwald sees the first of it: up to 260 MB
+        # on two busy processors. The whole flood has 1 GB of topics.
         self.assertLess(memory(self.process) - before, 600)
         self.alive()
 
     def test_a_message_of_endless_parts_is_cut(self):
         self.start()
         attached = self.peer().attach('1')
-        for endpoint, kind, part in ((self.house.control, b'DEALER', b'z' * 8000), (attached.endpoint, b'SUB', b'z' * 200)):
+        for endpoint, kind, part in (
+            (self.house.control, b'DEALER', b'z' * 8000),
+            (attached.endpoint, b'SUB', b'z' * 200),
+        ):
             before = memory(self.process)
             connection = connect(endpoint, kind)
             self.addCleanup(connection.close)
@@ -331,10 +461,13 @@ class Floods(Case):
         self.alive()
 
     def test_a_peer_that_never_reads_its_snapshots_costs_little(self):
-        self.start(*TABLE, "INSERT INTO t SELECT g, 1, repeat(md5(g::text), 32) FROM generate_series(1, 20000) g")
+        self.start(
+            *TABLE,
+            "INSERT INTO t SELECT g, 1, repeat(md5(g::text), 32) FROM generate_series(1, 20000) g",
+        )
         peer = self.peer()
         attached = peer.attach('1')
-        number, = struct.unpack_from('<Q', peer.receive(peer.snapshot(attached.nonce))[0], 8)
+        (number,) = struct.unpack_from('<Q', peer.receive(peer.snapshot(attached.nonce))[0], 8)
         before = memory(self.process)
         lazy = self.peer(hold_back=True)
         lazy_nonce = lazy.attach('1').nonce
@@ -347,11 +480,19 @@ class Floods(Case):
             peak = max(peak, memory(self.process) - before)
         self.assertLess(peak, 200)
         # And one who reads has all.
-        self.assertEqual(peer.receive(peer.snapshot(attached.nonce, number, credit=8 << 20))[0][3], 16)
+        self.assertEqual(
+            peer.receive(peer.snapshot(attached.nonce, number, credit=8 << 20))[0][3], 16
+        )
 
     def test_a_reply_to_describe_is_bounded(self):
         columns = ','.join(f'a_column_with_a_long_name_number_{i} text' for i in range(1000))
-        self.start(*(f'CREATE TABLE wide{k} (id int PRIMARY KEY, account_id int, {columns})' for k in range(25)), 'CREATE PUBLICATION p FOR ALL TABLES')
+        self.start(
+            *(
+                f'CREATE TABLE wide{k} (id int PRIMARY KEY, account_id int, {columns})'
+                for k in range(25)
+            ),
+            'CREATE PUBLICATION p FOR ALL TABLES',
+        )
         peer = self.peer()
         attached = peer.attach('1')
         data = zmq.Context.instance().socket(zmq.SUB)
@@ -370,10 +511,13 @@ class Floods(Case):
             ids.append(struct.unpack_from('<II', message[1], 4))
 
         def described(ids):
-            parts = peer.ask(5, struct.pack('<H', len(ids)) + b''.join(struct.pack('<II', *one) for one in ids))
+            parts = peer.ask(
+                5, struct.pack('<H', len(ids)) + b''.join(struct.pack('<II', *one) for one in ids)
+            )
             self.assertLess(len(parts[0]), 2 << 20)
-            reader, = struct.unpack_from('<H', parts[0], 8)
+            (reader,) = struct.unpack_from('<H', parts[0], 8)
             return reader
+
         self.assertEqual(described(ids[:1] * 256), 1)
         first = described(ids)
         self.assertLess(first, 25)
@@ -389,9 +533,25 @@ class Folders(unittest.TestCase):
 
     def failed(self, name, **settings):
         environment = settings.pop('environment', None)
-        settings = {'database': self.house.conninfo(), 'slot': self.house.slot, 'publication': 'p', 'run-dir': self.house.folder / 'run'} | settings
-        done = subprocess.run([str(part) for part in (BUILD / 'sidecar' / 'fatwald', *(part for key, value in settings.items() for part in (f'--{key}', value)))],
-                              capture_output=True, text=True, timeout=60, env=environment)
+        settings = {
+            'database': self.house.conninfo(),
+            'slot': self.house.slot,
+            'publication': 'p',
+            'run-dir': self.house.folder / 'run',
+        } | settings
+        done = subprocess.run(
+            [
+                str(part)
+                for part in (
+                    BUILD / 'sidecar' / 'fatwald',
+                    *(part for key, value in settings.items() for part in (f'--{key}', value)),
+                )
+            ],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=environment,
+        )
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertIn(name, done.stderr)
         return done.stderr
@@ -411,7 +571,10 @@ class Folders(unittest.TestCase):
         folder = self.house.folder / 'open'
         folder.mkdir()
         folder.chmod(0o1777)
-        self.assertIn(f"chmod o-w '{folder}'", self.failed('everybody may write to the run folder', **{'run-dir': folder}))
+        self.assertIn(
+            f"chmod o-w '{folder}'",
+            self.failed('everybody may write to the run folder', **{'run-dir': folder}),
+        )
         self.assertEqual(self.mode(folder), 0o1777)
         link = self.house.folder / 'link'
         link.symlink_to(folder)
@@ -419,8 +582,16 @@ class Folders(unittest.TestCase):
 
     def test_what_cannot_be_used_is_refused_with_its_reason(self):
         self.failed('the run folder has no name', **{'run-dir': '', 'control': self.house.control})
-        self.failed('no folder for temporary files', environment=os.environ | {'TMPDIR': '/nowhere'})
-        for control in ('tcp://127.0.0.1:5999', 'inproc://x', 'ipc://@abstract', 'ipc://*', 'ipc://'):
+        self.failed(
+            'no folder for temporary files', environment=os.environ | {'TMPDIR': '/nowhere'}
+        )
+        for control in (
+            'tcp://127.0.0.1:5999',
+            'inproc://x',
+            'ipc://@abstract',
+            'ipc://*',
+            'ipc://',
+        ):
             self.failed('the control endpoint is not a socket file', control=control)
         self.failed('path is too long', control='ipc:///' + 'x' * 120)
         self.failed('cannot open the lock', control='ipc:///nowhere/control.sock')
@@ -453,16 +624,21 @@ class Folders(unittest.TestCase):
         house = self.house
         first = house.fatwald()
         inode = os.stat(house.folder / 'run' / 'control.sock').st_ino
-        self.failed('another fatwald listens at the control endpoint', **{'run-dir': house.folder / 'other', 'control': house.control})
+        self.failed(
+            'another fatwald listens at the control endpoint',
+            **{'run-dir': house.folder / 'other', 'control': house.control},
+        )
         self.assertEqual(os.stat(house.folder / 'run' / 'control.sock').st_ino, inode)
         self.assertEqual(house.status()['state'], 'streaming')
         # What another has put in its place is not removed.
         (house.folder / 'run' / 'control.sock').unlink()
         os.mkfifo(house.folder / 'run' / 'control.sock')
-        until(lambda: 'another process has put its socket' in house.read('fatwald.err') or 'made again' in house.read('fatwald.err'), 'it to be noticed')
+        until(
+            lambda: 'another process has put its socket' in house.read('fatwald.err')
+            or 'made again' in house.read('fatwald.err'),
+            'it to be noticed',
+        )
         if 'made again' in house.read('fatwald.err'):
             return
         house.stop(first)
         self.assertTrue((house.folder / 'run' / 'control.sock').exists())
-
-

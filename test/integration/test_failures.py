@@ -11,16 +11,22 @@ AGAIN = 'failed and is started again'
 
 
 def failing(threads, times):
-    return {'LD_PRELOAD': str(BUILD / 'test' / 'libfailing_new.so'),
-            'FAIL_NEW_THREADS': ','.join(threads), 'FAIL_NEW_TIMES': str(times)}
+    return {
+        'LD_PRELOAD': str(BUILD / 'test' / 'libfailing_new.so'),
+        'FAIL_NEW_THREADS': ','.join(threads),
+        'FAIL_NEW_TIMES': str(times),
+    }
 
 
 class OfFatwald(unittest.TestCase):
     def setUp(self):
         self.house = House()
         self.addCleanup(self.house.close)
-        self.house.sql('CREATE TABLE t (id int PRIMARY KEY, account_id int)',
-                       'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+        self.house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
 
     def test_no_thread_that_runs_out_of_memory_ends_fatwald(self):
         house = self.house
@@ -35,6 +41,7 @@ class OfFatwald(unittest.TestCase):
             number += 1
             house.sql(f'INSERT INTO t VALUES ({number}, 1)')
             return AGAIN in house.read('fatwald.err')
+
         until(came, 'a thread to be started again')
         self.assertIsNone(process.poll(), house.read('fatwald.err'))
         ids = [event['new']['id'] for event in house.events('one', number + 1)]
@@ -57,13 +64,16 @@ class OfTheChannel(Portal):
             client.close()
             gateway.close()
             return AGAIN in end.read_text()
+
         until(came, 'a thread to be started again')
+
         # What failed on the way cost no more than the devices that waited for it.
         def is_let_in():
             client = self.client()
             first = client.next()
             client.close()
             return first['event'] == 'init'
+
         until(is_let_in, 'devices to be let in')
         client, gateway = self.client(), self.gateway()
         self.joined(client)

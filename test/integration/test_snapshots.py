@@ -1,4 +1,6 @@
-"""What docs/delivery.md promises of snapshots when readers are slow, sessions fail, rights are missing, room is short, or a crowd asks."""
+"""What docs/delivery.md promises of snapshots when readers are slow, sessions fail, rights are
+missing, room is short, or a crowd asks.
+"""
 import os
 import re
 import struct
@@ -11,7 +13,11 @@ import zmq
 from house import BUILD, DEADLINE_SECONDS, House, position, until
 from subscriber import Subscriber, account_bytes
 
-TABLE = ('CREATE TABLE t (id int PRIMARY KEY, account_id int, n text)', 'ALTER TABLE t REPLICA IDENTITY FULL', 'CREATE PUBLICATION p FOR TABLE t')
+TABLE = (
+    'CREATE TABLE t (id int PRIMARY KEY, account_id int, n text)',
+    'ALTER TABLE t REPLICA IDENTITY FULL',
+    'CREATE PUBLICATION p FOR TABLE t',
+)
 POSTGRES_EPOCH = 946_684_800
 
 
@@ -36,13 +42,21 @@ class Reader:
 
     def attach(self):
         kind, key = self.account
-        return self.ask(1, self.nonce + struct.pack('<BB', kind, len(key)) + key + struct.pack('<HH', 0, 6) + b'reader' + struct.pack('<QQI', 0, 0, 0))
+        return self.ask(
+            1,
+            self.nonce
+            + struct.pack('<BB', kind, len(key))
+            + key
+            + struct.pack('<HH', 0, 6)
+            + b'reader'
+            + struct.pack('<QQI', 0, 0, 0),
+        )
 
     def join(self):
         """Attaches, and connects to the account's socket, so that the attachment stays."""
         reply = self.attach()
-        length, = struct.unpack_from('<H', reply, 40)
-        endpoint = reply[42:42 + length].decode()
+        (length,) = struct.unpack_from('<H', reply, 40)
+        endpoint = reply[42 : 42 + length].decode()
         self.data = zmq.Context.instance().socket(zmq.SUB)
         self.data.linger, self.data.rcvtimeo = 0, 30_000
         self.data.subscribe(b'\xff' + self.nonce)
@@ -54,7 +68,11 @@ class Reader:
         """The kind of the reply, the snapshot's number, the next offset, whether it is the last."""
         least = struct.pack('<Q', not_before) if not_before else b''
         head = self.ask(15, self.nonce + struct.pack('<QQI', snapshot, offset, 65536) + least)
-        return (head[3], *struct.unpack_from('<QQB', head, 8)) if head[3] == 16 else (head[3], None, None, None)
+        return (
+            (head[3], *struct.unpack_from('<QQB', head, 8))
+            if head[3] == 16
+            else (head[3], None, None, None)
+        )
 
     def close(self):
         self.socket.close()
@@ -74,7 +92,9 @@ class Snapshots(unittest.TestCase):
         return reader
 
     def insert(self, first, last, account=1, text="'n'"):
-        self.house.sql(f'INSERT INTO t SELECT g, {account}, {text} FROM generate_series({first}, {last}) g')
+        self.house.sql(
+            f'INSERT INTO t SELECT g, {account}, {text} FROM generate_series({first}, {last}) g'
+        )
 
     def value(self, name):
         return int(self.house.status()[name])
@@ -86,7 +106,12 @@ class Snapshots(unittest.TestCase):
         shared = one.part()[1]
         self.assertEqual(two.part()[1], shared)
         self.insert(11, 11, text="'marker'")
-        now = sum(part << shift for part, shift in zip(position(self.house.sql('SELECT pg_current_wal_insert_lsn()')), (32, 0)))
+        now = sum(
+            part << shift
+            for part, shift in zip(
+                position(self.house.sql('SELECT pg_current_wal_insert_lsn()')), (32, 0)
+            )
+        )
         kind, later = three.part(not_before=now)[:2]
         self.assertEqual(kind, 16)
         self.assertNotEqual(later, shared)
@@ -95,16 +120,25 @@ class Snapshots(unittest.TestCase):
         self.assertIn(four.part()[1], (shared, later))
 
     def sessions(self):
-        return int(self.house.sql("SELECT sessions FROM pg_stat_database WHERE datname = current_database()"))
+        return int(
+            self.house.sql(
+                "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+            )
+        )
 
     def rows(self, name):
-        return sorted(int(line) for line in re.findall(r'"new":\{"id":(\d+)', self.house.read(f'{name}.out')))
+        return sorted(
+            int(line) for line in re.findall(r'"new":\{"id":(\d+)', self.house.read(f'{name}.out'))
+        )
 
     def restricted(self, *grants):
         """fatwald with a role of its own, which has no right to the table."""
         role = self.house.role('REPLICATION')
-        self.house.sql(f'GRANT USAGE ON SCHEMA fatwal TO {role}',
-                       f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}', *(grant.format(role=role) for grant in grants))
+        self.house.sql(
+            f'GRANT USAGE ON SCHEMA fatwal TO {role}',
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}',
+            *(grant.format(role=role) for grant in grants),
+        )
         self.house.fatwald(database=self.house.conninfo(role))
         return role
 
@@ -119,12 +153,16 @@ class Snapshots(unittest.TestCase):
         self.assertEqual((kind, last), (16, 0))
         self.house.tail('2', 'other', '--snapshot')
         self.house.lines('other', 1)
-        # The other one, which is younger, has nobody who reads it: it is forgotten before the first.
+        # The other one, which is younger, has nobody who reads it: it is forgotten before the
+        # first.
         until(lambda: self.value('snapshots') == 1, 'the snapshot without a reader to be forgotten')
         while not last:
             kind, _, offset, last = slow.part(snapshot, offset)
             self.assertEqual(kind, 16, slow.reply)
-        until(lambda: self.value('snapshots') == 0, 'the snapshot that was read to its end to be forgotten')
+        until(
+            lambda: self.value('snapshots') == 0,
+            'the snapshot that was read to its end to be forgotten',
+        )
 
     def test_a_snapshot_is_not_kept_for_a_reader_that_has_gone(self):
         self.insert(1, 5000, text="repeat(md5(g::text), 4)")
@@ -139,7 +177,10 @@ class Snapshots(unittest.TestCase):
         self.insert(30001, 30003, account=2)
         self.house.fatwald(**{'spool-bytes': '1048576'})
         self.house.tail('1', 'large', '--snapshot')
-        until(lambda: 'there is no room for what waits to be read' in self.house.read('large.err'), 'the large one to be refused')
+        until(
+            lambda: 'there is no room for what waits to be read' in self.house.read('large.err'),
+            'the large one to be refused',
+        )
         self.assertIn('--spool-bytes', self.house.read('large.err'))
         self.house.tail('2', 'small', '--snapshot')
         until(lambda: self.rows('small') == [30001, 30002, 30003], 'the small one to have its rows')
@@ -156,12 +197,17 @@ class Snapshots(unittest.TestCase):
         until(lambda: self.value('snapshot_queries') >= 3, 'the third try')
         self.assertGreater(time.monotonic() - begin, 2, 'after 1 s and 2 s')
         for number in range(5):
-            until(lambda: 'GRANT SELECT' in self.house.read(f'tail{number}.err'), 'each to have the reason')
+            until(
+                lambda: 'GRANT SELECT' in self.house.read(f'tail{number}.err'),
+                'each to have the reason',
+            )
         self.assertIn('permission denied for table t', self.house.status()['snapshot_failure'])
         self.assertGreaterEqual(self.value('snapshot_failures'), 2)
         log = self.house.read('fatwald.err')
         self.assertIn('permission denied for table t', log)
-        self.assertLess(log.count('permission denied for table t'), 3, 'once a minute, with its count')
+        self.assertLess(
+            log.count('permission denied for table t'), 3, 'once a minute, with its count'
+        )
         self.house.sql(f'GRANT SELECT ON t TO {role}')
         for number in range(5):
             until(lambda: self.rows(f'tail{number}') == [1, 2, 3], 'each to have its rows')
@@ -189,7 +235,8 @@ class Snapshots(unittest.TestCase):
         for reader in readers:
             self.assertEqual(reader.socket.recv_multipart()[0][3], 16)
         self.assertEqual(self.value('snapshot_queries'), 200)
-        # Those of psql, which reads the count, are among them; so is one that fatwald writes down with.
+        # Those of psql, which reads the count, are among them; so is one that fatwald writes down
+        # with.
         self.assertLess(self.sessions() - before, 12)
 
     def test_sessions_that_are_ended_while_they_are_idle_cost_nothing(self):
@@ -198,7 +245,10 @@ class Snapshots(unittest.TestCase):
         self.house.fatwald(**{'snapshot-concurrency': '1'})
         self.house.tail('1', 'one', '--snapshot')
         until(lambda: self.rows('one') == [1, 2, 3], 'the first')
-        ended = self.house.sql("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'BEGIN ISOLATION%'")
+        ended = self.house.sql(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname ="
+            " current_database() AND query LIKE 'BEGIN ISOLATION%'"
+        )
         self.assertEqual(ended, '1')
         self.house.tail('2', 'two', '--snapshot')
         until(lambda: self.rows('two') == [4], 'the second')
@@ -210,7 +260,10 @@ class Snapshots(unittest.TestCase):
         self.house.fatwald()
         session = self.house.locking('t')
         self.house.tail('1', 'one', '--snapshot')
-        waits = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'BEGIN ISOLATION%' AND wait_event_type = 'Lock'"
+        waits = (
+            "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'BEGIN"
+            " ISOLATION%' AND wait_event_type = 'Lock'"
+        )
         until(lambda: self.house.sql(f'SELECT count(*) {waits}') == '1', 'the snapshot to wait')
         self.house.sql(f'SELECT pg_terminate_backend(pid) {waits}')
         until(lambda: 'is taken again' in self.house.read('fatwald.err'), 'another try')
@@ -222,7 +275,11 @@ class Snapshots(unittest.TestCase):
 
     def test_who_joins_after_a_resync_has_a_snapshot_that_sees_it(self):
         self.insert(1, 1)
-        self.house.sql('CREATE TABLE late (id int PRIMARY KEY, account_id int)', 'ALTER TABLE late REPLICA IDENTITY FULL', 'INSERT INTO late VALUES (10, 1)')
+        self.house.sql(
+            'CREATE TABLE late (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE late REPLICA IDENTITY FULL',
+            'INSERT INTO late VALUES (10, 1)',
+        )
         self.house.fatwald(**{'snapshot-reuse-ms': '600000'})
         self.house.tail('1', 'before', '--snapshot')
         until(lambda: self.rows('before') == [1], 'the first')
@@ -236,7 +293,14 @@ class Snapshots(unittest.TestCase):
 
     def test_a_snapshot_behind_which_nothing_can_be_replayed_serves_nobody_else(self):
         self.insert(1, 1)
-        self.house.fatwald(**{'snapshot-reuse-ms': '600000', 'reread-concurrency': '0', 'replay-bytes': '2000', 'replay-account-bytes': '2000'})
+        self.house.fatwald(
+            **{
+                'snapshot-reuse-ms': '600000',
+                'reread-concurrency': '0',
+                'replay-bytes': '2000',
+                'replay-account-bytes': '2000',
+            }
+        )
         self.house.tail('1', 'one', '--snapshot')
         until(lambda: self.rows('one') == [1], 'the first')
         for number in range(2, 30):
@@ -258,7 +322,10 @@ class Snapshots(unittest.TestCase):
         while len(times) < 3:
             head, *_ = subscriber.data.recv_multipart()
             times.append(struct.unpack_from('<I', head, len(subscriber.topic) + 4)[0])
-        now = int(self.house.sql("SELECT floor(extract(epoch FROM clock_timestamp()))")) - POSTGRES_EPOCH
+        now = (
+            int(self.house.sql("SELECT floor(extract(epoch FROM clock_timestamp()))"))
+            - POSTGRES_EPOCH
+        )
         for at in times:
             self.assertLess(abs(at - now), 20, times)
 
@@ -266,8 +333,23 @@ class Snapshots(unittest.TestCase):
         self.house.fatwald()
         ready = self.house.folder / 'busy.ready'
         # Its output is not read, so its thread waits, while ZeroMQ's receives.
-        busy = subprocess.Popen([BUILD / 'client' / 'fatwal', 'tail', '--control', self.house.control, '--account', '1', '--durable', 'd', '--snapshot',
-                                 '--ready-file', ready], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        busy = subprocess.Popen(
+            [
+                BUILD / 'client' / 'fatwal',
+                'tail',
+                '--control',
+                self.house.control,
+                '--account',
+                '1',
+                '--durable',
+                'd',
+                '--snapshot',
+                '--ready-file',
+                ready,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
         self.house.processes.append(busy)
         deadline = threading.Timer(2 * DEADLINE_SECONDS, busy.kill)
         self.addCleanup(deadline.cancel)
@@ -277,9 +359,15 @@ class Snapshots(unittest.TestCase):
         def memory():
             with open(f'/proc/{busy.pid}/status') as file:
                 return int(re.search(r'VmHWM:\s+(\d+)', file.read()).group(1)) // 1024
+
         before = memory()
         for first in range(1, 2001, 100):
-            self.house.sql(*(f"INSERT INTO t VALUES ({number}, 1, repeat('x', 100000))" for number in range(first, first + 100)))
+            self.house.sql(
+                *(
+                    f"INSERT INTO t VALUES ({number}, 1, repeat('x', 100000))"
+                    for number in range(first, first + 100)
+                )
+            )
         until(lambda: self.value('published_frames') >= 2000, 'all to be published')
         self.assertLess(memory() - before, 110, 'of 200 MB')
         seen = 0
@@ -297,7 +385,11 @@ class Snapshots(unittest.TestCase):
     def test_a_connection_that_never_joined_is_cut_when_it_does_not_read(self):
         self.house.fatwald()
         self.house.tail('1', 'one')
-        endpoint, = (path for path in (self.house.folder / 'run').rglob('*') if path.is_socket() and path.name != 'control.sock')
+        (endpoint,) = (
+            path
+            for path in (self.house.folder / 'run').rglob('*')
+            if path.is_socket() and path.name != 'control.sock'
+        )
         stranger = zmq.Context.instance().socket(zmq.SUB)
         self.addCleanup(stranger.close)
         stranger.linger, stranger.rcvhwm = 0, 1
