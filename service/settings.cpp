@@ -268,6 +268,7 @@ private:
 
     static std::string names(const std::vector<Setting>& settings) {
         std::vector<std::string> sorted;
+        sorted.reserve(settings.size());
         for (const Setting& setting : settings) sorted.emplace_back(setting.name);
         std::sort(sorted.begin(), sorted.end());
         std::string all;

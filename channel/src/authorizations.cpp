@@ -19,7 +19,7 @@ Authorizations::Authorizations(ChannelContext context, const Uuid& gateway_id,
                                std::optional<IpAddress> remote_ip, const Version& version)
     : context_(std::move(context)),
       gateway_id_(gateway_id),
-      remote_ip_(std::move(remote_ip)),
+      remote_ip_(remote_ip),
       version_(version) {}
 
 Authorizations::~Authorizations() {
