@@ -5,9 +5,11 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <string>
@@ -60,7 +62,13 @@ int run(const fatwal::worker::Settings& settings) {
     };
     wait();
     spdlog::info("listening on port {}", process.port());
-    if (!settings.ready_file.empty()) std::ofstream(settings.ready_file) << process.port() << '\n';
+    if (!settings.ready_file.empty()) {
+        std::ofstream file(settings.ready_file);
+        if (!(file << process.port() << '\n').flush())
+            throw fatwal::service::Failure("cannot write --ready-file " + settings.ready_file,
+                                           std::strerror(errno),
+                                           "Name a file in a folder that exists.");
+    }
     io.run();
     return 0;
 }

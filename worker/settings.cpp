@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "fatwal/channel/version.h"
@@ -36,7 +37,9 @@ std::string host_name() {
 std::string read_secret(const std::string& path) {
     const std::string hint = "Make it: openssl rand -base64 48 > " + path;
     std::ifstream file(path, std::ios::binary);
-    if (!file)
+    // A folder can be opened, and not be read.
+    if (file.is_open()) file.peek();
+    if (!file.is_open() || file.bad())
         throw service::Failure("cannot read the secret of --secret-file",
                                path + ": " + std::strerror(errno), hint);
     std::string secret(std::istreambuf_iterator<char>(file), {});
@@ -101,6 +104,23 @@ void read_publication(Settings& settings) {
     settings.publications = std::move(*publications);
 }
 
+void check_endpoint(const std::string& setting, const std::string& endpoint) {
+    const auto fails = [&](const char* hint) {
+        throw service::Failure("--" + setting + " is not an endpoint", "It is '" + endpoint + "'.",
+                               hint);
+    };
+    if (endpoint.starts_with("ipc://") && endpoint.size() > 6) return;
+    if (!endpoint.starts_with("tcp://"))
+        fails("Write ipc:// and a path, or tcp://, an address, a colon and a port.");
+    const std::size_t colon = endpoint.rfind(':');
+    const std::string_view port = std::string_view(endpoint).substr(colon + 1);
+    int number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (colon <= 6 || error != std::errc() || end != port.data() + port.size() || number < 1 ||
+        number > 65535)
+        fails("Write tcp://, an address, a colon and a port from 1 to 65535.");
+}
+
 // What depends on several settings, and what is made of them.
 void complete(Settings& settings) {
     settings.secret = read_secret(settings.secret_file);
@@ -112,6 +132,9 @@ void complete(Settings& settings) {
             "--revoke-after-s is less than --stale-after-s", {},
             "Give 0 or at least " + std::to_string(settings.stale_after_s) + '.');
     read_publication(settings);
+    for (const std::string& endpoint : settings.control) check_endpoint("control", endpoint);
+    for (const std::string& endpoint : settings.fleet_peers) check_endpoint("fleet-peer", endpoint);
+    if (!settings.fleet_endpoint.empty()) check_endpoint("fleet-endpoint", settings.fleet_endpoint);
     if (settings.name.empty())
         settings.name = ("channel-" + host_name()).substr(0, kLongestName - 6) + '-' +
                         std::to_string(settings.listen_port);

@@ -182,10 +182,12 @@ struct Conditions::Condition {
     [[nodiscard]] std::optional<Instant> next_change(Instant now) const {
         return std::visit([&](const auto& one) { return one.next_change(now); }, form);
     }
-    [[nodiscard]] static Condition parse(const std::optional<Json>& json);
+    // Takes from `left` as many values as it lists. One that lists more is not understood.
+    [[nodiscard]] static Condition parse(const std::optional<Json>& json, std::size_t& left);
 };
 
-Conditions::Condition Conditions::Condition::parse(const std::optional<Json>& json) {
+Conditions::Condition Conditions::Condition::parse(const std::optional<Json>& json,
+                                                   std::size_t& left) {
     Condition out{"unknown", Never{}};
     if (!json || !json->is_object()) return out;
     const auto text = [&](const char* key) {
@@ -196,7 +198,8 @@ Conditions::Condition Conditions::Condition::parse(const std::optional<Json>& js
     const std::string property = text("property");
     if (!property.empty()) out.property = property;
     const auto found = json->find("values");
-    if (found == json->end() || !found->is_array()) return out;
+    if (found == json->end() || !found->is_array() || found->size() > left) return out;
+    left -= found->size();
     Values values;
     for (const Json& value : *found) {
         if (!value.is_string()) return out;
@@ -213,7 +216,8 @@ Conditions Conditions::parse(const std::vector<std::optional<Json>>& conditions)
     if (conditions.empty()) return out;
     std::vector<Condition> parsed;
     parsed.reserve(conditions.size());
-    for (const auto& condition : conditions) parsed.push_back(Condition::parse(condition));
+    std::size_t left = kMostConditionValues;
+    for (const auto& condition : conditions) parsed.push_back(Condition::parse(condition, left));
     out.conditions_ = std::make_shared<const std::vector<Condition>>(std::move(parsed));
     return out;
 }

@@ -128,6 +128,16 @@ TEST(Conditions, F7_F8_Client) {
         EXPECT_FALSE(holds("client_verified", "is", bad, trusted));
 }
 
+TEST(Conditions, OfMoreValuesThanAreAllowedIsMetByNobody) {
+    const auto networks = [](std::size_t count) {
+        return condition("remote_ip", "is_in_cidr", std::vector<std::string>(count, "10.0.0.0/8"));
+    };
+    EXPECT_EQ(Conditions::parse({networks(kMostConditionValues)}).malformed(), 0U);
+    EXPECT_EQ(Conditions::parse({networks(kMostConditionValues + 1)}).malformed(), 1U);
+    EXPECT_EQ(Conditions::parse({networks(kMostConditionValues), networks(1)}).malformed(), 2U)
+        << "they count together";
+}
+
 TEST(Conditions, F19_TheDayIsTheZones) {
     EXPECT_EQ(verdict({"R/20-22/US/Pacific"}, kFriday - 5h), "-14400");
     EXPECT_EQ(verdict({"F/20-22/US/Pacific"}, kFriday - 5h), "violated");

@@ -53,6 +53,13 @@ TEST(ChannelSettings, WhatIsNotGivenFollowsFromOthersAndWhatCannotBeIsRefused) {
         const char* words;
     } cases[] = {
         {{{"--listen", "here"}}, "as 127.0.0.1:8080"},
+        {{{"--secret-file", "/"}}, "Is a directory"},
+        {{{"--control", "nonsense"}}, "--control is not an endpoint"},
+        {{{"--control", ""}}, "--control is not an endpoint"},
+        {{{"--control", "tcp://127.0.0.1:99999"}}, "a port from 1 to 65535"},
+        {{{"--fleet-endpoint", "ipc://"}}, "--fleet-endpoint is not an endpoint"},
+        {{{"--fleet-endpoint", "ipc:///e"}, {"--fleet-peer", "x"}},
+         "--fleet-peer is not an endpoint"},
         {{{"--listen", "127.0.0.1:80x"}}, "is not an address and a port"},
         {{{"--trusted-proxy", "x"}}, "as 10.0.0.0/8"},
         {{{"--region-header", "CF-IPCountry"}}, "--trusted-proxy"},

@@ -30,6 +30,10 @@ struct ClientContext {
     friend bool operator==(const ClientContext&, const ClientContext&) = default;
 };
 
+// Of one policy's conditions together. Each costs up to some microseconds to parse, in the turn of
+// one row, and all accounts of a process wait for that.
+inline constexpr std::size_t kMostConditionValues = 10'000;
+
 class Conditions {
 public:
     struct Verdict {
@@ -42,8 +46,8 @@ public:
     Conditions() = default;
 
     // The column policies.conditions. Never fails: what cannot be understood (an unknown property
-    // or operator, a malformed value, a null) is a condition that nobody meets. Looks up time zones
-    // in the system's database.
+    // or operator, a malformed value, too many values, a null) is a condition that nobody meets.
+    // Looks up time zones in the system's database.
     [[nodiscard]] static Conditions parse(const std::vector<std::optional<Json>>& conditions);
 
     // Which one cannot be understood, the first of them, counted from 1; 0: none.
