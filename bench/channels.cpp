@@ -199,6 +199,7 @@ public:
             if (round == 0) before = in_use();
             whole.measure(0, asked.size(), [&](std::size_t n) { return round_trip(asked[n]); });
             if (round == 0) {
+                connect_clients();  // what the clients' channels know of it is not the pair's
                 std::size_t pairs = 0;
                 for (const auto& [id, channel] : channels_) pairs += channel->pair_count();
                 std::printf("pair of a gateway channel: %.0f bytes\n", each(before, pairs));
