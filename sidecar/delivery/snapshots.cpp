@@ -9,6 +9,7 @@
 
 #include "fatwal/wire/invariant.h"
 #include "sidecar/log_text.h"
+#include "sidecar/postgres/network_order.h"
 #include "sidecar/postgres/patience.h"
 
 namespace fatwal::sidecar {
@@ -35,14 +36,6 @@ constexpr char kSerializationFailure[] = "40001";
 // server restarts, somebody ends its backends) is tried again in the same way.
 constexpr int kTries = 5;
 constexpr std::chrono::milliseconds kFirstPause{100};
-
-template <class T>
-T from_network(const char* bytes) {
-    T value = 0;
-    for (std::size_t i = 0; i < sizeof value; ++i)
-        value = static_cast<T>(value << 8U | static_cast<unsigned char>(bytes[i]));
-    return value;
-}
 
 // The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the
 // whole.

@@ -5,25 +5,11 @@
 #include <array>
 #include <bit>
 
+#include "sidecar/postgres/network_order.h"
+
 namespace fatwal::sidecar {
 
 namespace {
-
-// The protocol's own integers are in network order.
-template <class T>
-T from_network(const char* from) {
-    T value = 0;
-    for (std::size_t i = 0; i < sizeof value; ++i)
-        value = static_cast<T>(value << 8U | static_cast<unsigned char>(from[i]));
-    return value;
-}
-
-template <class T>
-char* to_network(char* to, T value) {
-    for (std::size_t i = sizeof value; i-- > 0; value = static_cast<T>(value >> 8U))
-        to[i] = static_cast<char>(value & 0xFFU);
-    return to + sizeof value;
-}
 
 constexpr int kDataHeaderBytes = 1 + 8 + 8 + 8;  // 'w', start, end, time
 constexpr int kDataSentAt = 1 + 8 + 8;
