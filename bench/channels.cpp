@@ -19,15 +19,15 @@
 #include <vector>
 #include <zmq.hpp>
 
-#include "fatwal/channel/client_channel.h"
-#include "fatwal/channel/gateway_channel.h"
-#include "fatwal/channel/gateway_choice.h"
 #include "fatwal/client/subscription.h"
+#include "portal/access/client_channel.h"
+#include "portal/access/gateway_channel.h"
+#include "portal/access/gateway_choice.h"
 
 namespace {
 
 using namespace fatwal;
-using namespace fatwal::channel;
+using namespace fatwal::access;
 using namespace std::chrono_literals;
 using Steady = std::chrono::steady_clock;
 

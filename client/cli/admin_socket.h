@@ -1,4 +1,5 @@
-// Asks a process fatwal-channel over its admin socket (worker/admin.h): one request, one answer.
+// Asks a process fatwal-channel over its admin socket (portal/process/admin.h): one request, one
+// answer.
 #pragma once
 
 #include <string>

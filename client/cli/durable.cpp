@@ -10,6 +10,7 @@
 #include <zmq.hpp>
 
 #include "client/cli/commands.h"
+#include "client/cli/event_line.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text_sink.h"
@@ -18,15 +19,15 @@ namespace fatwal::cli {
 
 namespace {
 
-constexpr std::chrono::milliseconds kTimeout{5000};
+constexpr std::chrono::milliseconds kReplyWithin{5000};
 
 // One request after the other on a control socket.
 class ControlClient {
 public:
     explicit ControlClient(const std::string& control)
         : control_(control), socket_(context_, zmq::socket_type::dealer) {
-        socket_.set(zmq::sockopt::linger, static_cast<int>(kTimeout.count()));
-        socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(kTimeout.count()));
+        socket_.set(zmq::sockopt::linger, static_cast<int>(kReplyWithin.count()));
+        socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(kReplyWithin.count()));
         socket_.connect(control);
     }
 
@@ -65,21 +66,16 @@ private:
     std::uint32_t id_ = 0;
 };
 
-std::string quoted(const std::string& text) {
-    std::string out;
-    wire::render_string(text, wire::sink_to(out));
-    return out;
-}
-
 // One line of JSON for each, as `fatwal tail` prints; null for the operators' account.
 void print(const wire::DurableEntry& entry) {
     const bool operators = entry.account.kind == wire::AccountKind::Operators;
     std::printf(
         "{\"account\":%s,\"subscriber\":%s,\"acknowledged\":\"%s\",\"stored\":\"%s\","
         "\"attached\":%s,\"holds_wal\":%s}\n",
-        operators ? "null" : quoted(entry.account.to_text()).c_str(), quoted(entry.name).c_str(),
-        wire::lsn_text(entry.acknowledged).c_str(), wire::lsn_text(entry.stored).c_str(),
-        entry.attached ? "true" : "false", entry.holds ? "true" : "false");
+        operators ? "null" : json_string(entry.account.to_text()).c_str(),
+        json_string(entry.name).c_str(), wire::lsn_text(entry.acknowledged).c_str(),
+        wire::lsn_text(entry.stored).c_str(), entry.attached ? "true" : "false",
+        entry.holds ? "true" : "false");
 }
 
 bool list(ControlClient& client) {

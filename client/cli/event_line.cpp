@@ -10,12 +10,6 @@ namespace {
 using client::Change;
 using client::Transaction;
 
-std::string quoted(std::string_view text) {
-    std::string out;
-    wire::render_string(text, wire::sink_to(out));
-    return out;
-}
-
 std::string timestamp(const Transaction& transaction) {
     const auto since_2000 = transaction.commit_time.time_since_epoch() -
                             std::chrono::seconds(wire::kPostgresEpochUnixSeconds);
@@ -46,7 +40,7 @@ std::string content_json(const Change& change) {
 std::string word(std::string_view name) {
     const bool plain = !name.empty() && name != "-" && wire::is_one_line(name) &&
                        name.find_first_of(" \"\\=") == std::string_view::npos;
-    return plain ? std::string(name) : quoted(name);
+    return plain ? std::string(name) : json_string(name);
 }
 
 std::string table_word(const client::Schema& schema) {
@@ -76,8 +70,9 @@ void append_row(std::string& line, const char* name, const std::optional<client:
 std::string head(const char* op, const client::Schema* schema, const LineStyle& style) {
     std::string line = std::string("{\"op\":\"") + op + '"';
     if (schema != nullptr)
-        line += ",\"schema\":" + quoted(schema->schema()) + ",\"table\":" + quoted(schema->table());
-    return line + ",\"account\":" + (style.account ? quoted(*style.account) : "null");
+        line += ",\"schema\":" + json_string(schema->schema()) +
+                ",\"table\":" + json_string(schema->table());
+    return line + ",\"account\":" + (style.account ? json_string(*style.account) : "null");
 }
 
 // What is no change has no position.
@@ -103,7 +98,7 @@ std::string json_line(const Transaction& transaction, const Change& change, bool
     }
     if (change.message) {
         line += std::string(change.emitted ? ",\"topic\":" : ",\"prefix\":") +
-                quoted(change.message->prefix);
+                json_string(change.message->prefix);
         if (change.content_unavailable)
             line += ",\"content_unavailable\":true";
         else
@@ -123,7 +118,7 @@ std::string text_line(const Transaction& transaction, const Change& change, bool
     line += ' ' + account_word(style) + ' ' + wire::op_name(change.op);
     if (change.schema != nullptr) line += ' ' + table_word(*change.schema);
     if (change.message) {
-        line += ' ' + quoted(change.message->prefix) + ' ';
+        line += ' ' + json_string(change.message->prefix) + ' ';
         line += change.content_unavailable ? "(content unavailable)" : content_json(change);
     }
     if (change.unrouted) line += " unrouted";
@@ -148,6 +143,12 @@ std::string text_line(const Transaction& transaction, const Change& change, bool
 
 }  // namespace
 
+std::string json_string(std::string_view text) {
+    std::string out;
+    wire::render_string(text, wire::sink_to(out));
+    return out;
+}
+
 std::string change_line(const Transaction& transaction, const Change& change, bool last,
                         const LineStyle& style) {
     return (style.text ? text_line : json_line)(transaction, change, last, style);
@@ -168,15 +169,16 @@ std::string row_line(const client::Row& row, const LineStyle& style) {
 }
 
 std::string resync_line(const std::string& reason, const LineStyle& style) {
-    if (style.text) return text_head("resync", style) + ' ' + quoted(reason);
-    return head("resync", nullptr, style) + ",\"reason\":" + quoted(reason) + '}';
+    if (style.text) return text_head("resync", style) + ' ' + json_string(reason);
+    return head("resync", nullptr, style) + ",\"reason\":" + json_string(reason) + '}';
 }
 
 std::string error_line(const client::StreamError& error, const LineStyle& style) {
     if (style.text)
-        return text_head("error", style) + ' ' + quoted(error.message) + ' ' + quoted(error.hint);
-    return head("error", nullptr, style) + ",\"message\":" + quoted(error.message) +
-           ",\"hint\":" + quoted(error.hint) + '}';
+        return text_head("error", style) + ' ' + json_string(error.message) + ' ' +
+               json_string(error.hint);
+    return head("error", nullptr, style) + ",\"message\":" + json_string(error.message) +
+           ",\"hint\":" + json_string(error.hint) + '}';
 }
 
 }  // namespace fatwal::cli

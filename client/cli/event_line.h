@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "fatwal/client/events.h"
 
@@ -13,6 +14,9 @@ struct LineStyle {
     bool text = false;                   // else JSON
     wire::Numbers numbers = wire::Numbers::Strings;
 };
+
+// A string of JSON.
+std::string json_string(std::string_view text);
 
 // `last` says that no change of the account follows in the transaction.
 std::string change_line(const client::Transaction& transaction, const client::Change& change,

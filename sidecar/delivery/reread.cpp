@@ -15,11 +15,11 @@ namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::uint64_t kBytesBetweenSignals = 64 * 1024;
+constexpr std::uint64_t kRereadBytesBetweenSignals = 64 * 1024;
 constexpr std::chrono::seconds kStatusInterval{5};
 // A server that sends nothing for so long, although it was asked, is taken for lost.
 constexpr std::chrono::seconds kSilence{90};
-constexpr std::chrono::seconds kStatementDeadline{60};
+constexpr std::chrono::seconds kRereadStatementDeadline{60};
 
 }  // namespace
 
@@ -60,7 +60,7 @@ void Reread::read_to_end(const service::Stop& stop) {
 }
 
 void Reread::read(const service::Stop& stop) {
-    const Patience patience(stop.fd(), kStatementDeadline);
+    const Patience patience(stop.fd(), kRereadStatementDeadline);
     const std::string what = "cannot read the log again";
     Connection connection = connect(settings_, ConnectAs::Replication, what);
     PGconn* server = connection.get();
@@ -86,7 +86,7 @@ void Reread::read(const service::Stop& stop) {
             if (!stream.confirm(done_, done_, Stream::Reply::Wanted)) throw stream.failure();
             next_status = now + kStatusInterval;
         }
-        if (written_ - signalled >= kBytesBetweenSignals) {
+        if (written_ - signalled >= kRereadBytesBetweenSignals) {
             signalled = written_;
             event_.set();
         }

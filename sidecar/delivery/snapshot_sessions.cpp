@@ -10,7 +10,7 @@ namespace {
 
 // For each statement, and for each row of a snapshot. A row may wait for a lock on its table, or
 // for a scan that finds none of the account.
-constexpr std::chrono::minutes kStatementDeadline{10};
+constexpr std::chrono::minutes kSnapshotStatementDeadline{10};
 
 }  // namespace
 
@@ -74,7 +74,7 @@ std::shared_ptr<SnapshotSessions::Task> SnapshotSessions::next(std::unique_lock<
 }
 
 void SnapshotSessions::loop(Session& session) {
-    const Patience patience(session.stop.fd(), kStatementDeadline);
+    const Patience patience(session.stop.fd(), kSnapshotStatementDeadline);
     std::unique_lock lock(mutex_);
     for (;;) {
         // The run before was broken off with its task in hand: whoever waits for it is notified.

@@ -16,17 +16,17 @@ namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
+constexpr std::uint64_t kSnapshotBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kLeastKept{5};
 // How long a failure stands: doubled by each that follows, until one succeeds.
 constexpr std::chrono::milliseconds kFirstCooldown{1000};
 constexpr std::chrono::milliseconds kMostCooldown{30'000};
 // A reader that has not come for so long loses its snapshot to those that wait for room.
-constexpr std::chrono::seconds kIdleReader{60};
+constexpr std::chrono::seconds kIdleSnapshotReader{60};
 constexpr std::chrono::milliseconds kMostPause{5000};
 constexpr char kWhat[] = "cannot read a snapshot";
 // The loop may wait for a session that ends, so it is short.
-constexpr std::chrono::milliseconds kCancelDeadline{200};
+constexpr std::chrono::milliseconds kSnapshotCancelDeadline{200};
 // fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
 // empty in it. Another snapshot sees its rows.
 constexpr char kSerializationFailure[] = "40001";
@@ -145,7 +145,7 @@ private:
     // A session that is to stop, or that the server has left silent, is of no more use.
     static void require_answer(PGconn* session, WaitEnd waited) {
         if (waited == WaitEnd::Ready) return;
-        cancel(session, kCancelDeadline);
+        cancel(session, kSnapshotCancelDeadline);
         throw Failure{
             kWhat,
             waited == WaitEnd::Stopped ? "It is stopped." : "The server sent nothing for too long.",
@@ -180,7 +180,7 @@ private:
                 failure_stands_ = true;
                 throw;
             }
-            if (spool_.size() - signalled < kBytesBetweenSignals) continue;
+            if (spool_.size() - signalled < kSnapshotBytesBetweenSignals) continue;
             signalled = spool_.size();
             event_.set();
         }
@@ -285,7 +285,7 @@ bool Snapshots::make_room(Time now) {
         for (auto& [id, snapshot] : snapshots_) {
             if (!budget_.nearly_full()) return true;
             if (!snapshot->ended || !snapshot->job || !snapshot->readers.empty() != read) continue;
-            if (read && now - snapshot->touched < kIdleReader) continue;
+            if (read && now - snapshot->touched < kIdleSnapshotReader) continue;
             snapshot->abandoned = true;
             drop_job(*snapshot);
         }

@@ -15,7 +15,7 @@ namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::size_t kMostMessages = 4096;
+constexpr std::size_t kMostMessagesOfSpool = 4096;
 constexpr std::uint64_t kMostMessageBytes = std::uint64_t{1} << 30U;
 
 int open_file(const std::string& folder) {
@@ -127,7 +127,7 @@ std::optional<Spool::Part> Spool::read(std::uint64_t offset, std::size_t credit)
     const std::uint64_t size = this->size();
     Part part;
     std::size_t bytes = 0;
-    while (offset < size && part.messages.size() < kMostMessages &&
+    while (offset < size && part.messages.size() < kMostMessagesOfSpool &&
            (part.messages.empty() || bytes < credit)) {
         std::uint32_t length = 0;
         if (!get(&length, sizeof length, offset) || length > kMostMessageBytes ||

@@ -14,16 +14,18 @@ namespace fatwal::sidecar {
 namespace {
 
 // A check of the server, and what begins the stream.
-constexpr std::chrono::seconds kStatementDeadline{30};
+constexpr std::chrono::seconds kConnectStatementDeadline{30};
 // For the server to hear of a cancel.
-constexpr std::chrono::milliseconds kCancelDeadline{500};
+constexpr std::chrono::milliseconds kConnectCancelDeadline{500};
 // Between two lines that say who keeps a slot from being made.
 constexpr std::chrono::seconds kReportInterval{5};
 // A planned take-over takes a moment: the other one leaves the slot, and this one finds it free.
 constexpr std::chrono::milliseconds kSlotPoll{200};
 constexpr char kConfigurationLimitExceeded[] = "53400";
 
-std::string value(const Result& result, int column) { return PQgetvalue(result.get(), 0, column); }
+std::string first_row(const Result& result, int column) {
+    return PQgetvalue(result.get(), 0, column);
+}
 
 Failure with_slot_hint(Failure failure) {
     if (failure.state == kConfigurationLimitExceeded && failure.hint.empty())
@@ -41,10 +43,10 @@ std::string whom_it_waits_for(PGconn* ordinary, int walsender) {
                             "FROM pg_prepared_xacts WHERE database = current_database()) FROM "
                             "unnest(pg_blocking_pids($1::int)) AS pid",
                             {std::to_string(walsender)});
-    std::string text = value(pids, 0);
+    std::string text = first_row(pids, 0);
     if (!text.empty()) text = "transactions of pids " + text;
-    if (value(pids, 1) == "t")
-        text += (text.empty() ? "" : " and ") + ("prepared transactions " + value(pids, 2));
+    if (first_row(pids, 1) == "t")
+        text += (text.empty() ? "" : " and ") + ("prepared transactions " + first_row(pids, 2));
     return text;
 }
 
@@ -65,7 +67,7 @@ void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings)
         const Answer answer = next_result(connection, next_report);
         if (answer.waited == WaitEnd::Stopped) {
             // The server would go on waiting for the others, with nobody to make it for.
-            cancel(connection, kCancelDeadline);
+            cancel(connection, kConnectCancelDeadline);
             throw Failure{what, "fatwald was stopped.", {}, false};
         }
         if (answer.waited == WaitEnd::TimedOut) {
@@ -98,7 +100,7 @@ void wait_for_slot(PGconn* ordinary, const Settings& settings) {
         if (!std::exchange(said, true))
             spdlog::info(
                 "slot {} is active for PID {}: another fatwald streams it. Waits to take over",
-                settings.slot, value(slot, 0));
+                settings.slot, first_row(slot, 0));
         if (wait_for(-1, 0, std::chrono::steady_clock::now() + kSlotPoll) == WaitEnd::Stopped)
             throw Failure{"waits for the slot no longer", "fatwald was stopped.", {}, false};
     }
@@ -111,7 +113,7 @@ std::vector<Timelines::Ancestor> read_timelines(PGconn* connection, std::uint32_
     if (timeline <= 1) return {};
     const Result file = run(connection, "cannot read the timeline's history",
                             "TIMELINE_HISTORY " + std::to_string(timeline));
-    return Timelines::parse(value(file, 1));
+    return Timelines::parse(first_row(file, 1));
 }
 
 // A row that fatwald cannot have written (another program, a restored table, an older fatwald) must
@@ -148,17 +150,17 @@ void read_position(PGconn* ordinary, const Settings& settings, StreamStart& star
                             {settings.slot});
     if (PQntuples(slot.get()) != 1)
         throw Failure{"slot \"" + settings.slot + "\" has gone", {}, {}, false};
-    start.begin = lsn_of(value(slot, 0));
-    start.server_end = lsn_of(value(slot, 1));
+    start.begin = lsn_of(first_row(slot, 0));
+    start.server_end = lsn_of(first_row(slot, 1));
     read_subscribers(ordinary, settings, start);
     const Result recorded =
         run(ordinary, "cannot read the slot's record",
             "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
-    if (PQntuples(recorded.get()) == 1) start.recorded = lsn_of(value(recorded, 0));
+    if (PQntuples(recorded.get()) == 1) start.recorded = lsn_of(first_row(recorded, 0));
 }
 
 StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
-    const Patience patience(stop, kStatementDeadline);
+    const Patience patience(stop, kConnectStatementDeadline);
     const Connection ordinary =
         connect(settings, ConnectAs::Ordinary, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);

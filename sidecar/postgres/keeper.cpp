@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kRowsPerStatement = 500;
 // The server's own limit for a statement, and ours, which must leave it the time to answer.
 constexpr char kStatementTimeout[] = "SET statement_timeout = '10s'";
-constexpr std::chrono::seconds kStatementDeadline{13};
+constexpr std::chrono::seconds kKeeperStatementDeadline{13};
 // At the end, for what is still to be written.
 constexpr std::chrono::seconds kFarewell{2};
 
@@ -135,7 +135,7 @@ void Keeper::post(Job job) {
 }
 
 void Keeper::loop(const service::Stop& stop) {
-    const Patience patience(stop.fd(), kStatementDeadline);
+    const Patience patience(stop.fd(), kKeeperStatementDeadline);
     for (;;) {
         if (!job_) {
             std::unique_lock lock(mutex_);

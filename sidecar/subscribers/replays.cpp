@@ -10,10 +10,10 @@ namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::size_t kMostMessages = 4096;
+constexpr std::size_t kMostMessagesOfReplay = 4096;
 constexpr std::size_t kMostAccounts = 64;  // of a reading: a file each
 constexpr std::chrono::milliseconds kRetry{500};
-constexpr std::chrono::seconds kIdleReader{60};
+constexpr std::chrono::seconds kIdleReplayReader{60};
 
 Reply too_old(const std::string& why) {
     return refuse(wire::ErrorCode::TooOld, "the position is no longer held", why);
@@ -44,7 +44,7 @@ Reply Replays::from_log(AccountLog& log, std::uint64_t sequence, std::uint32_t c
     wire::Replayed head{epoch, sequence, false, 0};
     Reply reply;
     std::size_t bytes = 0;
-    while (sequence <= log.sequence() && reply.parts.size() < kMostMessages &&
+    while (sequence <= log.sequence() && reply.parts.size() < kMostMessagesOfReplay &&
            (bytes == 0 || bytes < credit)) {
         zmq::message_t* kept = log.find(sequence);
         if (kept == nullptr) break;
@@ -280,7 +280,7 @@ void Replays::tick(Clock::time_point now) {
     std::erase_if(readers_, [&](const auto& entry) {
         const Reader& reader = entry.second;
         return attachments_.find(entry.first) == nullptr ||
-               (full && !reader.waiting && now - reader.asked >= kIdleReader);
+               (full && !reader.waiting && now - reader.asked >= kIdleReplayReader);
     });
     // Somebody's turn may have come.
     if (!readers_.empty() || !jobs_.empty()) event_.set();

@@ -2,7 +2,7 @@
 that move between the processes, while an administrator changes the account and faults come.
 
 A round is a number of random steps and then a quiet point: all that was broken is mended, and an
-oracle in the database (test/channel/oracle.sql) says what each device should have. Four things
+oracle in the database (test/access/oracle.sql) says what each device should have. Four things
 hold:
 
  1. Within `BOUND` seconds of the quiet point each gateway lets through what is granted and no more,
@@ -35,7 +35,7 @@ PROCESSES = 'ab'
 CLIENTS, GATEWAYS, SITES, RESOURCES, GROUPS, POLICIES = 8, 4, 3, 10, 5, 18
 PROMPT = 5  # s, a revocation without faults
 # s, from the quiet point. After several truncates in a row an account's next snapshot is taken only
-# after a pause of up to a minute (worker/pause.h), for which it stands as it was.
+# after a pause of up to a minute (portal/process/pause.h), for which it stands as it was.
 BOUND = 75
 ANSWERS = 20  # s, to a request for a flow: longer than a client's patience
 ADDRESSES = ('10.1.0.7', '10.2.0.7', '192.0.2.7')
@@ -290,7 +290,7 @@ class Fleet(Portal):
         self.log = collections.deque(maxlen=300)
         self.numbers = iter(range(10_000, 1_000_000))
         self.house.sql(f'ALTER DATABASE {self.house.database} SET jit = off')
-        self.house.load('test/channel/oracle.sql', 'test/channel/fleet_walk.sql')
+        self.house.load('test/access/oracle.sql', 'test/access/fleet_walk.sql')
         self.fatwald_process = self.house.processes[0]
         self.make_world()
         ends = {name: f'ipc://{self.house.folder}/fleet-{name}' for name in PROCESSES}

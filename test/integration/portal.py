@@ -10,7 +10,7 @@ import unittest
 
 from house import BUILD, ROOT, House, until
 
-sys.path.insert(0, str(ROOT / 'examples' / 'portal'))
+sys.path.insert(0, str(ROOT / 'portal' / 'example'))
 from device import Device  # noqa: E402
 
 
@@ -108,7 +108,7 @@ class Portal(unittest.TestCase):
     def setUp(self):
         self.house = House()
         self.addCleanup(self.house.close)
-        self.house.load('examples/portal/schema.sql')
+        self.house.load('portal/example/schema.sql')
         self.house.sql(WORLD)
         self.house.fatwald(publication='portal')
         (self.house.folder / 'secret').write_text('0123456789abcdef0123456789abcdef\n')
@@ -133,7 +133,7 @@ class Portal(unittest.TestCase):
         } | settings
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
         process = self.processes[name] = self.house.start(
-            [BUILD / 'worker' / 'fatwal-channel', *arguments], name, environment
+            [BUILD / 'portal' / 'process' / 'fatwal-channel', *arguments], name, environment
         )
         if wait:
             until(

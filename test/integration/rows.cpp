@@ -6,8 +6,8 @@
 
 #include <zmq.hpp>
 
-#include "channel/rows/portal.h"
 #include "fatwal/client/subscription.h"
+#include "portal/rows/portal.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-"""The log of changes (examples/portal/change_log.cpp): a worker whose effects are in a database.
+"""The log of changes (portal/example/change_log.cpp): a worker whose effects are in a database.
 Scenarios J26, J27 and J30. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover
 -s test/integration"""
 import json
@@ -14,7 +14,7 @@ class ChangeLog(unittest.TestCase):
     def setUp(self):
         self.house = House()
         self.addCleanup(self.house.close)
-        self.house.load('examples/portal/schema.sql')
+        self.house.load('portal/example/schema.sql')
         self.house.sql(
             f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER}',"
             " 'b', 'b')"
@@ -25,7 +25,7 @@ class ChangeLog(unittest.TestCase):
         """Logs what comes when this returns."""
         process = self.house.start(
             [
-                BUILD / 'examples' / 'portal' / 'change_log',
+                BUILD / 'portal' / 'example' / 'change_log',
                 self.house.conninfo(),
                 self.house.control,
                 *accounts,

@@ -45,7 +45,7 @@ class ChannelsWalk(unittest.TestCase):
         self.role = f'sidecar_{self.house.database}'
         self.log = pathlib.Path(os.environ['FATWAL_PGDATA']).parent / 'log'
         self.house.load(
-            'examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql'
+            'portal/example/schema.sql', 'test/access/walk.sql', 'test/access/oracle.sql'
         )
         self.house.sql(
             f'ALTER DATABASE {self.house.database} SET jit = off',

@@ -108,11 +108,11 @@ class Codegen(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         for name in ('portal.h', 'portal.cpp'):
             self.assertEqual(
-                (ROOT / 'channel' / 'rows' / name).read_text(),
+                (ROOT / 'portal' / 'rows' / name).read_text(),
                 self.house.read(name),
                 (
-                    f'channel/rows/{name} is not what codegen writes for'
-                    ' examples/portal/schema.sql; renew it: scripts/portal-rows'
+                    f'portal/rows/{name} is not what codegen writes for'
+                    ' portal/example/schema.sql; renew it: scripts/portal-rows'
                 ),
             )
 
@@ -242,7 +242,7 @@ class Codegen(unittest.TestCase):
 
     def test_decoded_rows_of_the_stream_equal_what_the_database_says(self):
         house = self.house
-        house.load('examples/portal/schema.sql')
+        house.load('portal/example/schema.sql')
         # In the snapshot: the account, two actors, a group, a resource, a policy.
         house.sql(
             f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a')",

@@ -90,7 +90,7 @@ class Oracle(unittest.TestCase):
     def setUpClass(cls):
         cls.house = House()
         cls.addClassCleanup(cls.house.close)
-        cls.house.load('examples/portal/schema.sql', 'test/channel/oracle.sql')
+        cls.house.load('portal/example/schema.sql', 'test/access/oracle.sql')
         cls.house.sql(DEFAULT, f'ALTER DATABASE {cls.house.database} SET jit = off')
 
     def ask(self, question, *changes):

@@ -31,7 +31,7 @@ class Walk(unittest.TestCase):
     def world(self, seed):
         house = House()
         self.addCleanup(house.close)
-        house.load('examples/portal/schema.sql', 'test/channel/walk.sql', 'test/channel/oracle.sql')
+        house.load('portal/example/schema.sql', 'test/access/walk.sql', 'test/access/oracle.sql')
         house.sql(f'ALTER DATABASE {house.database} SET jit = off')
         said = house.sql(f'SELECT walk.setup({seed})')
         self.assertIn('700 clients, 240 gateways, 260 policies, 120 resources, 180 groups', said)

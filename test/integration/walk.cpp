@@ -1,6 +1,6 @@
 // walk_channels CONNINFO CONTROL SEED STEPS [EVERY [SAMPLE]]: the random walk of
-// test/channel/walk.sql, followed by a channel for every client and gateway of its account. After
-// each step what the devices were pushed is held against test/channel/oracle.sql: of the channels
+// test/access/walk.sql, followed by a channel for every client and gateway of its account. After
+// each step what the devices were pushed is held against test/access/oracle.sql: of the channels
 // that the step concerned (of clients at most SAMPLE, default 20), of a client and a gateway in
 // turn by the oracle's plain functions, and every EVERY steps (default 75) and at the end of all.
 // Ends with exit status 1 at the first step with a difference.
@@ -22,8 +22,8 @@
 namespace {
 
 using namespace fatwal;
-using namespace fatwal::channel;
-using namespace fatwal::channel::walk;
+using namespace fatwal::access;
+using namespace fatwal::access::walk;
 using namespace std::chrono_literals;
 
 using Text = std::optional<std::string>;

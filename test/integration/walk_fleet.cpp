@@ -2,7 +2,7 @@
 
 #include <array>
 
-namespace fatwal::channel::walk {
+namespace fatwal::access::walk {
 namespace {
 
 constexpr std::array<const char*, 4> kClientVersions = {"1.1.0", "1.2.0", "1.3.0", "1.5.0"};
@@ -386,4 +386,4 @@ void Fleet::push(Gateway& gateway, const Uuid& id, const Push& push, Instant now
     }
 }
 
-}  // namespace fatwal::channel::walk
+}  // namespace fatwal::access::walk

@@ -12,11 +12,11 @@
 #include <tuple>
 #include <vector>
 
-#include "fatwal/channel/client_channel.h"
-#include "fatwal/channel/flow_batch.h"
-#include "fatwal/channel/gateway_channel.h"
+#include "portal/access/client_channel.h"
+#include "portal/access/flow_batch.h"
+#include "portal/access/gateway_channel.h"
 
-namespace fatwal::channel::walk {
+namespace fatwal::access::walk {
 
 struct Client {
     std::unique_ptr<ClientChannel> channel;
@@ -129,4 +129,4 @@ private:
     bool turn_ = false;
 };
 
-}  // namespace fatwal::channel::walk
+}  // namespace fatwal::access::walk

@@ -7,7 +7,7 @@
 #include "test/support/builder.h"
 
 namespace fatwal {
-namespace {
+namespace follower_tests {
 
 using namespace std::chrono_literals;
 using client::Cursor;
@@ -1020,5 +1020,5 @@ TEST_F(FollowerTest, GettersGiveNothingForAnotherType) {
     });
 }
 
-}  // namespace
+}  // namespace follower_tests
 }  // namespace fatwal

@@ -10,7 +10,7 @@
 #include "client/src/join_barrier.h"
 
 namespace fatwal {
-namespace {
+namespace join_barrier_tests {
 
 using client::JoinBarrier;
 
@@ -234,5 +234,5 @@ TEST(JoinBarrierTest, WhoLeavesASharedSocketReceivesNothingMore) {
     EXPECT_EQ(subscriber.counted.size(), 1U);
 }
 
-}  // namespace
+}  // namespace join_barrier_tests
 }  // namespace fatwal

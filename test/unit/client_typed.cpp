@@ -5,11 +5,11 @@
 #include <memory>
 #include <unordered_set>
 
-#include "channel/rows/portal.h"
+#include "portal/rows/portal.h"
 #include "test/support/builder.h"
 
 namespace fatwal {
-namespace {
+namespace typed_tests {
 
 using client::DecodeError;
 using client::Schema;
@@ -283,5 +283,5 @@ TEST(TypedValues, NumbersMayBeWidenedAndStringsAreAsPostgresWritesThem) {
     EXPECT_EQ(value, 0.5);
 }
 
-}  // namespace
+}  // namespace typed_tests
 }  // namespace fatwal

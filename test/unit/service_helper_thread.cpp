@@ -14,7 +14,7 @@
 #include "service/helper_thread.h"
 
 namespace fatwal::service {
-namespace {
+namespace helper_thread_tests {
 
 using std::chrono::milliseconds;
 
@@ -114,5 +114,5 @@ TEST(HelperThread, CanBeStartedAgainWhenItsBodyHasEnded) {
     EXPECT_EQ(runs, 3);
 }
 
-}  // namespace
+}  // namespace helper_thread_tests
 }  // namespace fatwal::service

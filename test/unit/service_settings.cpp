@@ -7,7 +7,7 @@
 #include "test/support/settings.h"
 
 namespace fatwal::service {
-namespace {
+namespace settings_tests {
 
 constexpr Program kProgram = {
     .name = "planted", .version = "1.2.3", .prefix = "PLANTED_", .purpose = "Does nothing."};
@@ -155,5 +155,5 @@ TEST(Settings, TheTableHasALineForEach) {
               "logged |\n");
 }
 
-}  // namespace
+}  // namespace settings_tests
 }  // namespace fatwal::service

@@ -14,7 +14,7 @@
 #include "test/support/builder.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace sidecar_tests {
 
 // A transaction as the plugin cuts it: `frames` of them, the last with the marks.
 struct Sent {
@@ -377,5 +377,5 @@ TEST(Backoff, GrowsToItsBoundWithJitterAndStartsAnew) {
     EXPECT_LE(backoff.next().count(), 200);
 }
 
-}  // namespace
+}  // namespace sidecar_tests
 }  // namespace fatwal::sidecar

@@ -13,7 +13,7 @@
 #include "test/support/builder.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace attachments_tests {
 
 using namespace std::chrono_literals;
 
@@ -262,5 +262,5 @@ TEST_F(AttachmentsTest, AnAccountIsPublishedWhileSomebodyIsAttached) {
     EXPECT_EQ(accounts->published(), 0U);
 }
 
-}  // namespace
+}  // namespace attachments_tests
 }  // namespace fatwal::sidecar

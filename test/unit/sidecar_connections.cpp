@@ -19,7 +19,7 @@
 #include "sidecar/postgres/timelines.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace connections_tests {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
@@ -222,5 +222,5 @@ TEST(Log, ALineThatWouldHaveToWaitIsDropped) {
     close(pipe_ends[1]);
 }
 
-}  // namespace
+}  // namespace connections_tests
 }  // namespace fatwal::sidecar

@@ -7,7 +7,7 @@
 #include "sidecar/subscribers/subscription_guard.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace door_tests {
 
 using namespace std::chrono_literals;
 
@@ -89,5 +89,5 @@ TEST(DurableSubscriberRow, ThatNamesNoSubscriberSaysWhy) {
     EXPECT_TRUE(skipped("4", "acme", ""));
 }
 
-}  // namespace
+}  // namespace door_tests
 }  // namespace fatwal::sidecar

@@ -6,7 +6,7 @@
 #include "sidecar/delivery/durables.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace durables_tests {
 
 using Time = Durables::Time;
 
@@ -213,5 +213,5 @@ TEST(Durables, WhoeverTakesOverLosesNothing) {
     }
 }
 
-}  // namespace
+}  // namespace durables_tests
 }  // namespace fatwal::sidecar

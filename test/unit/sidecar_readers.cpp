@@ -17,7 +17,7 @@
 #include "sidecar/subscribers/stuck_peers.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace readers_tests {
 
 using namespace std::chrono_literals;
 
@@ -145,5 +145,5 @@ TEST(ServerClock, IsTheServersAndMovesOnByOurs) {
     EXPECT_EQ(clock.seconds(now + 100s), 500U) << "it was set back";
 }
 
-}  // namespace
+}  // namespace readers_tests
 }  // namespace fatwal::sidecar

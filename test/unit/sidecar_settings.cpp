@@ -6,7 +6,7 @@
 #include "test/support/settings.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace settings_tests {
 
 std::optional<Settings> load(const std::vector<std::string>& arguments) {
     std::vector<const char*> argv{"fatwald"};
@@ -63,5 +63,5 @@ TEST(FatwaldSettings, WhatCannotBeIsRefused) {
     }
 }
 
-}  // namespace
+}  // namespace settings_tests
 }  // namespace fatwal::sidecar

@@ -13,7 +13,7 @@
 #include "sidecar/subscribers/replay_source.h"
 
 namespace fatwal::sidecar {
-namespace {
+namespace start_tests {
 
 std::string text_of(const Start& start) {
     if (std::holds_alternative<FirstStart>(start)) return "first start";
@@ -274,5 +274,5 @@ TEST(ReplaySource, EachCursorIsAsTheTableSays) {
         EXPECT_EQ(text_of(choose_source(facts)), expected) << facts.cursor << ' ' << facts.floor;
 }
 
-}  // namespace
+}  // namespace start_tests
 }  // namespace fatwal::sidecar

@@ -6,7 +6,7 @@
 #include "test/support/control_samples.h"
 
 namespace fatwal {
-namespace {
+namespace control_tests {
 
 using namespace wire;
 
@@ -193,5 +193,5 @@ TEST(Publication, HeaderAndMarkerComeBack) {
     EXPECT_FALSE(decode_marker_topic(as_bytes("E")));
 }
 
-}  // namespace
+}  // namespace control_tests
 }  // namespace fatwal

@@ -18,7 +18,7 @@
 #include "test/support/page.h"
 
 namespace fatwal {
-namespace {
+namespace documented_tests {
 
 // The bytes of each block that is fenced with ```KIND, in the order of the page.
 std::vector<std::string> dumps(const char* page, const std::string& kind) {
@@ -165,5 +165,5 @@ TEST(Documented, TheRequestOfTheControlProtocolIsWhatItsWordsSay) {
     EXPECT_EQ(wire::encode(*decoded.message), blocks[0]);
 }
 
-}  // namespace
+}  // namespace documented_tests
 }  // namespace fatwal

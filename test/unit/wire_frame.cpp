@@ -8,7 +8,7 @@
 #include "test/support/builder.h"
 
 namespace fatwal {
-namespace {
+namespace frame_tests {
 
 using test::Value;
 using wire::Cell;
@@ -273,5 +273,5 @@ TEST(Schema, OfATypeThatIsNotKnownIsReadPast) {
     }
 }
 
-}  // namespace
+}  // namespace frame_tests
 }  // namespace fatwal

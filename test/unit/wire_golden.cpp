@@ -11,7 +11,7 @@
 #include "test/support/control_samples.h"
 
 namespace fatwal {
-namespace {
+namespace golden_tests {
 
 using test::Value;
 using wire::TypeCode;
@@ -110,5 +110,5 @@ TEST(Golden, FormatIsUnchanged) {
     }
 }
 
-}  // namespace
+}  // namespace golden_tests
 }  // namespace fatwal

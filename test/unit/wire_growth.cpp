@@ -12,7 +12,7 @@
 #include "test/support/control_samples.h"
 
 namespace fatwal {
-namespace {
+namespace growth_tests {
 
 using namespace wire;
 using test::Value;
@@ -147,5 +147,5 @@ TEST(Growth, AnErrorThatIsNotKnownComesWithItsWords) {
     EXPECT_EQ(std::get<ControlError>(decoded.message->body).message, "later");
 }
 
-}  // namespace
+}  // namespace growth_tests
 }  // namespace fatwal

@@ -3,7 +3,7 @@
 #include "fatwal/wire/publication_names.h"
 
 namespace fatwal {
-namespace {
+namespace publication_names_tests {
 
 using Names = std::vector<std::string>;
 
@@ -66,5 +66,5 @@ TEST(PublicationNames, BecomeAnArrayOfPostgres) {
     EXPECT_EQ(wire::text_array({"\"", "\\", "NULL"}), "{\"\\\"\",\"\\\\\",\"NULL\"}");
 }
 
-}  // namespace
+}  // namespace publication_names_tests
 }  // namespace fatwal

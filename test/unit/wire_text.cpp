@@ -9,7 +9,7 @@
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal {
-namespace {
+namespace text_tests {
 
 std::string repeated(std::string_view text, std::size_t times) {
     std::string out;
@@ -147,5 +147,5 @@ TEST(Text, StringsAreOneLineOfJsonWhateverTheBytesAre) {
     EXPECT_EQ(out, "\"a\\ufffd\\u0085\\u007f\"");
 }
 
-}  // namespace
+}  // namespace text_tests
 }  // namespace fatwal

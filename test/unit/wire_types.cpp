@@ -15,7 +15,7 @@
 #include "test/support/page.h"
 
 namespace fatwal {
-namespace {
+namespace types_tests {
 
 using wire::CppType;
 using wire::JsonForm;
@@ -210,5 +210,5 @@ TEST(Types, OfAnyBitsAreRenderedWhateverTheirBits) {
     }
 }
 
-}  // namespace
+}  // namespace types_tests
 }  // namespace fatwal

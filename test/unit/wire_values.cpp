@@ -15,7 +15,7 @@
 #include "test/support/builder.h"
 
 namespace fatwal {
-namespace {
+namespace values_tests {
 
 using test::Value;
 using wire::TypeCode;
@@ -377,5 +377,5 @@ TEST(Row, OneBadValueCostsItsColumnOnly) {
     EXPECT_EQ(names, "[\"text\",\"json\",\"jsonb\",\"n\",\"label\",\"uuid\",\"list\",\"toast\"]");
 }
 
-}  // namespace
+}  // namespace values_tests
 }  // namespace fatwal

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <limits>
 
+#include "wire/src/numeric.h"
+
 namespace fatwal::wire {
 
 namespace {
@@ -11,13 +13,6 @@ namespace {
 constexpr std::int64_t kMicrosecondsPerSecond = 1'000'000;
 constexpr std::int64_t kMicrosecondsPerDay = 86'400 * kMicrosecondsPerSecond;
 constexpr std::int64_t kPostgresEpochUnixDays = 10'957;
-
-void render_integer(std::int64_t value, const Sink& sink) {
-    char text[24];
-    const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-    (void)error;
-    sink({text, static_cast<std::size_t>(end - text)});
-}
 
 void render_padded(std::int64_t value, int width, const Sink& sink) {
     char text[24];

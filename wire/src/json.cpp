@@ -12,13 +12,6 @@ namespace fatwal::wire {
 
 namespace {
 
-void render_integer(std::int64_t value, const Sink& sink) {
-    char text[24];
-    const auto [end, error] = std::to_chars(text, text + sizeof text, value);
-    (void)error;
-    sink({text, static_cast<std::size_t>(end - text)});
-}
-
 void render_int8(std::int64_t value, Numbers numbers, const Sink& sink) {
     if (numbers == Numbers::Strings) sink('"');
     render_integer(value, sink);

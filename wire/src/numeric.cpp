@@ -23,6 +23,13 @@ bool four_decimals(const StoredNumeric& numeric, int index, char* out) noexcept 
 
 }  // namespace
 
+void render_integer(std::int64_t value, const Sink& sink) {
+    char text[24];
+    const auto [end, error] = std::to_chars(text, text + sizeof text, value);
+    (void)error;
+    sink({text, static_cast<std::size_t>(end - text)});
+}
+
 std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept {
     Cursor cursor(stored);
     const auto header = cursor.read<std::uint16_t>();

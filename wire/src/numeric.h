@@ -1,4 +1,4 @@
-// The parts of a stored numeric.
+// Integers as text, and the parts of a stored numeric.
 #pragma once
 
 #include <optional>
@@ -16,6 +16,8 @@ struct StoredNumeric {
 };
 
 [[nodiscard]] std::optional<StoredNumeric> read_numeric(Bytes stored) noexcept;
+
+void render_integer(std::int64_t value, const Sink& sink);
 
 [[nodiscard]] RenderError render(const StoredNumeric& numeric, const Sink& sink);
 

@@ -16,7 +16,7 @@
 //
 // Effects outside the process, each once: keep cursor() together with the effects of the events, in
 // one transaction of your own, and give it as SubscriptionOptions::cursor after a restart.
-// examples/portal/change_log.cpp does that. With `durable` Postgres keeps the WAL meanwhile.
+// portal/example/change_log.cpp does that. With `durable` Postgres keeps the WAL meanwhile.
 //
 // In an event loop: wait for fd() to be readable, then call next(0ms) until it gives nothing. It
 // also has to be called when there is nothing to wait for: time limits and acknowledgements need
