@@ -41,6 +41,7 @@ public:
     // The first column of the first row; empty when there is none.
     std::string run(const char* sql, const std::vector<std::string>& parameters = {}) {
         std::vector<const char*> values;
+        values.reserve(parameters.size());
         for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
         const std::unique_ptr<PGresult, decltype(&PQclear)> result(
             PQexecParams(connection_.get(), sql, static_cast<int>(values.size()), nullptr,
