@@ -214,12 +214,15 @@ class House:
         return process
 
     def lines(self, name, count, all=False):
-        """A subscriber's lines when `count` have come: those of changes and rows, or all."""
+        """A subscriber's lines when `count` have come: those of changes and rows, or all.
+
+        Whole ones: of a line that is being written a part may be there.
+        """
 
         def come():
             lines = [
                 line
-                for line in self.read(f'{name}.out').splitlines()
+                for line in self.read(f'{name}.out').rpartition('\n')[0].splitlines()
                 if all or not ABOUT_THE_STREAM.match(line)
             ]
             return lines if len(lines) >= count else None
