@@ -23,7 +23,6 @@ using client::Uuid;
 // never ask for either themselves.
 using Instant = client::Timestamp;
 using Tick = std::chrono::time_point<std::chrono::steady_clock, std::chrono::microseconds>;
-using Time = Instant;  // what portal/process/ calls it
 using Json = nlohmann::json;
 using Ids = std::unordered_set<Uuid>;
 

@@ -30,7 +30,7 @@ std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flow
     return out;
 }
 
-std::vector<FlowBatch::Notice> FlowBatch::add(portal::Flows row, Instant now) {
+std::vector<FlowBatch::Notice> FlowBatch::add(portal::Flows row, Tick now) {
     const auto own = of_account_.find(row.account_id);
     if (waiting() >= options_.max_waiting || waiting_deletions() >= options_.max_waiting ||
         (own != of_account_.end() && own->second >= options_.max_of_account)) {
@@ -49,7 +49,7 @@ void FlowBatch::enqueue(portal::Flows row) {
     rows_.push_back(std::move(row));
 }
 
-void FlowBatch::wait_until(Instant time) {
+void FlowBatch::wait_until(Tick time) {
     time = std::max(time, not_before_);
     due_ = due_ ? std::min(*due_, time) : time;
 }
@@ -62,7 +62,7 @@ void FlowBatch::lose(const Uuid& flow_id) {
     lost_in_order_.pop_front();
 }
 
-void FlowBatch::remove(const Uuid& flow_id, Instant now) {
+void FlowBatch::remove(const Uuid& flow_id, Tick now) {
     if (known_.contains(flow_id)) {
         dropped_.insert(flow_id);
         return;
@@ -73,7 +73,7 @@ void FlowBatch::remove(const Uuid& flow_id, Instant now) {
     wait_until(deletions_.size() < options_.max_rows ? now + options_.after : now);
 }
 
-std::optional<FlowBatch::Batch> FlowBatch::take(Instant now) {
+std::optional<FlowBatch::Batch> FlowBatch::take(Tick now) {
     if (under_way_.number != 0) return std::nullopt;
     if (!due_ || now < *due_) return std::nullopt;
     FATWAL_INVARIANT(known_.size() <= rows_.size() && deleting_.size() == deletions_.size(),
@@ -101,7 +101,7 @@ std::optional<FlowBatch::Batch> FlowBatch::take(Instant now) {
 }
 
 std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const Result& result,
-                                                  Instant now) {
+                                                  Tick now) {
     if (number == 0 || number != under_way_.number) return {};
     Batch batch = std::exchange(under_way_, {});
     for (const Uuid& id : result.lost) lose(id);
@@ -125,7 +125,7 @@ std::vector<FlowBatch::Notice> FlowBatch::written(std::uint64_t number, const Re
     return notices(done, Ids(result.lost.begin(), result.lost.end()));
 }
 
-void FlowBatch::failed(std::uint64_t number, Instant now) {
+void FlowBatch::failed(std::uint64_t number, Tick now) {
     if (number == 0 || number != under_way_.number) return;
     for (const portal::Flows& row : under_way_.rows) {
         known_.insert(row.id);
@@ -143,7 +143,7 @@ void FlowBatch::failed(std::uint64_t number, Instant now) {
     due_ = not_before_ = now + options_.after;
 }
 
-std::optional<Instant> FlowBatch::next_deadline() const {
+std::optional<Tick> FlowBatch::next_deadline() const {
     if (under_way_.number != 0) return std::nullopt;
     return due_;
 }

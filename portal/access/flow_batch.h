@@ -61,13 +61,13 @@ public:
     FlowBatch() : FlowBatch(Options{}) {}
 
     // Notices only when too much waits: FlowsLost of this row.
-    [[nodiscard]] std::vector<Notice> add(portal::Flows row, Instant now);
+    [[nodiscard]] std::vector<Notice> add(portal::Flows row, Tick now);
     // A row that has not left is dropped, of one that was lost nothing is left to do; else its
     // deletion goes with the next batch.
-    void remove(const Uuid& flow_id, Instant now);
+    void remove(const Uuid& flow_id, Tick now);
 
     // A batch, when one is due and none is under way.
-    [[nodiscard]] std::optional<Batch> take(Instant now);
+    [[nodiscard]] std::optional<Batch> take(Tick now);
     // How the batch ended.
     struct Result {
         std::vector<Uuid> lost;  // of its rows: could not be written
@@ -75,19 +75,18 @@ public:
         // behind what waits. All others are committed, by this try or an earlier one.
         Ids blocked;
     };
-    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const Result& result,
-                                              Instant now);
+    [[nodiscard]] std::vector<Notice> written(std::uint64_t number, const Result& result, Tick now);
     // The database could not be reached: the batch goes again, ahead of what waits.
-    void failed(std::uint64_t number, Instant now);
+    void failed(std::uint64_t number, Tick now);
 
-    [[nodiscard]] std::optional<Instant> next_deadline() const;
+    [[nodiscard]] std::optional<Tick> next_deadline() const;
     [[nodiscard]] std::size_t waiting() const { return rows_.size() + under_way_.rows.size(); }
     [[nodiscard]] std::size_t waiting_deletions() const {
         return deletions_.size() + under_way_.deletions.size();
     }
 
 private:
-    void wait_until(Instant time);
+    void wait_until(Tick time);
     void enqueue(portal::Flows row);
     void lose(const Uuid& flow_id);
     [[nodiscard]] static std::vector<Notice> notices(const std::vector<portal::Flows>& rows,
@@ -102,9 +101,9 @@ private:
     Ids deleting_;  // the ids of deletions_
     Ids lost_;      // the last that have no row: at most max_waiting
     std::deque<Uuid> lost_in_order_;
-    std::optional<Instant> due_;
-    Instant not_before_ = Instant::min();  // after a failure
-    Batch under_way_;                      // number 0: none
+    std::optional<Tick> due_;
+    Tick not_before_ = Tick::min();  // after a failure
+    Batch under_way_;                // number 0: none
     std::uint64_t last_number_ = 0;
 };
 

@@ -21,7 +21,7 @@ bool Relays::online(const Relay& relay) {
     return differs;
 }
 
-void Relays::offline(const RelayId& id, Instant now) {
+void Relays::offline(const RelayId& id, Tick now) {
     const auto by_id = relays_.find(id.account_id);
     if (by_id == relays_.end()) return;
     const auto found = by_id->second.find(id.id);
@@ -30,7 +30,7 @@ void Relays::offline(const RelayId& id, Instant now) {
     leaving_.emplace(*found->second.gone_at, id);
 }
 
-std::set<std::optional<Uuid>> Relays::on_time(Instant now) {
+std::set<std::optional<Uuid>> Relays::on_time(Tick now) {
     std::set<std::optional<Uuid>> out;
     while (!leaving_.empty() && leaving_.begin()->first <= now) {
         const RelayId id = leaving_.extract(leaving_.begin()).value().second;
@@ -42,7 +42,7 @@ std::set<std::optional<Uuid>> Relays::on_time(Instant now) {
     return out;
 }
 
-std::optional<Instant> Relays::next_deadline() const {
+std::optional<Tick> Relays::next_deadline() const {
     return leaving_.empty() ? std::nullopt : std::optional(leaving_.begin()->first);
 }
 

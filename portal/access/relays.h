@@ -46,11 +46,11 @@ public:
     // (on_relays of each): a relay is new, or is back with another secret, address or location.
     [[nodiscard]] bool online(const Relay& relay);
     // It counts as online until the debounce has passed.
-    void offline(const RelayId& id, Instant now);
+    void offline(const RelayId& id, Tick now);
     // The accounts whose channels need to know; among them nothing: those of all accounts, as a
     // relay of the operators is gone.
-    [[nodiscard]] std::set<std::optional<Uuid>> on_time(Instant now);
-    [[nodiscard]] std::optional<Instant> next_deadline() const;
+    [[nodiscard]] std::set<std::optional<Uuid>> on_time(Tick now);
+    [[nodiscard]] std::optional<Tick> next_deadline() const;
 
     [[nodiscard]] const Relay* find(const RelayId& id) const;
     // How many a device of the account may be given.
@@ -66,7 +66,7 @@ public:
 private:
     struct Entry {
         Relay relay;
-        std::optional<Instant> gone_at;
+        std::optional<Tick> gone_at;
     };
     using ById = std::map<Uuid, Entry>;
     // Those of one account, or the operators'; null: none.
@@ -78,7 +78,7 @@ private:
     std::chrono::milliseconds debounce_;
     // By account, as no account's devices look at another's relays, however many there are.
     std::map<std::optional<Uuid>, ById> relays_;
-    std::set<std::pair<Instant, RelayId>> leaving_;  // by gone_at
+    std::set<std::pair<Tick, RelayId>> leaving_;  // by gone_at
 };
 
 // A device with a token that ends then (nothing: never), which asks for relays.

@@ -77,7 +77,7 @@ void Account::follow() {
 
 Feed::Handlers Account::feed_handlers() {
     return {[this] { guarded([&] { snapshot(); }); },
-            [this](access::Affected affected, access::Time at) {
+            [this](access::Affected affected, access::Instant at) {
                 guarded([&] { transaction(std::move(affected), at); });
             },
             [this] { return work_.is_sliced() || is_broken_; },
@@ -330,7 +330,7 @@ void Account::due(const Address& who) {
     carry_out(*session, session->call([](auto& channel) { return channel.on_time(wall_clock()); }));
 }
 
-void Account::clock_was_set(access::Time::duration moved) {
+void Account::clock_was_set(access::Instant::duration moved) {
     guarded_when_whole([this, moved] {
         // As with a transaction, gateways come first: they cut before clients are notified.
         for (const Device device : {Device::Gateway, Device::Client})
@@ -443,7 +443,7 @@ void Account::snapshot() {
     work_.work();
 }
 
-void Account::transaction(access::Affected affected, access::Time committed) {
+void Account::transaction(access::Affected affected, access::Instant committed) {
     FATWAL_INVARIANT(!feed_->is_applying(), "channels are asked about whole transactions");
     // Those that lose first: a gateway has cut a client before the client learns of it.
     auto gateways = std::exchange(affected.gateways, {});
@@ -556,7 +556,7 @@ std::size_t Account::reject_now(const access::Pair& pair) {
 // Actions
 // ---------------------------------------------------------------------------------------
 
-void Account::carry_out(Session& session, Actions actions, std::optional<access::Time> committed,
+void Account::carry_out(Session& session, Actions actions, std::optional<access::Instant> committed,
                         const Json& ref) {
     session.keep_deadline();
     for (access::Action& action : actions)

@@ -67,7 +67,7 @@ public:
     // What is published is not what it was: see Feed::publication_changed().
     void publication_changed(wire::Lsn at);
     // By that much the wall's clock has been set.
-    void clock_was_set(access::Time::duration moved);
+    void clock_was_set(access::Instant::duration moved);
     // The device has come in at another process, with this generation.
     void entered_elsewhere(access::Device device, const Uuid& id, access::Generation generation,
                            access::ProcessId process);
@@ -116,7 +116,7 @@ private:
 
     // What the feed brings.
     void snapshot();
-    void transaction(access::Affected affected, access::Time committed);
+    void transaction(access::Affected affected, access::Instant committed);
     // Nothing of it has been heard for too long: what its gateways let through ends.
     void revoke();
 
@@ -143,10 +143,10 @@ private:
 
     // Queues what a channel wants, then keeps its next deadline.
     void carry_out(Session& session, access::Actions actions,
-                   std::optional<access::Time> committed = {}, const access::Json& ref = {});
+                   std::optional<access::Instant> committed = {}, const access::Json& ref = {});
     // Asks a session's channel in its turn: `ask(session)` gives actions.
     void ask_later(const access::Address& who, std::function<access::Actions(Session&)> ask,
-                   std::optional<access::Time> committed = {}) {
+                   std::optional<access::Instant> committed = {}) {
         work_.add(WorkQueue::Step{who, std::move(ask), committed});
     }
     // One action of a channel.

@@ -71,7 +71,7 @@ void Accounts::publication_changed(wire::Lsn at) {
     for (const auto& [id, account] : accounts_) account->publication_changed(at);
 }
 
-void Accounts::clock_was_set(access::Time::duration moved) {
+void Accounts::clock_was_set(access::Instant::duration moved) {
     for (const auto& [id, account] : accounts_) account->clock_was_set(moved);
 }
 

@@ -44,7 +44,7 @@ public:
     // The relays of an account (nothing: of all) are others: in turns.
     void relays_changed(const std::optional<Uuid>& of);
     void publication_changed(wire::Lsn at);
-    void clock_was_set(access::Time::duration moved);
+    void clock_was_set(access::Instant::duration moved);
     // Closes at most so many sessions of the kind; how many it has closed.
     std::size_t close_some(access::Device device, std::size_t most);
 

@@ -7,9 +7,9 @@
 namespace fatwal::process {
 
 // The wall's clock, by which policies, tokens and flows end. It can be set while the process runs.
-[[nodiscard]] access::Time wall_clock();
+[[nodiscard]] access::Instant wall_clock();
 
 // Time that nobody sets: for lengths of time, from no particular start.
-[[nodiscard]] access::Time steady_clock();
+[[nodiscard]] access::Tick steady_clock();
 
 }  // namespace fatwal::process

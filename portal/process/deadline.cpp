@@ -5,7 +5,8 @@
 
 namespace fatwal::process {
 
-struct Deadline::Timer {
+template <class Time>
+struct Deadline<Time>::Timer {
     Timer(boost::asio::io_context& io, std::function<void()> call)
         : timer(io), due(std::move(call)) {}
     boost::asio::steady_timer timer;
@@ -13,12 +14,17 @@ struct Deadline::Timer {
     std::uint64_t set = 0;  // how often; a handler of an earlier one does nothing
 };
 
-Deadline::Deadline(boost::asio::io_context& io, access::Time (*clock)(), std::function<void()> due)
+template <class Time>
+Deadline<Time>::Deadline(boost::asio::io_context& io, Time (*clock)(), std::function<void()> due)
     : timer_(std::make_shared<Timer>(io, std::move(due))), clock_(clock) {}
 
-Deadline::~Deadline() { clear(); }
+template <class Time>
+Deadline<Time>::~Deadline() {
+    clear();
+}
 
-void Deadline::set(std::optional<access::Time> at) {
+template <class Time>
+void Deadline<Time>::set(std::optional<Time> at) {
     if (at == at_) return;
     at_ = at;
     const auto number = ++timer_->set;
@@ -34,11 +40,17 @@ void Deadline::set(std::optional<access::Time> at) {
     });
 }
 
-std::chrono::microseconds wait_for(access::Time at, access::Time now) {
+template <class Time>
+std::chrono::microseconds wait_for(Time at, Time now) {
     // Compared before it is subtracted, as the difference may be no number.
     if (at <= now) return std::chrono::microseconds(0);
-    if (at > now + Deadline::kLongestWait) return Deadline::kLongestWait;
+    if (at > now + kLongestWait) return kLongestWait;
     return at - now;
 }
+
+template class Deadline<access::Instant>;
+template class Deadline<access::Tick>;
+template std::chrono::microseconds wait_for(access::Instant at, access::Instant now);
+template std::chrono::microseconds wait_for(access::Tick at, access::Tick now);
 
 }  // namespace fatwal::process

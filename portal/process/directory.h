@@ -88,7 +88,7 @@ private:
     access::Relays relays_;
     // Which processes have it connected, this one too.
     std::map<access::RelayId, std::map<access::ProcessId, access::Relay>> relay_at_;
-    Deadline relay_deadline_;
+    Deadline<access::Tick> relay_deadline_;
 };
 
 }  // namespace fatwal::process

@@ -12,7 +12,7 @@ std::string text_of(const Json& json) {
 
 // By hand, as a payload can be a whole account's view: an object around it would copy it.
 std::string envelope(std::string_view event, const Json& payload,
-                     const std::optional<access::Time>& committed) {
+                     const std::optional<access::Instant>& committed) {
     std::string out = "{";
     if (committed)
         out += "\"committed_at\":" + std::to_string(committed->time_since_epoch().count()) + ',';

@@ -18,7 +18,7 @@ class Link;
 // An event. `committed`: when the change was committed that it is about, in microseconds since
 // 1970; a device measures by it how old an event is.
 [[nodiscard]] std::string envelope(std::string_view event, const access::Json& payload,
-                                   const std::optional<access::Time>& committed = {});
+                                   const std::optional<access::Instant>& committed = {});
 
 // The answer to a device's message. `ref`: what the device has named its message; null: nothing.
 [[nodiscard]] std::string reply_envelope(bool ok, const access::Json& payload,

@@ -149,7 +149,7 @@ void Feed::apply_later() {
     });
 }
 
-void Feed::applied(access::Affected affected, access::Time committed) {
+void Feed::applied(access::Affected affected, access::Instant committed) {
     FATWAL_INVARIANT(!applying_, "a transaction is shown when it is whole");
     log(affected);
     shown_ = subscription_->cursor();

@@ -47,7 +47,7 @@ class Feed : public Feeds::Reader, public std::enable_shared_from_this<Feed> {
 public:
     struct Handlers {
         std::function<void()> snapshot;  // the state has just become live
-        std::function<void(access::Affected, access::Time committed)> transaction;
+        std::function<void(access::Affected, access::Instant committed)> transaction;
         // Whether what was handled is still being handed over. Nothing is acknowledged or taken
         // until handed_over(). May be missing.
         std::function<bool()> is_busy = {};
@@ -100,7 +100,7 @@ private:
     void apply_on(std::chrono::steady_clock::time_point until);
     void apply_later();
     void go_on();
-    void applied(access::Affected affected, access::Time committed);
+    void applied(access::Affected affected, access::Instant committed);
     template <class Work>
     void guarded(Work work);
     void go_live();

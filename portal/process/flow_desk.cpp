@@ -57,7 +57,7 @@ void FlowDesk::notify(const std::vector<access::FlowBatch::Notice>& notices) con
 }
 
 void FlowDesk::send_what_is_due() {
-    if (auto batch = batch_.take(hurries_ ? access::Time::max() : steady_clock()))
+    if (auto batch = batch_.take(hurries_ ? access::Tick::max() : steady_clock()))
         writer_.write(std::move(*batch));
     deadline_.set(batch_.next_deadline());
 }

@@ -52,7 +52,7 @@ private:
     Notify notify_;
     access::FlowBatch batch_;
     bool hurries_ = false;
-    Deadline deadline_;
+    Deadline<access::Tick> deadline_;
     FlowWriter writer_;  // last: its thread posts to the rest
 };
 

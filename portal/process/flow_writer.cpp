@@ -18,7 +18,7 @@
 namespace fatwal::process {
 namespace {
 
-using access::Time;
+using access::Instant;
 
 // Well within the time in which a gateway waits for the row of its flow.
 constexpr Connection::Limits kWriterLimits{std::chrono::seconds(5), std::chrono::seconds(2)};
@@ -79,9 +79,9 @@ std::string missing_statement() {
            " FROM pg_temp.staged s WHERE NOT EXISTS (SELECT FROM flows f WHERE f.id = s.id)";
 }
 
-std::string text_of(Time time) {
-    if (time == Time::max()) return "infinity";
-    if (time == Time::min()) return "-infinity";
+std::string text_of(Instant time) {
+    if (time == Instant::max()) return "infinity";
+    if (time == Instant::min()) return "-infinity";
     const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
     const std::time_t since = seconds.time_since_epoch().count();
     std::tm parts{};

@@ -10,6 +10,11 @@
 namespace fatwal::process {
 namespace {
 
+// By how much the wall's clock is ahead of the one that nobody sets.
+std::chrono::microseconds wall_offset() {
+    return wall_clock().time_since_epoch() - steady_clock().time_since_epoch();
+}
+
 using access::Device;
 
 constexpr auto kClockSet = std::chrono::milliseconds(200);  // no slewing is so fast
@@ -68,7 +73,7 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
               [this] { return as_json(directory_.introduction()); }}),
       relay_desk_(io, feeds_, settings, relay_handlers()),
       second_(io),
-      clock_offset_(wall_clock() - steady_clock()) {
+      clock_offset_(wall_offset()) {
     door_ = std::make_unique<Door>(
         io, settings,
         Door::Handlers{[this](const JoinRequest& request) {
@@ -290,7 +295,7 @@ void Process::once_a_second() {
 // it is set (or the machine slept), what is to happen after a length of time keeps its length, and
 // what is to happen at an instant is checked again.
 void Process::check_the_clock() {
-    const auto offset = wall_clock() - steady_clock();
+    const auto offset = wall_offset();
     const auto moved = offset - std::exchange(clock_offset_, offset);
     if (std::chrono::abs(moved) < kClockSet) return;
     spdlog::warn("the clock was set by {} s",

@@ -104,7 +104,7 @@ private:
     std::unique_ptr<Admin> admin_;  // none unless a setting says where
     std::unique_ptr<Drain> drain_;  // once it has begun
     boost::asio::steady_timer second_;
-    access::Time::duration clock_offset_;  // of the wall's clock, as it was read last
+    access::Instant::duration clock_offset_;  // of the wall's clock, as it was read last
 };
 
 }  // namespace fatwal::process

@@ -104,7 +104,7 @@ void RelayDesk::follow_operators() {
     feed_ = std::make_shared<Feed>(
         io_, feeds_, settings_, std::nullopt,
         Feed::Handlers{[this] { review(std::nullopt); },
-                       [this](const access::Affected&, access::Time) { review(std::nullopt); }});
+                       [this](const access::Affected&, access::Instant) { review(std::nullopt); }});
     feed_->start();
 }
 
@@ -158,7 +158,7 @@ void RelayDesk::settle_waiting(Group& group, const Rows& rows) {
 
 // Judged already, so that whoever may not in puts nobody out.
 void RelayDesk::admit(Group& group, Waiting& waiting,
-                      const std::optional<access::Time>& token_ends) {
+                      const std::optional<access::Instant>& token_ends) {
     const access::RelayId id{waiting.request.device_id, group.account};
     end(id, "replaced");
     Link& link = *waiting.link;

@@ -85,7 +85,7 @@ private:
         std::shared_ptr<Link> link;
         JoinRequest request;
         std::shared_ptr<void> follows;
-        std::optional<access::Time> token_ends;
+        std::optional<access::Instant> token_ends;
         std::optional<access::Relay> announced;
         RateLimit limit;
         Bucket changes{kChangesOfRelay};
@@ -113,7 +113,7 @@ private:
     void keep_waiting(Group& group, Waiting waiting);
     // They wait no more.
     [[nodiscard]] std::vector<Waiting> take_waiting(Group& group);
-    void admit(Group& group, Waiting& waiting, const std::optional<access::Time>& token_ends);
+    void admit(Group& group, Waiting& waiting, const std::optional<access::Instant>& token_ends);
     void look();
     void look_later();
     void end_group(Group& group);

@@ -31,7 +31,7 @@ namespace fatwal::process {
 
 // What an administrator is shown of a session.
 struct SessionInfo {
-    access::Time connected_at;
+    access::Instant connected_at;
     std::string version;
     std::string user_agent;
     std::optional<access::IpAddress> remote_ip;
@@ -67,7 +67,7 @@ struct Session {
     RateLimit limit;
     std::variant<std::unique_ptr<access::ClientChannel>, std::unique_ptr<access::GatewayChannel>>
         channel;
-    Deadline deadline;
+    Deadline<access::Instant> deadline;
     bool is_shown = false;  // it has been sent an init
     bool has_step = false;  // one is queued in which a gateway's channel takes up its work again
 };

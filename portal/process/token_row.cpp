@@ -68,16 +68,17 @@ TokenRows read_tokens(Connection& connection, const std::vector<Uuid>& ids) {
     return out;
 }
 
-std::optional<access::Time> end_of_token(std::string_view microseconds) {
+std::optional<access::Instant> end_of_token(std::string_view microseconds) {
     const char* const last = microseconds.data() + microseconds.size();
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(microseconds.data(), last, value);
-    if (error == std::errc{} && end == last) return access::Time(std::chrono::microseconds(value));
+    if (error == std::errc{} && end == last)
+        return access::Instant(std::chrono::microseconds(value));
     const bool is_number = error == std::errc::result_out_of_range && end == last;
     if (microseconds == "Infinity" || (is_number && !microseconds.starts_with('-')))
         return std::nullopt;
     // -infinity; and what is not understood must not let anybody in.
-    return access::Time::min();
+    return access::Instant::min();
 }
 
 TokenRow token_row(const portal::Tokens& row) {
@@ -92,7 +93,7 @@ TokenRow token_row(const portal::Tokens& row) {
 
 std::optional<std::string> token_refusal(const DeviceToken& token, Role role,
                                          const std::optional<Uuid>& device, const TokenRow* row,
-                                         access::Time now) {
+                                         access::Instant now) {
     if (row == nullptr || row->account_id != token.account_id || !token.matches(row->secret_hash))
         return "invalid_token";
     return access::token_refusal({row->type == name_of(role), row->device_id, row->expires_at},

@@ -21,7 +21,7 @@ struct TokenRow {
     std::optional<Uuid> account_id;
     std::string type;  // client, gateway or relay
     std::string secret_hash;
-    std::optional<access::Time> expires_at;
+    std::optional<access::Instant> expires_at;
     std::optional<Uuid> device_id;
 };
 
@@ -36,7 +36,7 @@ struct TokenRows {
 
 // A token's end from the query's text: microseconds since 1970, or an infinity. Nothing: it has
 // none. What is beyond the numbers of Time lies as far away as an infinity.
-[[nodiscard]] std::optional<access::Time> end_of_token(std::string_view microseconds);
+[[nodiscard]] std::optional<access::Instant> end_of_token(std::string_view microseconds);
 
 // The same of a row that the stream has brought.
 [[nodiscard]] TokenRow token_row(const portal::Tokens& row);
@@ -45,6 +45,6 @@ struct TokenRows {
 // is none. `device`: the id of the device's row; nothing when the device does not say it.
 [[nodiscard]] std::optional<std::string> token_refusal(const DeviceToken& token, Role role,
                                                        const std::optional<Uuid>& device,
-                                                       const TokenRow* row, access::Time now);
+                                                       const TokenRow* row, access::Instant now);
 
 }  // namespace fatwal::process

@@ -45,13 +45,13 @@ public:
     struct Step {
         access::Address who;
         std::function<access::Actions(Session&)> ask;
-        std::optional<access::Time> committed;
+        std::optional<access::Instant> committed;
     };
     // Something that a session's channel has decided.
     struct Task {
         access::Address sender;
         access::Action action;
-        std::optional<access::Time> committed;
+        std::optional<access::Instant> committed;
         access::Json ref;
     };
     struct Handlers {

@@ -24,12 +24,12 @@ TEST(Relays, I1_to_I5_ToldWhenTheyChange) {
     EXPECT_TRUE(w.relays.online(relay("R2")));
     w.relays_changed();
     EXPECT_EQ(w.sent("c1"), "relays([],4)");
-    w.relays.offline({id("R1")}, w.now);
+    w.relays.offline({id("R1")}, w.tick());
     EXPECT_FALSE(w.relays.online(relay("R1"))) << "back with the same secret";
     EXPECT_TRUE(w.relays.online(relay("R1", "other")));
     w.relays_changed();
     EXPECT_EQ(w.sent("c1"), "relays([R1],4)");
-    w.relays.offline({id("R1")}, w.now);
+    w.relays.offline({id("R1")}, w.tick());
     w.after(10s - 1us);
     EXPECT_EQ(w.sent("c1"), "");
     w.after(1us);
@@ -69,9 +69,9 @@ TEST(Relays, AnAccountsOwnAreForItsDevicesAloneAndComeFirst) {
     EXPECT_EQ(name_of(chosen[0].id.id) + name_of(chosen[1].id.id), "R4R2");
     // Another account's relay says the same id: it is another one.
     EXPECT_TRUE(w.relays.online(own("R4", "other")));
-    w.relays.offline({id("R4"), id("other")}, w.now);
+    w.relays.offline({id("R4"), id("other")}, w.tick());
     const std::set<std::optional<Uuid>> others_alone{id("other")};
-    ASSERT_EQ(w.relays.on_time(w.now + 10s), others_alone);
+    ASSERT_EQ(w.relays.on_time(w.tick() + 10s), others_alone);
     EXPECT_NE(w.relays.find({id("R4"), id("account")}), nullptr);
     EXPECT_EQ(w.relays.find({id("R4"), id("other")}), nullptr);
 }
@@ -83,14 +83,14 @@ TEST(Relays, WhoseDevicesAreToldWhenTheyAreGone) {
     EXPECT_TRUE(w.relays.online(relay("R4")));
     for (const RelayId& gone : {RelayId{id("R1"), id("account")}, RelayId{id("R2"), id("account")},
                                 RelayId{id("R4"), {}}})
-        w.relays.offline(gone, w.now);
+        w.relays.offline(gone, w.tick());
     EXPECT_FALSE(w.relays.online(own("R2", "account"))) << "back in time";
-    w.relays.offline({id("R3"), id("other")}, w.now + 5s);
-    EXPECT_EQ(w.relays.next_deadline(), w.now + 10s);
+    w.relays.offline({id("R3"), id("other")}, w.tick() + 5s);
+    EXPECT_EQ(w.relays.next_deadline(), w.tick() + 10s);
     using Accounts = std::set<std::optional<Uuid>>;
-    EXPECT_EQ(w.relays.on_time(w.now + 10s), (Accounts{std::nullopt, id("account")}));
-    EXPECT_EQ(w.relays.next_deadline(), w.now + 15s);
-    EXPECT_EQ(w.relays.on_time(w.now + 15s), (Accounts{id("other")}));
+    EXPECT_EQ(w.relays.on_time(w.tick() + 10s), (Accounts{std::nullopt, id("account")}));
+    EXPECT_EQ(w.relays.next_deadline(), w.tick() + 15s);
+    EXPECT_EQ(w.relays.on_time(w.tick() + 15s), (Accounts{id("other")}));
     EXPECT_EQ(w.relays.next_deadline(), std::nullopt);
     EXPECT_EQ(w.relays.count_for(id("account")), 1U);
     EXPECT_EQ(w.relays.count_for(id("other")), 0U);
@@ -106,8 +106,8 @@ TEST(Relays, OthersRelaysCostAnAccountNothing) {
         EXPECT_TRUE(w.relays.online(own("R1", account)));
         EXPECT_EQ(w.relays.count_for(id(account)), 1U);
         EXPECT_EQ(w.relays.choose(id(account), {}, [] { return 0; }).size(), 1U);
-        w.relays.offline({id("R1"), id(account)}, w.now);
-        EXPECT_EQ(w.relays.next_deadline(), w.now + 10s);
+        w.relays.offline({id("R1"), id(account)}, w.tick());
+        EXPECT_EQ(w.relays.next_deadline(), w.tick() + 10s);
     }
     EXPECT_LT(std::clock() - begin, 3 * CLOCKS_PER_SEC);
 }
@@ -216,6 +216,8 @@ TEST(Presence, C2_AClientIsWhereItEnteredLast) {
     EXPECT_EQ(presence.client(id("c1")), nullptr);
 }
 
+constexpr Tick kStart{std::chrono::hours(1)};
+
 portal::Flows flow(const std::string& name, const std::string& gateway = "w1") {
     portal::Flows out;
     out.id = id(name);
@@ -252,125 +254,124 @@ std::string text_of(const std::optional<FlowBatch::Batch>& batch) {
 
 TEST(FlowBatch, WaitsASecondAndTellsWhatWasLost) {
     FlowBatch batch;
-    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
-    EXPECT_EQ(told(batch.add(flow("f4", "w2"), kFriday + 500ms)), "");
-    batch.remove(id("f3"), kFriday);
-    EXPECT_EQ(batch.next_deadline(), kFriday + 1s);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2,f4");
+    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kStart)), "");
+    EXPECT_EQ(told(batch.add(flow("f4", "w2"), kStart + 500ms)), "");
+    batch.remove(id("f3"), kStart);
+    EXPECT_EQ(batch.next_deadline(), kStart + 1s);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s - 1us)), "none");
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "1:f1,f2,f4");
     EXPECT_EQ(batch.next_deadline(), std::nullopt);
-    EXPECT_EQ(told(batch.written(2, {}, kFriday)), "") << "of no batch under way";
-    EXPECT_EQ(told(batch.written(1, {{id("f2")}, {}}, kFriday)),
+    EXPECT_EQ(told(batch.written(2, {}, kStart)), "") << "of no batch under way";
+    EXPECT_EQ(told(batch.written(1, {{id("f2")}, {}}, kStart)),
               "durable w1[f1] durable w2[f4] lost w1[f2]");
-    EXPECT_EQ(told(batch.written(1, {}, kFriday)), "") << "told already";
+    EXPECT_EQ(told(batch.written(1, {}, kStart)), "") << "told already";
     EXPECT_EQ(batch.waiting(), 0U);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none");
+    EXPECT_EQ(text_of(batch.take(kStart + 1h)), "none");
 }
 
 TEST(FlowBatch, AFullBatchGoesAtOnceAndOneIsUnderWay) {
     FlowBatch batch({1s, 2, 100});
-    (void)batch.add(flow("f1"), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "none");
-    for (const char* name : {"f2", "f3"}) (void)batch.add(flow(name), kFriday);
-    EXPECT_EQ(batch.next_deadline(), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none") << "one is under way";
+    (void)batch.add(flow("f1"), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "none");
+    for (const char* name : {"f2", "f3"}) (void)batch.add(flow(name), kStart);
+    EXPECT_EQ(batch.next_deadline(), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "1:f1,f2");
+    EXPECT_EQ(text_of(batch.take(kStart + 1h)), "none") << "one is under way";
     EXPECT_EQ(batch.waiting(), 3U);
-    (void)batch.written(1, {}, kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3") << "what is left has waited as long";
-    (void)batch.written(2, {}, kFriday);
-    for (const char* name : {"f1", "f2", "f3"}) batch.remove(id(name), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "3:-f1,f2");
-    (void)batch.written(3, {}, kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "4:-f3");
+    (void)batch.written(1, {}, kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "2:f3") << "what is left has waited as long";
+    (void)batch.written(2, {}, kStart);
+    for (const char* name : {"f1", "f2", "f3"}) batch.remove(id(name), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "3:-f1,f2");
+    (void)batch.written(3, {}, kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "4:-f3");
 }
 
 TEST(FlowBatch, WhatFailedGoesAgainAheadOfWhatWaits) {
     FlowBatch batch;
-    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kFriday);
-    batch.remove(id("f0"), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2-f0");
-    (void)batch.add(flow("f3"), kFriday + 1s);
-    batch.remove(id("f1"), kFriday + 1s);
-    batch.failed(7, kFriday + 2s);
-    EXPECT_EQ(text_of(batch.take(kFriday + 2s)), "none") << "not the one that is under way";
-    batch.failed(1, kFriday + 2s);
+    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kStart);
+    batch.remove(id("f0"), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "1:f1,f2-f0");
+    (void)batch.add(flow("f3"), kStart + 1s);
+    batch.remove(id("f1"), kStart + 1s);
+    batch.failed(7, kStart + 2s);
+    EXPECT_EQ(text_of(batch.take(kStart + 2s)), "none") << "not the one that is under way";
+    batch.failed(1, kStart + 2s);
     EXPECT_EQ(batch.waiting(), 3U);
-    EXPECT_EQ(batch.next_deadline(), kFriday + 3s);
-    EXPECT_EQ(text_of(batch.take(kFriday + 3s)), "2:f2,f3-f0,f1")
+    EXPECT_EQ(batch.next_deadline(), kStart + 3s);
+    EXPECT_EQ(text_of(batch.take(kStart + 3s)), "2:f2,f3-f0,f1")
         << "f1 may be there: its deletion stays";
-    EXPECT_EQ(told(batch.written(2, {}, kFriday)), "durable w1[f2,f3]");
+    EXPECT_EQ(told(batch.written(2, {}, kStart)), "durable w1[f2,f3]");
 }
 
 TEST(FlowBatch, BeyondItsBoundsRowsAreLostAndDeletionsKept) {
     FlowBatch batch({1s, 2, 3});
-    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
-    EXPECT_EQ(told(batch.add(flow("f4"), kFriday)), "lost w1[f4]");
-    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2");
-    EXPECT_EQ(told(batch.add(flow("f5"), kFriday)), "lost w1[f5]") << "those under way count";
-    (void)batch.written(1, {{id("f2")}, {}}, kFriday);
-    for (const char* name : {"f2", "f4", "f5"}) batch.remove(id(name), kFriday);
+    for (const char* name : {"f1", "f2", "f3"}) EXPECT_EQ(told(batch.add(flow(name), kStart)), "");
+    EXPECT_EQ(told(batch.add(flow("f4"), kStart)), "lost w1[f4]");
+    EXPECT_EQ(text_of(batch.take(kStart)), "1:f1,f2");
+    EXPECT_EQ(told(batch.add(flow("f5"), kStart)), "lost w1[f5]") << "those under way count";
+    (void)batch.written(1, {{id("f2")}, {}}, kStart);
+    for (const char* name : {"f2", "f4", "f5"}) batch.remove(id(name), kStart);
     EXPECT_EQ(batch.waiting_deletions(), 0U) << "there is no such row";
-    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3");
-    (void)batch.written(2, {}, kFriday);
+    EXPECT_EQ(text_of(batch.take(kStart)), "2:f3");
+    (void)batch.written(2, {}, kStart);
 
     for (int round = 0; round < 2; ++round)
-        for (const char* name : {"f6", "f7", "f8", "f9"}) batch.remove(id(name), kFriday);
+        for (const char* name : {"f6", "f7", "f8", "f9"}) batch.remove(id(name), kStart);
     EXPECT_EQ(batch.waiting_deletions(), 4U) << "each once, and none is lost";
-    EXPECT_EQ(told(batch.add(flow("f10"), kFriday)), "lost w1[f10]");
-    EXPECT_EQ(text_of(batch.take(kFriday)), "3:-f6,f7");
-    EXPECT_EQ(told(batch.add(flow("f11"), kFriday)), "lost w1[f11]");
-    batch.failed(3, kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "4:-f6,f7");
-    (void)batch.written(4, {}, kFriday);
-    EXPECT_EQ(told(batch.add(flow("f12"), kFriday + 1s)), "");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "5:f12-f8,f9");
+    EXPECT_EQ(told(batch.add(flow("f10"), kStart)), "lost w1[f10]");
+    EXPECT_EQ(text_of(batch.take(kStart)), "3:-f6,f7");
+    EXPECT_EQ(told(batch.add(flow("f11"), kStart)), "lost w1[f11]");
+    batch.failed(3, kStart);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "4:-f6,f7");
+    (void)batch.written(4, {}, kStart);
+    EXPECT_EQ(told(batch.add(flow("f12"), kStart + 1s)), "");
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "5:f12-f8,f9");
 }
 
 TEST(FlowBatch, WhatIsKnownToHaveNoRowIsForgottenInTheEnd) {
     FlowBatch batch({1s, 10, 2});
-    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kFriday);
-    for (const char* name : {"f3", "f4", "f5"})
-        EXPECT_FALSE(batch.add(flow(name), kFriday).empty());
-    for (const char* name : {"f3", "f4", "f5"}) batch.remove(id(name), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2-f3");
+    for (const char* name : {"f1", "f2"}) (void)batch.add(flow(name), kStart);
+    for (const char* name : {"f3", "f4", "f5"}) EXPECT_FALSE(batch.add(flow(name), kStart).empty());
+    for (const char* name : {"f3", "f4", "f5"}) batch.remove(id(name), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "1:f1,f2-f3");
 }
 
 TEST(FlowBatch, AfterAFailureAFullBatchWaitsToo) {
     FlowBatch batch({1s, 1, 100});
-    (void)batch.add(flow("f1"), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1");
-    batch.failed(1, kFriday);
-    (void)batch.add(flow("f2"), kFriday);
-    EXPECT_EQ(batch.next_deadline(), kFriday + 1s);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s - 1us)), "none");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "2:f1");
-    (void)batch.written(2, {}, kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "3:f2");
+    (void)batch.add(flow("f1"), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "1:f1");
+    batch.failed(1, kStart);
+    (void)batch.add(flow("f2"), kStart);
+    EXPECT_EQ(batch.next_deadline(), kStart + 1s);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s - 1us)), "none");
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "2:f1");
+    (void)batch.written(2, {}, kStart);
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "3:f2");
 }
 
 TEST(FlowBatch, WhatSomebodyHasLockedGoesAgainBehindWhatWaits) {
     FlowBatch batch({1s, 2, 100});
-    for (const char* name : {"f1", "f2", "f3"}) (void)batch.add(flow(name), kFriday);
-    batch.remove(id("f0"), kFriday);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "1:f1,f2-f0");
-    EXPECT_EQ(told(batch.written(1, {{}, {id("f1"), id("f0")}}, kFriday)), "durable w1[f2]");
+    for (const char* name : {"f1", "f2", "f3"}) (void)batch.add(flow(name), kStart);
+    batch.remove(id("f0"), kStart);
+    EXPECT_EQ(text_of(batch.take(kStart)), "1:f1,f2-f0");
+    EXPECT_EQ(told(batch.written(1, {{}, {id("f1"), id("f0")}}, kStart)), "durable w1[f2]");
     EXPECT_EQ(batch.waiting(), 2U);
-    EXPECT_EQ(text_of(batch.take(kFriday)), "2:f3,f1-f0");
-    batch.remove(id("f1"), kFriday);
-    EXPECT_EQ(told(batch.written(2, {{}, {id("f1")}}, kFriday)), "durable w1[f3]");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1h)), "none") << "it was never written";
+    EXPECT_EQ(text_of(batch.take(kStart)), "2:f3,f1-f0");
+    batch.remove(id("f1"), kStart);
+    EXPECT_EQ(told(batch.written(2, {{}, {id("f1")}}, kStart)), "durable w1[f3]");
+    EXPECT_EQ(text_of(batch.take(kStart + 1h)), "none") << "it was never written";
 }
 
 TEST(FlowBatch, NoAccountTakesTheRoomOfOthers) {
     FlowBatch batch({1s, 10, 100, 2});
-    for (const char* name : {"f1", "f2"}) EXPECT_EQ(told(batch.add(flow(name), kFriday)), "");
-    EXPECT_EQ(told(batch.add(flow("f3"), kFriday)), "lost w1[f3]");
+    for (const char* name : {"f1", "f2"}) EXPECT_EQ(told(batch.add(flow(name), kStart)), "");
+    EXPECT_EQ(told(batch.add(flow("f3"), kStart)), "lost w1[f3]");
     portal::Flows other = flow("f4", "w9");
     other.account_id = id("B");
-    EXPECT_EQ(told(batch.add(other, kFriday)), "");
-    EXPECT_EQ(text_of(batch.take(kFriday + 1s)), "1:f1,f2,f4");
-    EXPECT_EQ(told(batch.add(flow("f5"), kFriday)), "") << "there is room again";
+    EXPECT_EQ(told(batch.add(other, kStart)), "");
+    EXPECT_EQ(text_of(batch.take(kStart + 1s)), "1:f1,f2,f4");
+    EXPECT_EQ(told(batch.add(flow("f5"), kStart)), "") << "there is room again";
 }
 
 TEST(JsonText, IsNotNestedDeeperThanTheStackIs) {

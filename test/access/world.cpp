@@ -402,7 +402,8 @@ World& World::relays_changed() {
 
 World& World::until(Instant time) {
     for (int steps = 0; steps < 10'000; ++steps) {
-        std::optional<Instant> next = relays.next_deadline();
+        std::optional<Instant> next;
+        if (const auto tick = relays.next_deadline()) next = Instant(tick->time_since_epoch());
         for (auto& [name, channel] : clients) next = earlier(next, channel->next_deadline());
         for (auto& [name, channel] : gateways) next = earlier(next, channel->next_deadline());
         if (!next || *next > time) {
@@ -410,7 +411,7 @@ World& World::until(Instant time) {
             return *this;
         }
         now = std::max(now, *next);
-        if (!relays.on_time(now).empty()) relays_changed();
+        if (!relays.on_time(tick()).empty()) relays_changed();
         for (auto& [name, channel] : clients) carry_out(name, channel->on_time(now));
         for (auto& [name, channel] : gateways) carry_out(name, channel->on_time(now));
     }

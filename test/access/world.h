@@ -123,6 +123,7 @@ public:
     [[nodiscard]] std::size_t deletions();
 
     Instant now = kFriday;
+    [[nodiscard]] Tick tick() const { return Tick(now.time_since_epoch()); }
     wire::History history;  // of the next snapshot
     AccountState state{id("account")};
     Presence presence;

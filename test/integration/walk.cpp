@@ -229,7 +229,7 @@ private:
     // has come.
     void settle() {
         for (int turn = 0; turn < 20; ++turn) {
-            while (auto taken = fleet_.batch.take(now_)) write(*taken);
+            while (auto taken = fleet_.batch.take(tick_of(now_))) write(*taken);
             check_rejections();
             const auto deadline = fleet_.next_deadline();
             if (!deadline || *deadline > now_) return;
@@ -253,7 +253,7 @@ private:
         // Either may be first.
         const bool told_first = fleet_.draw(2) == 0;
         if (!told_first) follow();
-        for (const auto& notice : fleet_.batch.written(batch.number, {lost, {}}, now_))
+        for (const auto& notice : fleet_.batch.written(batch.number, {lost, {}}, tick_of(now_)))
             fleet_.deliver(notice, now_);
         follow();
     }

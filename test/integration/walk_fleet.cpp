@@ -294,10 +294,10 @@ void Fleet::carry_out(const Address& from, const Actions& actions, Instant now) 
             mail_.push_back({from, send->to, send->message});
         } else if (const auto* write = std::get_if<WriteFlow>(&action)) {
             if (from.device == Device::Gateway) ++counts.replaced;
-            for (const auto& notice : batch.add(write->row, now))
+            for (const auto& notice : batch.add(write->row, tick_of(now)))
                 mail_.push_back({{}, {Device::Gateway, notice.gateway_id, 0, 1}, notice.message});
         } else if (const auto* erase = std::get_if<DeleteFlow>(&action)) {
-            batch.remove(erase->flow_id, now);
+            batch.remove(erase->flow_id, tick_of(now));
         }
     }
 }

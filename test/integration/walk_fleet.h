@@ -18,6 +18,9 @@
 
 namespace fatwal::access::walk {
 
+// The walk has one clock, which both of the domain's times follow.
+[[nodiscard]] inline Tick tick_of(Instant now) { return Tick(now.time_since_epoch()); }
+
 struct Client {
     std::unique_ptr<ClientChannel> channel;
     Generation generation = 0;

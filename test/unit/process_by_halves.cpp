@@ -84,17 +84,17 @@ TEST(SqlError, TellsAFaultOfTheRows) {
 }
 
 TEST(EndOfToken, IsANumberOrAnInfinity) {
-    using access::Time;
+    using access::Instant;
     using std::chrono::microseconds;
-    EXPECT_EQ(end_of_token("1767225600000000"), Time(microseconds(1'767'225'600'000'000)));
-    EXPECT_EQ(end_of_token("-1"), Time(microseconds(-1)));
-    EXPECT_EQ(end_of_token("0"), Time(microseconds(0)));
+    EXPECT_EQ(end_of_token("1767225600000000"), Instant(microseconds(1'767'225'600'000'000)));
+    EXPECT_EQ(end_of_token("-1"), Instant(microseconds(-1)));
+    EXPECT_EQ(end_of_token("0"), Instant(microseconds(0)));
     EXPECT_EQ(end_of_token("Infinity"), std::nullopt) << "it has no end";
     // The last day that a timestamptz can have is beyond the microseconds since 1970.
     EXPECT_EQ(end_of_token("9224318015999999999"), std::nullopt);
-    EXPECT_EQ(end_of_token("-99999999999999999999"), Time::min());
-    EXPECT_EQ(end_of_token("-Infinity"), Time::min()) << "it has ended";
-    for (const char* text : {"", "NaN", "12.5", "x"}) EXPECT_EQ(end_of_token(text), Time::min());
+    EXPECT_EQ(end_of_token("-99999999999999999999"), Instant::min());
+    EXPECT_EQ(end_of_token("-Infinity"), Instant::min()) << "it has ended";
+    for (const char* text : {"", "NaN", "12.5", "x"}) EXPECT_EQ(end_of_token(text), Instant::min());
 }
 
 }  // namespace by_halves_tests

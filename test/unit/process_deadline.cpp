@@ -12,17 +12,17 @@ namespace fatwal::process {
 namespace deadline_tests {
 
 using namespace std::chrono_literals;
-using access::Time;
+using access::Instant;
 
 TEST(Deadline, AWaitIsNeitherNegativeNorWithoutEnd) {
-    const Time now = Time(100s);
+    const Instant now = Instant(100s);
     struct Case {
-        Time at;
+        Instant at;
         std::chrono::microseconds wait;
     };
     for (const auto& [at, wait] :
-         {Case{now, 0us}, Case{now - 1h, 0us}, Case{Time::min(), 0us}, Case{now + 1us, 1us},
-          Case{now + 24h, 24h}, Case{now + 25h, 24h}, Case{Time::max(), 24h}})
+         {Case{now, 0us}, Case{now - 1h, 0us}, Case{Instant::min(), 0us}, Case{now + 1us, 1us},
+          Case{now + 24h, 24h}, Case{now + 25h, 24h}, Case{Instant::max(), 24h}})
         EXPECT_EQ(wait_for(at, now), wait);
 }
 
@@ -30,13 +30,13 @@ struct Counted {
     Counted() = default;
     boost::asio::io_context io;
     int times = 0;
-    std::unique_ptr<Deadline> deadline =
-        std::make_unique<Deadline>(io, steady_clock, [this] { ++times; });
+    std::unique_ptr<Deadline<access::Tick>> deadline =
+        std::make_unique<Deadline<access::Tick>>(io, steady_clock, [this] { ++times; });
 };
 
 TEST(Deadline, IsCalledOnceForAnInstantUntilItIsCleared) {
     Counted one;
-    const Time at = steady_clock() + 5ms;
+    const access::Tick at = steady_clock() + 5ms;
     one.deadline->set(at);
     one.deadline->set(at);
     one.io.run();
@@ -74,7 +74,8 @@ TEST(Deadline, NothingIsCalledAfterItsEndOrForWhatWasReplaced) {
     one.io.run();
     EXPECT_LE(one.times, 1);
     const int before = one.times;
-    one.deadline = std::make_unique<Deadline>(one.io, steady_clock, [&] { ++one.times; });
+    one.deadline =
+        std::make_unique<Deadline<access::Tick>>(one.io, steady_clock, [&] { ++one.times; });
     one.deadline->set(steady_clock());
     one.deadline.reset();
     one.io.restart();
@@ -84,9 +85,9 @@ TEST(Deadline, NothingIsCalledAfterItsEndOrForWhatWasReplaced) {
 
 TEST(Deadline, MayBeDestroyedByWhatItCalls) {
     boost::asio::io_context io;
-    std::unique_ptr<Deadline> deadline;
+    std::unique_ptr<Deadline<access::Instant>> deadline;
     bool was_called = false;
-    deadline = std::make_unique<Deadline>(io, wall_clock, [&] {
+    deadline = std::make_unique<Deadline<access::Instant>>(io, wall_clock, [&] {
         deadline.reset();
         was_called = true;
     });

@@ -14,7 +14,7 @@ using access::Json;
 
 TEST(Envelope, OfAnEvent) {
     EXPECT_EQ(envelope("init", {{"a", 1}}), R"({"event":"init","payload":{"a":1}})");
-    EXPECT_EQ(envelope("x", Json::array(), access::Time(std::chrono::microseconds(7))),
+    EXPECT_EQ(envelope("x", Json::array(), access::Instant(std::chrono::microseconds(7))),
               R"({"committed_at":7,"event":"x","payload":[]})");
     EXPECT_EQ(envelope("x", "\xff"), "{\"event\":\"x\",\"payload\":\"\xef\xbf\xbd\"}")
         << "what is no UTF-8 is replaced";

@@ -132,10 +132,10 @@ TEST_F(JoinRequestTest, ItsTextsAreText) {
 TEST_F(JoinRequestTest, ATokenProvesItsAccountAndItsDevice) {
     const auto request = good(client);
     const TokenRow right{Uuid::from_text(kAccount), "client", kHash, std::nullopt, std::nullopt};
-    const auto refusal = [&](const TokenRow* row, access::Time at) {
+    const auto refusal = [&](const TokenRow* row, access::Instant at) {
         return token_refusal(request.token, request.role, request.device_id, row, at);
     };
-    const access::Time now{};
+    const access::Instant now{};
     EXPECT_EQ(refusal(&right, now), std::nullopt);
     EXPECT_EQ(refusal(nullptr, now), "invalid_token");
     const auto with = [&](auto change) {
