@@ -1,9 +1,9 @@
 #include "extension/account_column.h"
 
 #include <cstring>
-#include <initializer_list>
 
 #include "extension/account_type.h"
+#include "extension/own_tables.h"
 
 namespace fatwal::plugin {
 
@@ -11,7 +11,6 @@ namespace {
 
 constexpr char kProvider[] = "fatwal";
 constexpr char kLabel[] = "account";
-constexpr char kSchema[] = "fatwal";
 constexpr char kDefaultColumn[] = "account_id";
 
 bool text_is(Datum text, const char* expected) {
@@ -42,11 +41,6 @@ AttrNumber labelled_attribute(Oid relation) {
     systable_endscan(scan);
     table_close(labels, AccessShareLock);
     return attribute;
-}
-
-Oid own_relation(const char* name) {
-    const Oid schema = get_namespace_oid(kSchema, true);
-    return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
 [[noreturn]] void refuse_label(const char* label) {
@@ -155,6 +149,7 @@ void require_relation(Oid relation) {
 
 AttrNumber account_attribute_of(Relation relation) {
     const Oid oid = RelationGetRelid(relation);
+    if (own_table_of(relation) != OwnTable::None) return InvalidAttrNumber;
     const AttrNumber own = labelled_attribute(oid);
     if (own != InvalidAttrNumber) return own;
     List* ancestors = relation->rd_rel->relispartition ? get_partition_ancestors(oid) : NIL;
@@ -166,12 +161,6 @@ AttrNumber account_attribute_of(Relation relation) {
         if (name != nullptr) return get_attnum(oid, name);
     }
     return get_attnum(oid, kDefaultColumn);
-}
-
-bool is_own_relation(Relation relation) {
-    for (const char* name : {"subscriber", "slot"})
-        if (RelationGetRelid(relation) == own_relation(name)) return true;
-    return false;
 }
 
 void register_account_labels() { register_label_provider(kProvider, check_label); }

@@ -14,11 +14,8 @@
 namespace fatwal::plugin {
 
 // The attribute number of the account column of `relation` in the snapshot in use;
-// InvalidAttrNumber when it has none.
+// InvalidAttrNumber when it has none. The extension's own tables have none, whatever label is set.
 AttrNumber account_attribute_of(Relation relation);
-
-// Whether the relation is one of the extension's own tables: they are never sent.
-bool is_own_relation(Relation relation);
 
 // Makes the server accept our labels; called once, when the library is loaded.
 void register_account_labels();

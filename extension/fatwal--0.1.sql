@@ -19,6 +19,240 @@ CREATE TABLE fatwal.slot (
 COMMENT ON TABLE fatwal.slot IS 'how far fatwald has confirmed each slot that has durable subscribers';
 COMMENT ON TABLE fatwal.subscriber IS 'the durable subscribers of each slot: fatwald keeps the log until they have acknowledged it';
 
+CREATE FUNCTION fatwal.account_key(account text) RETURNS text
+    AS 'MODULE_PATHNAME', 'fatwal_account_key' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION fatwal.account_key(text) IS
+    'the key of an account as the stream spells it: a uuid in lower case, any other text as it is';
+
+-- Credentials: who may connect from another host, and what each may read. The plugin sends all
+-- changes of both tables to the operators, whatever the publications say (extension/own_tables.h),
+-- and fatwald follows them in its own stream. Dumps have their rows.
+-- The functions have no more privileges than their caller: whoever may write the tables may call
+-- them.
+CREATE FUNCTION fatwal.is_credential_name(name text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN octet_length(name) BETWEEN 1 AND 40
+           AND name !~ '[/\u0001-\u001f\u007f-\u009f\u2028\u2029]';
+COMMENT ON FUNCTION fatwal.is_credential_name(text) IS
+    'whether it has 1 to 40 bytes, on one line, and no slash';
+
+CREATE FUNCTION fatwal.is_public_key(key text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN key ~ '^[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}$';
+COMMENT ON FUNCTION fatwal.is_public_key(text) IS
+    'whether it is spelled as a CURVE key is: 40 characters of the alphabet Z85';
+
+CREATE TABLE fatwal.credential (
+    name       text NOT NULL CHECK (fatwal.is_credential_name(name)),
+    public_key text NOT NULL UNIQUE CHECK (fatwal.is_public_key(public_key)),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    PRIMARY KEY (name, public_key)
+);
+COMMENT ON TABLE fatwal.credential IS
+    'the public keys by which each credential connects: two while one takes the place of the other';
+
+CREATE TABLE fatwal.credential_grant (
+    name    text NOT NULL CHECK (fatwal.is_credential_name(name)),
+    scope   text NOT NULL CHECK (scope IN ('account', 'every account', 'operators')),
+    account text NOT NULL DEFAULT '' CHECK (account = fatwal.account_key(account)),
+    PRIMARY KEY (name, scope, account),
+    CHECK (scope = 'account' OR account = '')
+);
+COMMENT ON TABLE fatwal.credential_grant IS
+    'what each credential may read; accounts as the stream spells them';
+
+SELECT pg_catalog.pg_extension_config_dump('fatwal.credential', '');
+SELECT pg_catalog.pg_extension_config_dump('fatwal.credential_grant', '');
+
+CREATE FUNCTION fatwal.require_credential_name(name text) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF fatwal.is_credential_name(name) THEN RETURN; END IF;
+    RAISE EXCEPTION '% is not the name of a credential', coalesce(quote_literal(name), 'null')
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = 'A name has 1 to 40 bytes, on one line, and no slash.',
+              HINT = 'Name the program that connects, for example ''worker-1''.';
+END
+$$;
+COMMENT ON FUNCTION fatwal.require_credential_name(text) IS
+    'raises an error for what is not the name of a credential';
+
+CREATE FUNCTION fatwal.add_credential(
+    name       text,
+    public_key text,
+    expires_at timestamptz DEFAULT NULL
+) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    holder text;
+BEGIN
+    PERFORM fatwal.require_credential_name(add_credential.name);
+    IF fatwal.is_public_key(add_credential.public_key) IS NOT TRUE THEN
+        -- Without what was given: it may be a secret.
+        RAISE EXCEPTION 'public_key is not a public key'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = CASE length(add_credential.public_key)
+                               WHEN 40 THEN 'It has a character that is not of the alphabet Z85.'
+                               ELSE format('It has %s characters; a key has 40.',
+                                           coalesce(length(add_credential.public_key), 0)) END,
+                  HINT = '"fatwal keygen FILE" makes a pair of keys and prints the public one.';
+    END IF;
+    SELECT c.name INTO holder FROM fatwal.credential c
+     WHERE c.public_key = add_credential.public_key AND c.name <> add_credential.name;
+    IF FOUND THEN
+        RAISE EXCEPTION 'credential "%" has this public key', holder
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = 'A key belongs to one credential: it says who connects.',
+                  HINT = format('Make another pair of keys, or: SELECT fatwal.remove_credential'
+                                '(%L, %L);', holder, add_credential.public_key);
+    END IF;
+    IF NOT EXISTS (SELECT FROM fatwal.credential c WHERE c.name = add_credential.name)
+       AND EXISTS (SELECT FROM fatwal.credential_grant g WHERE g.name = add_credential.name) THEN
+        RAISE NOTICE 'credential "%" has grants from before', add_credential.name
+            USING DETAIL = 'They were kept when its last key was removed.',
+                  HINT = format('SELECT * FROM fatwal.credential_grant WHERE name = %L;',
+                                add_credential.name);
+    END IF;
+    INSERT INTO fatwal.credential AS c (name, public_key, expires_at)
+    VALUES (add_credential.name, add_credential.public_key, add_credential.expires_at)
+        ON CONFLICT ON CONSTRAINT credential_pkey DO UPDATE SET expires_at = excluded.expires_at
+     WHERE c.expires_at IS DISTINCT FROM excluded.expires_at;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION fatwal.add_credential(text, text, timestamptz) IS
+    'lets whoever has the key connect as the credential, until it expires (null: never); '
+    'false: that was so already';
+
+-- The keys go first. A grant that is made meanwhile has locked them (add_grant), so either its row
+-- is there when the grants are removed, or it finds no credential.
+CREATE FUNCTION fatwal.remove_credential(name text, public_key text DEFAULT NULL) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    removed boolean;
+BEGIN
+    PERFORM fatwal.require_credential_name(remove_credential.name);
+    DELETE FROM fatwal.credential c
+     WHERE c.name = remove_credential.name
+       AND c.public_key = coalesce(remove_credential.public_key, c.public_key);
+    removed := FOUND;
+    IF remove_credential.public_key IS NULL THEN
+        DELETE FROM fatwal.credential_grant g WHERE g.name = remove_credential.name;
+        removed := removed OR FOUND;
+    END IF;
+    RETURN removed;
+END
+$$;
+COMMENT ON FUNCTION fatwal.remove_credential(text, text) IS
+    'removes the credential with all its keys and grants, or only the key that is given; '
+    'false: there was none';
+
+CREATE FUNCTION fatwal.add_grant(credential text, scope text, account text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM fatwal.require_credential_name(add_grant.credential);
+    IF add_grant.account IS NULL THEN
+        RAISE EXCEPTION 'account must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = format('For the operators'' stream: SELECT fatwal.grant_operators(%L);',
+                                add_grant.credential);
+    END IF;
+    PERFORM FROM fatwal.credential c WHERE c.name = add_grant.credential FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'credential "%" does not exist', add_grant.credential
+            USING ERRCODE = 'undefined_object',
+                  DETAIL = 'It has no public key.',
+                  HINT = format('SELECT fatwal.add_credential(%L, ''PUBLIC KEY'');',
+                                add_grant.credential);
+    END IF;
+    INSERT INTO fatwal.credential_grant (name, scope, account)
+    VALUES (add_grant.credential, add_grant.scope, fatwal.account_key(add_grant.account))
+        ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION fatwal.add_grant(text, text, text) IS
+    'what fatwal.grant, grant_every_account and grant_operators have in common';
+
+CREATE FUNCTION fatwal.remove_grant(credential text, scope text, account text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    removed boolean;
+BEGIN
+    PERFORM fatwal.require_credential_name(remove_grant.credential);
+    IF remove_grant.account IS NULL THEN
+        RAISE EXCEPTION 'account must not be null'
+            USING ERRCODE = 'null_value_not_allowed',
+                  HINT = format('For the operators'' stream: SELECT fatwal.revoke_operators(%L);',
+                                remove_grant.credential);
+    END IF;
+    DELETE FROM fatwal.credential_grant g
+     WHERE g.name = remove_grant.credential AND g.scope = remove_grant.scope
+       AND g.account = fatwal.account_key(remove_grant.account);
+    removed := FOUND;
+    IF remove_grant.scope = 'account'
+       AND EXISTS (SELECT FROM fatwal.credential_grant g
+                    WHERE g.name = remove_grant.credential AND g.scope = 'every account') THEN
+        RAISE WARNING 'credential "%" may still read the account', remove_grant.credential
+            USING DETAIL = 'It may read every account.',
+                  HINT = format('SELECT fatwal.revoke_every_account(%L);',
+                                remove_grant.credential);
+    ELSIF remove_grant.scope = 'every account'
+       AND EXISTS (SELECT FROM fatwal.credential_grant g
+                    WHERE g.name = remove_grant.credential AND g.scope = 'account') THEN
+        RAISE WARNING 'credential "%" may still read single accounts', remove_grant.credential
+            USING DETAIL = 'They were granted one by one.',
+                  HINT = format('SELECT fatwal.revoke(name, account) FROM fatwal.credential_grant '
+                                'WHERE name = %L AND scope = ''account'';',
+                                remove_grant.credential);
+    END IF;
+    RETURN removed;
+END
+$$;
+COMMENT ON FUNCTION fatwal.remove_grant(text, text, text) IS
+    'what fatwal.revoke, revoke_every_account and revoke_operators have in common';
+
+-- GRANT is a reserved word, but not behind the name of a schema.
+CREATE FUNCTION fatwal.grant(credential text, account text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.add_grant($1, 'account', $2) $$;
+COMMENT ON FUNCTION fatwal.grant(text, text) IS
+    'lets the credential read the account; false: that was so already';
+
+CREATE FUNCTION fatwal.grant_every_account(credential text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.add_grant($1, 'every account', '') $$;
+COMMENT ON FUNCTION fatwal.grant_every_account(text) IS
+    'lets the credential read every account, later ones too, but not the operators'' stream; '
+    'false: that was so already';
+
+CREATE FUNCTION fatwal.grant_operators(credential text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.add_grant($1, 'operators', '') $$;
+COMMENT ON FUNCTION fatwal.grant_operators(text) IS
+    'lets the credential read the operators'' stream and manage fatwald; '
+    'false: that was so already';
+
+CREATE FUNCTION fatwal.revoke(credential text, account text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.remove_grant($1, 'account', $2) $$;
+COMMENT ON FUNCTION fatwal.revoke(text, text) IS
+    'takes back fatwal.grant; false: there was nothing to take back';
+
+CREATE FUNCTION fatwal.revoke_every_account(credential text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.remove_grant($1, 'every account', '') $$;
+COMMENT ON FUNCTION fatwal.revoke_every_account(text) IS
+    'takes back fatwal.grant_every_account, and nothing that was granted by fatwal.grant; '
+    'false: there was nothing to take back';
+
+CREATE FUNCTION fatwal.revoke_operators(credential text) RETURNS boolean
+    LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
+    AS $$ SELECT fatwal.remove_grant($1, 'operators', '') $$;
+COMMENT ON FUNCTION fatwal.revoke_operators(text) IS
+    'takes back fatwal.grant_operators; false: there was nothing to take back';
+
 -- The setting is a security label on the column. The C functions load the library, which brings the label provider, so
 -- they work in any session; so does restoring a dump, whose CREATE EXTENSION loads it.
 CREATE FUNCTION fatwal.set_account_column(relation regclass, column_name name) RETURNS void
@@ -203,7 +437,8 @@ CREATE FUNCTION fatwal.check_identities(
                'a row for which it raises an error stops the stream for all accounts: '
                'keep such rows out by a CHECK constraint, or filter by comparisons alone'
           FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-         WHERE r.prqual IS NOT NULL
+          JOIN pg_class c ON c.oid = r.prrelid
+         WHERE r.prqual IS NOT NULL AND c.relnamespace <> 'fatwal'::regnamespace
          ORDER BY 1) AS filters
 $$;
 COMMENT ON FUNCTION fatwal.check_identities() IS 'the part of fatwal.check() on replica identities and row filters';

@@ -251,9 +251,7 @@ void PlanCache::build(Plan* plan, Relation relation) {
     plan->built_in = generation_;
     if (plan->is_partition) remember_ancestors(oid);
     Selection selection = {};
-    plan->published = is_own_relation(relation)
-                          ? Published{false, false, false, false, oid}
-                          : look_up_published(relation, publications_, &selection);
+    plan->published = look_up_published(relation, publications_, &selection);
     if (!plan->published.any()) return;
 
     const bool as_ancestor = plan->published.as_relation != oid;

@@ -1,5 +1,7 @@
 #include "extension/published.h"
 
+#include "extension/own_tables.h"
+
 namespace fatwal::plugin {
 
 namespace {
@@ -150,6 +152,11 @@ Published look_up_published(Relation relation, PublicationNames& names, Selectio
     const Oid oid = RelationGetRelid(relation);
     Published published = {false, false, false, false, oid};
     if (!is_publishable_relation(relation)) return published;
+    switch (own_table_of(relation)) {
+        case OwnTable::Notes: return published;
+        case OwnTable::Credentials: return {true, true, true, true, oid};
+        case OwnTable::None: break;
+    }
     List* ancestors = relation->rd_rel->relispartition ? get_partition_ancestors(oid) : NIL;
     List* by_relation = GetRelationPublications(oid);
     List* by_schema = GetSchemaPublications(RelationGetNamespace(relation));

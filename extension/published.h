@@ -37,7 +37,8 @@ struct Selection {
 
 // Looks `relation` up in the publications as of the snapshot in use. Only what a publication can
 // hold is ever published: permanent tables, partitioned ones too; never a materialized view, a
-// foreign table or a catalog.
+// foreign table or a catalog. Of the extension's own tables own_tables.h decides, not a
+// publication.
 Published look_up_published(Relation relation, PublicationNames& names, Selection* selection);
 
 // The publication `name` as of the snapshot in use, or nullptr and, the first time, a warning.

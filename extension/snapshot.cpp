@@ -16,6 +16,7 @@
 #include "extension/account_of.h"
 #include "extension/frame_builder.h"
 #include "extension/options.h"
+#include "extension/own_tables.h"
 #include "extension/plan_cache.h"
 #include "extension/row_encoder.h"
 #include "extension/server.h"
@@ -137,21 +138,29 @@ const char* query_of(Relation relation, const Plan& plan, PublicationNames& publ
 
 void list_tables(Snapshot* snapshot, List* names) {
     constexpr char kQuery[] =
-        "SELECT c.oid FROM (SELECT DISTINCT t.relid FROM pg_catalog.unnest($1::pg_catalog.text[]) "
-        "AS n, "
-        "LATERAL pg_catalog.pg_get_publication_tables(n) AS t) AS published JOIN "
-        "pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) "
-        "relid "
+        "SELECT c.oid FROM (SELECT t.relid FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n, "
+        "LATERAL pg_catalog.pg_get_publication_tables(n) AS t UNION SELECT "
+        "pg_catalog.to_regclass(n)::pg_catalog.oid FROM pg_catalog.unnest($2::pg_catalog.text[]) "
+        "AS n) AS sent JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) relid "
         "JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace ORDER BY "
         "s.nspname, c.relname";
-    ArrayBuildState* array = nullptr;
+    ArrayBuildState* publications = nullptr;
     ListCell* cell = nullptr;
     foreach (cell, names)
-        array = accumArrayResult(array, CStringGetTextDatum(static_cast<char*>(lfirst(cell))),
-                                 false, TEXTOID, CurrentMemoryContext);
-    Oid types[] = {TEXTARRAYOID};
-    Datum arguments[] = {makeArrayResult(array, CurrentMemoryContext)};
-    if (SPI_execute_with_args(kQuery, 1, types, arguments, nullptr, true, 0) != SPI_OK_SELECT)
+        publications =
+            accumArrayResult(publications, CStringGetTextDatum(static_cast<char*>(lfirst(cell))),
+                             false, TEXTOID, CurrentMemoryContext);
+    // The operators' stream has the credentials without a publication.
+    ArrayBuildState* own = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+    if (snapshot->account.kind == wire::AccountKind::Operators)
+        for (const char* name : kCredentials)
+            own = accumArrayResult(
+                own, CStringGetTextDatum(quote_qualified_identifier(kExtension, name)), false,
+                TEXTOID, CurrentMemoryContext);
+    Oid types[] = {TEXTARRAYOID, TEXTARRAYOID};
+    Datum arguments[] = {makeArrayResult(publications, CurrentMemoryContext),
+                         makeArrayResult(own, CurrentMemoryContext)};
+    if (SPI_execute_with_args(kQuery, 2, types, arguments, nullptr, true, 0) != SPI_OK_SELECT)
         elog(ERROR, "cannot list the published tables");
     snapshot->table_count = SPI_processed;
     snapshot->tables =

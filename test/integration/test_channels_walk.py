@@ -58,6 +58,7 @@ class ChannelsWalk(unittest.TestCase):
                 'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO'
                 f' {self.role}'
             ),
+            f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO {self.role}',
         )
         # Undone in the opposite order: the privileges, the role, the database.
         self.addCleanup(self.house.sql, f'DROP ROLE {self.role}', database='postgres')

@@ -223,6 +223,60 @@ class Extension(unittest.TestCase):
             self.assertEqual(columns, "Owner ''x|owner|owner")
             self.assertEqual(other.sql('SELECT count(*) FROM pg_seclabels'), '2')
 
+    def test_a_dump_carries_the_credentials(self):
+        house = self.house
+        role = house.role()
+        key = 'a' * 40
+        house.sql(
+            f"SELECT fatwal.add_credential('worker-1', '{key}', '2030-01-01 00:00+00')",
+            "SELECT fatwal.grant('worker-1', '42'), fatwal.grant_operators('worker-1')",
+            f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO {role}',
+        )
+        dump = house.folder / 'dump'
+        subprocess.run(['pg_dump', '-Fc', '-d', house.database, '-f', dump], check=True)
+        other = House()
+        self.addCleanup(other.close)
+        other.sql('DROP EXTENSION fatwal', 'DROP SCHEMA fatwal')
+        everything = f"""SELECT c, g, has_table_privilege('{role}', 'fatwal.credential', 'SELECT'),
+            has_table_privilege('{role}', 'fatwal.credential', 'INSERT')
+            FROM fatwal.credential c JOIN fatwal.credential_grant g USING (name) ORDER BY 1, 2"""
+        for options in (['-j', '2'], ['--clean', '--if-exists']):
+            subprocess.run(
+                ['pg_restore', *options, '--exit-on-error', '-d', other.database, dump],
+                check=True,
+                capture_output=True,
+            )
+            self.assertEqual(other.sql(everything), house.sql(everything))
+            self.assertEqual(len(other.sql(everything).splitlines()), 2)
+
+    def test_a_grant_never_outlives_a_removal_that_it_meets(self):
+        house = self.house
+        waiting = 'SELECT count(*) FROM pg_locks WHERE NOT granted'
+        grant = "SELECT fatwal.grant('worker-1', '42')"
+        removal = "SELECT fatwal.remove_credential('worker-1')"
+        for first, second in ((grant, removal), (removal, grant)):
+            house.sql(f"SELECT fatwal.add_credential('worker-1', '{'a' * 40}')")
+            one, other = house.session(), house.session()
+            one.run('BEGIN', first, 'CREATE TABLE done ()')
+            until(
+                lambda: house.sql(
+                    "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND"
+                    " query ~ 'done' AND datname = current_database()"
+                )
+                == '1',
+                'the first to be done',
+            )
+            other.run(second, 'CREATE TABLE done_too ()')
+            until(lambda: house.sql(waiting) == '1', 'the second to wait for it')
+            one.run('COMMIT')
+            until(
+                lambda: house.sql("SELECT to_regclass('done_too') IS NOT NULL") == 't',
+                'the second to be done',
+            )
+            self.assertEqual(house.sql('SELECT count(*) FROM fatwal.credential'), '0')
+            self.assertEqual(house.sql('SELECT count(*) FROM fatwal.credential_grant'), '0')
+            house.sql('DROP TABLE done, done_too')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -137,6 +137,7 @@ class Snapshots(unittest.TestCase):
         self.house.sql(
             f'GRANT USAGE ON SCHEMA fatwal TO {role}',
             f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}',
+            f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO {role}',
             *(grant.format(role=role) for grant in grants),
         )
         self.house.fatwald(database=self.house.conninfo(role))
