@@ -90,17 +90,24 @@ void check_role(PGconn* connection) {
     if (value(role) != "t")
         throw Failure{"the role may not replicate", "Role " + name + ".",
                       "ALTER ROLE " + name + " REPLICATION;"};
-    const Result writes = query(connection,
-                                "SELECT has_schema_privilege('fatwal', 'USAGE') AND (SELECT "
-                                "bool_and(has_table_privilege(t, p)) FROM "
-                                "unnest(ARRAY['fatwal.subscriber', 'fatwal.slot']) t, "
-                                "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p)");
-    if (value(writes) != "t")
-        throw Failure{
-            "the role may not write down durable subscribers", "Role " + name + ".",
-            "GRANT USAGE ON SCHEMA fatwal TO " + name +
-                "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " +
-                name + "; (and, for snapshots, SELECT on the published tables)"};
+    // In this order: without USAGE the names of the tables cannot be looked up.
+    const Result lacking =
+        query(connection,
+              "SELECT CASE WHEN NOT has_schema_privilege('fatwal', 'USAGE') OR NOT (SELECT "
+              "bool_and(has_table_privilege(t, p)) FROM "
+              "unnest(ARRAY['fatwal.subscriber', 'fatwal.slot']) t, "
+              "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p) "
+              "THEN 'the role may not write down durable subscribers' WHEN NOT (SELECT "
+              "bool_and(has_table_privilege(t, 'SELECT')) FROM "
+              "unnest(ARRAY['fatwal.credential', 'fatwal.credential_grant']) t) "
+              "THEN 'the role may not read the credentials' END");
+    if (value(lacking).empty()) return;
+    throw Failure{
+        value(lacking), "Role " + name + ".",
+        "GRANT USAGE ON SCHEMA fatwal TO " + name +
+            "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " + name +
+            "; GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO " + name +
+            "; (and, for snapshots, SELECT on the published tables)"};
 }
 
 void check_publications(PGconn* connection, const Settings& settings) {

@@ -222,6 +222,34 @@ class Snapshots(unittest.TestCase):
         until(lambda: 'BYPASSRLS' in self.house.read('one.err'), 'the reason')
         self.assertEqual(self.rows('one'), [])
 
+    def test_the_operators_have_the_credentials_in_the_snapshot_and_in_the_stream(self):
+        self.house.sql(f"SELECT fatwal.add_credential('worker-1', '{'a' * 40}')")
+        self.restricted('GRANT SELECT ON t TO {role}')
+        self.house.tail(None, 'operators', '--snapshot')
+        until(lambda: 'worker-1' in self.house.read('operators.out'), 'the credential')
+        self.house.sql("SELECT fatwal.grant('worker-1', '42')")
+        until(lambda: 'credential_grant' in self.house.read('operators.out'), 'the grant')
+        rows = self.house.events('operators', 2)
+        self.assertEqual(
+            [(row['op'], row['schema'], row['table']) for row in rows],
+            [('row', 'fatwal', 'credential'), ('insert', 'fatwal', 'credential_grant')],
+        )
+        self.assertEqual(rows[1]['new'], {'name': 'worker-1', 'scope': 'account', 'account': '42'})
+
+    def test_a_role_that_may_not_read_the_credentials_learns_the_statement(self):
+        role = self.house.role('REPLICATION')
+        self.house.sql(
+            f'GRANT USAGE ON SCHEMA fatwal TO {role}',
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}',
+        )
+        database = self.house.conninfo(role)
+        refused = self.house.fatwald('refused', wait=False, database=database)
+        self.assertNotEqual(refused.wait(60), 0)
+        log = self.house.read('refused.err')
+        self.assertIn('the role may not read the credentials', log)
+        self.house.sql(*re.findall(r'GRANT [^;]*;', log))
+        self.house.fatwald(database=database)
+
     # Sessions.
 
     def test_a_crowd_costs_few_connections(self):
