@@ -84,6 +84,7 @@ enum class ErrorCode : std::uint16_t {
     TooManyDurables = 15,  // forget some
     BadPosition = 16,      // an offset that was never given, a cursor beyond what was sent
     Dropped = 17,          // a durable subscriber's changes are no longer kept: attach again
+    Forbidden = 18,        // the credential lacks the right; the hint is what grants it
 };
 
 // Which history of which cluster a position belongs to: positions of another mean nothing.
