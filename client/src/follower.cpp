@@ -215,7 +215,9 @@ void Follower::message(const wire::PublicationHeader& header, std::string bytes,
     }
     // It waits behind the hole. One for which there is no room is another hole, which the replay of
     // the first finds.
-    if (ahead_bytes_ + bytes.size() <= options_.max_ahead_bytes) {
+    // A repetition counts once.
+    if (ahead_bytes_ + bytes.size() <= options_.max_ahead_bytes &&
+        !ahead_.contains(header.sequence)) {
         ahead_bytes_ += bytes.size();
         ahead_.emplace(header.sequence, std::move(bytes));
     }

@@ -195,6 +195,15 @@ TEST_F(FollowerTest, WhatDoesNotFitBehindAGapIsReplayedToo) {
     EXPECT_TRUE(follower_.take_request());
 }
 
+TEST_F(FollowerTest, ARepetitionBehindAGapTakesNoRoom) {
+    for (int i = 0; i < 20; ++i) message(13, frame(200, {2}));
+    message(14, frame(300, {3}));
+    expect_replay_from(12);
+    follower_.replayed({kEpoch, 12, true, 1}, {frame(100, {1})}, kNow);
+    EXPECT_EQ(drain(follower_), "100:1 200:2 300:3");
+    EXPECT_TRUE(follower_.live());
+}
+
 TEST_F(FollowerTest, AGapInATransactionDoesNotTearIt) {
     message(12, frame(100, {1}, false));
     message(14, frame(200, {2}));
