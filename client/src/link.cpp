@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "client/src/credit.h"
 #include "fatwal/wire/invariant.h"
 #include "fatwal/wire/overloaded.h"
 
@@ -113,6 +114,13 @@ void Link::hold(std::size_t bytes) {
     const bool was_full = held_ > kMostHeld;
     held_ += bytes;
     if (!was_full && held_ > kMostHeld) sockets_.read_no_more();
+}
+
+void Link::adapt_credit(const std::vector<std::string>& parts, Clock::time_point now) {
+    std::size_t bytes = 0;
+    for (const std::string& part : parts) bytes += part.size();
+    hold(bytes);
+    follower_.set_credit(next_credit(follower_.credit(), bytes, now - asked_at_));
 }
 
 void Link::ack(const Cursor& processed) {
@@ -278,6 +286,7 @@ void Link::request(Clock::time_point now) {
     while (auto body = follower_.take_request(!snapshot_waits_)) {
         const bool describes = std::holds_alternative<wire::Describe>(*body);
         (describes ? described_ : asked_) = sockets_.ask(*control_, *this, std::move(*body));
+        if (!describes) asked_at_ = now;
         answer_by_ = now + kAnswerTimeout;
     }
 }
@@ -305,11 +314,11 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
             follower_.described(described.schemas, wall_now());
         },
         [&](const wire::Replayed& replayed) {
-            for (const std::string& part : parts) hold(part.size());
+            adapt_credit(parts, Clock::now());
             follower_.replayed(replayed, std::move(parts), wall_now());
         },
         [&](const wire::SnapshotPart& part) {
-            for (const std::string& one : parts) hold(one.size());
+            adapt_credit(parts, Clock::now());
             follower_.snapshot_part(part, std::move(parts));
         },
         [&](const wire::ControlError& error) {

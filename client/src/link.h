@@ -84,6 +84,8 @@ private:
     void lose(std::string reason, std::optional<wire::ControlError> error = {});
     // So many bytes have come, maybe while it pauses.
     void hold(std::size_t bytes);
+    // A reply with so many bytes has come to the request asked_.
+    void adapt_credit(const std::vector<std::string>& parts, Clock::time_point now);
     void forget_requests();
     void request(Clock::time_point now);
 
@@ -118,6 +120,7 @@ private:
     std::uint32_t attached_ = 0;
     std::uint32_t asked_ = 0;      // the one for a replay or a part of a snapshot
     std::uint32_t described_ = 0;  // the one for schemas
+    Clock::time_point asked_at_;
     Clock::time_point answer_by_;
     std::uint64_t snapshots_ = 0;    // of the follower's that were begun, as far as known here
     Clock::time_point snapshot_at_;  // the newest is not asked for earlier

@@ -78,6 +78,9 @@ public:
     // useless is likely to do so again, and each costs the database a query.
     [[nodiscard]] std::uint64_t snapshots_begun() const { return snapshots_begun_; }
     [[nodiscard]] std::chrono::milliseconds snapshot_pause() const { return snapshot_pause_; }
+    // The bytes that the next request asks for.
+    void set_credit(std::uint32_t credit) { options_.credit = credit; }
+    [[nodiscard]] std::uint32_t credit() const { return options_.credit; }
     void replayed(const wire::Replayed& head, std::vector<std::string> messages, WallTime now);
     void snapshot_part(const wire::SnapshotPart& head, std::vector<std::string> messages);
     void described(std::vector<std::string> schemas, WallTime now);
