@@ -1,5 +1,7 @@
 #include "client/src/join_barrier.h"
 
+#include <algorithm>
+
 namespace fatwal::client {
 
 namespace {
@@ -20,12 +22,25 @@ void set_topics(zmq::socket_t& socket, bool subscribed, const std::string& topic
 
 }  // namespace
 
+void JoinBarrier::send_subscription(zmq::socket_t& dealer, bool subscribed,
+                                    const wire::Nonce& nonce) {
+    const auto topic = wire::marker_topic(nonce);
+    zmq::message_t message(1 + topic.size());
+    auto* bytes = static_cast<std::byte*>(message.data());
+    *bytes = subscribed ? std::byte{1} : std::byte{0};
+    std::copy(topic.begin(), topic.end(), bytes + 1);
+    // It has no high-water mark, so it never blocks.
+    (void)dealer.send(message, zmq::send_flags::dontwait);
+}
+
 void JoinBarrier::subscribe(zmq::socket_t& socket) const {
+    if (kind_ == Kind::Dealer) return send_subscription(socket, true, nonce_);
     set_topics(socket, true, topic_);
     set(socket, true, wire::as_text(wire::marker_topic(nonce_)));
 }
 
 void JoinBarrier::unsubscribe(zmq::socket_t& socket) const {
+    if (kind_ == Kind::Dealer) return send_subscription(socket, false, nonce_);
     set(socket, false, wire::as_text(wire::marker_topic(nonce_)));
     set_topics(socket, false, topic_);
 }

@@ -75,6 +75,7 @@ Link::Link(Sockets& sockets, Subscription& subscription, SubscriptionOptions opt
       retry_(kLeastRetry) {
     if (options_.control.empty())
         throw std::invalid_argument("a subscription needs the endpoint of a control socket");
+    if (options_.keys) options_.keys->check();
     begin(Clock::now());
     sockets_.add(*this);
 }
@@ -116,13 +117,6 @@ void Link::hold(std::size_t bytes) {
     if (!was_full && held_ > kMostHeld) sockets_.read_no_more();
 }
 
-void Link::adapt_credit(const std::vector<std::string>& parts, Clock::time_point now) {
-    std::size_t bytes = 0;
-    for (const std::string& part : parts) bytes += part.size();
-    hold(bytes);
-    follower_.set_credit(next_credit(follower_.credit(), bytes, now - asked_at_));
-}
-
 void Link::ack(const Cursor& processed) {
     if (!options_.durable || processed.next <= acked_) return;
     to_ack_ = std::max(to_ack_, processed.next);
@@ -152,7 +146,23 @@ Clock::time_point Link::wake_at() const {
     auto at = deadline_;
     if (asked_ + described_ != 0) at = std::min(at, answer_by_);
     if (snapshot_waits_) at = std::min(at, snapshot_at_);
+    if (repeats_subscription()) at = std::min(at, repeat_at_);
     return at;
+}
+
+bool Link::repeats_subscription() const { return options_.keys && state_ == State::Live && !ends_; }
+
+void Link::heard(Clock::time_point now) {
+    if (ends_) return;
+    deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    repeat_at_ = now + heartbeat_ * 3 / 2;
+}
+
+void Link::adapt_credit(const std::vector<std::string>& parts, Clock::time_point now) {
+    std::size_t bytes = 0;
+    for (const std::string& part : parts) bytes += part.size();
+    hold(bytes);
+    follower_.set_credit(next_credit(follower_.credit(), bytes, now - asked_at_));
 }
 
 void Link::begin(Clock::time_point now) {
@@ -161,7 +171,8 @@ void Link::begin(Clock::time_point now) {
     if (control_ != nullptr)
         sockets_.close_control(*std::exchange(control_, nullptr), milliseconds(0));
     for (std::size_t i = 0; i < options_.control.size(); ++i) {
-        Sockets::Control& control = sockets_.open_control(options_.control[i], attached_at_);
+        Sockets::Control& control =
+            sockets_.open_control(address(options_.control[i]), attached_at_);
         questions_.push_back({&control, sockets_.ask(control, *this, wire::Ping{}), i});
     }
     attached_at_ = now;
@@ -209,7 +220,7 @@ void Link::attach(Clock::time_point now) {
     // Alone on it there is a new one for each attempt: what waits in the old one is for a sidecar
     // that may be no more.
     if (control_ != nullptr) sockets_.close_control(*control_, milliseconds(0));
-    control_ = &sockets_.open_control(options_.control[endpoint_], attached_at_);
+    control_ = &sockets_.open_control(address(options_.control[endpoint_]), attached_at_);
     attached_at_ = now;
     nonce_ = random_nonce();
     // Only what the worker has acknowledged is processed, unless a snapshot has taken its place; of
@@ -238,17 +249,29 @@ void Link::join(const wire::Attached& attached) {
     history_ = attached.history;
     follower_.attached(nonce_, attached.epoch, attached.history);
     const bool shared = !attached.topic.empty();
-    barrier_.emplace(nonce_, attached.epoch, attached.topic);
-    data_ = &sockets_.join(*this, attached.endpoint, *barrier_,
+    barrier_.emplace(nonce_, attached.epoch, attached.topic,
+                     options_.keys ? JoinBarrier::Kind::Dealer : JoinBarrier::Kind::Sub);
+    data_ = &sockets_.join(*this, address(attached.endpoint), *barrier_,
                            {options_.max_queue_bytes * (shared ? kSharedBytes : 1),
-                            options_.receive_high_water_mark * (shared ? kSharedBy : 1)});
+                            options_.receive_high_water_mark * (shared ? kSharedBy : 1)},
+                           data_unheard_);
+    data_unheard_ = Clock::now();
     state_ = State::Joining;
-    deadline_ = Clock::now() + options_.request_timeout;
+    deadline_ = data_unheard_ + options_.request_timeout;
 }
 
 void Link::leave() {
     if (data_ != nullptr) sockets_.leave(*std::exchange(data_, nullptr), *this, *barrier_);
     barrier_.reset();
+}
+
+// Who refuses keys gives no answer at all.
+std::string Link::no_answer() const {
+    std::string reason = "no answer from the control endpoint " + options_.control[endpoint_];
+    if (!options_.keys) return reason;
+    return reason + ": nobody is there, or its public key is not " +
+           options_.keys->server_public_key + ", or no credential has ours, " +
+           options_.keys->public_key;
 }
 
 void Link::forget_requests() {
@@ -343,7 +366,7 @@ void Link::published(const wire::PublicationHeader& header, wire::Bytes body,
     if (!barrier_ || !barrier_->is_open()) return;
     FATWAL_INVARIANT(state_ == State::Live, "behind an open barrier the subscription is live");
     hold(body.size());
-    if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    heard(now);
     if (header.topic == wire::Topic::Heartbeat)
         follower_.heartbeat(header, wall_now());
     else
@@ -358,7 +381,7 @@ void Link::marker(const wire::PublicationHeader& header, Clock::time_point now) 
     barrier_->marker(header);
     if (!barrier_->is_open()) return;
     follower_.marker(header, wall_now());
-    if (!ends_) deadline_ = now + heartbeat_ * kHeartbeatsMissed;
+    heard(now);
     state_ = State::Live;
     if (to_ack_ > acked_) sockets_.to_acknowledge(*this);
     request(now);
@@ -381,6 +404,10 @@ void Link::expire(Clock::time_point now) {
         request(now);
     }
     if (snapshot_waits_ && now >= snapshot_at_) request(now);
+    if (repeats_subscription() && now >= repeat_at_ && sockets_.has_read(*data_, repeat_at_)) {
+        sockets_.subscribe_again(*data_, *barrier_);
+        repeat_at_ = now + heartbeat_;
+    }
     if (now < deadline_) return;
     if (ends_) {
         if (data_ != nullptr && !sockets_.has_read(*data_, deadline_)) return;
@@ -396,16 +423,17 @@ void Link::expire(Clock::time_point now) {
             close_questions();
             return wait_for_retry(now);
         case State::Attaching:
-            if (sockets_.has_read(*control_, deadline_))
-                lose("no answer from the control endpoint " + options_.control[endpoint_]);
+            if (sockets_.has_read(*control_, deadline_)) lose(no_answer());
             return;
         case State::Joining:
             if (sockets_.has_read(*data_, deadline_))
                 lose("no marker came on the account's socket");
             return;
         case State::Live:
-            if (sockets_.has_read(*data_, deadline_))
-                lose("no heartbeat came on the account's socket");
+            if (!sockets_.has_read(*data_, deadline_)) return;
+            // Whoever else uses a socket that works has received a heartbeat since.
+            data_unheard_ = now - heartbeat_ * 3 / 2;
+            lose("no heartbeat came on the account's socket");
             return;
     }
 }

@@ -11,6 +11,11 @@
 // refuses everybody is not asked in a loop. After a loss with several endpoints it waits 200 ms at
 // most for 5 s, since another fatwald takes over within that.
 //
+// With keys the account's messages come by a DEALER, which does not subscribe again by itself when
+// it has connected again. So in Live a subscription without a heartbeat for 1.5 intervals sends its
+// subscription again, and then once an interval (repeat_at_): the marker that answers it, or
+// anything else, ends that. After three intervals it is lost as any other.
+//
 // Invariants: barrier_ and data_ are there from ATTACHED until leave(), and the barrier is open
 // exactly in Live. At most one request of each kind (attach; replay or snapshot; describe) is under
 // way; its number is 0 when none is, and an answer with another number belongs to an earlier try
@@ -84,9 +89,17 @@ private:
     void lose(std::string reason, std::optional<wire::ControlError> error = {});
     // So many bytes have come, maybe while it pauses.
     void hold(std::size_t bytes);
+    // Something has come by the data socket.
+    void heard(Clock::time_point now);
+    [[nodiscard]] bool repeats_subscription() const;
     // A reply with so many bytes has come to the request asked_.
     void adapt_credit(const std::vector<std::string>& parts, Clock::time_point now);
+    [[nodiscard]] Sockets::Address address(const std::string& endpoint) const {
+        return {endpoint, options_.keys};
+    }
     void forget_requests();
+    // Why it is lost when nobody has answered.
+    [[nodiscard]] std::string no_answer() const;
     void request(Clock::time_point now);
 
     Sockets& sockets_;
@@ -110,7 +123,10 @@ private:
     // The fatwald that it is attached to ends: it leaves at the deadline.
     std::optional<wire::ControlError> ends_;
     State state_ = State::Attaching;
-    Clock::time_point deadline_;  // of the state
+    Clock::time_point deadline_;   // of the state
+    Clock::time_point repeat_at_;  // when the subscription is sent again, see above
+    // A data socket with keys on which nothing has come since then is refused, or cut off.
+    Clock::time_point data_unheard_;
     std::chrono::milliseconds heartbeat_{1000};
     std::chrono::milliseconds retry_;
     wire::Nonce nonce_{};

@@ -23,8 +23,29 @@ constexpr std::chrono::milliseconds kLookAfterInterval{100};
 constexpr std::size_t kExpectedMessage = 131'072;
 constexpr std::size_t kLeastMessages = 16;
 
+// For what a DEALER that leaves sent last. It only has to reach the kernel.
+constexpr int kFarewellMs = 100;
+// Between machines a connection may be gone without a sign: its other end has lost its power, or a
+// device on the way has forgotten it. Data that is under way says so after 15 s, and one that is
+// idle after a minute; before that the device's memory of it is refreshed.
+constexpr int kUnacknowledgedMs = 15'000;
+constexpr int kKeepaliveAfterS = 30;
+constexpr int kKeepaliveIntervalS = 10;
+constexpr int kKeepalives = 3;
+
 wire::Bytes bytes_of(const zmq::message_t& message) {
     return {static_cast<const std::byte*>(message.data()), message.size()};
+}
+
+// Before it connects.
+void use_keys(zmq::socket_t& socket, const std::optional<Keys>& keys) {
+    if (!keys) return;
+    keys->use_on(socket);
+    socket.set(zmq::sockopt::tcp_keepalive, 1);
+    socket.set(zmq::sockopt::tcp_keepalive_idle, kKeepaliveAfterS);
+    socket.set(zmq::sockopt::tcp_keepalive_intvl, kKeepaliveIntervalS);
+    socket.set(zmq::sockopt::tcp_keepalive_cnt, kKeepalives);
+    socket.set(zmq::sockopt::tcp_maxrt, kUnacknowledgedMs);
 }
 
 }  // namespace
@@ -133,8 +154,8 @@ void Sockets::touch(Socket& socket) {
     touched_.push_back(&socket);
 }
 
-Sockets::Control& Sockets::open_control(const std::string& endpoint, Clock::time_point unheard) {
-    if (const auto found = controls_.find(endpoint);
+Sockets::Control& Sockets::open_control(const Address& address, Clock::time_point unheard) {
+    if (const auto found = controls_.find(address);
         found != controls_.end() && found->second.heard >= unheard) {
         ++found->second.users;
         return found->second;
@@ -144,14 +165,15 @@ Sockets::Control& Sockets::open_control(const std::string& endpoint, Clock::time
     // We bound what comes by what we ask for.
     socket.set(zmq::sockopt::rcvhwm, 0);
     socket.set(zmq::sockopt::sndhwm, 0);
-    socket.connect(endpoint);
-    Control& control = controls_[endpoint];
+    use_keys(socket, address.keys);
+    socket.connect(address.endpoint);
+    Control& control = controls_[address];
     if (control.socket) {
         unwatch(control);
         control.touched = false;
         control.socket.close();
     }
-    control.endpoint = endpoint;
+    control.address = address;
     control.heard = Clock::now();
     control.socket = std::move(socket);
     ++control.users;
@@ -164,7 +186,7 @@ void Sockets::close_control(Control& control, std::chrono::milliseconds linger) 
     unwatch(control);
     control.socket.set(zmq::sockopt::linger, static_cast<int>(linger.count()));
     control.socket.close();
-    controls_.erase(std::string(control.endpoint));
+    controls_.erase(Address(control.address));
 }
 
 void Sockets::send(Control& control, std::uint32_t id, wire::ControlBody body) {
@@ -184,39 +206,72 @@ void Sockets::tell(Control& control, wire::ControlBody body, std::uint32_t reque
     send(control, request, std::move(body));
 }
 
-Sockets::Data& Sockets::join(SocketUser& user, const std::string& endpoint,
-                             const JoinBarrier& barrier, const Bounds& bounds) {
-    Data& data = data_[endpoint];
+// Makes its socket; connecting is left to who knows when to subscribe.
+void Sockets::open(Data& data) {
+    data.socket = zmq::socket_t(
+        context_, data.address.keys ? zmq::socket_type::dealer : zmq::socket_type::sub);
+    data.socket.set(zmq::sockopt::linger, 0);
+    data.socket.set(zmq::sockopt::sndhwm, 0);  // else subscriptions beyond it are dropped
+    bound(data, std::max(kExpectedMessage, std::exchange(data.largest, 0)));
+    data.socket.set(zmq::sockopt::reconnect_ivl, 100);
+    data.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
+    use_keys(data.socket, data.address.keys);
+    data.heard = Clock::now();
+}
+
+// Another DEALER for the same users.
+void Sockets::replace(Data& data) {
+    unwatch(data);
+    data.touched = false;
+    data.socket.close();
+    open(data);
+    data.socket.connect(data.address.endpoint);
+    watch(data.socket.get(zmq::sockopt::fd), static_cast<Socket*>(&data));
+    for (const auto& [nonce, user] : data.by_nonce)
+        JoinBarrier::send_subscription(data.socket, true, nonce);
+}
+
+Sockets::Data& Sockets::join(SocketUser& user, const Address& address, const JoinBarrier& barrier,
+                             const Bounds& bounds, Clock::time_point unheard) {
+    Data& data = data_[address];
     const bool is_new = !data.socket;
     if (is_new) {
         data.is_data = true;
-        data.endpoint = endpoint;
+        data.address = address;
         data.topic_bytes = barrier.topic().size();
-        data.socket = zmq::socket_t(context_, zmq::socket_type::sub);
-        data.socket.set(zmq::sockopt::linger, 0);
-        data.socket.set(zmq::sockopt::sndhwm, 0);  // else subscriptions beyond it are dropped
         data.bounds = bounds;
-        bound(data, kExpectedMessage);
-        data.socket.set(zmq::sockopt::reconnect_ivl, 100);
-        data.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
+        open(data);
+        // A DEALER keeps what is sent once it knows where to, a SUB is to subscribe before.
+        if (address.keys) data.socket.connect(address.endpoint);
+    } else if (address.keys && data.heard < unheard) {
+        replace(data);
     }
     data.by_topic[barrier.topic()].push_back(&user);
     data.by_nonce[barrier.nonce()] = &user;
     barrier.subscribe(data.socket);
     if (is_new) {
-        data.socket.connect(endpoint);
+        if (!address.keys) data.socket.connect(address.endpoint);
         watch(data.socket.get(zmq::sockopt::fd), static_cast<Socket*>(&data));
     }
     touch(data);
     return data;
 }
 
+void Sockets::subscribe_again(Data& data, const JoinBarrier& barrier) {
+    barrier.subscribe(data.socket);
+    touch(data);
+}
+
 void Sockets::leave(Data& data, SocketUser& user, const JoinBarrier& barrier) {
     data.by_nonce.erase(barrier.nonce());
     if (data.by_nonce.empty()) {
         unwatch(data);
+        if (data.address.keys) {
+            barrier.unsubscribe(data.socket);
+            data.socket.set(zmq::sockopt::linger, kFarewellMs);
+        }
         data.socket.close();
-        data_.erase(std::string(data.endpoint));
+        data_.erase(Address(data.address));
         return;
     }
     const auto found = data.by_topic.find(barrier.topic());
@@ -275,6 +330,7 @@ void Sockets::read(Data& data) {
     const auto now = Clock::now();
     // No more than what makes an event, so that it is handed out before more is read.
     for (int left = kMessagesAtOnce; data.socket.recv(head, zmq::recv_flags::dontwait); --left) {
+        data.heard = now;
         zmq::message_t body;
         if (head.more() && !data.socket.recv(body, zmq::recv_flags::dontwait)) return;
         const wire::Bytes bytes = bytes_of(head);

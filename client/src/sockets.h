@@ -1,6 +1,7 @@
 // The sockets of one subscription or of several that share them, and what they wait for. A control
 // socket serves all that attach at its endpoint, a data socket all whose publications come from its
-// endpoint. No knowledge of the protocol beyond who is meant by a message.
+// endpoint; but only those with the same keys, or all without any, as whoever connects with keys
+// receives what these were granted. No knowledge of the protocol beyond who is meant by a message.
 //
 // How it waits. ZeroMQ's descriptors are edge-triggered: one is readable when something has come,
 // not while something is there, and sending on the socket may swallow the edge. So a socket that
@@ -12,6 +13,11 @@
 // Who is late. A time limit that has passed proves nothing while the answer may lie unread in a
 // socket: it may be we who were busy. has_read() says whether all that had come by then is read,
 // and has it read if not; a user takes a time for missed only after that.
+//
+// Who is refused. libzmq tells nobody that the other side has refused the keys, and then never
+// connects that socket again; one that was connected before is refused too once it has to connect
+// again. So a socket on which nothing has come since its user last tried is taken for refused, and
+// replaced for all its users: `unheard`, below.
 //
 // Memory. libzmq bounds a queue by messages; bound() sets that number from the bytes that are
 // allowed and the largest message yet. Replies are bounded by what is asked for (credit).
@@ -33,6 +39,7 @@
 #include <zmq.hpp>
 
 #include "client/src/join_barrier.h"
+#include "fatwal/client/keys.h"
 #include "fatwal/wire/control.h"
 
 namespace fatwal::client {
@@ -43,17 +50,23 @@ using Clock = std::chrono::steady_clock;
 
 class Sockets {
 public:
+    // Where a socket connects, and as whom.
+    struct Address {
+        std::string endpoint;
+        std::optional<Keys> keys;
+        friend auto operator<=>(const Address&, const Address&) = default;
+    };
     struct Socket {
         zmq::socket_t socket;
+        Address address;
         // Not everything was read yet, or something was sent: in touched_.
         bool touched = false;
         Clock::time_point drained;  // when the last reading found nothing more
+        Clock::time_point heard;    // when something came the last time, or it was opened
         bool is_data = false;
     };
     struct Control : Socket {
-        std::string endpoint;
         std::size_t users = 0;
-        Clock::time_point heard;  // or opened
     };
     // Of what libzmq has received and nobody has read yet.
     struct Bounds {
@@ -61,7 +74,6 @@ public:
         int messages = 0;
     };
     struct Data : Socket {
-        std::string endpoint;
         std::size_t topic_bytes = 0;
         Bounds bounds;
         std::size_t largest = 0;  // message, in bytes
@@ -91,9 +103,9 @@ public:
     void read_no_more() { ++full_; }
     void read_on() { --full_; }
 
-    // One that has not been heard since `unheard` is replaced: what waits in it may be for a
-    // sidecar that is no more.
-    Control& open_control(const std::string& endpoint, Clock::time_point unheard);
+    // One on which nothing has come since `unheard` is replaced: what waits in it may be for a
+    // sidecar that is no more, or it is refused.
+    Control& open_control(const Address& address, Clock::time_point unheard);
     void close_control(Control& control, std::chrono::milliseconds linger);
     // Sends a request; its reply goes to user.reply(), unless the request is forgotten. Gives its
     // id.
@@ -104,9 +116,12 @@ public:
     // Replies that have this id go to the user again: for what the sidecar sends unasked.
     void listen(std::uint32_t request, SocketUser& user) { asked_[request] = &user; }
 
-    // Subscribes as the barrier says; connects if that endpoint is not connected.
-    Data& join(SocketUser& user, const std::string& endpoint, const JoinBarrier& barrier,
-               const Bounds& bounds);
+    // Subscribes as the barrier says; connects if that address is not connected. With keys, one on
+    // which nothing has come since `unheard` is replaced, and all its users subscribed again.
+    Data& join(SocketUser& user, const Address& address, const JoinBarrier& barrier,
+               const Bounds& bounds, Clock::time_point unheard);
+    // Sends a subscription again that a DEALER may have lost with its connection.
+    void subscribe_again(Data& data, const JoinBarrier& barrier);
     void leave(Data& data, SocketUser& user, const JoinBarrier& barrier);
 
     // Whether all that had come at `time` is read; if not it will be.
@@ -123,6 +138,8 @@ private:
     void watch(int fd, void* data);
     void unwatch(Socket& socket);
     void touch(Socket& socket);
+    void open(Data& data);
+    void replace(Data& data);
     void read(Control& control);
     void read(Data& data);
     static void bound(Data& data, std::size_t message);
@@ -146,8 +163,8 @@ private:
     std::size_t full_ = 0;  // users
     std::vector<SocketUser*> acknowledging_;
     std::vector<Socket*> touched_;
-    std::map<std::string, Control> controls_;
-    std::map<std::string, Data> data_;
+    std::map<Address, Control> controls_;
+    std::map<Address, Data> data_;
     std::uint32_t request_ = 0;
     std::unordered_map<std::uint32_t, SocketUser*> asked_;
 };

@@ -26,10 +26,11 @@
 // Events own what they hold and may go to another thread. Nothing runs in the background but
 // libzmq's own thread.
 //
-// Errors: constructors throw, std::invalid_argument without an endpoint, zmq::error_t when a socket
-// cannot be made (out of descriptors, a malformed endpoint), std::system_error. After that what
-// goes wrong comes as an event: Lost (it tries again by itself), Resync, StreamError. A name or
-// account that fatwald refuses is Lost with its error, every few seconds, until you end it.
+// Errors: constructors throw, std::invalid_argument without an endpoint or with keys that are none
+// (Keys::check), zmq::error_t when a socket cannot be made (out of descriptors, a malformed
+// endpoint), std::system_error. After that what goes wrong comes as an event: Lost (it tries again
+// by itself), Resync, StreamError. A name or account that fatwald refuses is Lost with its error,
+// every few seconds, until you end it.
 #pragma once
 
 #include <chrono>
@@ -40,6 +41,7 @@
 
 #include "fatwal/client/cursor.h"
 #include "fatwal/client/events.h"
+#include "fatwal/client/keys.h"
 #include "fatwal/wire/control.h"
 
 namespace zmq {
@@ -52,6 +54,11 @@ struct SubscriptionOptions {
     // Endpoints of the control sockets of the sidecars: one streams, the others wait to take over.
     // List all of them: after a loss the subscription asks each who streams.
     std::vector<std::string> control;
+    // For a fatwald on another machine, or one that asks for them: who we are, and whom we trust to
+    // be fatwald. It serves us what the credential of our key was granted; what it was not is Lost
+    // with error 18 (wire::ErrorCode::Forbidden), whose hint is the statement that grants it. One
+    // group may have subscriptions of several keys, and others without.
+    std::optional<Keys> keys;
     // AccountKey::from_text("…"); as it is: the operators' stream.
     wire::AccountKey account;
     // Of the subscriber, 1 to 63 bytes on one line: in the sidecar's log. A durable one's is kept
