@@ -267,7 +267,13 @@ void Link::leave() {
 
 // Who refuses keys gives no answer at all.
 std::string Link::no_answer() const {
-    std::string reason = "no answer from the control endpoint " + options_.control[endpoint_];
+    std::string reason = "no answer from the control endpoint";
+    if (state_ == State::Asking) {
+        for (const std::string& endpoint : options_.control)
+            reason += (&endpoint == &options_.control.front() ? "s " : ", ") + endpoint;
+    } else {
+        reason += ' ' + options_.control[endpoint_];
+    }
     if (!options_.keys) return reason;
     return reason + ": nobody is there, or its public key is not " +
            options_.keys->server_public_key + ", or no credential has ours, " +
@@ -416,12 +422,17 @@ void Link::expire(Clock::time_point now) {
     }
     switch (state_) {
         case State::Waiting: return begin(now);
-        case State::Asking:
+        case State::Asking: {
             // A slow answer of before is read first.
             for (const Question& question : questions_)
                 if (!sockets_.has_read(*question.control, deadline_)) return;
+            // Where one has answered, a fatwald waits to stream: that is no loss.
+            const bool silent =
+                std::all_of(questions_.begin(), questions_.end(),
+                            [](const Question& question) { return question.request != 0; });
             close_questions();
-            return wait_for_retry(now);
+            return silent ? lose(no_answer()) : wait_for_retry(now);
+        }
         case State::Attaching:
             if (sockets_.has_read(*control_, deadline_)) lose(no_answer());
             return;

@@ -200,6 +200,8 @@ private:
                   wire::Attached{kEpoch, logs_[account].size(),
                                  static_cast<std::uint32_t>(heartbeat.count()), kHistory,
                                  data_endpoint, topic_of(account)});
+        } else if (std::holds_alternative<wire::Ping>(decoded.message->body)) {
+            reply(from, id, wire::Pong{kEpoch});
         } else if (const auto* replay = std::get_if<wire::Replay>(&decoded.message->body)) {
             std::this_thread::sleep_for(replay_after);
             replay_from(from, id, *replay);
@@ -468,6 +470,20 @@ TEST_F(NetworkTest, AFatwaldWithAnotherKeyIsNotServed) {
     ASSERT_TRUE(until([&] { return member.losses.size() >= 2; }));
     EXPECT_NE(member.losses.front().reason.find(wrong.keys->server_public_key), std::string::npos);
     EXPECT_EQ(fatwald_.attaches, 0U);
+}
+
+TEST_F(NetworkTest, AKeyThatAllOfSeveralRefuseIsLostToo) {
+    fatwald_.refuses = {"control"};
+    auto some = options("a", "1");
+    some.control.emplace_back("tcp://127.0.0.1:1");
+    some.request_timeout = 300ms;
+    Member& member = add(some);
+    ASSERT_TRUE(until([&] { return member.losses.size() >= 2; }));
+    const std::string& reason = member.losses.front().reason;
+    EXPECT_NE(reason.find("endpoints " + some.control[0] + ", " + some.control[1]), reason.npos)
+        << reason;
+    fatwald_.refuses.clear();
+    EXPECT_TRUE(until([&] { return member.joins == 1; }));
 }
 
 // libzmq does not connect a socket again that was refused, and a group does not close one while it
