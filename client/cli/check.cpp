@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/control_socket.h"
 #include "client/cli/psql.h"
 #include "fatwal/wire/control.h"
 
@@ -40,22 +41,26 @@ struct Checked {
     bool met = true;
 };
 
-std::optional<Checked> check_sidecar(const std::string& control) {
+std::optional<Checked> check_sidecar(const std::string& control, const KeyArguments& keys) {
     zmq::context_t context;
-    zmq::socket_t socket(context, zmq::socket_type::dealer);
-    socket.set(zmq::sockopt::linger, 0);
+    zmq::socket_t socket = control_socket(context, control, keys);
     socket.set(zmq::sockopt::rcvtimeo, kTimeoutMs);
-    socket.connect(control);
     const std::string request = wire::encode({1, wire::Status{}});
     socket.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
     zmq::message_t reply;
     if (!socket.recv(reply)) {
-        std::fprintf(stderr, "fatwald does not answer at %s. Is it running, with this --control?\n",
-                     control.c_str());
+        std::fprintf(stderr, "%s\n", no_reply_from(control, keys).c_str());
         return std::nullopt;
     }
     const auto decoded =
         wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
+    const auto* refused =
+        decoded.message ? std::get_if<wire::ControlError>(&decoded.message->body) : nullptr;
+    if (refused != nullptr) {
+        std::fprintf(stderr, "fatwal: %s. %s %s\n", refused->message.c_str(),
+                     refused->detail.c_str(), refused->hint.c_str());
+        return std::nullopt;
+    }
     const auto* status =
         decoded.message ? std::get_if<wire::StatusReply>(&decoded.message->body) : nullptr;
     if (status == nullptr) {
@@ -122,7 +127,8 @@ int check(const CheckArguments& arguments) {
         if (checked && arguments.format == "text") std::fputs(checked->text.c_str(), stdout);
         std::fflush(stdout);  // psql writes its errors to stderr by itself
     };
-    if (!arguments.control.empty()) add("fatwald", check_sidecar(arguments.control));
+    if (!arguments.control.empty())
+        add("fatwald", check_sidecar(arguments.control, arguments.keys));
     if (!arguments.database.empty()) add("database", check_database(arguments.database));
     all["ok"] = status == 0;
     if (arguments.format == "json") std::puts(all.dump().c_str());

@@ -9,8 +9,15 @@
 
 namespace fatwal::cli {
 
+// The keys by which a command is known to fatwald: both or none.
+struct KeyArguments {
+    std::string key_file;
+    std::string server_key;
+};
+
 struct TailArguments {
     std::vector<std::string> control;
+    KeyArguments keys;
     std::string account;
     bool operators = false;
     bool snapshot = false;
@@ -27,6 +34,7 @@ int tail(const TailArguments& arguments);
 
 struct CheckArguments {
     std::string control;
+    KeyArguments keys;
     std::string database;
     std::string format = "text";
 };
@@ -41,6 +49,7 @@ int slot_skip(const SlotSkipArguments& arguments);
 
 struct DurableArguments {
     std::string control;
+    KeyArguments keys;
     std::string forget;  // the name of the subscriber to forget; empty: list them
     std::string account;
     bool operators = false;
@@ -58,6 +67,11 @@ struct ChannelArguments {
     std::string resource;
 };
 int channel(const ChannelArguments& arguments);
+
+struct KeygenArguments {
+    std::string file;  // that is made
+};
+int keygen(const KeygenArguments& arguments);
 
 struct CodegenArguments {
     std::string database;  // libpq connection string; read by psql

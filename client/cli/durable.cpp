@@ -10,6 +10,7 @@
 #include <zmq.hpp>
 
 #include "client/cli/commands.h"
+#include "client/cli/control_socket.h"
 #include "client/cli/event_line.h"
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/json.h"
@@ -24,11 +25,10 @@ constexpr std::chrono::milliseconds kReplyWithin{5000};
 // One request after the other on a control socket.
 class ControlClient {
 public:
-    explicit ControlClient(const std::string& control)
-        : control_(control), socket_(context_, zmq::socket_type::dealer) {
+    ControlClient(const std::string& control, const KeyArguments& keys)
+        : control_(control), keys_(keys), socket_(control_socket(context_, control, keys)) {
         socket_.set(zmq::sockopt::linger, static_cast<int>(kReplyWithin.count()));
         socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(kReplyWithin.count()));
-        socket_.connect(control);
     }
 
     // The reply; nothing when there is none or it is an error, which is printed.
@@ -38,9 +38,7 @@ public:
         socket_.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
         zmq::message_t reply;
         if (!socket_.recv(reply)) {
-            std::fprintf(stderr,
-                         "fatwald does not answer at %s. Is it running, with this --control?\n",
-                         control_.c_str());
+            std::fprintf(stderr, "%s\n", no_reply_from(control_, keys_).c_str());
             socket_.set(zmq::sockopt::linger, 0);
             return std::nullopt;
         }
@@ -61,6 +59,7 @@ public:
 
 private:
     std::string control_;
+    KeyArguments keys_;
     zmq::context_t context_;
     zmq::socket_t socket_;
     std::uint32_t id_ = 0;
@@ -99,7 +98,7 @@ int durable(const DurableArguments& arguments) {
         return 1;
     }
     attach.subscriber = "fatwal durable";
-    ControlClient client(arguments.control);
+    ControlClient client(arguments.control, arguments.keys);
     if (!client.ask<wire::Attached>(attach)) return 1;
     bool done = false;
     if (arguments.forget.empty()) {

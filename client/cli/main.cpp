@@ -8,10 +8,12 @@
 #include <zmq.hpp>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/cli/commands.h"
 
@@ -42,6 +44,37 @@ struct AccountOptions {
             throw CLI::RequiredError("--account KEY, or --operators,");
     }
 };
+
+void add_key_options(CLI::App& command, KeyArguments& arguments) {
+    command.add_option("--key-file", arguments.key_file,
+                       "our key pair, made by `fatwal keygen`, for a fatwald that asks for keys; "
+                       "with --server-key also by FATWAL_KEY_FILE");
+    command
+        .add_option("--server-key", arguments.server_key,
+                    "the public key of that fatwald: 40 characters, to be quoted")
+        ->envname("FATWAL_SERVER_KEY");
+}
+
+// Says when one option lacks the other, or an endpoint both. FATWAL_KEY_FILE counts only beside a
+// server's key: fatwald itself reads its own key file by that name.
+void check_keys(KeyArguments& arguments, const std::vector<std::string>& endpoints) {
+    const char* variable = std::getenv("FATWAL_KEY_FILE");
+    if (!arguments.server_key.empty() && arguments.key_file.empty() && variable != nullptr)
+        arguments.key_file = variable;
+    if (!arguments.server_key.empty() && arguments.key_file.empty())
+        throw CLI::ValidationError(
+            "--server-key needs --key-file FILE: `fatwal keygen FILE` makes one");
+    if (!arguments.key_file.empty() && arguments.server_key.empty())
+        throw CLI::ValidationError(
+            "--key-file needs --server-key KEY: what `fatwal keygen` printed when fatwald's key "
+            "file was made");
+    if (!arguments.server_key.empty()) return;
+    for (const std::string& endpoint : endpoints)
+        if (endpoint.starts_with("tcp://"))
+            throw CLI::ValidationError(endpoint +
+                                       " needs --key-file FILE and --server-key KEY: over the "
+                                       "network fatwald answers nobody without keys");
+}
 
 void add_output_options(CLI::App& command, TailArguments& arguments) {
     command
@@ -96,9 +129,11 @@ void add_tail(CLI::App& app, Chosen& chosen) {
                        "--cursor-file or --snapshot");
     command.add_option("--cursor-file", arguments->cursor_file,
                        "resume where this file says, and keep it up to date");
+    add_key_options(command, arguments->keys);
     add_output_options(command, *arguments);
     command.callback([arguments, account, &chosen] {
         account.check();
+        check_keys(arguments->keys, arguments->control);
         if (!arguments->durable.empty() && arguments->cursor_file.empty() && !arguments->snapshot)
             throw CLI::ValidationError(
                 "--durable needs --cursor-file FILE, to resume where it stood, or --snapshot, to "
@@ -115,12 +150,16 @@ void add_check(CLI::App& app, Chosen& chosen) {
         "say whether fatwald streams and the database has what the stream needs; "
         "exit status 0 yes, 3 no, 1 it could not be checked");
     command.add_option("--control", arguments->control, kControlHelp)->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
     command.add_option("--database", arguments->database, kDatabaseHelp)
         ->envname("FATWAL_DATABASE");
     command.add_option("--format", arguments->format, "text or json")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
-    command.callback([arguments, &chosen] { chosen = [arguments] { return check(*arguments); }; });
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, {arguments->control});
+        chosen = [arguments] { return check(*arguments); };
+    });
 }
 
 void add_slot(CLI::App& app, Chosen& chosen) {
@@ -149,6 +188,7 @@ void add_durable(CLI::App& app, Chosen& chosen) {
     command.add_option("--control", arguments->control, kControlHelp)
         ->required()
         ->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
     command.add_subcommand("list", "print them, one a line, as JSON")->fallthrough();
     CLI::App& forget = *command.add_subcommand(
         "forget", "keep nothing more for a subscriber, which does not come back");
@@ -157,8 +197,19 @@ void add_durable(CLI::App& app, Chosen& chosen) {
     const AccountOptions account(forget, arguments->account, "key of its account",
                                  arguments->operators, "a subscriber to the operators' stream");
     forget.callback([account] { account.check(); });
-    command.callback(
-        [arguments, &chosen] { chosen = [arguments] { return durable(*arguments); }; });
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, {arguments->control});
+        chosen = [arguments] { return durable(*arguments); };
+    });
+}
+
+void add_keygen(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<KeygenArguments>();
+    CLI::App& command = *app.add_subcommand(
+        "keygen", "make a key pair, for fatwald or for a subscriber, and print its public key");
+    command.add_option("file", arguments->file, "where the pair is written, for its owner alone")
+        ->required();
+    command.callback([arguments, &chosen] { chosen = [arguments] { return keygen(*arguments); }; });
 }
 
 void add_channel(CLI::App& app, Chosen& chosen) {
@@ -229,7 +280,8 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_tail, add_check, add_slot, add_durable, add_channel, add_codegen})
+    for (const auto add :
+         {add_tail, add_check, add_slot, add_durable, add_keygen, add_channel, add_codegen})
         add(app, chosen);
     try {
         app.parse(argc, argv);

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "client/cli/commands.h"
+#include "client/cli/control_socket.h"
 #include "client/cli/cursor_file.h"
 #include "client/cli/event_line.h"
 #include "client/cli/output.h"
@@ -47,6 +48,7 @@ public:
         zmq::context_t context;
         client::SubscriptionOptions options;
         options.control = arguments_.control;
+        options.keys = load_keys(arguments_.keys);
         options.account = account_;
         options.name = arguments_.durable.empty() ? "fatwal tail" : arguments_.durable;
         options.durable = !arguments_.durable.empty();

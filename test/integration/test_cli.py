@@ -1,11 +1,19 @@
-"""The command line: what `fatwal tail` acknowledges, its JSON, what `fatwal check` exits with."""
+"""The command line: what `fatwal tail` acknowledges, its JSON, what `fatwal check` exits with,
+keys.
+"""
 import fcntl
 import json
 import os
+import pathlib
 import struct
 import subprocess
+import tempfile
 import termios
+import threading
 import unittest
+
+import zmq
+import zmq.auth
 
 from house import BUILD, House, until
 
@@ -384,6 +392,136 @@ class Check(WithHouse):
         self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
         self.assertIn('CREATE EXTENSION fatwal;', done.stdout)
         self.assertEqual(self.check().returncode, 2)
+
+
+class Keys(unittest.TestCase):
+    """Key files, and what is said when keys lack or do not fit."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def fatwal(self, *arguments, **variables):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith('FATWAL_')}
+        return subprocess.run(
+            [FATWAL, *map(str, arguments)],
+            env={**environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def keygen(self, name):
+        """A file and its public key."""
+        made = self.fatwal('keygen', self.folder / name)
+        self.assertEqual((made.returncode, made.stderr), (0, ''))
+        return self.folder / name, made.stdout.rstrip('\n')
+
+    def test_a_key_file_is_for_its_owner_alone_and_read_by_pyzmq(self):
+        before = os.umask(0)
+        self.addCleanup(os.umask, before)
+        file, public = self.keygen('a')
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        read, secret = zmq.auth.load_certificate(file)
+        self.assertEqual(read.decode(), public)
+        self.assertEqual(zmq.curve_public(secret), read)
+        self.assertEqual(len(public), 40)
+        os.umask(0o777)
+        file, _ = self.keygen('b')
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+
+    def test_no_file_is_ever_overwritten(self):
+        file, _ = self.keygen('a')
+        text = file.read_text()
+        again = self.fatwal('keygen', file)
+        self.assertEqual((again.returncode, again.stdout), (1, ''))
+        self.assertIn('a key that is replaced is lost', again.stderr)
+        self.assertEqual(file.read_text(), text)
+        (self.folder / 'link').symlink_to(self.folder / 'elsewhere')
+        self.assertEqual(self.fatwal('keygen', self.folder / 'link').returncode, 1)
+        self.assertFalse((self.folder / 'elsewhere').exists())
+        nowhere = self.fatwal('keygen', self.folder / 'no' / 'folder')
+        self.assertEqual(nowhere.returncode, 1)
+        self.assertIn('No such file or directory', nowhere.stderr)
+
+    def test_both_are_needed_and_over_tcp_they_are(self):
+        file, public = self.keygen('a')
+        tcp, ipc = 'tcp://127.0.0.1:1', f'ipc://{self.folder}/no.sock'
+        for command in (
+            ('tail', '--account', '1', '--control'),
+            ('check', '--control'),
+            ('durable', '--control'),
+        ):
+            end = ('list',) if command[0] == 'durable' else ()
+            for arguments, variables, words in (
+                ((tcp,), {}, 'over the network fatwald answers nobody without keys'),
+                # fatwald's own, in its environment.
+                ((tcp,), {'FATWAL_KEY_FILE': str(file)}, 'answers nobody without keys'),
+                ((ipc, '--key-file', file), {}, '--key-file needs --server-key KEY'),
+                ((ipc, '--server-key', public), {}, '--server-key needs --key-file FILE'),
+                ((ipc,), {'FATWAL_SERVER_KEY': public}, '--server-key needs --key-file FILE'),
+            ):
+                refused = self.fatwal(*command, *arguments, *end, **variables)
+                self.assertEqual(refused.returncode, 2, refused)
+                self.assertIn(words, refused.stderr)
+
+    def test_a_key_file_that_others_can_read_is_refused_with_the_statement(self):
+        file, public = self.keygen('a')
+        file.chmod(0o640)
+        for command in (('tail', '--account', '1'), ('check',), ('durable',)):
+            refused = self.fatwal(
+                *command,
+                *('--control', 'tcp://127.0.0.1:1', '--key-file', file, '--server-key', public),
+                *(('list',) if command[0] == 'durable' else ()),
+            )
+            self.assertEqual(refused.returncode, 1, refused)
+            self.assertIn(f'chmod 600 {file}', refused.stderr)
+
+    def test_check_speaks_with_the_keys_and_says_when_nobody_answers(self):
+        _, server = self.keygen('server')
+        file, public = self.keygen('client')
+        port = self.answer_status(self.folder / 'server')
+        keys = ('--key-file', file, '--server-key', server)
+        checked = self.fatwal('check', '--control', f'tcp://127.0.0.1:{port}', *keys)
+        self.assertEqual(checked.returncode, 0, checked)
+        self.assertIn('streaming', checked.stdout)
+        by_variables = self.fatwal(
+            *('check', '--control', f'tcp://127.0.0.1:{port}'),
+            FATWAL_KEY_FILE=str(file),
+            FATWAL_SERVER_KEY=server,
+        )
+        self.assertEqual(by_variables.returncode, 0, by_variables)
+        wrong = ('--key-file', file, '--server-key', public)
+        refused = self.fatwal('check', '--control', f'tcp://127.0.0.1:{port}', *wrong)
+        self.assertEqual(refused.returncode, 1, refused)
+        self.assertIn('--server-key', refused.stderr)
+
+    def answer_status(self, key_file):
+        """Answers STATUS with the server's keys, on a port of its own, until the test ends."""
+        context = zmq.Context()
+        socket = context.socket(zmq.ROUTER)
+        socket.linger = 0
+        socket.curve_publickey, socket.curve_secretkey = zmq.auth.load_certificate(key_file)
+        socket.curve_server = True
+        port = socket.bind_to_random_port('tcp://127.0.0.1')
+        ended = threading.Event()
+
+        def answer():
+            while not ended.is_set():
+                if not socket.poll(50):
+                    continue
+                peer, request = socket.recv_multipart()
+                value = b''.join(struct.pack('<H', len(t)) + t for t in (b'state', b'streaming'))
+                socket.send_multipart([peer, b'FW\x01\x08' + request[4:8] + b'\x01\x00' + value])
+            socket.close()
+            context.term()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(ended.set)
+        return port
 
 
 if __name__ == '__main__':
