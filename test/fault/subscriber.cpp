@@ -28,6 +28,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -261,6 +262,7 @@ int main(int argc, char** argv) {
         Worker worker(accounts[i], folder + '/' + names[i], folder, durable, flag("slow"));
         SubscriptionOptions options;
         options.control = split(argv[1]);
+        options.keys = fatwal::test::keys_from_environment();
         options.account = fatwal::wire::AccountKey::from_text(accounts[i]);
         options.name = names[i];
         options.durable = durable;

@@ -11,6 +11,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -53,6 +54,7 @@ int main(int argc, char** argv) {
     for (Member& member : members) {
         SubscriptionOptions options;
         options.control = {argv[1]};
+        options.keys = fatwal::test::keys_from_environment();
         options.account = fatwal::wire::AccountKey::from_text(argv[2]);
         options.name = "crowd";
         options.request_timeout = 10s;

@@ -13,6 +13,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -76,6 +77,7 @@ private:
     void subscribe(Member& member, std::optional<Cursor> cursor) {
         SubscriptionOptions options;
         options.control = {control_};
+        options.keys = fatwal::test::keys_from_environment();
         options.account = fatwal::wire::AccountKey::from_text(std::to_string(member.account));
         options.name = "member " + std::to_string(&member - members_.data());
         options.durable = true;

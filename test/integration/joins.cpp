@@ -7,6 +7,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -19,6 +20,7 @@ constexpr int kRowsAfterJoin = 5;
 int lost_in_join(zmq::context_t& context, const char* control, const char* account) {
     SubscriptionOptions options;
     options.control = {control};
+    options.keys = fatwal::test::keys_from_environment();
     options.snapshots = false;
     options.account = fatwal::wire::AccountKey::from_text(account);
     options.name = "joins";

@@ -12,6 +12,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -22,6 +23,7 @@ std::unique_ptr<Subscription> follow(SubscriptionGroup& group, const char* contr
                                      const char* account) {
     SubscriptionOptions options;
     options.control = {control};
+    options.keys = fatwal::test::keys_from_environment();
     options.account = fatwal::wire::AccountKey::from_text(account);
     options.name = std::string("pausing ") + account;
     return std::make_unique<Subscription>(group, options);

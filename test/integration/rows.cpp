@@ -8,6 +8,7 @@
 
 #include "fatwal/client/subscription.h"
 #include "portal/rows/portal.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -95,6 +96,7 @@ int main(int argc, char** argv) {
     zmq::context_t context;
     SubscriptionOptions options;
     options.control = {argv[1]};
+    options.keys = fatwal::test::keys_from_environment();
     options.account = wire::AccountKey::from_text(argv[2]);
     options.name = "rows";
     Subscription subscription(context, options);

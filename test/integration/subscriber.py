@@ -2,6 +2,8 @@
 """A subscriber in Python, written from docs/wire-format.md and docs/control-protocol.md alone.
 
 subscriber.py CONTROL ACCOUNT COUNT   prints COUNT events as JSON lines, as `fatwal tail` does
+
+With keys: FATWAL_KEY_FILE names the file with its pair, FATWAL_SERVER_KEY is fatwald's public key.
 """
 import datetime
 import decimal
@@ -14,6 +16,7 @@ import sys
 import uuid
 
 import zmq
+import zmq.auth
 
 FIXED = {1, 2, 3, 4, 5, 6, 13, 14, 16, 17, 21, 22, 23}
 EPOCH = datetime.datetime(2000, 1, 1)
@@ -300,12 +303,21 @@ def account_bytes(text):
     return 4, text.encode()
 
 
+def keys_from_environment():
+    """Fatwald's public key, our public and our secret one; nothing without the variables."""
+    if 'FATWAL_SERVER_KEY' not in os.environ:
+        return None
+    return os.environ['FATWAL_SERVER_KEY'].encode(), *zmq.auth.load_certificate(
+        os.environ['FATWAL_KEY_FILE']
+    )
+
+
 class Subscriber:
     def __init__(self, control, account):
         self.account = account
         self.context = zmq.Context.instance()
-        self.control = self.context.socket(zmq.DEALER)
-        self.control.linger = 0
+        self.keys = keys_from_environment()
+        self.control = self.socket(zmq.DEALER)
         self.control.rcvtimeo = 5000
         self.control.connect(control)
         self.schemas = {}
@@ -325,19 +337,29 @@ class Subscriber:
         self.epoch, _, _ = struct.unpack_from('<QQI', reply)
         rest = Reader(reply, 32)
         endpoint, self.topic = rest.str(), rest.bytes()
-        self.data = self.context.socket(zmq.SUB)
-        self.data.linger = 0
+        self.data = self.socket(zmq.DEALER if self.keys else zmq.SUB)
         self.data.rcvhwm = 0
         self.data.rcvtimeo = 20000
-        for topic in ([self.topic] if self.topic else [b'E', b'H']) + [b'\xff' + nonce]:
-            self.data.subscribe(topic)
-        self.data.connect(endpoint)
+        if self.keys:
+            self.data.connect(endpoint)
+            self.data.send(b'\x01\xff' + nonce)
+        else:
+            for topic in ([self.topic] if self.topic else [b'E', b'H']) + [b'\xff' + nonce]:
+                self.data.subscribe(topic)
+            self.data.connect(endpoint)
         while True:
             head, *rest = self.data.recv_multipart()
             if head == b'\xff' + nonce:
                 _, _, _, _, epoch, self.sequence, _ = struct.unpack('<BBHIQQQ', rest[0])
                 assert epoch == self.epoch
                 return
+
+    def socket(self, kind):
+        socket = self.context.socket(kind)
+        socket.linger = 0
+        if self.keys:
+            socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = self.keys
+        return socket
 
     def request(self, kind, body):
         self.control.send(b'FW\x01' + bytes([kind]) + struct.pack('<I', 1) + body)
