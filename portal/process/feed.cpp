@@ -45,6 +45,7 @@ void Feed::start() {
     if (!feeds_.fault().empty()) return put_aside();
     client::SubscriptionOptions options;
     options.control = settings_.control;
+    options.keys = settings_.keys;
     if (account_) options.account = wire::AccountKey::from_text(account_->to_text());
     options.name = settings_.name;
     options.durable = true;

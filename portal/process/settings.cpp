@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
@@ -121,6 +122,30 @@ void check_endpoint(const std::string& setting, const std::string& endpoint) {
         fails("Write tcp://, an address, a colon and a port from 1 to 65535.");
 }
 
+void read_keys(Settings& settings) {
+    if (settings.key_file.empty() != settings.server_key.empty())
+        throw service::Failure(
+            settings.key_file.empty() ? "--server-key is given without --key-file"
+                                      : "--key-file is given without --server-key",
+            {},
+            "Give both: a file that `fatwal keygen` made, and what it printed when fatwald's key "
+            "file was made.");
+    if (settings.key_file.empty()) {
+        for (const std::string& endpoint : settings.control)
+            if (endpoint.starts_with("tcp://"))
+                throw service::Failure("--control " + endpoint + " needs keys",
+                                       "Over the network fatwald answers nobody without keys.",
+                                       "Give --key-file and --server-key.");
+        return;
+    }
+    try {
+        settings.keys = client::Keys::from_file(settings.key_file, settings.server_key);
+    } catch (const std::invalid_argument& error) {
+        throw service::Failure("the keys of --key-file and --server-key cannot be used",
+                               error.what());
+    }
+}
+
 // What depends on several settings, and what is made of them.
 void complete(Settings& settings) {
     settings.secret = read_secret(settings.secret_file);
@@ -133,6 +158,7 @@ void complete(Settings& settings) {
             "Give 0 or at least " + std::to_string(settings.stale_after_s) + '.');
     read_publication(settings);
     for (const std::string& endpoint : settings.control) check_endpoint("control", endpoint);
+    read_keys(settings);
     for (const std::string& endpoint : settings.fleet_peers) check_endpoint("fleet-peer", endpoint);
     if (!settings.fleet_endpoint.empty()) check_endpoint("fleet-endpoint", settings.fleet_endpoint);
     if (settings.name.empty())
@@ -173,6 +199,19 @@ std::vector<service::Setting> specifications(Settings& s) {
          .unit = "ZeroMQ endpoints",
          .needed = true,
          .sentence = "control sockets of the fatwalds that take over from each other"},
+        {.name = "key_file",
+         .value = &s.key_file,
+         .unit = "file of `fatwal keygen`",
+         .standard = "(none: without keys)",
+         .sentence = "our key pair, for fatwalds that ask for keys; others than its owner must not "
+                     "be able to read it",
+         .more = "The credential of its key needs the accounts that the process follows, and the "
+                 "operators; its name has to be `name`, or what stands before a slash in it"},
+        {.name = "server_key",
+         .value = &s.server_key,
+         .unit = "40 characters",
+         .standard = "(none)",
+         .sentence = "public key of the fatwalds at `control`, which share one key file"},
         {.name = "secret_file",
          .value = &s.secret_file,
          .unit = "file, at least 32 bytes",

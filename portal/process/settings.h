@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "fatwal/client/keys.h"
 #include "portal/process/join_request.h"
 #include "service/log_level.h"
 #include "service/settings.h"
@@ -18,6 +19,8 @@ struct Settings {
     std::string database;
     std::string publication;  // as fatwald reads it too
     std::vector<std::string> control;
+    std::string key_file;  // with server_key, or none of both
+    std::string server_key;
     std::string secret_file;
     std::string listen = "127.0.0.1:8080";
     std::string name;  // after load_settings() never empty
@@ -51,6 +54,7 @@ struct Settings {
 
     // Made of the above.
     std::vector<std::string> publications;  // the names in `publication`
+    std::optional<client::Keys> keys;       // of its subscriptions
     std::string secret;
     std::string listen_address;
     std::uint16_t listen_port = 0;

@@ -16,8 +16,9 @@ TEST(ChannelSettings, EachIsReadByEachOfItsNames) {
 
 TEST(ChannelSettings, EachMemberIsASettingOrMadeOfSettings) {
     Settings settings;
-    // publications, secret, listen_address, listen_port, proxies, of which three are settings.
-    constexpr std::size_t kMade = 5;
+    // publications, keys, secret, listen_address, listen_port, proxies, of which three are
+    // settings.
+    constexpr std::size_t kMade = 6;
     constexpr std::size_t kHeaders = 3;
     EXPECT_EQ(test::members_of<Settings>() - kMade + kHeaders, specifications(settings).size());
 }
@@ -57,6 +58,10 @@ TEST(ChannelSettings, WhatIsNotGivenFollowsFromOthersAndWhatCannotBeIsRefused) {
         {{{"--control", "nonsense"}}, "--control is not an endpoint"},
         {{{"--control", ""}}, "--control is not an endpoint"},
         {{{"--control", "tcp://127.0.0.1:99999"}}, "a port from 1 to 65535"},
+        {{{"--control", "tcp://10.0.0.1:7001"}}, "Give --key-file and --server-key"},
+        {{{"--key-file", secret.path()}}, "--key-file is given without --server-key"},
+        {{{"--server-key", "k"}}, "--server-key is given without --key-file"},
+        {{{"--key-file", "/nowhere"}, {"--server-key", "k"}}, "`fatwal keygen /nowhere` makes one"},
         {{{"--fleet-endpoint", "ipc://"}}, "--fleet-endpoint is not an endpoint"},
         {{{"--fleet-endpoint", "ipc:///e"}, {"--fleet-peer", "x"}},
          "--fleet-peer is not an endpoint"},
