@@ -32,6 +32,9 @@ constexpr int kUnacknowledgedMs = 15'000;
 constexpr int kKeepaliveAfterS = 30;
 constexpr int kKeepaliveIntervalS = 10;
 constexpr int kKeepalives = 3;
+// A fatwald that refuses a key costs a handshake each time.
+constexpr int kReconnectAfterMs = 100;
+constexpr int kReconnectAtMostMs = 5000;
 
 wire::Bytes bytes_of(const zmq::message_t& message) {
     return {static_cast<const std::byte*>(message.data()), message.size()};
@@ -46,6 +49,8 @@ void use_keys(zmq::socket_t& socket, const std::optional<Keys>& keys) {
     socket.set(zmq::sockopt::tcp_keepalive_intvl, kKeepaliveIntervalS);
     socket.set(zmq::sockopt::tcp_keepalive_cnt, kKeepalives);
     socket.set(zmq::sockopt::tcp_maxrt, kUnacknowledgedMs);
+    socket.set(zmq::sockopt::reconnect_ivl, kReconnectAfterMs);
+    socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectAtMostMs);
 }
 
 }  // namespace
@@ -213,8 +218,8 @@ void Sockets::open(Data& data) {
     data.socket.set(zmq::sockopt::linger, 0);
     data.socket.set(zmq::sockopt::sndhwm, 0);  // else subscriptions beyond it are dropped
     bound(data, std::max(kExpectedMessage, std::exchange(data.largest, 0)));
-    data.socket.set(zmq::sockopt::reconnect_ivl, 100);
-    data.socket.set(zmq::sockopt::reconnect_ivl_max, 5000);
+    data.socket.set(zmq::sockopt::reconnect_ivl, kReconnectAfterMs);
+    data.socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectAtMostMs);
     use_keys(data.socket, data.address.keys);
     data.heard = Clock::now();
 }
