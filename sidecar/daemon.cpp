@@ -48,12 +48,18 @@ zmq::message_t payload_of(PluginMessage received) {
             [](void*, void* buffer) { PQfreemem(buffer); }, received.buffer.release()};
 }
 
-zmq::context_t make_context(const Descriptors& descriptors) {
+wire::Microseconds microseconds_since_2000() {
+    return static_cast<wire::Microseconds>(microseconds_since_unix_epoch()) -
+           wire::kPostgresEpochUnixSeconds * 1'000'000;
+}
+
+zmq::context_t make_context(const Descriptors& descriptors, bool keyed) {
     zmq::context_t context;
     // Before the first socket: libzmq ignores it later.
     context.set(zmq::ctxopt::max_sockets,
                 static_cast<int>(std::min<std::size_t>(descriptors.limit(), 65'535)));
-    context.set(zmq::ctxopt::io_threads, 1);
+    // The keyed sockets have a thread of their own.
+    context.set(zmq::ctxopt::io_threads, keyed ? 2 : 1);
     return context;
 }
 
@@ -80,15 +86,17 @@ FoundSlot found_slot(const StreamStart& found, const Accounts& accounts) {
 Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
     : settings_(settings),
       started_(Clock::now()),
-      context_(make_context(descriptors_)),
-      publishers_(context_, settings, descriptors_,
-                  [&run_dir](std::uint64_t epoch, std::uint64_t serial) {
-                      run_dir.ensure();
-                      return run_dir.endpoint(epoch, serial);
-                  }),
+      context_(make_context(descriptors_, settings.keyed())),
+      publishers_(
+          context_, settings, descriptors_,
+          [&run_dir](std::uint64_t epoch, std::uint64_t serial) {
+              run_dir.ensure();
+              return run_dir.endpoint(epoch, serial);
+          },
+          open_keyed(settings)),
       accounts_(settings, publishers_, ledger_.holds),
       attachments_(settings, accounts_, publishers_, descriptors_, ledger_.holds),
-      control_(context_, settings.control),
+      control_(context_, settings, keyed_connections_),
       spools_(static_cast<std::uint64_t>(settings.spool_bytes)),
       replays_(settings, attachments_, ledger_.holds, spools_, peer_log_),
       snapshots_(settings, spools_),
@@ -96,22 +104,43 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       keeper_(settings),
       durables_(settings, accounts_, attachments_, ledger_.holds, keeper_, control_, peer_log_),
       snapshot_requests_(settings, accounts_, attachments_, epoch_, ledger_, snapshots_, control_),
-      requests_({slot_, epoch_, ledger_, confirmation_, accounts_, attachments_, durables_,
-                 replays_, snapshot_requests_, peer_log_, [this] { confirm(); },
+      requests_({slot_, epoch_, ledger_, confirmation_, credentials_, accounts_, attachments_,
+                 durables_, replays_, snapshot_requests_, peer_log_, [this] { confirm(); },
                  [this] {
                      return status_of({settings_, slot_, epoch_, ledger_, confirmation_, accounts_,
                                        attachments_, durables_, publishers_, replays_, snapshots_,
-                                       spools_, tally_, descriptors_, started_});
-                 }}),
+                                       spools_, tally_, descriptors_, credentials_,
+                                       keyed_connections_, zap_ ? &*zap_ : nullptr, started_});
+                 },
+                 [] { return microseconds_since_2000(); }}),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       next_tick_(started_ + kTick),
       next_heartbeat_(started_),
       next_confirm_(started_),
       next_health_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-    for (const int fd : {control_.fd(), publishers_.fd(), slot_.connector_fd(), keeper_.fd(),
-                         snapshots_.fd(), replays_.fd()})
+    for (const int fd :
+         {publishers_.fd(), slot_.connector_fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()})
         watch(fd, EPOLLIN);
+    for (const int fd : control_.fds()) watch(fd, EPOLLIN);
+    if (!settings.keyed()) return;
+    watch(zap_->fd(), EPOLLIN);
+    watch(keyed_data_->fd(), EPOLLIN);
+}
+
+// The ZAP handler before the sockets that it admits to.
+KeyedData* Daemon::open_keyed(const Settings& settings) {
+    if (!settings.keyed()) return nullptr;
+    zap_.emplace(context_);
+    try {
+        keyed_data_.emplace(context_, settings, keyed_connections_);
+    } catch (const zmq::error_t& error) {
+        throw Failure{"cannot listen at the keyed data endpoint",
+                      settings.keyed_data + ": " + error.what(),
+                      "Choose an address of this machine and a port that is free with "
+                      "--keyed-data."};
+    }
+    return &*keyed_data_;
 }
 
 Daemon::~Daemon() { ::close(epoll_); }
@@ -127,11 +156,13 @@ void Daemon::watch(int fd, std::uint32_t events) {
 // In milliseconds, until something is due.
 int Daemon::timeout(Clock::time_point now) const {
     if (more_) return 0;
-    const auto until = std::min({next_tick_, slot_.streams() ? next_confirm_ : next_tick_,
-                                 slot_.next_attempt().value_or(next_tick_),
-                                 accounts_.published() > 0 ? next_heartbeat_ : next_tick_,
-                                 control_.waiting() ? now + kWindowInterval : next_tick_,
-                                 publishers_.next_check().value_or(next_tick_)});
+    const auto until =
+        std::min({next_tick_, slot_.streams() ? next_confirm_ : next_tick_,
+                  slot_.next_attempt().value_or(next_tick_),
+                  accounts_.published() > 0 ? next_heartbeat_ : next_tick_,
+                  control_.waiting() ? now + kWindowInterval : next_tick_,
+                  publishers_.next_check().value_or(next_tick_),
+                  keyed_data_ ? keyed_data_->next_check().value_or(next_tick_) : next_tick_});
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
     return static_cast<int>(std::max<long>(left, 0));
 }
@@ -154,7 +185,9 @@ std::optional<Failure> Daemon::run(int signals) {
                 return std::nullopt;
             }
             if (fd == slot_.stream_fd()) slot_.heard(Clock::now());
-            if (fd == control_.fd()) control_.signalled();
+            for (const int each : control_.fds())
+                if (fd == each) control_.signalled();
+            if (keyed_data_ && fd == keyed_data_->fd()) keyed_data_->signalled();
             if (fd == publishers_.fd()) publishers_.signalled();
             if (fd == slot_.connector_fd())
                 if (auto failure = connected()) return failure;
@@ -166,8 +199,11 @@ std::optional<Failure> Daemon::run(int signals) {
         if (Stream* stream = slot_.stream(); stream != nullptr && stream->sent() != 0)
             server_clock_.heard(stream->sent(), Clock::now());
         publishers_.set_time(server_clock_.seconds(Clock::now()));
+        if (zap_ && zap_->answer(credentials_, microseconds_since_2000())) more_ = true;
         if (attachments_.answer_markers(Clock::now())) more_ = true;
+        if (keyed_data_ && attachments_.answer_markers(*keyed_data_, Clock::now())) more_ = true;
         publishers_.check_suspects(Clock::now());
+        if (keyed_data_) keyed_data_->check_suspects(Clock::now());
         if (answer_requests()) more_ = true;
         do_what_is_due(Clock::now());
     }
@@ -214,6 +250,10 @@ void Daemon::begin_stream(StreamStart& found, Clock::time_point now) {
     else
         begin_epoch(found, gap != nullptr);
     epoch_.server_end = found.server_end;
+    if (settings_.keyed()) {
+        credentials_.begin(found.credentials);
+        end_forbidden();
+    }
     for (const std::string& row : found.skipped) spdlog::error("{}", one_line(row));
     slot_.begin(std::move(found.connection), found.sender_timeout, now);
     watch(slot_.stream_fd(), EPOLLIN);
@@ -276,6 +316,7 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
     const wire::Bytes message(static_cast<const std::byte*>(payload.data()), payload.size());
     if (const auto frame = wire::FrameView::parse_header(message)) {
         if (!ledger_.admit(*frame)) return std::nullopt;
+        if (settings_.keyed()) follow_credentials(*frame);
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
         accounts_.publish(*frame, std::move(shared), epoch_.schemas, Clock::now());
@@ -293,6 +334,34 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
     return Failure{"the output plugin sent a message that is not understood",
                    std::to_string(message.size()) + " bytes.",
                    "Install the extension and fatwald of the same version."};
+}
+
+// Before the frame is published: from the revocation's commit on nothing goes to whom it concerns.
+void Daemon::follow_credentials(const wire::FrameView& frame) {
+    switch (credentials_.apply(frame, epoch_.schemas)) {
+        case Credentials::Applied::Nothing: return;
+        case Credentials::Applied::Changed: return end_forbidden();
+        case Credentials::Applied::Unreadable:
+            spdlog::error(
+                "a change of fatwal.credential or fatwal.credential_grant cannot be read: nobody "
+                "with a key is served until they are read again");
+            credentials_.clear();
+            reread_credentials_ = true;
+            return end_forbidden();
+    }
+}
+
+// Ends what callers may not follow any more, and the connections of keys that do not hold.
+void Daemon::end_forbidden() {
+    const auto now = microseconds_since_2000();
+    for (const auto& [nonce, attachment] : attachments_.detach_forbidden(credentials_, now)) {
+        replays_.forget(nonce);
+        snapshot_requests_.forget(nonce);
+        control_.send(attachment.requester,
+                      forbidden(attachment.requester.caller, attachment.account->key));
+    }
+    keyed_connections_.cut_unless(
+        [&](const Caller& caller) { return credentials_.holds(caller, now); }, Clock::now());
 }
 
 void Daemon::keepalive(const Keepalive& keepalive) {
@@ -423,6 +492,11 @@ void Daemon::tick(Clock::time_point now) {
     if (const auto failure = slot_.check_silence(now)) lose(*failure);
     attachments_.tick(now);
     publishers_.tick(now);
+    if (keyed_data_) {
+        keyed_data_->tick(now);
+        keyed_connections_.tick();
+        end_forbidden();  // what expires
+    }
     accounts_.tick();
     replays_.tick(now);
     snapshot_requests_.tick(now);
@@ -430,6 +504,8 @@ void Daemon::tick(Clock::time_point now) {
     peer_log_.tick(now);
     log_refused_connections(now);
     durables_.drop_beyond_retention(ledger_.published(), now);
+    if (std::exchange(reread_credentials_, false) && slot_.streams())
+        lose({"the credentials have to be read again", {}, {}, false});
     if (slot_.streams()) return tick_streaming(now);
     if (attachments_.size() == 0 || now - slot_.lost_at() < Requests::kStreamGrace) return;
     spdlog::warn("no stream: the subscribers are sent away, to another fatwald or to wait");

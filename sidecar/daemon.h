@@ -8,7 +8,7 @@
 //     2. wait for events, until the next thing is due
 //     3. results of the threads: a new stream, the keeper's, snapshots, replays
 //     4. the stream: up to kMessagesPerTurn messages, each published at once
-//     5. subscriptions: the join barrier answers markers
+//     5. handshakes of peers with keys; subscriptions: the join barrier answers markers
 //     6. requests: up to kRequestsPerTurn
 //     7. what is due: confirmation, heartbeat, the tick of each second
 //
@@ -31,6 +31,7 @@
 #include <zmq.hpp>
 
 #include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/delivery/ledger.h"
 #include "sidecar/delivery/snapshots.h"
@@ -45,11 +46,14 @@
 #include "sidecar/subscribers/attachments.h"
 #include "sidecar/subscribers/control.h"
 #include "sidecar/subscribers/durable_store.h"
+#include "sidecar/subscribers/keyed_connections.h"
+#include "sidecar/subscribers/keyed_data.h"
 #include "sidecar/subscribers/peer_log.h"
 #include "sidecar/subscribers/publishers.h"
 #include "sidecar/subscribers/replays.h"
 #include "sidecar/subscribers/run_dir.h"
 #include "sidecar/subscribers/snapshot_requests.h"
+#include "sidecar/subscribers/zap.h"
 
 namespace fatwal::sidecar {
 
@@ -66,6 +70,7 @@ public:
     std::optional<Failure> run(int signals);
 
 private:
+    KeyedData* open_keyed(const Settings& settings);
     void watch(int fd, std::uint32_t events);
     [[nodiscard]] int timeout(Clock::time_point now) const;
 
@@ -79,6 +84,8 @@ private:
     std::optional<Failure> read_stream();
     std::optional<Failure> publish(PluginMessage message);
     void keepalive(const Keepalive& keepalive);
+    void follow_credentials(const wire::FrameView& frame);
+    void end_forbidden();
 
     // Confirming.
     [[nodiscard]] Confirmation::Facts facts() const;
@@ -109,6 +116,11 @@ private:
     PeerLog peer_log_;
     Descriptors descriptors_;
     zmq::context_t context_;
+    Credentials credentials_;
+    // For peers with keys, where they are taken. The handler is there before the sockets.
+    KeyedConnections keyed_connections_;
+    std::optional<Zap> zap_;
+    std::optional<KeyedData> keyed_data_;
     Epoch epoch_;
     Ledger ledger_;
     Confirmation confirmation_;
@@ -128,7 +140,8 @@ private:
     Tally tally_;
     ServerClock server_clock_;
     int epoll_;
-    bool more_ = false;  // something was left unread for the next turn
+    bool reread_credentials_ = false;  // a row of them could not be read
+    bool more_ = false;                // something was left unread for the next turn
     Clock::time_point next_tick_;
     Clock::time_point next_heartbeat_;
     Clock::time_point next_confirm_;

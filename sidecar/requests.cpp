@@ -13,7 +13,31 @@ namespace {
 // Of the schemas in one DESCRIBED, unless the first alone has more.
 constexpr std::size_t kDescribedBytes = 1024 * 1024;
 
+// A name of its own: by it acknowledgements let WAL go, and nobody does that for another.
+bool is_own_name(const Caller& caller, const std::string& name) {
+    return caller.is_local() || name == caller.credential ||
+           name.starts_with(caller.credential + '/');
+}
+
+std::string literal(const std::string& text) {
+    std::string out = "'";
+    for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+    return out + '\'';
+}
+
 }  // namespace
+
+Reply forbidden(const Caller& caller, const wire::AccountKey& account) {
+    const bool operators = account.kind == wire::AccountKind::Operators;
+    const std::string name = literal(caller.credential);
+    return refuse(
+        wire::ErrorCode::Forbidden, "the credential is not granted this",
+        "Credential " + caller.credential + " may not " +
+            (operators ? "do what operators do." : "follow account " + account.to_text() + '.'),
+        (operators ? "SELECT fatwal.grant_operators(" + name
+                   : "SELECT fatwal.grant(" + name + ", " + literal(account.to_text())) +
+            ");");
+}
 
 class Requests::Visit {
 public:
@@ -23,6 +47,16 @@ public:
     using Answer = std::optional<Reply>;
 
     Answer operator()(const wire::Attach& request) const {
+        if (!of_.credentials.may_follow(requester_.caller, request.account))
+            return log_refused(request, forbidden(requester_.caller, request.account));
+        if (request.durable && !is_own_name(requester_.caller, request.subscriber))
+            return log_refused(
+                request, refuse(wire::ErrorCode::Forbidden,
+                                "a durable subscriber's name is its credential's",
+                                "Credential " + requester_.caller.credential +
+                                    " has asked for the name " + log_text(request.subscriber) + '.',
+                                "Name it " + requester_.caller.credential + ", or " +
+                                    requester_.caller.credential + "/ and more."));
         const bool away_too_long =
             of_.epoch.number == 0 || now_ - of_.slot.lost_at() >= kStreamGrace;
         if (!of_.slot.is_live() && (of_.slot.streams() || away_too_long))
@@ -30,12 +64,8 @@ public:
                           "Another fatwald may have it; else see the log of this one.");
         auto answered =
             of_.attachments.attach(request, requester_, standing_of(of_.epoch, of_.ledger), now_);
-        if (auto* error = std::get_if<wire::ControlError>(&answered)) {
-            of_.log.warn("attach of " + log_text(request.subscriber) +
-                             " refused: " + error->message + ' ' + error->detail,
-                         now_);
-            return Reply{std::move(*error), {}};
-        }
+        if (auto* error = std::get_if<wire::ControlError>(&answered))
+            return log_refused(request, Reply{std::move(*error), {}});
         auto& attached = std::get<wire::Attached>(answered);
         if (!of_.durables.is_new(request)) return Reply{std::move(attached), {}};
         of_.durables.attach_when_stored(request, requester_, std::move(attached));
@@ -100,9 +130,13 @@ public:
         return Reply{wire::Forgotten{}, {}};
     }
 
-    Answer operator()(const wire::Status&) const { return Reply{of_.status(), {}}; }
+    Answer operator()(const wire::Status&) const {
+        if (!of_.credentials.operates(requester_.caller)) return forbidden(requester_.caller, {});
+        return Reply{of_.status(), {}};
+    }
 
     Answer operator()(const wire::Confirm&) const {
+        if (!of_.credentials.operates(requester_.caller)) return forbidden(requester_.caller, {});
         if (!of_.slot.streams())
             return refuse(wire::ErrorCode::NotStreaming, "the slot is not being streamed");
         of_.confirm();
@@ -121,6 +155,14 @@ public:
     }
 
 private:
+    [[nodiscard]] Answer log_refused(const wire::Attach& request, Reply refused) const {
+        const auto& error = std::get<wire::ControlError>(refused.body);
+        of_.log.warn("attach of " + log_text(request.subscriber) + " refused: " + error.message +
+                         ' ' + error.detail,
+                     now_);
+        return refused;
+    }
+
     // Whoever reads the operators' stream may list and forget those of all accounts.
     [[nodiscard]] Answer unless_operator() const {
         if (of_.attachments.operates(requester_.identity)) return std::nullopt;
@@ -135,6 +177,11 @@ private:
 };
 
 std::optional<Reply> Requests::answer(const Request& request, Clock::time_point now) {
+    // Its connection is being ended; what it has sent before counts no more.
+    if (!of_.credentials.holds(request.requester.caller, of_.wall_time()))
+        return refuse(wire::ErrorCode::Forbidden, "the key does not hold any more",
+                      "It is revoked, or has expired.",
+                      "An operator adds a key by SELECT fatwal.add_credential(…).");
     return std::visit(Visit(of_, request.requester, now), request.body);
 }
 

@@ -3,8 +3,13 @@
 //
 // A request counts only on the connection that it came on (control_request.h), so each function
 // begins with whether that connection may ask: DESCRIBE, REPLAY, SNAPSHOT and ACKNOWLEDGE for whom
-// it attached; LIST and FORGET of durable subscribers if it reads the operators' stream. STATUS,
-// CONFIRM and PING are for everybody, as the socket itself is for fatwald's owner and group.
+// it attached; LIST and FORGET of durable subscribers if it reads the operators' stream. PING is
+// for everybody.
+//
+// Who may attach, the credentials say (Credentials::may_follow, the one rule), and a right that is
+// revoked ends the attachment, so what hangs on it needs no rule of its own. STATUS and CONFIRM are
+// for operators. A caller without a key came through a socket file that is for fatwald's owner and
+// group, and may all of it.
 //
 // Some replies come later: those of replays that read the slot again (replays.h), of snapshots that
 // are not read yet (snapshot_requests.h), and of a new durable subscriber's ATTACH
@@ -16,6 +21,7 @@
 #include <optional>
 
 #include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/delivery/ledger.h"
 #include "sidecar/postgres/slot_session.h"
@@ -27,6 +33,10 @@
 #include "sidecar/subscribers/snapshot_requests.h"
 
 namespace fatwal::sidecar {
+
+// The refusal of what the caller is not granted, with the statement that grants it. `account`: that
+// of the stream; the operators' for what operators may.
+[[nodiscard]] Reply forbidden(const Caller& caller, const wire::AccountKey& account);
 
 class Requests {
 public:
@@ -40,6 +50,7 @@ public:
         const Epoch& epoch;
         const Ledger& ledger;
         const Confirmation& confirmation;
+        const Credentials& credentials;
         Accounts& accounts;
         Attachments& attachments;
         DurableStore& durables;
@@ -48,6 +59,7 @@ public:
         PeerLog& log;
         std::function<void()> confirm;  // to Postgres, now
         std::function<wire::StatusReply()> status;
+        std::function<wire::Microseconds()> wall_time;  // since 2000-01-01
     };
     explicit Requests(Sources sources) : of_(std::move(sources)) {}
 

@@ -1,8 +1,15 @@
 #include "sidecar/settings.h"
 
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <zmq.h>
 
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -35,6 +42,78 @@ void check_control(const std::string& control) {
                                "Choose one of at most " +
                                    std::to_string(sizeof(sockaddr_un::sun_path) - 1) +
                                    " bytes with --control.");
+}
+
+bool is_endpoint(const std::string& text) {
+    return (text.starts_with("tcp://") && text.find_last_of(':') > 5) ||
+           (text.starts_with("ipc:///") && text.size() - 6 < sizeof(sockaddr_un::sun_path));
+}
+
+// A key of a ZeroMQ certificate, `NAME = "…"`; empty when it has none.
+std::string key_in(const std::string& text, const std::string& name) {
+    const auto at = text.find(name);
+    const auto begin = at == std::string::npos ? at : text.find('"', at);
+    const auto end = begin == std::string::npos ? begin : text.find('"', begin + 1);
+    return end == std::string::npos ? std::string() : text.substr(begin + 1, end - begin - 1);
+}
+
+KeyPair read_keys(const std::string& path) {
+    const std::string hint = "fatwal keygen " + path + " makes one.";
+    struct stat status {};
+    if (stat(path.c_str(), &status) != 0)
+        throw service::Failure("the key file cannot be read",
+                               path + ": " + std::strerror(errno) + '.', hint);
+    if ((status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        throw service::Failure("the key file is not its owner's alone", path,
+                               "Whoever reads it can pose as this fatwald: chmod 600 " + path);
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    KeyPair keys{key_in(text.str(), "public-key"), key_in(text.str(), "secret-key")};
+    std::array<char, 41> derived{};
+    constexpr std::size_t kKeyLength = 40;
+    if (keys.secret_key.size() != kKeyLength ||
+        zmq_curve_public(derived.data(), keys.secret_key.c_str()) != 0 ||
+        keys.public_key != derived.data())
+        throw service::Failure("the key file holds no key pair", path, hint);
+    return keys;
+}
+
+// All of what peers with keys need, or none of it.
+void check_keyed(Settings& s) {
+    if (s.keyed_control.empty() && s.keyed_data.empty() && s.advertise.empty() &&
+        s.key_file.empty())
+        return;
+    for (const auto& [name, value] :
+         {std::pair("--keyed-control", &s.keyed_control), std::pair("--keyed-data", &s.keyed_data),
+          std::pair("--key-file", &s.key_file)})
+        if (value->empty())
+            throw service::Failure(std::string(name) + " is missing",
+                                   "Subscribers with keys need --keyed-control, --keyed-data and "
+                                   "--key-file.",
+                                   std::string("Give ") + name + ", or none of them.");
+    for (const auto& [name, value] :
+         {std::pair("--keyed-control", s.keyed_control), std::pair("--keyed-data", s.keyed_data)})
+        if (!is_endpoint(value))
+            throw service::Failure(std::string(name) + " is not an endpoint", value,
+                                   "Give tcp://ADDRESS:PORT, or ipc:///FOLDER/NAME.sock.");
+    if (!s.shared())
+        throw service::Failure("subscribers with keys need --layout shared", "",
+                               "Give it, or take --keyed-control out.");
+    const std::string::size_type host = std::string_view("tcp://").size();
+    const bool is_wild =
+        s.keyed_data.starts_with("tcp://") && (s.keyed_data.compare(host, 2, "*:") == 0 ||
+                                               s.keyed_data.compare(host, 8, "0.0.0.0:") == 0 ||
+                                               s.keyed_data.compare(host, 5, "[::]:") == 0);
+    if (s.advertise.empty()) s.advertise = s.keyed_data;
+    if (s.advertise == s.keyed_data && is_wild)
+        throw service::Failure("subscribers cannot connect to " + s.keyed_data,
+                               "It is every address of this machine.",
+                               "Say how they reach it with --advertise tcp://HOST:PORT.");
+    if (!is_endpoint(s.advertise))
+        throw service::Failure("--advertise is not an endpoint", s.advertise,
+                               "Give tcp://HOST:PORT.");
+    s.server_keys = read_keys(s.key_file);
 }
 
 std::vector<std::string> names_in(const std::string& publication) {
@@ -91,6 +170,33 @@ std::vector<service::Setting> specifications(Settings& s) {
          .more = "Whoever may open it can follow every account, so it is a file: other endpoints "
                  "are refused. Each fatwald needs its own: the lock is the same path with `.lock` "
                  "behind it"},
+        {.name = "keyed_control",
+         .value = &s.keyed_control,
+         .unit = "`tcp://ADDRESS:PORT`, or `ipc://` and a path",
+         .standard = "(none)",
+         .sentence = "endpoint of a second control socket, for subscribers with keys",
+         .more = "What each may follow, the database says: [security.md](security.md#credentials). "
+                 "With it go `keyed_data`, `key_file` and `layout` = `shared`; "
+                 "[network.md](network.md) sets it up"},
+        {.name = "keyed_data",
+         .value = &s.keyed_data,
+         .unit = "`tcp://ADDRESS:PORT`, or `ipc://` and a path",
+         .standard = "(none)",
+         .sentence = "endpoint of the data socket for subscribers with keys"},
+        {.name = "advertise",
+         .value = &s.advertise,
+         .unit = "`tcp://HOST:PORT`",
+         .standard = "`keyed_data`",
+         .sentence = "endpoint that subscribers with keys are told for their data",
+         .more = "Where fatwald listens on every address (`tcp://*:7402`), or behind a load "
+                 "balancer: how subscribers reach `keyed_data`"},
+        {.name = "key_file",
+         .value = &s.key_file,
+         .unit = "file",
+         .standard = "(none)",
+         .sentence = "fatwald's key pair, which `fatwal keygen` makes",
+         .more = "Its public key is what subscribers know fatwald by: fatwalds that take over from "
+                 "each other have the same file. For its owner alone (mode 0600)"},
         {.name = "log_level",
          .value = service::choice(s.log_level, levels),
          .sentence = "least severity that is logged, to standard error"},
@@ -218,6 +324,7 @@ std::optional<Settings> load_settings(int argc, const char* const* argv) {
     settings.publications = names_in(settings.publication);
     if (settings.control.empty()) settings.control = "ipc://" + settings.run_dir + "/control.sock";
     check_control(settings.control);
+    check_keyed(settings);
     if (settings.send_high_water_mark == 0)
         settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
     if (settings.spool_dir.empty()) settings.spool_dir = temporary_folder();

@@ -12,6 +12,12 @@
 
 namespace fatwal::sidecar {
 
+// Of a CURVE server, in Z85.
+struct KeyPair {
+    std::string public_key;
+    std::string secret_key;
+};
+
 enum class Layout : std::uint8_t { Account, Shared };
 enum class OnLostSlot : std::uint8_t { Stop, Resync };
 
@@ -22,6 +28,10 @@ struct Settings {
     std::string publication = "fatwal";  // as the plugin and fatwal.snapshot read it too
     std::string run_dir = "/run/fatwal";
     std::string control;
+    std::string keyed_control;
+    std::string keyed_data;
+    std::string advertise;
+    std::string key_file;
     service::LogLevel log_level = service::LogLevel::Info;
     Layout layout = Layout::Account;
     int send_high_water_mark = 0;  // after load_settings() never 0
@@ -45,7 +55,10 @@ struct Settings {
 
     // Made of the above.
     std::vector<std::string> publications;  // the names in `publication`
+    KeyPair server_keys;                    // in `key_file`
 
+    // Whether peers with keys are taken.
+    [[nodiscard]] bool keyed() const { return !keyed_control.empty(); }
     [[nodiscard]] bool shared() const { return layout == Layout::Shared; }
 };
 

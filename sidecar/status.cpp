@@ -2,13 +2,16 @@
 
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/delivery/confirmation.h"
+#include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/delivery/snapshots.h"
 #include "sidecar/delivery/tally.h"
 #include "sidecar/postgres/slot_session.h"
 #include "sidecar/subscribers/durable_store.h"
 #include "sidecar/subscribers/inbound.h"
+#include "sidecar/subscribers/keyed_connections.h"
 #include "sidecar/subscribers/replays.h"
+#include "sidecar/subscribers/zap.h"
 
 namespace fatwal::sidecar {
 
@@ -51,6 +54,10 @@ wire::StatusReply status_of(const StatusSources& of) {
              {"cut_subscribers", std::to_string(of.publishers.cuts())},
              {"cut_connections", std::to_string(inbound::cut())},
              {"refused_connections", std::to_string(inbound::refused())},
+             {"credential_keys", std::to_string(of.credentials.keys())},
+             {"keyed_connections", std::to_string(of.keyed_connections.size())},
+             {"refused_keys", std::to_string(of.zap == nullptr ? 0 : of.zap->refused())},
+             {"throttled_connections", std::to_string(inbound::throttled())},
              {"reconnects", std::to_string(of.slot.reconnects())},
              {"descriptors_used", std::to_string(of.descriptors.used())},
              {"descriptors_limit", std::to_string(of.descriptors.limit())},

@@ -11,9 +11,11 @@ namespace fatwal::sidecar {
 class Accounts;
 class Attachments;
 class Confirmation;
+class Credentials;
 class Descriptors;
 class DurableStore;
 struct Epoch;
+class KeyedConnections;
 class Ledger;
 class Publishers;
 class Replays;
@@ -22,6 +24,7 @@ class SlotSession;
 class Snapshots;
 class SpoolBudget;
 struct Tally;
+class Zap;
 
 struct StatusSources {
     const Settings& settings;
@@ -38,6 +41,9 @@ struct StatusSources {
     const SpoolBudget& spools;
     const Tally& tally;
     const Descriptors& descriptors;
+    const Credentials& credentials;
+    const KeyedConnections& keyed_connections;
+    const Zap* zap;  // nullptr: peers with keys are not taken
     std::chrono::steady_clock::time_point started;
 };
 

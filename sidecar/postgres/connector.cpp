@@ -142,6 +142,40 @@ void read_subscribers(PGconn* connection, const Settings& settings, StreamStart&
     }
 }
 
+// One statement, so one snapshot of the database. The position is read after the snapshot was
+// taken: what commits at it or later is not seen.
+void read_credentials(PGconn* connection, StreamStart& start) {
+    const Result rows = run(
+        connection, "cannot read the credentials",
+        "SELECT 'read', pg_current_snapshot()::text, pg_current_wal_insert_lsn()::text, NULL "
+        "UNION ALL SELECT 'key', name, public_key, CASE WHEN expires_at IS NULL OR expires_at = "
+        "'infinity' THEN NULL WHEN expires_at = '-infinity' THEN '0' ELSE (extract(epoch FROM "
+        "expires_at - '2000-01-01 00:00:00+00')::numeric * 1000000)::int8::text END FROM "
+        "fatwal.credential "
+        "UNION ALL SELECT 'grant', name, scope, account FROM fatwal.credential_grant");
+    CredentialTables& tables = start.credentials;
+    for (int i = 0; i < PQntuples(rows.get()); ++i) {
+        const auto field = [&](int column) {
+            return std::string(PQgetvalue(rows.get(), i, column));
+        };
+        const std::string kind = field(0);
+        if (kind == "read") {
+            tables.sees = wire::TransactionSnapshot::from_text(field(1)).value();
+            tables.read_at = lsn_of(field(2));
+        } else if (kind == "key") {
+            CredentialKey key{field(1), field(2), {}};
+            if (PQgetisnull(rows.get(), i, 3) == 0)
+                key.expires_at = std::strtoll(PQgetvalue(rows.get(), i, 3), nullptr, 10);
+            tables.keys.push_back(std::move(key));
+        } else if (auto grant = credential_grant(field(1), field(2), field(3))) {
+            tables.grants.push_back(std::move(*grant));
+        } else {
+            start.skipped.push_back("the grant of " + field(1) + " to " + field(2) + ' ' +
+                                    field(3) + " is not understood");
+        }
+    }
+}
+
 // What is known of the stream only when the slot is ours: nobody else can move it any more.
 void read_position(PGconn* ordinary, const Settings& settings, StreamStart& start) {
     const Result slot = run(ordinary, "cannot read the slot's position",
@@ -184,6 +218,7 @@ StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_be
     (void)run(connection, "cannot start streaming slot \"" + settings.slot + "\"",
               start_replication(connection, settings, settings.slot, 0));
     read_position(ordinary.get(), settings, start);
+    if (settings.keyed()) read_credentials(ordinary.get(), start);
     return start;
 }
 

@@ -21,6 +21,7 @@
 
 #include "service/event.h"
 #include "service/helper_thread.h"
+#include "sidecar/credential.h"
 #include "sidecar/durable_subscriber.h"
 #include "sidecar/postgres/connection.h"
 #include "sidecar/postgres/notices.h"
@@ -38,7 +39,8 @@ struct StreamStart {
     bool slot_created = false;
     std::vector<DurableSubscriber> subscribers;  // of the slot
     std::vector<std::string> skipped;            // rows of the table that name no subscriber: why
-    wire::Lsn recorded = 0;  // how far it was written down as confirmed; 0: never
+    wire::Lsn recorded = 0;        // how far it was written down as confirmed; 0: never
+    CredentialTables credentials;  // where subscribers with keys are taken
 };
 using Outcome = std::variant<StreamStart, Failure>;
 

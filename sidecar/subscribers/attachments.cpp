@@ -106,12 +106,13 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
                             std::max(attachment.processed, standing.confirmable), false, now);
         account.durable.acknowledge(request.subscriber, attachment.processed);
     }
-    return wire::Attached{standing.epoch,
-                          account.log.sequence(),
-                          static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
-                          standing.timelines.now,
-                          account.outlet.publisher->endpoint,
-                          account.outlet.topic};
+    return wire::Attached{
+        standing.epoch,
+        account.log.sequence(),
+        static_cast<std::uint32_t>(settings_.heartbeat_interval_ms),
+        standing.timelines.now,
+        requester.caller.is_local() ? account.outlet.publisher->endpoint : settings_.advertise,
+        account.outlet.topic};
 }
 
 // The other half is in Publishers: it reads what peers subscribe to.
@@ -119,7 +120,9 @@ void Attachments::marker_subscribed(const Publisher& on, const wire::Nonce& nonc
                                     Clock::time_point now) {
     const auto found = attachments_.find(nonce);
     // Who knows a nonce may subscribe to it anywhere: it counts on its account's socket alone.
-    if (found == attachments_.end() || found->second.account->outlet.publisher.get() != &on) return;
+    if (found == attachments_.end() || !found->second.requester.caller.is_local() ||
+        found->second.account->outlet.publisher.get() != &on)
+        return;
     Attachment& attachment = found->second;
     attachment.joined = subscribed;
     attachment.since = now;
@@ -129,10 +132,55 @@ void Attachments::marker_subscribed(const Publisher& on, const wire::Nonce& nonc
                                 attachment.account->log.sequence());
 }
 
+void Attachments::set_receiver(const wire::Nonce& nonce, Attachment& attachment,
+                               const std::string& name) {
+    if (attachment.receiver == name) return;
+    if (!attachment.receiver.empty()) {
+        attachment.account->outlet.remove(attachment.receiver);
+        const auto owned = by_receiver_.find(attachment.receiver);
+        owned->second.erase(nonce);
+        if (owned->second.empty()) by_receiver_.erase(owned);
+    }
+    attachment.receiver = name;
+    if (name.empty()) return;
+    attachment.account->outlet.add(name);
+    by_receiver_[name].insert(nonce);
+}
+
+// A nonce counts only with the key that attached it: who learns another's receives nothing.
+bool Attachments::keyed_subscribed(const std::string& receiver, const Caller& caller,
+                                   const wire::Nonce& nonce, bool subscribed,
+                                   Clock::time_point now) {
+    const auto found = attachments_.find(nonce);
+    if (found == attachments_.end() || found->second.requester.caller != caller)
+        // The end of one that has ended is sent in good faith.
+        return !subscribed && ended_nonces_.contains(nonce);
+    Attachment& attachment = found->second;
+    if (!subscribed && attachment.receiver != receiver) return true;
+    set_receiver(nonce, attachment, subscribed ? receiver : std::string());
+    attachment.joined = subscribed;
+    attachment.since = now;
+    // Nothing is published between the two calls.
+    if (subscribed) publishers_.send_marker(receiver, nonce, attachment.account->log.sequence());
+    return true;
+}
+
+void Attachments::receiver_gone(const std::string& receiver, Clock::time_point now) {
+    const auto owned = by_receiver_.find(receiver);
+    if (owned == by_receiver_.end()) return;
+    for (const wire::Nonce& nonce : std::set<wire::Nonce>(owned->second)) {
+        Attachment& attachment = attachments_.at(nonce);
+        set_receiver(nonce, attachment, {});
+        attachment.joined = false;
+        attachment.since = now;
+    }
+}
+
 // Gives the one behind it. The outlet stays open until the next tick: a subscriber that attaches
 // again at once finds it.
 Attachments::ByNonce::iterator Attachments::end(ByNonce::iterator attachment) {
-    const auto& [nonce, ended] = *attachment;
+    auto& [nonce, ended] = *attachment;
+    set_receiver(nonce, ended, {});
     FATWAL_INVARIANT(ended.account->attached > 0, "each attachment is counted by its account");
     holds_.release(AttachmentHold{nonce});
     --ended.account->attached;
@@ -195,6 +243,23 @@ std::vector<Requester> Attachments::detach_durable(const DurableKey& key) {
         at = is_it ? end(at) : std::next(at);
     }
     return requesters;
+}
+
+std::vector<std::pair<wire::Nonce, Attachment>> Attachments::detach_forbidden(
+    const Credentials& credentials, wire::Microseconds now) {
+    std::vector<std::pair<wire::Nonce, Attachment>> ended;
+    for (auto at = attachments_.begin(); at != attachments_.end();) {
+        const Attachment& attachment = at->second;
+        const Caller& caller = attachment.requester.caller;
+        if (credentials.holds(caller, now) &&
+            credentials.may_follow(caller, attachment.account->key)) {
+            ++at;
+            continue;
+        }
+        ended.emplace_back(at->first, attachment);
+        at = end(at);
+    }
+    return ended;
 }
 
 wire::DurableList Attachments::list_durables(const wire::ListDurables& request) const {

@@ -23,6 +23,10 @@
 //    that is too great, or the next heartbeat, which names the newest, has.
 // What was published up to s the subscriber replays by its cursor. So nothing is missed unnoticed.
 //
+// A peer with a key has a DEALER, to which fatwald sends by name (keyed_data.h). The claim holds by
+// the same steps, and more simply: nothing goes to it before fatwald has read the subscription of
+// its marker; the loop then sends the marker first, and what it publishes after it.
+//
 // A nonce names one attachment for ever: a subscription that comes late cannot be taken for
 // another's. A request counts only on the connection that attached. An attachment ends by DETACH,
 // when its marker's subscription is away for kGrace, when its socket fails, or with the epoch.
@@ -41,6 +45,7 @@
 #include <vector>
 
 #include "fatwal/wire/control.h"
+#include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/settings.h"
 #include "sidecar/subscribers/accounts.h"
@@ -56,6 +61,7 @@ struct Attachment {
     Requester requester;      // of the ATTACH
     std::string durable;      // its name, if it is a durable subscriber
     wire::Lsn processed = 0;  // as it said when it attached
+    std::string receiver;     // with a key, and joined: its connection on the keyed data socket
     bool joined = false;      // its marker is subscribed to
     Clock::time_point since;  // when `joined` changed last
 
@@ -66,7 +72,7 @@ struct Attachment {
     }
 };
 
-class Attachments : private Publishers::MarkerListener {
+class Attachments : private Publishers::MarkerListener, private KeyedData::Listener {
 public:
     // A subscriber that is not joined has this long to subscribe (again) before it must attach
     // again. libfatwal waits 2 s for its marker; a connection that is made again takes less.
@@ -88,6 +94,9 @@ public:
                                                                 wire::Lsn published);
     // Ends the attachments of this durable subscriber; gives their requesters.
     std::vector<Requester> detach_durable(const DurableKey& key);
+    // Ends those whose callers may not follow their accounts any more; gives them.
+    std::vector<std::pair<wire::Nonce, Attachment>> detach_forbidden(const Credentials& credentials,
+                                                                     wire::Microseconds now);
     [[nodiscard]] wire::DurableList list_durables(const wire::ListDurables& request) const;
 
     // Nothing when the nonce is not attached, or by another connection than this one.
@@ -108,6 +117,8 @@ public:
     bool answer_markers(Clock::time_point now) {
         return publishers_.read_subscriptions(*this, now);
     }
+    // The same for peers with keys.
+    bool answer_markers(KeyedData& keyed, Clock::time_point now) { return keyed.read(*this, now); }
     // Ends the attachments whose time is over.
     void tick(Clock::time_point now);
 
@@ -122,6 +133,12 @@ private:
     }
     void marker_subscribed(const Publisher& on, const wire::Nonce& nonce, bool subscribed,
                            Clock::time_point now) override;
+    bool keyed_subscribed(const std::string& receiver, const Caller& caller,
+                          const wire::Nonce& nonce, bool subscribed,
+                          Clock::time_point now) override;
+    void receiver_gone(const std::string& receiver, Clock::time_point now) override;
+    // Where it receives from now on; empty: nowhere.
+    void set_receiver(const wire::Nonce& nonce, Attachment& attachment, const std::string& name);
 
     [[nodiscard]] std::optional<wire::ControlError> refusal(const wire::Attach& request) const;
     [[nodiscard]] std::optional<wire::ControlError> refusal_of_durable(
@@ -136,6 +153,7 @@ private:
     Holds& holds_;
     ByNonce attachments_;
     std::map<std::string, std::set<wire::Nonce>> by_identity_;
+    std::map<std::string, std::set<wire::Nonce>> by_receiver_;
     // Nonces of attachments that ended, the newest, in the order of their ends; and the same as a
     // set.
     std::deque<wire::Nonce> ended_;

@@ -4,12 +4,29 @@
 
 #include <spdlog/spdlog.h>
 
+#include "sidecar/subscribers/curve.h"
+#include "sidecar/subscribers/descriptors.h"
 #include "sidecar/subscribers/inbound.h"
+#include "sidecar/subscribers/io_threads.h"
 #include "sidecar/subscribers/run_dir.h"
 
 namespace fatwal::sidecar {
 
 namespace {
+
+constexpr char kLocalMark = 'L';
+constexpr char kKeyedMark = 'K';
+
+bool is_file(const std::string& endpoint) { return endpoint.starts_with("ipc://"); }
+
+zmq::socket_t router(zmq::context_t& context) {
+    zmq::socket_t socket(context, zmq::socket_type::router);
+    socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::affinity, kLocalThread);
+    socket.set(zmq::sockopt::router_mandatory, true);
+    socket.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
+    return socket;
+}
 
 // 0 when there is no such file.
 std::uint64_t inode_of(const std::string& path) {
@@ -19,48 +36,80 @@ std::uint64_t inode_of(const std::string& path) {
 
 }  // namespace
 
-Control::Control(zmq::context_t& context, const std::string& endpoint)
-    : endpoint_(endpoint),
-      socket_(context, zmq::socket_type::router),
-      fd_(socket_.get(zmq::sockopt::fd)) {
-    if (auto failure = lock_.lock(path_of(endpoint) + ".lock",
-                                  {"another fatwald listens at the control endpoint", endpoint,
+Control::Control(zmq::context_t& context, const Settings& settings, KeyedConnections& connections)
+    : endpoint_(settings.control),
+      keyed_endpoint_(settings.keyed_control),
+      connections_(connections),
+      local_{kLocalMark, router(context)} {
+    if (auto failure = lock_.lock(path_of(endpoint_) + ".lock",
+                                  {"another fatwald listens at the control endpoint", endpoint_,
                                    "Stop it, or give this one an endpoint of its own with "
                                    "--control."}))
         throw std::move(*failure);
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.set(zmq::sockopt::router_mandatory, true);
-    socket_.set(zmq::sockopt::maxmsgsize, std::int64_t{wire::kMaxControlBytes});
     try {
         bind();
     } catch (const zmq::error_t& error) {
-        throw Failure{"cannot listen at the control endpoint", endpoint + ": " + error.what(),
+        throw Failure{"cannot listen at the control endpoint", endpoint_ + ": " + error.what(),
                       "Make its folder, or choose another endpoint with --control."};
+    }
+    if (!keyed_endpoint_.empty()) bind_keyed(context, settings);
+}
+
+void Control::bind_keyed(zmq::context_t& context, const Settings& settings) {
+    if (is_file(keyed_endpoint_))
+        if (auto failure = keyed_lock_.lock(
+                path_of(keyed_endpoint_) + ".lock",
+                {"another fatwald listens at the keyed control endpoint", keyed_endpoint_,
+                 "Stop it, or give this one an endpoint of its own with --keyed-control."}))
+            throw std::move(*failure);
+    keyed_ = {kKeyedMark, router(context)};
+    require_keys(keyed_.socket, settings.server_keys);
+    try {
+        keyed_.socket.bind(keyed_endpoint_);
+    } catch (const zmq::error_t& error) {
+        throw Failure{"cannot listen at the keyed control endpoint",
+                      keyed_endpoint_ + ": " + error.what(),
+                      "Choose an address of this machine and a port that is free with "
+                      "--keyed-control."};
     }
 }
 
 Control::~Control() {
-    socket_.close();
+    local_.socket.close();
     if (inode_of(path_of(endpoint_)) == inode_) RunDir::remove(endpoint_);
+    if (!keyed_.socket) return;
+    keyed_.socket.close();
+    if (is_file(keyed_endpoint_)) RunDir::remove(keyed_endpoint_);
+}
+
+std::vector<int> Control::fds() const {
+    std::vector<int> out{local_.socket.get(zmq::sockopt::fd)};
+    if (!keyed_endpoint_.empty()) out.push_back(keyed_.socket.get(zmq::sockopt::fd));
+    return out;
+}
+
+Control::Door& Control::door_of(const std::string& identity) {
+    return identity[0] == kKeyedMark ? keyed_ : local_;
 }
 
 void Control::announce_end(const std::vector<std::string>& identities) {
     // The socket closes soon, and must send this before.
     constexpr int kLingerMs = 200;
-    socket_.set(zmq::sockopt::linger, kLingerMs);
+    local_.socket.set(zmq::sockopt::linger, kLingerMs);
+    if (keyed_.socket) keyed_.socket.set(zmq::sockopt::linger, kLingerMs);
     for (const std::string& identity : identities)
         send({identity, 0}, {wire::ControlError{wire::ErrorCode::ShuttingDown,
-                                                "fatwald shuts down",
-                                                {},
-                                                "Attach to another one, or wait for the next."},
-                             {}});
+                                                    "fatwald shuts down",
+                                                    {},
+                                                    "Attach to another one, or wait for the next."},
+                                 {}});
 }
 
 void Control::bind() {
-    socket_.bind(endpoint_);
+    local_.socket.bind(endpoint_);
     inode_ = inode_of(path_of(endpoint_));
     displaced_ = false;
-    unread_ = true;
+    local_.unread = true;
 }
 
 void Control::tick(Time now) {
@@ -74,7 +123,7 @@ void Control::tick(Time now) {
         return;
     }
     try {
-        socket_.unbind(socket_.get(zmq::sockopt::last_endpoint));
+        local_.socket.unbind(local_.socket.get(zmq::sockopt::last_endpoint));
         bind();
         spdlog::warn("the socket of the control endpoint {} was removed: it is made again",
                      endpoint_);
@@ -82,43 +131,56 @@ void Control::tick(Time now) {
         // Its folder is away too, perhaps: whoever is attached stays so, and the next tick tries
         // again.
         spdlog::debug("cannot listen at {}: {}", endpoint_, error.what());
-        unread_ = true;
+        local_.unread = true;
     }
 }
 
 std::optional<Request> Control::next(Time now) {
     if (auto request = window_.next(now)) return request;
-    return read(now);
+    keyed_is_next_ = !keyed_is_next_;
+    Door& first = keyed_is_next_ ? keyed_ : local_;
+    Door& second = keyed_is_next_ ? local_ : keyed_;
+    if (auto request = read(first, now)) return request;
+    return read(second, now);
 }
 
-std::optional<Request> Control::read(Time now) {
-    if (!unread_) return std::nullopt;
+std::optional<Request> Control::read(Door& door, Time now) {
+    if (!door.unread || !door.socket) return std::nullopt;
     zmq::message_t identity;
     zmq::message_t request;
-    while (socket_.recv(identity, zmq::recv_flags::dontwait)) {
+    while (door.socket.recv(identity, zmq::recv_flags::dontwait)) {
         if (!identity.more()) continue;
-        if (!socket_.recv(request, zmq::recv_flags::dontwait)) return std::nullopt;
+        if (!door.socket.recv(request, zmq::recv_flags::dontwait)) return std::nullopt;
         if (request.more()) {
             // Not of the protocol: one part each. Read away what belongs to it.
-            for (zmq::message_t rest; socket_.recv(rest, zmq::recv_flags::dontwait) && rest.more();)
+            for (zmq::message_t rest;
+                 door.socket.recv(rest, zmq::recv_flags::dontwait) && rest.more();)
                 continue;
             continue;
         }
         const int descriptor = descriptor_of(request);
         inbound::read_from(descriptor);
+        Requester requester{door.mark + identity.to_string(), 0, {}};
+        if (door.mark == kKeyedMark) {
+            auto caller = caller_of(request);
+            if (!caller) continue;
+            connections_.note(descriptor, fatwal::sidecar::inode_of(descriptor), *caller);
+            requester.caller = std::move(*caller);
+        }
         wire::DecodedControl decoded =
             wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
         if (decoded.message) {
-            Request asked{{identity.to_string(), decoded.message->request_id},
-                          std::move(decoded.message->body)};
+            requester.request_id = decoded.message->request_id;
+            Request asked{std::move(requester), std::move(decoded.message->body)};
             if (window_.keep(asked, descriptor, now)) continue;
             return asked;
         }
-        if (decoded.error)
-            send({identity.to_string(), decoded.error->request_id},
-                 {std::move(decoded.error->body), {}});
+        if (decoded.error) {
+            requester.request_id = decoded.error->request_id;
+            send(requester, {std::move(decoded.error->body), {}});
+        }
     }
-    unread_ = false;
+    door.unread = false;
     return std::nullopt;
 }
 
@@ -128,17 +190,19 @@ void Control::send(const Requester& requester, Reply reply) {
         return zmq::send_flags::dontwait |
                (part < reply.parts.size() ? zmq::send_flags::sndmore : zmq::send_flags::none);
     };
-    unread_ = true;
+    Door& door = door_of(requester.identity);
+    door.unread = true;
     std::size_t bytes = head.size();
     for (const zmq::message_t& part : reply.parts) bytes += part.size();
     window_.sent(requester.identity, bytes, std::chrono::steady_clock::now());
     try {
-        if (!socket_.send(zmq::buffer(requester.identity),
-                          zmq::send_flags::sndmore | zmq::send_flags::dontwait))
+        const std::string_view identity = std::string_view(requester.identity).substr(1);
+        if (!door.socket.send(zmq::buffer(identity),
+                              zmq::send_flags::sndmore | zmq::send_flags::dontwait))
             return;
-        socket_.send(zmq::buffer(head), flags_before(0));
+        door.socket.send(zmq::buffer(head), flags_before(0));
         for (std::size_t i = 0; i < reply.parts.size(); ++i)
-            socket_.send(std::move(reply.parts[i]), flags_before(i + 1));
+            door.socket.send(std::move(reply.parts[i]), flags_before(i + 1));
     } catch (const zmq::error_t& error) {
         spdlog::debug("a reply was not delivered: {}", error.what());
     }

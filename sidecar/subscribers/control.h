@@ -1,4 +1,8 @@
-// The control socket: requests of subscribers in, replies out, at once or later.
+// The control sockets: requests of subscribers in, replies out, at once or later. One is a file
+// whose permissions say who may connect; the other, if it is set, takes peers with keys, over tcp
+// or a file. They are sockets of their own, so that what a peer is follows from where its request
+// came in, and no peer can have the identity of one of the other socket: behind a byte that names
+// the socket, identities are libzmq's. They are read in turn.
 //
 // libzmq binds over a socket file that is there, and leaves its own behind. So a lock beside the
 // file says whose the endpoint is, and only the file that was bound here is removed at the end.
@@ -8,11 +12,14 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <zmq.hpp>
 
 #include "sidecar/file_lock.h"
+#include "sidecar/settings.h"
 #include "sidecar/subscribers/control_request.h"
+#include "sidecar/subscribers/keyed_connections.h"
 #include "sidecar/subscribers/reply_window.h"
 
 namespace fatwal::sidecar {
@@ -21,16 +28,17 @@ class Control {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // Locks and binds; throws a Failure when that fails.
-    Control(zmq::context_t& context, const std::string& endpoint);
+    // Locks and binds; throws a Failure when that fails. `connections` outlives it.
+    Control(zmq::context_t& context, const Settings& settings, KeyedConnections& connections);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
 
-    [[nodiscard]] int fd() const { return fd_; }
+    // Of the sockets.
+    [[nodiscard]] std::vector<int> fds() const;
 
-    // fd() is readable.
-    void signalled() { unread_ = true; }
+    // One of fds() is readable.
+    void signalled() { local_.unread = keyed_.unread = true; }
     // The next request; nothing when there is none. What is malformed is answered here.
     std::optional<Request> next(Time now);
     // Requests wait until their connections have read earlier replies: call next() soon again.
@@ -44,17 +52,28 @@ public:
     void announce_end(const std::vector<std::string>& identities);
 
 private:
+    struct Door {
+        char mark = 0;  // before the identities of its peers
+        zmq::socket_t socket;
+        bool unread = true;  // something may have come; to send may swallow the signal of it
+    };
+
     void bind();
-    std::optional<Request> read(Time now);
+    void bind_keyed(zmq::context_t& context, const Settings& settings);
+    std::optional<Request> read(Door& door, Time now);
+    [[nodiscard]] Door& door_of(const std::string& identity);
 
     std::string endpoint_;
+    std::string keyed_endpoint_;  // empty: there is none
+    KeyedConnections& connections_;
     FileLock lock_;
-    zmq::socket_t socket_;
-    int fd_;
+    FileLock keyed_lock_;  // of one that is a file
+    Door local_;
+    Door keyed_;
+    bool keyed_is_next_ = false;
     ReplyWindow window_;
     std::uint64_t inode_ = 0;  // of the socket file that was bound
     bool displaced_ = false;   // another file is in its place
-    bool unread_ = true;       // something may have come; to send may swallow the signal of it
 };
 
 }  // namespace fatwal::sidecar

@@ -9,6 +9,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/wire/control.h"
+#include "sidecar/credential.h"
 
 namespace fatwal::sidecar {
 
@@ -24,6 +25,7 @@ namespace fatwal::sidecar {
 struct Requester {
     std::string identity;
     std::uint32_t request_id = 0;
+    Caller caller = {};
 };
 
 struct Reply {

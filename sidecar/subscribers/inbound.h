@@ -10,11 +10,16 @@
 // - libzmq bounds the size of each part of a message, and the number of whole messages that wait,
 //   but not the parts of one message: a peer that never ends one fills the memory. So bytes are
 //   counted between two whole messages of a connection; beyond the bound it reads as closed.
+// - A peer that has an address and no key costs the proof of it, some 0.3 ms of the I/O thread, and
+//   may try as often as it likes. So connections over the network are accepted at a bounded rate,
+//   for each address (of IPv6 each network of 64 bits) and in all; those beyond it are closed as
+//   they come, before libzmq has done anything for them. A subscriber tries again by itself.
 //
-// Only the I/O thread of libzmq accepts, and what that thread receives is from connections that it
+// Only I/O threads of libzmq accept, and what that thread receives is from connections that it
 // accepted: recv() by any other thread (libpq's) is passed on unseen.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -27,11 +32,41 @@ inline constexpr std::uint32_t kUnreadBytes = 8 * 1024 * 1024;
 // Before the first socket is bound, once. Until then nothing is bounded.
 void set_bound(std::size_t descriptors);
 
+// Connections over the network that are accepted at once, and then each second.
+struct Rate {
+    std::uint32_t burst = 0;
+    std::uint32_t per_second = 0;
+};
+inline constexpr Rate kOfAddress{1000, 200};
+inline constexpr Rate kOfAll{4000, 500};
+
 // A whole message of this connection was read (its ZMQ_SRCFD).
 void read_from(int descriptor);
 
 // Connections that were closed because of set_bound(), or because of kUnreadBytes.
 [[nodiscard]] std::uint64_t refused();
 [[nodiscard]] std::uint64_t cut();
+// Connections that were closed as they came too often.
+[[nodiscard]] std::uint64_t throttled();
+
+// How many of what comes at a rate are let in: a bucket that fills with time.
+class Bucket {
+public:
+    // `now`: in milliseconds, of any clock.
+    [[nodiscard]] bool take(const Rate& rate, std::int64_t now) {
+        const std::int64_t most = std::int64_t{rate.burst} * 1000;
+        if (now > filled_) {
+            left_ = filled_ == 0 ? most : std::min(most, left_ + (now - filled_) * rate.per_second);
+            filled_ = now;
+        }
+        if (left_ < 1000) return false;
+        left_ -= 1000;
+        return true;
+    }
+
+private:
+    std::int64_t filled_ = 0;  // up to then
+    std::int64_t left_ = 0;    // in thousandths
+};
 
 }  // namespace fatwal::sidecar::inbound

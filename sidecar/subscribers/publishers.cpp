@@ -14,6 +14,7 @@
 
 #include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/inbound.h"
+#include "sidecar/subscribers/io_threads.h"
 #include "sidecar/subscribers/run_dir.h"
 
 namespace fatwal::sidecar {
@@ -38,12 +39,30 @@ std::string topic_of(std::uint64_t serial) {
 
 }  // namespace
 
+void Outlet::add(const std::string& receiver) {
+    const auto found = std::find_if(receivers.begin(), receivers.end(),
+                                    [&](const Receiver& each) { return each.name == receiver; });
+    if (found != receivers.end())
+        ++found->attachments;
+    else
+        receivers.push_back({receiver, 1});
+}
+
+void Outlet::remove(const std::string& receiver) {
+    const auto found = std::find_if(receivers.begin(), receivers.end(),
+                                    [&](const Receiver& each) { return each.name == receiver; });
+    if (found == receivers.end() || --found->attachments > 0) return;
+    *found = std::move(receivers.back());
+    receivers.pop_back();
+}
+
 Publishers::Publishers(zmq::context_t& context, const Settings& settings, Descriptors& descriptors,
-                       NameEndpoint name_endpoint)
+                       NameEndpoint name_endpoint, KeyedData* keyed)
     : context_(context),
       settings_(settings),
       descriptors_(descriptors),
       name_endpoint_(std::move(name_endpoint)),
+      keyed_(keyed),
       epoll_(epoll_create1(EPOLL_CLOEXEC)) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
 }
@@ -56,6 +75,7 @@ std::shared_ptr<Publisher> Publishers::bind(std::string who) {
     publisher->socket = zmq::socket_t(context_, zmq::socket_type::xpub);
     zmq::socket_t& socket = publisher->socket;
     socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::affinity, kLocalThread);
     socket.set(zmq::sockopt::sndhwm, settings_.send_high_water_mark);
     socket.set(zmq::sockopt::rcvhwm, kSubscriptionsAhead);
     socket.set(zmq::sockopt::maxmsgsize, kMaxSubscriptionBytes);
@@ -77,10 +97,10 @@ std::shared_ptr<Publisher> Publishers::bind(std::string who) {
 
 Outlet Publishers::open(const wire::AccountKey& account) {
     ++opened_;
-    if (!settings_.shared()) return {bind(account.to_text()), {}};
+    if (!settings_.shared()) return {bind(account.to_text()), {}, {}};
     auto publisher = shared_.lock();
     if (!publisher) shared_ = publisher = bind("(shared socket)");
-    return {std::move(publisher), topic_of(opened_)};
+    return {std::move(publisher), topic_of(opened_), {}};
 }
 
 void Publishers::close(Outlet& outlet) {
@@ -190,14 +210,19 @@ zmq::message_t Publishers::header(std::string_view before, wire::Topic topic,
 void Publishers::send_event(const Outlet& outlet, std::uint64_t sequence, zmq::message_t payload) {
     bytes_ += payload.size();
     Publisher& publisher = *outlet.publisher;
-    send(publisher, header(outlet.topic, wire::Topic::Event, sequence), zmq::send_flags::sndmore);
+    zmq::message_t head = header(outlet.topic, wire::Topic::Event, sequence);
+    for (const Outlet::Receiver& receiver : outlet.receivers)
+        keyed_->send(receiver.name, head, &payload);
+    send(publisher, std::move(head), zmq::send_flags::sndmore);
     send(publisher, std::move(payload), zmq::send_flags::none);
     touch(publisher);
 }
 
 void Publishers::send_heartbeat(const Outlet& outlet, std::uint64_t sequence) {
-    send(*outlet.publisher, header(outlet.topic, wire::Topic::Heartbeat, sequence),
-         zmq::send_flags::none);
+    zmq::message_t head = header(outlet.topic, wire::Topic::Heartbeat, sequence);
+    for (const Outlet::Receiver& receiver : outlet.receivers)
+        keyed_->send(receiver.name, head, nullptr);
+    send(*outlet.publisher, std::move(head), zmq::send_flags::none);
     touch(*outlet.publisher);
 }
 
@@ -207,6 +232,13 @@ void Publishers::send_marker(const Outlet& outlet, const wire::Nonce& nonce,
     const auto topic = wire::marker_topic(nonce);
     send(*outlet.publisher, zmq::message_t(topic.data(), topic.size()), zmq::send_flags::sndmore);
     send(*outlet.publisher, header({}, wire::Topic::Marker, sequence), zmq::send_flags::none);
+}
+
+void Publishers::send_marker(const std::string& receiver, const wire::Nonce& nonce,
+                             std::uint64_t sequence) {
+    const auto topic = wire::marker_topic(nonce);
+    const zmq::message_t body = header({}, wire::Topic::Marker, sequence);
+    keyed_->send(receiver, zmq::message_t(topic.data(), topic.size()), &body);
 }
 
 void Publishers::tick(Time now) {

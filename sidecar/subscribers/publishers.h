@@ -10,6 +10,9 @@
 // swallow that signal. So every socket that was signalled, or sent on, is read in the next turn
 // (`touched`), some messages of each, until nothing is left.
 //
+// Peers with keys are not on those sockets: fatwald sends to each of them by name (keyed_data.h),
+// and an outlet lists them.
+//
 // An error of a socket is that socket's alone: it is `broken`, its subscribers are detached and
 // attach again, and other accounts notice nothing.
 //
@@ -31,6 +34,7 @@
 #include "fatwal/wire/publication.h"
 #include "sidecar/settings.h"
 #include "sidecar/subscribers/descriptors.h"
+#include "sidecar/subscribers/keyed_data.h"
 #include "sidecar/subscribers/stuck_peers.h"
 #include "sidecar/subscribers/subscription_guard.h"
 
@@ -47,8 +51,17 @@ struct Publisher {
 
 // Where one account is published.
 struct Outlet {
+    struct Receiver {
+        std::string name;             // of its connection on the keyed data socket
+        std::size_t attachments = 0;  // that it has at this account: it gets each message once
+    };
+
     std::shared_ptr<Publisher> publisher;  // none: it is closed
     std::string topic;                     // before each header on a socket that accounts share
+    std::vector<Receiver> receivers;
+
+    void add(const std::string& receiver);
+    void remove(const std::string& receiver);
 
     [[nodiscard]] explicit operator bool() const { return publisher != nullptr; }
 };
@@ -63,8 +76,9 @@ public:
     // when it cannot.
     using NameEndpoint = std::function<std::string(std::uint64_t epoch, std::uint64_t serial)>;
 
+    // `keyed`: the socket of peers with keys; nullptr: there is none.
     Publishers(zmq::context_t& context, const Settings& settings, Descriptors& descriptors,
-               NameEndpoint name_endpoint);
+               NameEndpoint name_endpoint, KeyedData* keyed = nullptr);
     ~Publishers();
     Publishers(const Publishers&) = delete;
     Publishers& operator=(const Publishers&) = delete;
@@ -87,6 +101,7 @@ public:
     void send_event(const Outlet& outlet, std::uint64_t sequence, zmq::message_t payload);
     void send_heartbeat(const Outlet& outlet, std::uint64_t sequence);
     void send_marker(const Outlet& outlet, const wire::Nonce& nonce, std::uint64_t sequence);
+    void send_marker(const std::string& receiver, const wire::Nonce& nonce, std::uint64_t sequence);
 
     // Readable when a subscription began or ended on some socket; then call signalled().
     [[nodiscard]] int fd() const { return epoll_; }
@@ -115,7 +130,9 @@ public:
     void check_suspects(Time now) { stuck_peers_.check_suspects(now); }
     [[nodiscard]] std::optional<Time> next_check() const { return stuck_peers_.next_check(); }
     // Connections that were cut: stuck, or beyond their budget.
-    [[nodiscard]] std::uint64_t cuts() const { return cuts_ + stuck_peers_.cuts(); }
+    [[nodiscard]] std::uint64_t cuts() const {
+        return cuts_ + stuck_peers_.cuts() + (keyed_ != nullptr ? keyed_->cuts() : 0);
+    }
     [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
 
 private:
@@ -132,6 +149,7 @@ private:
     const Settings& settings_;
     Descriptors& descriptors_;
     NameEndpoint name_endpoint_;
+    KeyedData* keyed_;
     int epoll_;
     std::uint64_t epoch_ = 0;
     wire::Lsn position_ = 0;

@@ -79,7 +79,7 @@ private:
         options.control = {control_};
         options.keys = fatwal::test::keys_from_environment();
         options.account = fatwal::wire::AccountKey::from_text(std::to_string(member.account));
-        options.name = "member " + std::to_string(&member - members_.data());
+        options.name = "member/" + std::to_string(&member - members_.data());
         options.durable = true;
         options.cursor = cursor;
         member.subscription = std::make_unique<Subscription>(group_, options);

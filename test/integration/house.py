@@ -1,5 +1,8 @@
 """A real database, fatwald and subscribers for one test: each in its own database and folder,
 all stopped by process id at the end.
+
+With FATWAL_KEYED=1 in the environment subscribers connect over tcp with keys, as one credential
+each (by the name of a durable one), whatever the test says of control sockets.
 """
 import json
 import os
@@ -10,6 +13,9 @@ import signal
 import subprocess
 import tempfile
 import time
+import unittest
+
+from keyed import Keyring
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get('FATWAL_BUILD', ROOT / 'build' / 'release'))
@@ -62,6 +68,10 @@ class Session:
         self.process.stdin.close()
 
 
+# For a test about the sockets that local subscribers have.
+unkeyed = unittest.skipIf(os.environ.get('FATWAL_KEYED') == '1', 'about sockets without keys')
+
+
 class House:
     count = 0
 
@@ -76,6 +86,8 @@ class House:
         self.roles = []
         self.sql(f'CREATE DATABASE {self.database}', database='postgres')
         self.sql('CREATE EXTENSION fatwal')
+        self.keyring = Keyring(BUILD / 'client' / 'fatwal', self.folder, self.sql)
+        self.is_keyed = os.environ.get('FATWAL_KEYED') == '1'
 
     def conninfo(self, user=None):
         server = f"host={os.environ['PGHOST']} port={os.environ['PGPORT']}"
@@ -144,13 +156,27 @@ class House:
         )
         return session
 
+    def with_keys(self, command, environment):
+        """A subscriber's command and environment, over the network where the test is."""
+        command = [str(part) for part in command]
+        if not self.is_keyed or command[0].endswith('/fatwald'):
+            return command, environment or {}
+        who = 'member' if command[0].endswith('/group') else 'tests'
+        if '--durable' in command:
+            who = command[command.index('--durable') + 1]
+        return (
+            [self.keyring.over_the_network(part) for part in command],
+            self.keyring.environment(who) | (environment or {}),
+        )
+
     def start(self, command, name, environment=None):
+        command, environment = self.with_keys(command, environment)
         out, err = open(self.folder / f'{name}.out', 'w'), open(self.folder / f'{name}.err', 'w')
         process = subprocess.Popen(
-            [str(part) for part in command],
+            command,
             stdout=out,
             stderr=err,
-            env=os.environ | (environment or {}),
+            env=os.environ | environment,
         )
         out.close()
         err.close()
@@ -168,6 +194,8 @@ class House:
             'run-dir': self.folder / 'run',
             'control': self.control,
         } | settings
+        if self.is_keyed:
+            settings |= self.keyring.settings(settings['control'])
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
         process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name, environment)
         if wait:

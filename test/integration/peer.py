@@ -34,14 +34,16 @@ class Attached:
 
 
 class Peer:
-    """A DEALER on the control socket."""
+    """A DEALER on the control socket. `prepare` is called with it before it connects."""
 
-    def __init__(self, control, hold_back=False):
+    def __init__(self, control, prepare=None, hold_back=False):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.sndhwm = 0
         self.socket.rcvhwm = 1 if hold_back else 0
         self.socket.rcvtimeo = 20000
+        if prepare:
+            prepare(self.socket)
         self.socket.connect(control)
         self.id = 0
 

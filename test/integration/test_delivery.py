@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from house import BUILD, House, position, until
+from house import BUILD, House, position, unkeyed, until
 
 TABLE = (
     'CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)',
@@ -266,6 +266,7 @@ class Delivery(unittest.TestCase):
         self.assertEqual(group.wait(90), 0, house.read('group.out') + house.read('group.err'))
         self.assertIn('had 4040', house.read('group.out'))
 
+    @unkeyed
     def test_a_group_follows_accounts_with_a_socket_each(self):
         self.follow_in_a_group('account', range(300, 1000))
 
@@ -693,6 +694,7 @@ class Delivery(unittest.TestCase):
         stalled.send_signal(signal.SIGCONT)
         self.assertEqual(self.numbers('stalled', n * 1000), list(range(1, n * 1000 + 1)))
 
+    @unkeyed
     def test_an_attach_beyond_the_descriptors_is_refused_with_its_reason(self):
         house = self.house
         fatwald = house.start(

@@ -39,9 +39,9 @@ void pad8(std::string& out) { out.append(wire::align8(out.size()) - out.size(), 
 
 std::string schema_message(std::uint32_t relation, const std::string& table,
                            const std::vector<ColumnSpec>& columns, std::int16_t account_column,
-                           char replica_identity) {
+                           char replica_identity, const std::string& schema) {
     std::string out(wire::kSchemaHeaderBytes, '\0');
-    put_str(out, "public");
+    put_str(out, schema);
     put_str(out, table);
     std::int16_t number = 0;
     for (const ColumnSpec& column : columns) {

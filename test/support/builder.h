@@ -27,7 +27,7 @@ struct ColumnSpec {
 
 std::string schema_message(std::uint32_t relation, const std::string& table,
                            const std::vector<ColumnSpec>& columns, std::int16_t account_column = -1,
-                           char replica_identity = 'f');
+                           char replica_identity = 'f', const std::string& schema = "public");
 wire::SchemaId id_of(const std::string& schema_message);
 
 // One column of a row that is being built. Same: in a delta, not present.
