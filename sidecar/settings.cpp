@@ -187,7 +187,7 @@ std::vector<service::Setting> specifications(Settings& s) {
          .value = &s.advertise,
          .unit = "`tcp://HOST:PORT`",
          .standard = "`keyed_data`",
-         .sentence = "endpoint that subscribers with keys are told for their data",
+         .sentence = "data endpoint that fatwald names to subscribers with keys",
          .more = "Where fatwald listens on every address (`tcp://*:7402`), or behind a load "
                  "balancer: how subscribers reach `keyed_data`"},
         {.name = "key_file",

@@ -259,7 +259,9 @@ int main(int argc, char** argv) {
     std::map<Subscription*, Worker> workers;
     std::vector<std::unique_ptr<Subscription>> subscriptions;
     for (std::size_t i = 0; i < accounts.size(); ++i) {
-        Worker worker(accounts[i], folder + '/' + names[i], folder, durable, flag("slow"));
+        std::string file = names[i];
+        std::replace(file.begin(), file.end(), '/', '-');
+        Worker worker(accounts[i], folder + '/' + file, folder, durable, flag("slow"));
         SubscriptionOptions options;
         options.control = split(argv[1]);
         options.keys = fatwal::test::keys_from_environment();

@@ -32,16 +32,19 @@ class Keyring:
 
     def __init__(self, fatwal, folder, sql):
         self.fatwal, self.folder, self.sql = fatwal, folder, sql
+        self.made = {}  # public keys, by the names of their files
         self.endpoints = {}  # of a control socket file: the keyed control and data endpoints
         self.server_file, self.server_key = self.make('fatwald')
         self.known = {}
 
     def make(self, name):
-        """A new key file; its path and the public key."""
-        path = self.folder / f"{name.replace('/', '_')}.key"
-        done = subprocess.run([self.fatwal, 'keygen', path], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return path, done.stdout.strip()
+        """The key file of this name, made when it is asked for; its path and the public key."""
+        path = self.folder / f'{name}.key'
+        if name not in self.made:
+            done = subprocess.run([self.fatwal, 'keygen', path], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            self.made[name] = done.stdout.strip()
+        return path, self.made[name]
 
     def credential(self, name, *grants):
         """The key file of a credential, which is made with these grants (all of them if none)."""
