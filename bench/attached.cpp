@@ -14,6 +14,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -57,6 +58,7 @@ int main(int argc, char** argv) {
         for (int i = 0; i < each; ++i) {
             SubscriptionOptions options;
             options.control = {argv[1]};
+            options.keys = fatwal::test::keys_from_environment();
             options.account = fatwal::wire::AccountKey::from_text(std::to_string(account));
             options.name = "attached";
             options.snapshots = false;

@@ -9,6 +9,7 @@
 #include <zmq.hpp>
 
 #include "fatwal/client/subscription.h"
+#include "test/support/keys.h"
 
 namespace {
 
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
     zmq::context_t context;
     SubscriptionOptions options;
     options.control = {argv[1]};
+    options.keys = fatwal::test::keys_from_environment();
     options.account = fatwal::wire::AccountKey::from_text(argv[2]);
     options.name = "latency";
     options.snapshots = false;

@@ -30,6 +30,8 @@ def free_ports(count):
 class Keyring:
     """Key files in a folder, and their credentials in the database."""
 
+    transport = 'tcp'  # or ipc
+
     def __init__(self, fatwal, folder, sql):
         self.fatwal, self.folder, self.sql = fatwal, folder, sql
         self.made = {}  # public keys, by the names of their files
@@ -71,8 +73,11 @@ class Keyring:
     def listening(self, control):
         """The keyed endpoints beside this control socket: the control's, the data's."""
         if control not in self.endpoints:
-            ports = free_ports(2)
-            self.endpoints[control] = [f'tcp://127.0.0.1:{port}' for port in ports]
+            self.endpoints[control] = (
+                [f'tcp://127.0.0.1:{port}' for port in free_ports(2)]
+                if self.transport == 'tcp'
+                else [f'ipc://{self.folder}/{name}.sock' for name in ('keyed', 'keyed-data')]
+            )
         return self.endpoints[control]
 
     def settings(self, control):
