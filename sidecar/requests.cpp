@@ -112,7 +112,8 @@ public:
         if (auto refused =
                 of_.attachments.acknowledge(request, requester_.identity, of_.ledger.published()))
             return Reply{std::move(*refused), {}};
-        // A server that shuts down waits for it; else it is stored with the next tick.
+        // Postgres may be shutting down, and then waits until this acknowledgement is stored and
+        // confirmed. Otherwise the next tick stores it.
         if (of_.confirmation.urgent()) of_.durables.store();
         return std::nullopt;
     }
@@ -163,7 +164,8 @@ private:
         return refused;
     }
 
-    // Whoever reads the operators' stream may list and forget those of all accounts.
+    // Only a connection that is attached to the operators' stream may list and forget durable
+    // subscribers, those of every account.
     [[nodiscard]] Answer unless_operator() const {
         if (of_.attachments.operates(requester_.identity)) return std::nullopt;
         return refuse(wire::ErrorCode::NotAttached,

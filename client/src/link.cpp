@@ -423,7 +423,7 @@ void Link::expire(Clock::time_point now) {
     switch (state_) {
         case State::Waiting: return begin(now);
         case State::Asking: {
-            // A slow answer of before is read first.
+            // What came before the deadline may still be unread, and counts.
             for (const Question& question : questions_)
                 if (!sockets_.has_read(*question.control, deadline_)) return;
             // Where one has answered, a fatwald waits to stream: that is no loss.

@@ -412,8 +412,8 @@ Ids Authorizations::missing_rows(Tick tick) {
             } else if (flow.seen) {
                 out.insert(id);
             } else {
-                // Written after the snapshot, then its row is yet to come; or before, and deleted
-                // unseen.
+                // Either its row is still to come (it was written after the snapshot, or is not
+                // yet), or it was written and deleted before the snapshot. Only time tells.
                 flow.missed = true;
                 if (!flow.durable_by) await_row(id, flow, tick);
             }

@@ -206,7 +206,8 @@ private:
     Pairs pairs_;
     std::unordered_map<Uuid, Pair> pair_of_flow_;
     std::unordered_map<Uuid, Given> resources_;
-    // When to check a flow: its end, and the end of its wait for its row or its request.
+    // ends_: when flows end. rows_: when to stop waiting for a flow's row, or for the request of a
+    // row that nobody has asked for. Entries may be out of date.
     Due<Instant> ends_;
     Due<Tick> rows_;
     // Rows of this gateway whose flows nobody has asked it for: until when that may still come.

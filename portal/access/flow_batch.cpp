@@ -13,7 +13,6 @@ FlowBatch::FlowBatch(Options options) : options_(options) {}
 
 std::vector<FlowBatch::Notice> FlowBatch::notices(const std::vector<portal::Flows>& rows,
                                                   const Ids& lost) {
-    // One message a gateway and outcome.
     std::map<std::pair<Uuid, Uuid>, FlowsDurable> durable;
     std::map<std::pair<Uuid, Uuid>, FlowsLost> gone;
     for (const portal::Flows& row : rows) {

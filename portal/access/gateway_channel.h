@@ -46,8 +46,9 @@ public:
     // An administrator takes the pair away, whatever justifies it. The client may ask for it again.
     [[nodiscard]] Actions reject(const Pair& pair);
     [[nodiscard]] Actions reject_all();
-    // For a session that is over: drops a part of what it holds, as the destructor does at once
-    // with all; false when nothing is left. No other channel of the gateway may be there yet.
+    // For a session that is over: closes the channel and drops a part of what it holds (the
+    // destructor drops all at once). False when nothing is left; until then no other channel of the
+    // gateway may exist.
     bool let_go();
     [[nodiscard]] bool has_more() const { return rest_.has_value(); }
     [[nodiscard]] Actions go_on(Instant now);

@@ -78,7 +78,7 @@ public:
     // come twice.
     void apply(const RowChange& change, Touched& touched);
     // A change that cannot be read takes its row away, so that nothing is granted by it. When not
-    // even its key can be read, the rows are poisoned.
+    // even its key can be read, `touched.poisoned_by` says it: the account is quarantined.
     void apply_bad(const BadRow& bad, Touched& touched);
     // A row of a snapshot that cannot be read.
     void leave_out(const BadRow& bad, Touched& touched);

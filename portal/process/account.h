@@ -133,7 +133,7 @@ private:
     bool open_gateway(Session& session, const JoinRequest& request, access::Actions& out);
     [[nodiscard]] access::ChannelContext channel_context();
 
-    // Devices that are there, and that go.
+    // Connected devices, and devices that leave.
     void received(const access::Address& from, std::string_view text);
     void due(const access::Address& who);
     void gone(const access::Address& who);

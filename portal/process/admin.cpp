@@ -180,7 +180,7 @@ private:
         http::response<http::string_body> response;
     };
 
-    // Out of descriptors: the next try would find the same.
+    // After a failed accept, mostly for want of descriptors: to retry at once would spin.
     void accept_later() {
         retry_.expires_after(kAcceptAgain);
         retry_.async_wait([self = shared_from_this()](error_code stopped) {

@@ -33,7 +33,7 @@ public:
     Deadline(const Deadline&) = delete;
     Deadline& operator=(const Deadline&) = delete;
 
-    // In place of what was set. Nothing: never.
+    // Replaces the time that was set before. With nullopt `due` is not called.
     void set(std::optional<Time> at);
     void clear() { set(std::nullopt); }
 

@@ -77,8 +77,9 @@ struct Proxies {
                                                           const access::IpAddress& peer,
                                                           const Proxies& proxies);
 
-// Of GET /client?id=…&version=… (or /gateway, /relay), with its token. `peer` is the address
-// of the connection. If a proxy of ours has it, the proxy's word on where the device is holds.
+// Reads GET /client?id=…&version=… (or /gateway, /relay) with its token. `peer` is the address of
+// the connection. Only if that is one of our proxies its headers are believed that say the device's
+// address, region, city and coordinates.
 [[nodiscard]] std::variant<JoinRequest, BadRequest> read_join_request(std::string_view target,
                                                                       const Header& header,
                                                                       const access::IpAddress& peer,

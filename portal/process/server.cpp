@@ -45,7 +45,7 @@ public:
         parser_.body_limit(most_body_bytes);
     }
 
-    // `done` when there is a request, whole or too large.
+    // Always calls `done`: with true for a request, whole or too large; with false when none came.
     void read(std::function<void(bool there)> done) {
         stream_.expires_after(kRequestTimeout);
         http::async_read(

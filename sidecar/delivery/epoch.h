@@ -23,10 +23,11 @@ struct Epoch {
 struct Standing {
     std::uint64_t epoch = 0;
     Timelines timelines;
-    wire::Lsn confirmable = 0;  // Postgres has the WAL from here on; the rest it may remove any
-                                // moment
-    wire::Lsn published = 0;    // every transaction that commits before is published
-    wire::Lsn end = 0;          // no position beyond it can be of this history
+    // WAL from here on is certainly kept. WAL before it may be confirmed, and then removed, at any
+    // moment.
+    wire::Lsn confirmable = 0;
+    wire::Lsn published = 0;  // every transaction that commits before is published
+    wire::Lsn end = 0;        // no position beyond it can be of this history
 };
 
 [[nodiscard]] inline Standing standing_of(const Epoch& epoch, const Ledger& ledger) {

@@ -72,7 +72,7 @@ public:
     Next next();
 
     enum class Reply { NotWanted, Wanted };
-    // Notifies the server of what is received and what is confirmable; it may be asked for a
+    // Notifies the server of what is received and what is confirmed; it may be asked for a
     // keepalive in reply, which shows that it is alive. False when the connection is lost.
     bool confirm(wire::Lsn received, wire::Lsn confirmed, Reply reply = Reply::NotWanted);
     // Whether bytes wait for the socket to take them; then call flush() when it is writable.

@@ -30,7 +30,8 @@ public:
     // A peer has sent something on this descriptor. `who` is for the log.
     void watch(int descriptor, std::uint64_t inode, const std::string& who, Time now);
 
-    // Checks all of them, once a second.
+    // To be called once a second: checks all connections, and cuts those that have not moved for
+    // kStuck.
     void tick(Time now);
     // Checks those again that have something waiting, when it is time.
     void check_suspects(Time now);

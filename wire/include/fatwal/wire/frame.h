@@ -39,7 +39,7 @@ struct Message {
     Bytes content;
 };
 
-// One change. Valid as long as the frame's bytes.
+// One record: a change, a message or a resync. Valid as long as the frame's bytes.
 class RecordView {
 public:
     [[nodiscard]] std::uint32_t ordinal() const noexcept {

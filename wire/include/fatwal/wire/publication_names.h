@@ -23,7 +23,7 @@ public:
     // A name as it stands in the text, without its outer quotes.
     class Name {
     public:
-        // Calls `put(char)` for each byte of the name itself.
+        // Calls `put(char)` for each byte of the name, where doubled quotes are single.
         template <class Put>
         void for_each_byte(Put&& put) const {
             for (std::size_t i = 0; i < text_.size(); ++i) {
