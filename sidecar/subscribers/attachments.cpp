@@ -79,6 +79,13 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
                                                                      Clock::time_point now) {
     descriptors_.recount();
     if (auto refused = refusal(request)) return std::move(*refused);
+    const std::string& credential = requester.caller.credential;
+    const auto had = of_credential_.find(credential);
+    if (had != of_credential_.end() && had->second >= kMostOfCredential)
+        return wire::ControlError{
+            wire::ErrorCode::TooManyAttachments, "the credential has too many subscribers",
+            "Credential " + credential + " has " + std::to_string(kMostOfCredential) + '.',
+            "Give a part of them a credential of their own."};
     Account& account = accounts_.find_or_add(request.account.view());
     try {
         accounts_.open(account);
@@ -92,6 +99,7 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
     Attachment& attachment = attachments_[request.nonce];
     attachment.account = &account;
     attachment.requester = requester;
+    if (!requester.caller.is_local()) ++of_credential_[credential];
     attachment.since = now;
     by_identity_[requester.identity].insert(request.nonce);
     // A cursor beyond the end of the log is of another history, as one that says so.
@@ -181,6 +189,10 @@ void Attachments::receiver_gone(const std::string& receiver, Clock::time_point n
 Attachments::ByNonce::iterator Attachments::end(ByNonce::iterator attachment) {
     auto& [nonce, ended] = *attachment;
     set_receiver(nonce, ended, {});
+    if (!ended.requester.caller.is_local()) {
+        const auto count = of_credential_.find(ended.requester.caller.credential);
+        if (--count->second == 0) of_credential_.erase(count);
+    }
     FATWAL_INVARIANT(ended.account->attached > 0, "each attachment is counted by its account");
     holds_.release(AttachmentHold{nonce});
     --ended.account->attached;

@@ -77,6 +77,9 @@ public:
     // A subscriber that is not joined has this long to subscribe (again) before it must attach
     // again. libfatwal waits 2 s for its marker; a connection that is made again takes less.
     static constexpr std::chrono::seconds kGrace{10};
+    // Of one credential: some 600 bytes each, and a process that follows more accounts can have
+    // more credentials.
+    static constexpr std::size_t kMostOfCredential = 50'000;
 
     Attachments(const Settings& settings, Accounts& accounts, Publishers& publishers,
                 Descriptors& descriptors, Holds& holds);
@@ -154,6 +157,7 @@ private:
     ByNonce attachments_;
     std::map<std::string, std::set<wire::Nonce>> by_identity_;
     std::map<std::string, std::set<wire::Nonce>> by_receiver_;
+    std::map<std::string, std::size_t> of_credential_;  // how many each has
     // Nonces of attachments that ended, the newest, in the order of their ends; and the same as a
     // set.
     std::deque<wire::Nonce> ended_;

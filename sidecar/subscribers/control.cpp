@@ -99,10 +99,10 @@ void Control::announce_end(const std::vector<std::string>& identities) {
     if (keyed_.socket) keyed_.socket.set(zmq::sockopt::linger, kLingerMs);
     for (const std::string& identity : identities)
         send({identity, 0}, {wire::ControlError{wire::ErrorCode::ShuttingDown,
-                                                    "fatwald shuts down",
-                                                    {},
-                                                    "Attach to another one, or wait for the next."},
-                                 {}});
+                                                "fatwald shuts down",
+                                                {},
+                                                "Attach to another one, or wait for the next."},
+                             {}});
 }
 
 void Control::bind() {
@@ -163,7 +163,7 @@ std::optional<Request> Control::read(Door& door, Time now) {
         Requester requester{door.mark + identity.to_string(), 0, {}};
         if (door.mark == kKeyedMark) {
             auto caller = caller_of(request);
-            if (!caller) continue;
+            if (!caller || !is_generated(identity.to_string_view())) continue;
             connections_.note(descriptor, fatwal::sidecar::inode_of(descriptor), *caller);
             requester.caller = std::move(*caller);
         }

@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <zmq.hpp>
 
@@ -23,6 +24,11 @@ inline constexpr char kKeyProperty[] = "X-Key";
 // Makes a socket take only peers whose keys the ZAP handler admits. Before it is bound. Without a
 // handler it takes nobody.
 void require_keys(zmq::socket_t& socket, const KeyPair& server);
+
+// Whether libzmq has made this routing id. A peer may choose its own, and then could take the one
+// of a peer that has just gone, and with it what is still being sent there. A generated one has 32
+// bits that nobody is told, so only those are served.
+[[nodiscard]] bool is_generated(std::string_view routing_id);
 
 // Who has sent this message on a keyed socket; nothing when libzmq does not say, which it always
 // does. Of the message's last part, as libzmq 4.3.4 marks no other reliably.

@@ -94,7 +94,7 @@ bool KeyedData::read(Listener& listener, Time now) {
 void KeyedData::subscribed(Listener& listener, const std::string& receiver, zmq::message_t& message,
                            Time now) {
     const auto caller = caller_of(message);
-    if (!caller) return;
+    if (!caller || !is_generated(receiver)) return;
     const int descriptor = descriptor_of(message);
     const std::uint64_t inode = inode_of(descriptor);
     inbound::read_from(descriptor);

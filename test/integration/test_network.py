@@ -157,6 +157,17 @@ class Network(unittest.TestCase):
         self.addCleanup(peer.close)
         self.assertSilent(peer)
 
+    def test_a_peer_that_chooses_its_routing_id_is_not_served(self):
+        peer = Peer(
+            self.house.keyring.listening(self.house.control)[0],
+            lambda socket_: (
+                curve(socket_, self.house.keyring, self.worker),
+                setattr(socket_, 'routing_id', b'chosen'),
+            ),
+        )
+        self.addCleanup(peer.close)
+        self.assertSilent(peer)
+
     def test_an_expired_key_is_refused_and_one_that_expires_is_ended(self):
         path, key = self.house.keyring.make('brief')
         self.house.sql(
@@ -304,7 +315,7 @@ class Network(unittest.TestCase):
             'sys.stdin.read()\n'
         )
         newcomers = []
-        for _ in range(6):
+        for _ in range(12):
             started = [
                 subprocess.Popen(
                     [

@@ -262,5 +262,26 @@ TEST_F(AttachmentsTest, AnAccountIsPublishedWhileSomebodyIsAttached) {
     EXPECT_EQ(accounts->published(), 0U);
 }
 
+TEST_F(SharedAttachmentsTest, ACredentialHasABoundThatOthersDoNotNotice) {
+    // Each attachment is counted as a descriptor until the next recount.
+    if (descriptors.limit() < 4 * Attachments::kMostOfCredential)
+        GTEST_SKIP() << "the limit of descriptors is reached before";
+    const auto attach_as = [&](const std::string& credential) {
+        wire::Attach request;
+        request.nonce = new_nonce();
+        request.account = wire::AccountKey::from_text("1");
+        const Requester requester{"K" + credential, 1, {credential, std::string(40, 'k')}};
+        return attachments->attach(request, requester, standing, now);
+    };
+    for (std::size_t i = 0; i < Attachments::kMostOfCredential; ++i)
+        ASSERT_TRUE(std::holds_alternative<wire::Attached>(attach_as("greedy")));
+    const auto refused = attach_as("greedy");
+    ASSERT_TRUE(std::holds_alternative<wire::ControlError>(refused));
+    EXPECT_EQ(std::get<wire::ControlError>(refused).code, wire::ErrorCode::TooManyAttachments);
+    EXPECT_TRUE(std::holds_alternative<wire::Attached>(attach_as("modest")));
+    attachments->detach_all();
+    EXPECT_TRUE(std::holds_alternative<wire::Attached>(attach_as("greedy")));
+}
+
 }  // namespace attachments_tests
 }  // namespace fatwal::sidecar
