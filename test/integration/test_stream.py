@@ -549,7 +549,7 @@ class Refusals(unittest.TestCase):
     def test_unknown_setting(self):
         (self.house.folder / 'f.toml').write_text("colour = 'red'\n")
         said = self.refused(config=self.house.folder / 'f.toml')
-        self.assertIn('unknown setting "colour"; known: confirm_interval_ms', said)
+        self.assertIn('unknown setting "colour"; known: advertise, confirm_interval_ms', said)
 
 
 if __name__ == '__main__':
