@@ -79,7 +79,7 @@ public:
     static constexpr std::chrono::seconds kGrace{10};
     // Of one credential: some 600 bytes each, and a process that follows more accounts can have
     // more credentials.
-    static constexpr std::size_t kMostOfCredential = 50'000;
+    static constexpr std::size_t kMostOfCredential = 20'000;
 
     Attachments(const Settings& settings, Accounts& accounts, Publishers& publishers,
                 Descriptors& descriptors, Holds& holds);
