@@ -53,7 +53,7 @@ bool Zap::answer(const Credentials& credentials, wire::Microseconds now) {
         }
         if (parts.empty()) return false;
         std::size_t envelope = 0;
-        while (envelope < parts.size() && parts[envelope].size() > 0) ++envelope;
+        while (envelope < parts.size() && !parts[envelope].empty()) ++envelope;
         const std::size_t first = envelope + 1;
         const bool is_curve = parts.size() == first + 7 &&
                               parts[first + 5].to_string_view() == "CURVE" &&
