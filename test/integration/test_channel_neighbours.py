@@ -442,10 +442,10 @@ class Deaf(Portal):
         neighbour = self.neighbour()
         self.clients(1)
         before = self.memory(process)
-        for _ in range(12):
+        for _ in range(30):
             self.deaf.append(self.raw())
         until(lambda: sum(raw.is_open() for raw in self.deaf) == 1, 'the earlier sessions to end')
-        self.assertLess(self.memory(process) - before, 80)
+        self.assertLess(self.memory(process) - before, 160)
         neighbour.ask(1)
         self.assertEqual(neighbour.answers(), 1)
 
