@@ -258,9 +258,11 @@ bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) c
     }
     const wire::Lsn cursor = snapshot.head.cursor;
     if (cursor != 0 && cursor < needs.floor) return false;
-    // Nothing that commits before the cursor is missing in it. One that is taken after the resync
-    // was published sees it too, unless its commit is not visible yet; then it is replayed.
-    if (snapshot.job && cursor <= needs.resync && snapshot.asked_at <= needs.resync) return false;
+    // Nothing that commits before the cursor is missing in it. One that is not taken yet, and was
+    // asked for after the resync was published, sees it too, unless its commit is not visible yet:
+    // then the resync is replayed, and asks for another one, which this must not be.
+    const wire::Lsn sees = cursor != 0 ? cursor : snapshot.asked_at;
+    if (snapshot.job && sees <= needs.resync) return false;
     return !snapshot.ended ||
            now - snapshot.taken <= std::chrono::milliseconds(settings_.snapshot_reuse_ms);
 }
