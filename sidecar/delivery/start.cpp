@@ -20,7 +20,11 @@ Start classify_start(const PreviousStream& previous, const FoundSlot& found) {
     const bool other_timeline = found.timelines.now != previous.history;
     if (!other_timeline && !found.promised_by_another && found.begin <= previous.confirmed)
         return Resumed{};
-    if (!moved_by_fatwald && (needed || found.begin > previous.published))
+    // A server that goes down takes our last confirmation, but no more rows: neither the record of
+    // it nor the acknowledgements that allowed it are written then. All whom it keeps WAL for are
+    // ours, and we know that they have it.
+    const bool moved_by_us = !found.promised_by_another && found.begin <= previous.confirmed;
+    if (!moved_by_us && !moved_by_fatwald && (needed || found.begin > previous.published))
         return Gap{GapReason::SlotMoved};
     return TakenOver{other_timeline};
 }

@@ -81,6 +81,7 @@ const std::vector<Row> kStarts = {
     {{"some", "kept", "lost", "", "", "", "", ""}, "gap: history"},
     {{"some", "kept", "", "behind", "", "", "", ""}, "gap: behind"},
     {{"some", "kept", "same", "", "back", "here", "", ""}, "resumed"},
+    {{"some", "kept", "later", "", "back", "here", "", ""}, "other timeline"},
     {{"some", "kept", "", "", "", "", "no", "yes"}, "gap: moved"},
     {{"some", "kept", "", "", "beyond", "", "no", ""}, "gap: moved"},
     {{"some", "kept", "same", "", "", "", "", ""}, "taken over"},
@@ -133,7 +134,10 @@ TEST(Start, NoInputThatMissesSomethingIsPassedOver) {
     for (const Case& input : all_cases()) {
         const std::string start = text_of(classify(input));
         const bool gap = start.starts_with("gap");
-        if (input.needed == "yes" && input.recorded == "no" && start != "resumed") {
+        // We moved the slot ourselves, and all whom the table says it waits for are ours.
+        const bool is_ours = input.begin == "back" && input.promised == "here" &&
+                             (start == "resumed" || start == "other timeline");
+        if (input.needed == "yes" && input.recorded == "no" && !is_ours) {
             EXPECT_TRUE(gap) << joined(input);
         }
         if (input.previous == "some" && (input.history == "lost" || input.server == "behind")) {
