@@ -315,8 +315,10 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
     zmq::message_t payload = payload_of(std::move(received));
     const wire::Bytes message(static_cast<const std::byte*>(payload.data()), payload.size());
     if (const auto frame = wire::FrameView::parse_header(message)) {
-        if (!ledger_.admit(*frame)) return std::nullopt;
+        // Also of one that comes again: the credentials were read again then, perhaps before its
+        // commit was visible.
         if (settings_.keyed()) follow_credentials(*frame);
+        if (!ledger_.admit(*frame)) return std::nullopt;
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
         accounts_.publish(*frame, std::move(shared), epoch_.schemas, Clock::now());
