@@ -12,11 +12,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "fatwal/wire/control.h"
+
 namespace fatwal::client {
 
-// What fatwald takes smaller and greater ones for.
-inline constexpr std::uint32_t kLeastCredit = 64 << 10;
-inline constexpr std::uint32_t kMostCredit = 8 << 20;
 // Within one machine or data centre a full reply takes less, also with the work on it.
 inline constexpr std::chrono::milliseconds kSlowReply{50};
 
@@ -24,9 +23,9 @@ inline constexpr std::chrono::milliseconds kSlowReply{50};
 // with `credit`.
 [[nodiscard]] constexpr std::uint32_t next_credit(std::uint32_t credit, std::size_t bytes,
                                                   std::chrono::nanoseconds took) {
-    const std::uint32_t given = std::max(credit, kLeastCredit);
-    if (given >= kMostCredit || bytes < given || took <= kSlowReply) return credit;
-    return std::min(given * 2, kMostCredit);
+    const std::uint32_t given = std::max(credit, wire::kLeastCredit);
+    if (given >= wire::kMostCredit || bytes < given || took <= kSlowReply) return credit;
+    return std::min(given * 2, wire::kMostCredit);
 }
 
 }  // namespace fatwal::client

@@ -14,18 +14,18 @@ constexpr std::size_t kMostTables = 4096;
 
 // The cells of a row by their columns' names, of the columns that these tables have.
 struct Row {
-    std::map<std::string_view, std::pair<wire::Cell, wire::TypeCode>> cells;
+    std::map<std::string_view, wire::Cell> cells;
 
     template <class AnyRow>
     Row(const wire::SchemaView& schema, const AnyRow& row) {
         schema.for_each_column([&](std::uint16_t index, const wire::ColumnView& column) {
-            cells[column.name] = {row.cell(index, column.code), column.code};
+            cells[column.name] = row.cell(index, column.code);
         });
     }
     [[nodiscard]] std::optional<std::string> text(std::string_view column) const {
         const auto found = cells.find(column);
-        if (found == cells.end() || !found->second.first.has_value()) return std::nullopt;
-        return std::string(wire::as_text(found->second.first.bytes));
+        if (found == cells.end() || !found->second.has_value()) return std::nullopt;
+        return std::string(wire::as_text(found->second.bytes));
     }
 };
 
@@ -35,7 +35,7 @@ std::optional<CredentialKey> key_of(const Row& row) {
     const auto expires = row.cells.find("expires_at");
     if (!name || !public_key || expires == row.cells.end()) return std::nullopt;
     CredentialKey key{*name, *public_key, {}};
-    const wire::Cell& cell = expires->second.first;
+    const wire::Cell& cell = expires->second;
     if (cell.has_value()) {
         const auto at = static_cast<wire::Microseconds>(cell.slot);
         if (at != std::numeric_limits<wire::Microseconds>::max()) key.expires_at = at;

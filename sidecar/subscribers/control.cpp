@@ -52,7 +52,10 @@ Control::Control(zmq::context_t& context, const Settings& settings, KeyedConnect
         throw Failure{"cannot listen at the control endpoint", endpoint_ + ": " + error.what(),
                       "Make its folder, or choose another endpoint with --control."};
     }
-    if (!keyed_endpoint_.empty()) bind_keyed(context, settings);
+    fds_.push_back(local_.socket.get(zmq::sockopt::fd));
+    if (keyed_endpoint_.empty()) return;
+    bind_keyed(context, settings);
+    fds_.push_back(keyed_.socket.get(zmq::sockopt::fd));
 }
 
 void Control::bind_keyed(zmq::context_t& context, const Settings& settings) {
@@ -80,12 +83,6 @@ Control::~Control() {
     if (!keyed_.socket) return;
     keyed_.socket.close();
     if (is_file(keyed_endpoint_)) RunDir::remove(keyed_endpoint_);
-}
-
-std::vector<int> Control::fds() const {
-    std::vector<int> out{local_.socket.get(zmq::sockopt::fd)};
-    if (!keyed_endpoint_.empty()) out.push_back(keyed_.socket.get(zmq::sockopt::fd));
-    return out;
 }
 
 Control::Door& Control::door_of(const std::string& identity) {

@@ -35,7 +35,7 @@ public:
     Control& operator=(const Control&) = delete;
 
     // Of the sockets.
-    [[nodiscard]] std::vector<int> fds() const;
+    [[nodiscard]] const std::vector<int>& fds() const { return fds_; }
 
     // One of fds() is readable.
     void signalled() { local_.unread = keyed_.unread = true; }
@@ -70,6 +70,7 @@ private:
     FileLock keyed_lock_;  // of one that is a file
     Door local_;
     Door keyed_;
+    std::vector<int> fds_;
     bool keyed_is_next_ = false;
     ReplyWindow window_;
     std::uint64_t inode_ = 0;  // of the socket file that was bound

@@ -38,11 +38,6 @@ struct Reply {
     return {wire::ControlError{code, std::move(message), std::move(detail), std::move(hint)}, {}};
 }
 
-// Bytes of messages in one reply, whatever the request asks for: more than a message, and no more
-// than a slow reader may make fatwald keep.
-inline constexpr std::uint32_t kLeastCredit = 64 * 1024;
-inline constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
-
 struct Request {
     Requester requester;
     wire::ControlBody body;

@@ -99,7 +99,7 @@ std::optional<Reply> Replays::answer(const wire::Replay& request, const Requeste
     const Attachment* attachment = attachments_.find(request.nonce, requester.identity);
     if (attachment == nullptr || request.epoch != standing.epoch)
         return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
-    const std::uint32_t credit = std::clamp(request.credit, kLeastCredit, kMostCredit);
+    const std::uint32_t credit = std::clamp(request.credit, wire::kLeastCredit, wire::kMostCredit);
     if (request.from == wire::Replay::From::Continue) {
         const auto reader = readers_.find(request.nonce);
         if (reader == readers_.end())

@@ -63,8 +63,9 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
 }
 
 Reply SnapshotRequests::part(const wire::SnapshotRequest& request, Clock::time_point now) {
-    auto read = snapshots_.read(request.snapshot, request.nonce, request.offset,
-                                std::clamp(request.credit, kLeastCredit, kMostCredit), now);
+    auto read =
+        snapshots_.read(request.snapshot, request.nonce, request.offset,
+                        std::clamp(request.credit, wire::kLeastCredit, wire::kMostCredit), now);
     if (!read)
         return refuse(wire::ErrorCode::SnapshotGone, "the snapshot cannot be read at this offset");
     wire::SnapshotPart head = snapshots_.head(request.snapshot);
