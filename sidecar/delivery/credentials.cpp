@@ -146,14 +146,19 @@ bool Credentials::apply(const wire::RecordView& record, Table table,
     if (record.op() == wire::Op::Delete) return true;
     if (!after) return false;
     const Row row(schema, *after);
+    // An update without an old row has left its key alone, so the row is known. If it is not, the
+    // table's replica identity hides what it was, and that would stay.
+    const bool is_known_row = record.op() == wire::Op::Update && !before;
     if (table == Table::Keys) {
         auto key = key_of(row);
         if (!key) return false;
+        const auto known = keys_.find(key->public_key);
+        if (is_known_row && (known == keys_.end() || known->second.name != key->name)) return false;
         add(std::move(*key));
         return true;
     }
     auto grant = grant_of(row);
-    if (!grant) return false;
+    if (!grant || (is_known_row && !grants_.contains(*grant))) return false;
     grants_.insert(std::move(*grant));
     return true;
 }

@@ -76,6 +76,23 @@ struct CredentialsTest : testing::Test {
     const Caller local;
 };
 
+// As under REPLICA IDENTITY NOTHING, where the WAL has no old row at all.
+TEST_F(CredentialsTest, AnUpdateThatHidesWhatARowWasIsUnreadable) {
+    const auto update = [](std::string row) {
+        return test::RecordSpec{wire::Op::Update, 0, 0, 0, std::move(row)};
+    };
+    EXPECT_EQ(apply(grants_schema, {update(grant_row("worker", "account", "42"))}),
+              Credentials::Applied::Changed)
+        << "the key is as it was";
+    EXPECT_EQ(apply(grants_schema, {update(grant_row("worker", "account", "43"))}),
+              Credentials::Applied::Unreadable);
+    EXPECT_EQ(apply(keys_schema, {update(key_row("worker", kKey))}), Credentials::Applied::Changed);
+    EXPECT_EQ(apply(keys_schema, {update(key_row("worker", kOther))}),
+              Credentials::Applied::Unreadable);
+    EXPECT_EQ(apply(keys_schema, {update(key_row("another", kKey))}),
+              Credentials::Applied::Unreadable);
+}
+
 TEST_F(CredentialsTest, AKeyIsOfItsNameAndMayWhatTheNameIsGranted) {
     EXPECT_EQ(*credentials.name_of(kKey, 0), "worker");
     EXPECT_EQ(credentials.name_of(kOther, 0), nullptr);
