@@ -36,7 +36,7 @@ void DurableStore::attach_when_stored(const wire::Attach& request, const Request
     // An earlier batch that is under way may have the row already; it is the newest then.
     store();
     FATWAL_INVARIANT(storing_.contains(last_ticket_), "the row of an attach is being stored");
-    waiting_.emplace(last_ticket_, WaitingAttach{requester, std::move(reply),
+    waiting_.emplace(last_ticket_, WaitingAttach{request.nonce, requester, std::move(reply),
                                                  DurableKey{request.account, request.subscriber}});
 }
 
@@ -56,6 +56,8 @@ void DurableStore::stored(const StoreResult& result, Clock::time_point now) {
     }
     const auto [first, last] = waiting_.equal_range(result.ticket);
     for (auto waiting = first; waiting != last; ++waiting) {
+        // Its attachment has ended, as its right was revoked, and it knows why.
+        if (attachments_.find(waiting->second.nonce) == nullptr) continue;
         const auto why = refused.find(waiting->second.durable);
         control_.send(waiting->second.requester,
                       why == refused.end() ? Reply{std::move(waiting->second.reply), {}}

@@ -61,6 +61,7 @@ public:
 
 private:
     struct WaitingAttach {
+        wire::Nonce nonce;
         Requester requester;
         wire::Attached reply;
         DurableKey durable;
