@@ -30,9 +30,9 @@ constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kHealthInterval{10};
 // At the end: for the keeper to say what is visible, and to store what is acknowledged.
 constexpr std::chrono::milliseconds kLastAnswers{2000};
-// While requests wait for their connections to read: how often those are checked.
-constexpr std::chrono::milliseconds kWindowInterval{10};
 constexpr std::chrono::seconds kRefusedInterval{10};
+// Between two status messages, when a snapshot waits for the stream.
+constexpr std::chrono::milliseconds kAwaitedInterval{20};
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -87,6 +87,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
     : settings_(settings),
       started_(Clock::now()),
       context_(make_context(descriptors_, settings.keyed())),
+      keyed_connections_(static_cast<std::size_t>(settings.max_keyed_connections) / 4),
       publishers_(
           context_, settings, descriptors_,
           [&run_dir](std::uint64_t epoch, std::uint64_t serial) {
@@ -132,6 +133,10 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
 KeyedData* Daemon::open_keyed(const Settings& settings) {
     if (!settings.keyed()) return nullptr;
     zap_.emplace(context_);
+    std::vector<std::string> paths;
+    for (const std::string& endpoint : {settings.keyed_control, settings.keyed_data})
+        if (endpoint.starts_with("ipc://")) paths.push_back(path_of(endpoint));
+    inbound::set_keyed(static_cast<std::size_t>(settings.max_keyed_connections), std::move(paths));
     try {
         keyed_data_.emplace(context_, settings, keyed_connections_);
     } catch (const zmq::error_t& error) {
@@ -157,10 +162,10 @@ void Daemon::watch(int fd, std::uint32_t events) {
 int Daemon::timeout(Clock::time_point now) const {
     if (more_) return 0;
     const auto until =
-        std::min({next_tick_, slot_.streams() ? next_confirm_ : next_tick_,
+        std::min({next_tick_, slot_.streams() ? confirm_at() : next_tick_,
                   slot_.next_attempt().value_or(next_tick_),
                   accounts_.published() > 0 ? next_heartbeat_ : next_tick_,
-                  control_.waiting() ? now + kWindowInterval : next_tick_,
+                  control_.waiting() ? now + ReplyWindow::kInterval : next_tick_,
                   publishers_.next_check().value_or(next_tick_),
                   keyed_data_ ? keyed_data_->next_check().value_or(next_tick_) : next_tick_});
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
@@ -196,6 +201,7 @@ std::optional<Failure> Daemon::run(int signals) {
             if (fd == replays_.fd()) read_replays(Clock::now());
         }
         if (auto failure = read_stream()) return failure;
+        snapshot_requests_.stream_moved(Clock::now());
         if (Stream* stream = slot_.stream(); stream != nullptr && stream->sent() != 0)
             server_clock_.heard(stream->sent(), Clock::now());
         publishers_.set_time(server_clock_.seconds(Clock::now()));
@@ -206,6 +212,8 @@ std::optional<Failure> Daemon::run(int signals) {
         if (keyed_data_) keyed_data_->check_suspects(Clock::now());
         if (answer_requests()) more_ = true;
         do_what_is_due(Clock::now());
+        // What was sent may have swallowed the signal of what has come meanwhile.
+        if (control_.unread()) more_ = true;
     }
 }
 
@@ -387,8 +395,16 @@ void Daemon::perform(const Confirmation::Step& step) {
     const auto now = Clock::now();
     if (!slot_.confirm(ledger_.received(), confirmation_.confirmed(), now))
         return lose(slot_.stream()->failure());
+    last_confirm_ = now;
     next_confirm_ = now + std::min(std::chrono::milliseconds(settings_.confirm_interval_ms),
                                    slot_.most_interval());
+}
+
+// A server that has nothing to send says how far it is when it is asked.
+Clock::time_point Daemon::confirm_at() const {
+    return snapshot_requests_.awaits_stream()
+               ? std::min(next_confirm_, last_confirm_ + kAwaitedInterval)
+               : next_confirm_;
 }
 
 void Daemon::end_stream() {
@@ -426,7 +442,7 @@ void Daemon::announce_end() {
 bool Daemon::answer_requests() {
     for (int i = 0; i < kRequestsPerTurn; ++i) {
         const auto request = control_.next(Clock::now());
-        if (!request) return false;
+        if (!request) return control_.unread();
         if (auto reply = requests_.answer(*request, Clock::now()))
             control_.send(request->requester, std::move(*reply));
     }
@@ -479,7 +495,7 @@ void Daemon::handle(const KeeperFailure& failed) {
 }
 
 void Daemon::do_what_is_due(Clock::time_point now) {
-    if (slot_.streams() && now >= next_confirm_) confirm();
+    if (slot_.streams() && now >= confirm_at()) confirm();
     if (now >= next_heartbeat_) {
         next_heartbeat_ = now + std::chrono::milliseconds(settings_.heartbeat_interval_ms);
         // A heartbeat says that nothing is missing, which a silent stream does not know.

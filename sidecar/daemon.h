@@ -90,6 +90,7 @@ private:
     // Confirming.
     [[nodiscard]] Confirmation::Facts facts() const;
     void perform(const Confirmation::Step& step);
+    [[nodiscard]] Clock::time_point confirm_at() const;
     void confirm() { perform(confirmation_.due(facts())); }
     void end_stream();
     void announce_end();
@@ -144,6 +145,7 @@ private:
     bool more_ = false;                // something was left unread for the next turn
     Clock::time_point next_tick_;
     Clock::time_point next_heartbeat_;
+    Clock::time_point last_confirm_;
     Clock::time_point next_confirm_;
     Clock::time_point next_health_;
     std::uint64_t refused_connections_ = 0;  // as last logged

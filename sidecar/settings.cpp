@@ -197,6 +197,13 @@ std::vector<service::Setting> specifications(Settings& s) {
          .sentence = "fatwald's key pair, which `fatwal keygen` makes",
          .more = "Its public key is what subscribers know fatwald by: fatwalds that take over from "
                  "each other have the same file. For its owner alone (mode 0600)"},
+        {.name = "max_keyed_connections",
+         .value = &s.max_keyed_connections,
+         .range = {4, 1'000'000},
+         .sentence = "connections of subscribers with keys, two for each process; those beyond it "
+                     "are closed as they come",
+         .more = "One credential has a quarter of them. Each costs some 100 KB. At most half of "
+                 "the descriptors are theirs, whatever it says"},
         {.name = "log_level",
          .value = service::choice(s.log_level, levels),
          .sentence = "least severity that is logged, to standard error"},
@@ -273,6 +280,11 @@ std::vector<service::Setting> specifications(Settings& s) {
          .value = &s.max_account_durables,
          .range = {1, 10'000'000},
          .sentence = "durable subscribers of one account; further names are refused"},
+        {.name = "max_credential_durables",
+         .value = &s.max_credential_durables,
+         .range = {1, 10'000'000},
+         .sentence = "durable subscribers of one credential, in all accounts; further names are "
+                     "refused"},
         {.name = "snapshot_concurrency",
          .value = &s.snapshot_concurrency,
          .range = {1, 64},

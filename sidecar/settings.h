@@ -32,6 +32,7 @@ struct Settings {
     std::string keyed_data;
     std::string advertise;
     std::string key_file;
+    int max_keyed_connections = 10'000;
     service::LogLevel log_level = service::LogLevel::Info;
     Layout layout = Layout::Account;
     int send_high_water_mark = 0;  // after load_settings() never 0
@@ -46,6 +47,7 @@ struct Settings {
     std::int64_t retention_s = 86'400;
     std::int64_t max_durables = 100'000;
     std::int64_t max_account_durables = 1000;
+    std::int64_t max_credential_durables = 10'000;
     int snapshot_concurrency = 4;
     int snapshot_reuse_ms = 5000;
     int reread_concurrency = 2;

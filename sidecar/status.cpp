@@ -8,6 +8,7 @@
 #include "sidecar/delivery/tally.h"
 #include "sidecar/postgres/slot_session.h"
 #include "sidecar/subscribers/durable_store.h"
+#include "sidecar/subscribers/handshakes.h"
 #include "sidecar/subscribers/inbound.h"
 #include "sidecar/subscribers/keyed_connections.h"
 #include "sidecar/subscribers/replays.h"
@@ -57,6 +58,8 @@ wire::StatusReply status_of(const StatusSources& of) {
              {"credential_keys", std::to_string(of.credentials.keys())},
              {"keyed_connections", std::to_string(of.keyed_connections.size())},
              {"refused_keys", std::to_string(of.zap == nullptr ? 0 : of.zap->refused())},
+             {"refused_routing_ids", std::to_string(handshakes::refused())},
+             {"refused_keyed_connections", std::to_string(inbound::refused_keyed())},
              {"throttled_connections", std::to_string(inbound::throttled())},
              {"reconnects", std::to_string(of.slot.reconnects())},
              {"descriptors_used", std::to_string(of.descriptors.used())},

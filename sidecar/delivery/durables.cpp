@@ -1,10 +1,17 @@
 #include "sidecar/delivery/durables.h"
 
 #include <algorithm>
+#include <string_view>
 
 #include "fatwal/wire/invariant.h"
 
 namespace fatwal::sidecar {
+
+namespace {
+
+std::string_view credential_of(std::string_view name) { return name.substr(0, name.find('/')); }
+
+}  // namespace
 
 Durables::Group::~Group() {
     while (!by_name_.empty()) drop(std::string(by_name_.begin()->first));
@@ -46,6 +53,7 @@ void Durables::Group::add(const std::string& name, wire::Lsn from, bool written,
         return hold(name, at->second, now);
     }
     all_.groups_.insert_or_assign(key_of(name), this);
+    ++all_.of_credential_[std::string(credential_of(name))];
     if (!written) all_.unwritten_.insert(key_of(name));
     hold(name, at->second, now);
 }
@@ -77,6 +85,8 @@ void Durables::Group::drop(const std::string& name) {
     const DurableKey key = key_of(name);
     all_.holds_.release(key);
     all_.groups_.erase(key);
+    const auto count = all_.of_credential_.find(credential_of(name));
+    if (--count->second == 0) all_.of_credential_.erase(count);
     all_.unwritten_.erase(key);
     by_name_.erase(key.name);
     check(key.name);
@@ -94,6 +104,11 @@ wire::Lsn Durables::Group::resume(const std::string& name, wire::Lsn cursor,
     const auto found = by_name_.find(name);
     return found != by_name_.end() && cursor >= found->second.stored ? std::max(cursor, confirmable)
                                                                      : cursor;
+}
+
+std::size_t Durables::of_credential(const std::string& credential) const {
+    const auto found = of_credential_.find(credential);
+    return found == of_credential_.end() ? 0 : found->second;
 }
 
 Durables::Changes Durables::extract_changes() {

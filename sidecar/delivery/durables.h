@@ -90,6 +90,8 @@ public:
     explicit Durables(Holds& holds) : holds_(holds) {}
 
     [[nodiscard]] std::size_t size() const { return groups_.size(); }
+    // Of all accounts, those whose names are this credential's, or begin with it and a slash.
+    [[nodiscard]] std::size_t of_credential(const std::string& credential) const;
     [[nodiscard]] bool contains(const DurableKey& key) const { return groups_.contains(key); }
 
     // What is to be written down since the last call, and who is to be taken out.
@@ -121,7 +123,8 @@ public:
 private:
     Holds& holds_;
     std::map<DurableKey, Group*> groups_;  // whose each is
-    std::set<DurableKey> unwritten_;       // of groups_
+    std::map<std::string, std::size_t, std::less<>> of_credential_;
+    std::set<DurableKey> unwritten_;  // of groups_
     std::vector<DurableSubscriber> removed_;
 };
 

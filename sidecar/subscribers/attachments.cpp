@@ -34,8 +34,8 @@ Attachments::Attachments(const Settings& settings, Accounts& accounts, Publisher
       descriptors_(descriptors),
       holds_(holds) {}
 
-std::optional<wire::ControlError> Attachments::refusal_of_durable(
-    const wire::Attach& request) const {
+std::optional<wire::ControlError> Attachments::refusal_of_durable(const wire::Attach& request,
+                                                                  const Caller& caller) const {
     const Account* account = accounts_.find(request.account);
     if (!request.durable || (account != nullptr && account->durable.contains(request.subscriber)))
         return std::nullopt;
@@ -45,10 +45,16 @@ std::optional<wire::ControlError> Attachments::refusal_of_durable(
         return too_many_durables(most, " in all.", "max_durables");
     if (account != nullptr && account->durable.size() >= most_of_account)
         return too_many_durables(most_of_account, " of this account.", "max_account_durables");
+    const auto most_of_credential = static_cast<std::size_t>(settings_.max_credential_durables);
+    if (!caller.is_local() &&
+        accounts_.durables.of_credential(caller.credential) >= most_of_credential)
+        return too_many_durables(most_of_credential, " of this credential.",
+                                 "max_credential_durables");
     return std::nullopt;
 }
 
-std::optional<wire::ControlError> Attachments::refusal(const wire::Attach& request) const {
+std::optional<wire::ControlError> Attachments::refusal(const wire::Attach& request,
+                                                       const Caller& caller) const {
     if (request.account.kind == wire::AccountKind::Everyone)
         return wire::ControlError{wire::ErrorCode::BadAccount,
                                   "everyone is not an account",
@@ -59,7 +65,7 @@ std::optional<wire::ControlError> Attachments::refusal(const wire::Attach& reque
                                   "the nonce is in use, or was",
                                   {},
                                   "Choose 16 random bytes for each attach."};
-    if (auto refused = refusal_of_durable(request)) return refused;
+    if (auto refused = refusal_of_durable(request, caller)) return refused;
     const Account* account = accounts_.find(request.account);
     const bool is_open = settings_.shared() ? publishers_.shares_open_socket()
                                             : account != nullptr && account->outlet;
@@ -78,7 +84,7 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
                                                                      const Standing& standing,
                                                                      Clock::time_point now) {
     descriptors_.recount();
-    if (auto refused = refusal(request)) return std::move(*refused);
+    if (auto refused = refusal(request, requester.caller)) return std::move(*refused);
     const std::string& credential = requester.caller.credential;
     const auto had = of_credential_.find(credential);
     if (had != of_credential_.end() && had->second >= kMostOfCredential)

@@ -143,9 +143,10 @@ private:
     // Where it receives from now on; empty: nowhere.
     void set_receiver(const wire::Nonce& nonce, Attachment& attachment, const std::string& name);
 
-    [[nodiscard]] std::optional<wire::ControlError> refusal(const wire::Attach& request) const;
-    [[nodiscard]] std::optional<wire::ControlError> refusal_of_durable(
-        const wire::Attach& request) const;
+    [[nodiscard]] std::optional<wire::ControlError> refusal(const wire::Attach& request,
+                                                            const Caller& caller) const;
+    [[nodiscard]] std::optional<wire::ControlError> refusal_of_durable(const wire::Attach& request,
+                                                                       const Caller& caller) const;
     ByNonce::iterator end(ByNonce::iterator attachment);
     void remember(const wire::Nonce& nonce);
 

@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include "sidecar/subscribers/curve.h"
-#include "sidecar/subscribers/descriptors.h"
 #include "sidecar/subscribers/inbound.h"
 #include "sidecar/subscribers/io_threads.h"
 #include "sidecar/subscribers/run_dir.h"
@@ -16,6 +15,9 @@ namespace {
 
 constexpr char kLocalMark = 'L';
 constexpr char kKeyedMark = 'K';
+constexpr int kPartsPerRead = 128;  // two of each request
+// Of a peer with a key: requests that libzmq reads ahead of us.
+constexpr int kKeyedRequestsAhead = 128;
 
 bool is_file(const std::string& endpoint) { return endpoint.starts_with("ipc://"); }
 
@@ -66,6 +68,7 @@ void Control::bind_keyed(zmq::context_t& context, const Settings& settings) {
                  "Stop it, or give this one an endpoint of its own with --keyed-control."}))
             throw std::move(*failure);
     keyed_ = {kKeyedMark, router(context)};
+    keyed_.socket.set(zmq::sockopt::rcvhwm, kKeyedRequestsAhead);
     require_keys(keyed_.socket, settings.server_keys);
     try {
         keyed_.socket.bind(keyed_endpoint_);
@@ -111,6 +114,7 @@ void Control::bind() {
 
 void Control::tick(Time now) {
     window_.tick(now);
+    guard_.tick(now);
     const std::uint64_t found = inode_of(path_of(endpoint_));
     if (found == inode_ || (found != 0 && displaced_)) return;
     if (found != 0) {
@@ -143,42 +147,55 @@ std::optional<Request> Control::next(Time now) {
 
 std::optional<Request> Control::read(Door& door, Time now) {
     if (!door.unread || !door.socket) return std::nullopt;
-    zmq::message_t identity;
-    zmq::message_t request;
-    while (door.socket.recv(identity, zmq::recv_flags::dontwait)) {
-        if (!identity.more()) continue;
-        if (!door.socket.recv(request, zmq::recv_flags::dontwait)) return std::nullopt;
-        if (request.more()) {
-            // Not of the protocol: one part each. Read away what belongs to it.
-            for (zmq::message_t rest;
-                 door.socket.recv(rest, zmq::recv_flags::dontwait) && rest.more();)
-                continue;
-            continue;
-        }
-        const int descriptor = descriptor_of(request);
-        inbound::read_from(descriptor);
-        Requester requester{door.mark + identity.to_string(), 0, {}};
-        if (door.mark == kKeyedMark) {
-            auto caller = caller_of(request);
-            if (!caller || !is_generated(identity.to_string_view())) continue;
-            connections_.note(descriptor, fatwal::sidecar::inode_of(descriptor), *caller);
-            requester.caller = std::move(*caller);
-        }
-        wire::DecodedControl decoded =
-            wire::decode_control({static_cast<const std::byte*>(request.data()), request.size()});
-        if (decoded.message) {
-            requester.request_id = decoded.message->request_id;
-            Request asked{std::move(requester), std::move(decoded.message->body)};
-            if (window_.keep(asked, descriptor, now)) continue;
-            return asked;
-        }
-        if (decoded.error) {
-            requester.request_id = decoded.error->request_id;
-            send(requester, {std::move(decoded.error->body), {}});
-        }
-    }
-    door.unread = false;
+    int parts = kPartsPerRead;
+    while (auto message = door.reader.next(door.socket, parts))
+        if (auto request = accept(door, *message, now)) return request;
+    door.unread = parts == 0;
     return std::nullopt;
+}
+
+std::optional<Request> Control::accept(Door& door, RouterReader::Message& message, Time now) {
+    const int descriptor = descriptor_of(message.part);
+    const Origin origin{descriptor, inbound::inode_of_peer(descriptor)};
+    inbound::read_from(descriptor);
+    Requester requester{door.mark + message.routing_id, 0, {}};
+    if (door.mark == kKeyedMark) {
+        auto caller = caller_of(message.part);
+        if (!caller || !message.is_whole) {
+            inbound::shut_down(origin.descriptor, origin.inode);
+            return std::nullopt;
+        }
+        if (!connections_.note(origin.descriptor, origin.inode, *caller)) return std::nullopt;
+        requester.caller = std::move(*caller);
+    }
+    if (!message.is_whole) {
+        useless(origin, now);
+        return std::nullopt;
+    }
+    wire::DecodedControl decoded = wire::decode_control(
+        {static_cast<const std::byte*>(message.part.data()), message.part.size()});
+    if (decoded.message) {
+        requester.request_id = decoded.message->request_id;
+        Request asked{std::move(requester), std::move(decoded.message->body)};
+        switch (window_.keep(asked, origin.descriptor, origin.inode, now)) {
+            case ReplyWindow::Kept::No: return asked;
+            case ReplyWindow::Kept::Dropped: useless(origin, now); break;
+            case ReplyWindow::Kept::Waits: break;
+        }
+        return std::nullopt;
+    }
+    useless(origin, now);
+    if (decoded.error) {
+        requester.request_id = decoded.error->request_id;
+        send(requester, {std::move(decoded.error->body), {}});
+    }
+    return std::nullopt;
+}
+
+void Control::useless(const Origin& origin, Time now) {
+    constexpr bool kUseful = false;
+    if (origin.inode != 0 && !guard_.admit(origin.descriptor, origin.inode, kUseful, 0, now))
+        inbound::shut_down(origin.descriptor, origin.inode);
 }
 
 void Control::send(const Requester& requester, Reply reply) {
@@ -191,12 +208,12 @@ void Control::send(const Requester& requester, Reply reply) {
     door.unread = true;
     std::size_t bytes = head.size();
     for (const zmq::message_t& part : reply.parts) bytes += part.size();
-    window_.sent(requester.identity, bytes, std::chrono::steady_clock::now());
     try {
         const std::string_view identity = std::string_view(requester.identity).substr(1);
         if (!door.socket.send(zmq::buffer(identity),
                               zmq::send_flags::sndmore | zmq::send_flags::dontwait))
             return;
+        window_.sent(requester.identity, bytes);
         door.socket.send(zmq::buffer(head), flags_before(0));
         for (std::size_t i = 0; i < reply.parts.size(); ++i)
             door.socket.send(std::move(reply.parts[i]), flags_before(i + 1));

@@ -21,6 +21,8 @@
 #include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/keyed_connections.h"
 #include "sidecar/subscribers/reply_window.h"
+#include "sidecar/subscribers/router_reader.h"
+#include "sidecar/subscribers/subscription_guard.h"
 
 namespace fatwal::sidecar {
 
@@ -39,8 +41,11 @@ public:
 
     // One of fds() is readable.
     void signalled() { local_.unread = keyed_.unread = true; }
-    // The next request; nothing when there is none. What is malformed is answered here.
+    // The next request; nothing when there is none, or when enough was read for this turn. What is
+    // malformed is answered here, and a peer that sends more of it than a mistake would is cut.
     std::optional<Request> next(Time now);
+    // Whether something may be there to be read.
+    [[nodiscard]] bool unread() const { return local_.unread || (keyed_.socket && keyed_.unread); }
     // Requests wait until their connections have read earlier replies: call next() soon again.
     [[nodiscard]] bool waiting() const { return window_.waiting(); }
     // At intervals: binds again when somebody has removed the socket file.
@@ -55,12 +60,21 @@ private:
     struct Door {
         char mark = 0;  // before the identities of its peers
         zmq::socket_t socket;
+        RouterReader reader = {};
         bool unread = true;  // something may have come; to send may swallow the signal of it
+    };
+    // Where a message came from.
+    struct Origin {
+        int descriptor = -1;
+        std::uint64_t inode = 0;
     };
 
     void bind();
     void bind_keyed(zmq::context_t& context, const Settings& settings);
     std::optional<Request> read(Door& door, Time now);
+    std::optional<Request> accept(Door& door, RouterReader::Message& message, Time now);
+    // It sent what is of no use.
+    void useless(const Origin& origin, Time now);
     [[nodiscard]] Door& door_of(const std::string& identity);
 
     std::string endpoint_;
@@ -73,6 +87,7 @@ private:
     std::vector<int> fds_;
     bool keyed_is_next_ = false;
     ReplyWindow window_;
+    SubscriptionGuard guard_;
     std::uint64_t inode_ = 0;  // of the socket file that was bound
     bool displaced_ = false;   // another file is in its place
 };

@@ -38,11 +38,6 @@ void require_keys(zmq::socket_t& socket, const KeyPair& server) {
     socket.set(zmq::sockopt::tcp_maxrt, kUnacknowledgedMs);
 }
 
-bool is_generated(std::string_view routing_id) {
-    constexpr std::size_t kGeneratedBytes = 5;
-    return routing_id.size() == kGeneratedBytes && routing_id[0] == '\0';
-}
-
 std::optional<Caller> caller_of(zmq::message_t& message) {
     const char* name = zmq_msg_gets(message.handle(), kNameProperty);
     const char* key = zmq_msg_gets(message.handle(), kKeyProperty);

@@ -25,11 +25,6 @@ inline constexpr char kKeyProperty[] = "X-Key";
 // handler it takes nobody.
 void require_keys(zmq::socket_t& socket, const KeyPair& server);
 
-// Whether libzmq has made this routing id. A peer may choose its own, and then could take the one
-// of a peer that has just gone, and with it what is still being sent there. A generated one has 32
-// bits that nobody else learns, so only those are served.
-[[nodiscard]] bool is_generated(std::string_view routing_id);
-
 // Who has sent this message on a keyed socket; nothing when libzmq does not say, which it always
 // does. Of the message's last part, as libzmq 4.3.4 marks no other reliably.
 [[nodiscard]] std::optional<Caller> caller_of(zmq::message_t& message);

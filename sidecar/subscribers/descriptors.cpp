@@ -18,11 +18,6 @@ constexpr char kOpenDescriptors[] = "/proc/self/fd";
 
 }  // namespace
 
-std::uint64_t inode_of(int descriptor) {
-    struct stat status {};
-    return descriptor >= 0 && fstat(descriptor, &status) == 0 ? status.st_ino : 0;
-}
-
 Descriptors::Descriptors() {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)

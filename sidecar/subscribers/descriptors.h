@@ -9,10 +9,6 @@
 
 namespace fatwal::sidecar {
 
-// The inode of what the descriptor is open on, by which it is known again when its number may be
-// another's; 0 when it is closed.
-[[nodiscard]] std::uint64_t inode_of(int descriptor);
-
 class Descriptors {
 public:
     // Raises the soft limit to the hard one, and bounds what libzmq accepts: connections leave half

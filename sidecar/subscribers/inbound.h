@@ -1,4 +1,4 @@
-// What libzmq accepts and reads from its peers, bounded where libzmq has no bound.
+// What libzmq accepts, reads and sends, bounded where libzmq has no bound.
 //
 // How: libzmq.so calls accept4(), accept() and recv() by name, so the definitions in inbound.cpp,
 // in the executable, are the ones that it finds; they pass on to the C library's. Why so:
@@ -14,23 +14,47 @@
 //   may try as often as it likes. So connections over the network are accepted at a bounded rate,
 //   for each address (of IPv6 each network of 64 bits) and in all; those beyond it are closed as
 //   they come, before libzmq has done anything for them. A subscriber tries again by itself.
+// - Peers with keys share descriptors and memory with local ones, and do not trust each other. So
+//   their connections have a bound of their own, their unread bytes have one in all, and one that
+//   says nothing for kSilent makes room for another when all places are taken.
+//
+// send() is passed on in the same way, and counted: libzmq does not tell what of its messages a
+// peer has taken, and by this count and the kernel's queue (SIOCOUTQ) it is known (reply_window.h).
+//
+// close() is passed on in the same way, so that it is known exactly which descriptors are
+// connections of peers: a number that is read from a message may be another's by now, Postgres's
+// for example, and only a peer's connection is ever shut down (shut_down()).
 //
 // Only I/O threads of libzmq accept, and what that thread receives is from connections that it
 // accepted: recv() by any other thread (libpq's) is passed on unseen.
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace fatwal::sidecar::inbound {
 
 // More than 1,000 requests (libzmq's own bound of those that wait), of the size that requests have.
 inline constexpr std::uint32_t kUnreadBytes = 8 * 1024 * 1024;
+// Of a peer with a key: the 128 requests that libzmq reads ahead of us, each of the greatest size.
+inline constexpr std::uint32_t kKeyedUnreadBytes = 1024 * 1024;
+// Of all of them. What a connection has below kFreeBytes is not counted, and is not cut for what
+// others have.
+inline constexpr std::int64_t kKeyedUnreadTotal = 64LL * 1024 * 1024;
+inline constexpr std::uint32_t kFreeBytes = 16 * 1024;
+// A connection with a key says something at once: a request, or a subscription.
+inline constexpr std::chrono::seconds kSilent{10};
 
 // Connections whose descriptors would have this number or a greater one are closed as they come.
 // Before the first socket is bound, once. Until then nothing is bounded.
 void set_bound(std::size_t descriptors);
+// Peers with keys come over the network, and to socket files of these paths; at most so many of
+// them are connected. Before a socket for them is bound.
+void set_keyed(std::size_t most, std::vector<std::string> paths);
 
 // Connections over the network that are accepted at once, and then each second.
 struct Rate {
@@ -42,10 +66,20 @@ inline constexpr Rate kOfAll{4000, 500};
 
 // A whole message of this connection was read (its ZMQ_SRCFD).
 void read_from(int descriptor);
+// How many bytes libzmq has handed to the kernel for this connection, modulo 2^32.
+[[nodiscard]] std::uint32_t handed_over(int descriptor);
 
-// Connections that were closed because of set_bound(), or because of kUnreadBytes.
+// The inode of a peer's connection, by which it is known again when its descriptor may be
+// another's; 0 when the descriptor is no peer's connection, or is closed.
+[[nodiscard]] std::uint64_t inode_of_peer(int descriptor);
+// Ends the connection for both ends, if it is this peer's still. libzmq then finds it broken.
+void shut_down(int descriptor, std::uint64_t inode);
+
+// Connections that were closed because of set_bound(), or because of unread bytes.
 [[nodiscard]] std::uint64_t refused();
 [[nodiscard]] std::uint64_t cut();
+// Connections with keys that were closed because of set_keyed().
+[[nodiscard]] std::uint64_t refused_keyed();
 // Connections that were closed as they came too often.
 [[nodiscard]] std::uint64_t throttled();
 

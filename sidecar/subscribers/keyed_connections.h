@@ -9,15 +9,21 @@
 // A peer that has sent nothing is not known here. It receives nothing either, as fatwald sends only
 // to whom it has read a subscription or a request of.
 //
-// A connection is known by its descriptor and inode, as the number may be another's by now.
+// A connection is known by its descriptor and inode, as the number may be another's by now. A
+// message that was under way when its connection closed names one that has come since: the next
+// message of that one says whose it is.
+//
+// One credential has a part of all connections, so that it cannot take the places of the others.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
 
 #include "sidecar/credential.h"
+#include "sidecar/subscribers/inbound.h"
 
 namespace fatwal::sidecar {
 
@@ -26,8 +32,11 @@ public:
     using Time = std::chrono::steady_clock::time_point;
     static constexpr std::chrono::milliseconds kNotice{500};
 
-    // It has sent something.
-    void note(int descriptor, std::uint64_t inode, const Caller& caller);
+    // `most_of_credential`: connections that one credential may have.
+    explicit KeyedConnections(std::size_t most_of_credential) : most_(most_of_credential) {}
+
+    // It has sent something. False: its credential has too many, and this one was cut.
+    [[nodiscard]] bool note(int descriptor, std::uint64_t inode, const Caller& caller);
     // Ends those of callers that do not hold any more, of which `holds(caller)` says it: with the
     // first call behind kNotice after the one that found it.
     template <class Holds>
@@ -42,8 +51,8 @@ public:
                 ++at;
                 continue;
             }
-            cut(at->first, connection.inode);
-            at = connections_.erase(at);
+            inbound::shut_down(at->first, connection.inode);
+            at = forget(at);
         }
     }
     // Forgets those that are closed.
@@ -57,9 +66,12 @@ private:
         Caller caller;
         std::optional<Time> ends_at;
     };
-    static void cut(int descriptor, std::uint64_t inode);
+    using ByDescriptor = std::map<int, Connection>;
+    ByDescriptor::iterator forget(ByDescriptor::iterator connection);
 
-    std::map<int, Connection> connections_;  // at most as many as there are descriptors
+    const std::size_t most_;
+    ByDescriptor connections_;  // at most as many as inbound.h lets in
+    std::map<std::string, std::size_t> of_credential_;
 };
 
 }  // namespace fatwal::sidecar

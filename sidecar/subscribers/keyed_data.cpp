@@ -1,12 +1,9 @@
 #include "sidecar/subscribers/keyed_data.h"
 
-#include <sys/socket.h>
-
 #include <spdlog/spdlog.h>
 
 #include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/curve.h"
-#include "sidecar/subscribers/descriptors.h"
 #include "sidecar/subscribers/inbound.h"
 #include "sidecar/subscribers/run_dir.h"
 
@@ -17,7 +14,7 @@ namespace {
 // The subscription of a marker has 18 bytes; libzmq's own handshake has to pass too.
 constexpr std::int64_t kMaxRequestBytes = 512;
 constexpr int kRequestsAhead = 128;  // of one peer, that libzmq reads before we have
-constexpr int kKeyedRequestsPerTurn = 512;
+constexpr int kPartsPerTurn = 1024;  // two of each request
 // Of the kernel's, for each connection: beyond it a slow peer's messages wait in libzmq's queue,
 // which is bounded. More would hide a peer that does not read.
 constexpr int kSendBuffer = 262'144;
@@ -73,42 +70,35 @@ bool KeyedData::read(Listener& listener, Time now) {
     for (const std::string& receiver : std::exchange(gone_, {}))
         listener.receiver_gone(receiver, now);
     if (!touched_) return false;
-    zmq::message_t identity;
-    zmq::message_t message;
-    for (int left = kKeyedRequestsPerTurn; left > 0; --left) {
-        if (!socket_.recv(identity, zmq::recv_flags::dontwait)) {
-            touched_ = false;
-            return false;
-        }
-        if (!identity.more() || !socket_.recv(message, zmq::recv_flags::dontwait)) continue;
-        if (message.more()) {
-            // Not of the protocol: one part each. Read away what belongs to it.
-            while (socket_.recv(message, zmq::recv_flags::dontwait) && message.more()) continue;
-            continue;
-        }
-        subscribed(listener, identity.to_string(), message, now);
-    }
-    return true;
+    int parts = kPartsPerTurn;
+    while (auto message = reader_.next(socket_, parts)) subscribed(listener, *message, now);
+    touched_ = parts == 0;
+    return touched_;
 }
 
-void KeyedData::subscribed(Listener& listener, const std::string& receiver, zmq::message_t& message,
-                           Time now) {
-    const auto caller = caller_of(message);
-    if (!caller || !is_generated(receiver)) return;
-    const int descriptor = descriptor_of(message);
-    const std::uint64_t inode = inode_of(descriptor);
+void KeyedData::subscribed(Listener& listener, RouterReader::Message& message, Time now) {
+    const auto caller = caller_of(message.part);
+    const int descriptor = descriptor_of(message.part);
+    const std::uint64_t inode = inbound::inode_of_peer(descriptor);
     inbound::read_from(descriptor);
-    connections_.note(descriptor, inode, *caller);
-    const wire::Bytes bytes(static_cast<const std::byte*>(message.data()), message.size());
+    if (!caller || !message.is_whole) {
+        inbound::shut_down(descriptor, inode);
+        ++cuts_;
+        return;
+    }
+    if (!connections_.note(descriptor, inode, *caller)) return;
+    const wire::Bytes bytes(static_cast<const std::byte*>(message.part.data()),
+                            message.part.size());
     const auto nonce = bytes.empty() ? std::nullopt : wire::decode_marker_topic(bytes.subspan(1));
     const bool is_begin = !bytes.empty() && bytes[0] == std::byte{1};
     const bool is_end = !bytes.empty() && bytes[0] == std::byte{0};
-    const bool is_useful = nonce && (is_begin || is_end) &&
-                           listener.keyed_subscribed(receiver, *caller, *nonce, is_begin, now);
+    const bool is_useful =
+        nonce && (is_begin || is_end) &&
+        listener.keyed_subscribed(message.routing_id, *caller, *nonce, is_begin, now);
     if (inode == 0) return;
     if (is_useful && is_begin) stuck_peers_.watch(descriptor, inode, caller->credential, now);
     if (guard_.admit(descriptor, inode, is_useful, listener.subscribers(), now)) return;
-    shutdown(descriptor, SHUT_RDWR);
+    inbound::shut_down(descriptor, inode);
     ++cuts_;
 }
 

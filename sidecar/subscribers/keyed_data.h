@@ -27,6 +27,7 @@
 #include "fatwal/wire/publication.h"
 #include "sidecar/settings.h"
 #include "sidecar/subscribers/keyed_connections.h"
+#include "sidecar/subscribers/router_reader.h"
 #include "sidecar/subscribers/stuck_peers.h"
 #include "sidecar/subscribers/subscription_guard.h"
 
@@ -74,12 +75,12 @@ public:
     [[nodiscard]] std::uint64_t cuts() const { return cuts_ + stuck_peers_.cuts(); }
 
 private:
-    void subscribed(Listener& listener, const std::string& receiver, zmq::message_t& message,
-                    Time now);
+    void subscribed(Listener& listener, RouterReader::Message& message, Time now);
 
     std::string endpoint_;
     KeyedConnections& connections_;
     zmq::socket_t socket_;
+    RouterReader reader_;
     bool touched_ = true;  // sending may swallow the signal of what has come
     std::vector<std::string> gone_;
     StuckPeers stuck_peers_;

@@ -1,7 +1,6 @@
 #include "sidecar/subscribers/publishers.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -164,11 +163,11 @@ bool Publishers::read_some(Publisher& publisher, MarkerListener& listener, Time 
         const wire::Bytes bytes(static_cast<const std::byte*>(message.data()), message.size());
         // The end of a connection ends its subscriptions: that comes from no descriptor.
         const int descriptor = descriptor_of(message);
-        const std::uint64_t inode = inode_of(descriptor);
+        const std::uint64_t inode = inbound::inode_of_peer(descriptor);
         inbound::read_from(descriptor);
         if (inode != 0 && !guard_.admit(descriptor, inode, is_useful(bytes, listener),
                                         listener.subscribers(), now)) {
-            shutdown(descriptor, SHUT_RDWR);
+            inbound::shut_down(descriptor, inode);
             ++cuts_;
             continue;
         }

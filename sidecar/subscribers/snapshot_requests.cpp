@@ -5,6 +5,19 @@
 
 namespace fatwal::sidecar {
 
+namespace {
+
+// Where the last record before a position ends. Where WAL is inserted next lies behind a page's
+// header when a record has filled the page before, and the stream names the page's begin then.
+wire::Lsn record_end(wire::Lsn insert_position) {
+    constexpr wire::Lsn kPageBytes = 8192;
+    constexpr wire::Lsn kMostHeaderBytes = 40;
+    const wire::Lsn in_page = insert_position % kPageBytes;
+    return in_page <= kMostHeaderBytes ? insert_position - in_page : insert_position;
+}
+
+}  // namespace
+
 SnapshotRequests::SnapshotRequests(const Settings& settings, Accounts& accounts,
                                    Attachments& attachments, const Epoch& epoch, Ledger& ledger,
                                    Snapshots& snapshots, Control& control)
@@ -59,6 +72,13 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
             return std::nullopt;
         case Snapshots::Readiness::Readable: break;
     }
+    const wire::Lsn until = record_end(snapshots_.head(request.snapshot).until);
+    if (!requester.caller.is_local() && ledger_.published() < until) {
+        waiting_[request.snapshot].insert_or_assign(request.nonce,
+                                                    WaitingRequest{requester, request});
+        held_.emplace(until, request.snapshot);
+        return std::nullopt;
+    }
     return part(request, now);
 }
 
@@ -99,13 +119,23 @@ void SnapshotRequests::progress(Clock::time_point now) {
     // Cursors first: a snapshot has to be compared with what is unseen before that is forgotten.
     for (const Snapshots::NewSnapshot& snapshot : progress.taken) resume_behind(snapshot, now);
     ledger_.visibility.known_before(snapshots_.oldest_unknown());
-    for (const Id id : progress.changed) {
-        auto waiting = waiting_.extract(id);
-        if (!waiting) continue;
-        for (const auto& [nonce, asked] : waiting.mapped())
-            if (auto reply = answer(asked.request, asked.requester, now))
-                control_.send(asked.requester, std::move(*reply));
+    for (const Id id : progress.changed) answer_waiting(id, now);
+}
+
+void SnapshotRequests::stream_moved(Clock::time_point now) {
+    while (!held_.empty() && held_.begin()->first <= ledger_.published()) {
+        const Id id = held_.begin()->second;
+        held_.erase(held_.begin());
+        answer_waiting(id, now);
     }
+}
+
+void SnapshotRequests::answer_waiting(Id id, Clock::time_point now) {
+    auto waiting = waiting_.extract(id);
+    if (!waiting) return;
+    for (const auto& [nonce, asked] : waiting.mapped())
+        if (auto reply = answer(asked.request, asked.requester, now))
+            control_.send(asked.requester, std::move(*reply));
 }
 
 wire::Lsn SnapshotRequests::replayable_from(wire::AccountView account) const {
@@ -121,6 +151,7 @@ void SnapshotRequests::tick(Clock::time_point now) {
     for (const Id id : snapshots_.tick(now, attached)) {
         ledger_.holds.release(SnapshotHold{id});
         part_offsets_.erase(id);
+        std::erase_if(held_, [id](const auto& held) { return held.second == id; });
     }
 }
 
@@ -131,6 +162,7 @@ void SnapshotRequests::forget(const wire::Nonce& nonce) {
 void SnapshotRequests::clear() {
     snapshots_.clear();
     waiting_.clear();
+    held_.clear();
     part_offsets_.clear();
 }
 

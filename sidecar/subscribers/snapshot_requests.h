@@ -16,6 +16,10 @@
 // until the snapshot is forgotten, and for each reader until it has caught up. A cursor before the
 // floor is of no use to anybody: the snapshot is taken again.
 //
+// A snapshot shows what the database has, which the stream reaches later (`until`). So the parts
+// for a caller with a key are held back until it does: a right that was revoked before what the
+// snapshot shows is then known to be gone, and its attachment has ended.
+//
 // Whoever waits (for the snapshot to be taken, or to grow) is kept by snapshot: whatever happens to
 // one concerns its own waiters, and a crowd waits for thousands. A subscriber waits once for a
 // snapshot: if it asks again, that replaces its request. One thread: fatwald's loop.
@@ -24,6 +28,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/delivery/ledger.h"
@@ -43,6 +48,10 @@ public:
                                               const Requester& requester, Clock::time_point now);
     // Call it when snapshots_.fd() is readable: answers whoever waits for what has happened.
     void progress(Clock::time_point now);
+    // The stream has moved on: answers whoever was held back until here.
+    void stream_moved(Clock::time_point now);
+    // Whether somebody is held back.
+    [[nodiscard]] bool awaits_stream() const { return !held_.empty(); }
     void tick(Clock::time_point now);
     // This subscriber waits for nothing any more.
     void forget(const wire::Nonce& nonce);
@@ -58,6 +67,7 @@ private:
     [[nodiscard]] std::optional<Reply> refusal(const wire::SnapshotRequest& request,
                                                const Attachment& attachment) const;
     [[nodiscard]] Reply part(const wire::SnapshotRequest& request, Clock::time_point now);
+    void answer_waiting(Id id, Clock::time_point now);
     void resume_behind(const Snapshots::NewSnapshot& snapshot, Clock::time_point now);
     // Every transaction of this account that commits here or later can be replayed.
     [[nodiscard]] wire::Lsn replayable_from(wire::AccountView account) const;
@@ -70,6 +80,7 @@ private:
     Snapshots& snapshots_;
     Control& control_;
     std::map<Id, std::map<wire::Nonce, WaitingRequest>> waiting_;
+    std::set<std::pair<wire::Lsn, Id>> held_;  // snapshots whose waiters the stream has to reach
     // Where the parts of each snapshot begin that were sent: no message need begin elsewhere.
     std::map<Id, std::set<std::uint64_t>> part_offsets_;
 };

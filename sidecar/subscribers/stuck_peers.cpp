@@ -2,12 +2,11 @@
 
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include <spdlog/spdlog.h>
 
 #include "sidecar/log_text.h"
-#include "sidecar/subscribers/descriptors.h"
+#include "sidecar/subscribers/inbound.h"
 
 namespace fatwal::sidecar {
 
@@ -27,8 +26,8 @@ StuckPeers::Queue StuckPeers::check(int descriptor, Peer& peer, Time now) {
 }
 
 void StuckPeers::cut(const Peer& peer, int descriptor) {
-    if (inode_of(descriptor) != peer.inode) return;
-    shutdown(descriptor, SHUT_RDWR);
+    if (inbound::inode_of_peer(descriptor) != peer.inode) return;
+    inbound::shut_down(descriptor, peer.inode);
     ++cuts_;
     spdlog::info("a subscriber of account {} does not read: cut off until it does",
                  log_text(peer.who));

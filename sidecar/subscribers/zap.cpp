@@ -3,9 +3,13 @@
 #include <array>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include <spdlog/spdlog.h>
+
 #include "sidecar/subscribers/curve.h"
+#include "sidecar/subscribers/handshakes.h"
 
 namespace fatwal::sidecar {
 
@@ -60,7 +64,15 @@ bool Zap::answer(const Credentials& credentials, wire::Microseconds now) {
                               parts[first + 6].size() == kKeyBytes;
         if (parts.size() < first + 2) continue;
         const std::string key = is_curve ? text_of(parts[first + 6]) : std::string();
-        const std::string* name = is_curve ? credentials.name_of(key, now) : nullptr;
+        // libzmq asks behind the peer's INITIATE, so one was inspected, unless it decrypts by
+        // itself.
+        const bool is_inspected = handshakes::inspected() > 0;
+        if (is_curve && !is_inspected && !std::exchange(warned_, true))
+            spdlog::error(
+                "peers with keys are refused: this libzmq was built without libsodium. Install one "
+                "that was built with it");
+        const std::string* name =
+            is_curve && is_inspected ? credentials.name_of(key, now) : nullptr;
         if (name == nullptr) ++refused_;
         const char* status = name != nullptr                        ? "200"
                              : is_curve && !credentials.are_known() ? "300"

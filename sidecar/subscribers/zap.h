@@ -31,6 +31,7 @@ public:
 private:
     zmq::socket_t socket_;
     std::uint64_t refused_ = 0;
+    bool warned_ = false;
 };
 
 }  // namespace fatwal::sidecar

@@ -20,6 +20,8 @@ from house import BUILD, House, position, until
 from peer import Peer, Refused, lsn
 
 FORBIDDEN, NOT_ATTACHED = 18, 13
+# Connections with keys that are let in; one credential has a quarter of them.
+PLACES = 400
 # What is to stay away is waited for so long.
 SILENCE_MS = 700
 REVOCATIONS = int(os.environ.get('FATWAL_REVOCATIONS', '25'))
@@ -34,10 +36,10 @@ def curve(socket_, keyring, key_file):
 class KeyedPeer(Peer):
     """A DEALER with a key on the control endpoint, and one on the data endpoint when it joins."""
 
-    def __init__(self, house, key_file):
+    def __init__(self, house, key_file, hold_back=False):
         self.keyring, self.key_file = house.keyring, key_file
         self.keyed_control, self.keyed_data = house.keyring.listening(house.control)
-        super().__init__(self.keyed_control, self.keyed)
+        super().__init__(self.keyed_control, self.keyed, hold_back)
         self.data = None
 
     def keyed(self, socket_):
@@ -92,13 +94,25 @@ class Network(unittest.TestCase):
         house.sql("SELECT fatwal.set_account_column('t', 'account_id')")
         cls.worker = house.keyring.credential('worker', "grant('worker', '1')")
         cls.other = house.keyring.credential('other', "grant('other', '2')")
-        cls.fatwald = house.fatwald(**house.keyring.settings(house.control))
+        cls.fatwald = house.fatwald(
+            **house.keyring.settings(house.control),
+            **{'max-credential-durables': 2, 'max-keyed-connections': PLACES},
+        )
         cls.next_id = 0
 
     def peer(self, key_file):
         peer = KeyedPeer(self.house, key_file)
         self.addCleanup(peer.close)
         return peer
+
+    def credential(self, name, *grants):
+        """The key file of a credential that fatwald knows by now."""
+        before = int(self.house.status()['credential_keys'])
+        path = self.house.keyring.credential(name, *grants)
+        until(
+            lambda: int(self.house.status()['credential_keys']) > before, 'the key to be followed'
+        )
+        return path
 
     def insert(self, account, count=1):
         begin = Network.next_id + 1
@@ -157,16 +171,30 @@ class Network(unittest.TestCase):
         self.addCleanup(peer.close)
         self.assertSilent(peer)
 
-    def test_a_peer_that_chooses_its_routing_id_is_not_served(self):
-        peer = Peer(
-            self.house.keyring.listening(self.house.control)[0],
-            lambda socket_: (
-                curve(socket_, self.house.keyring, self.worker),
-                setattr(socket_, 'routing_id', b'chosen'),
-            ),
-        )
-        self.addCleanup(peer.close)
-        self.assertSilent(peer)
+    def test_a_peer_that_chooses_its_routing_id_is_not_let_in(self):
+        """Nor one that chooses an id as libzmq makes them, which it takes for its own later."""
+        for routing_id in (b'chosen', b'\0\1\2\3\4'):
+            before = int(self.house.status()['refused_routing_ids'])
+            peer = Peer(
+                self.house.keyring.listening(self.house.control)[0],
+                lambda socket_: (
+                    curve(socket_, self.house.keyring, self.worker),
+                    setattr(socket_, 'routing_id', routing_id),
+                ),
+            )
+            self.addCleanup(peer.close)
+            self.assertSilent(peer)
+            data = zmq.Context.instance().socket(zmq.DEALER)
+            self.addCleanup(data.close, 0)
+            curve(data, self.house.keyring, self.worker)
+            data.routing_id = routing_id
+            data.connect(self.house.keyring.listening(self.house.control)[1])
+            until(
+                lambda: int(self.house.status()['refused_routing_ids']) >= before + 2,
+                'both to be refused',
+            )
+            peer.close()
+            data.close(0)
 
     def test_an_expired_key_is_refused_and_one_that_expires_is_ended(self):
         path, key = self.house.keyring.make('brief')
@@ -253,8 +281,14 @@ class Network(unittest.TestCase):
         peer = self.peer(self.worker)
         for name in (b'other', b'workerly', b'w', b'other/worker'):
             self.assertForbidden(lambda: peer.attach('1', name, durable=True), 'worker/')
-        for name in (b'worker', b'worker/audit'):
-            peer.detach(peer.attach('1', name, durable=True).nonce, forget=True)
+        attached = [
+            peer.attach('1', name, durable=True) for name in (b'worker', b'worker/audit')
+        ]
+        with self.assertRaises(Refused) as refused:
+            peer.attach('1', b'worker/third', durable=True)
+        self.assertIn('max_credential_durables', refused.exception.hint)
+        for each in attached:
+            peer.detach(each.nonce, forget=True)
 
     def test_nobody_uses_anothers_nonce_or_snapshot(self):
         mine, theirs = self.peer(self.worker), self.peer(self.other)
@@ -343,7 +377,146 @@ class Network(unittest.TestCase):
         time.sleep(SILENCE_MS / 1000)
         self.assertEqual([peer.messages() for peer in newcomers], [[]] * len(newcomers))
 
+    # What it may cost.
+
+    def connections(self):
+        return int(self.house.status()['keyed_connections'])
+
+    def test_a_peer_that_sends_what_is_no_request_is_cut(self):
+        observer = self.peer(self.worker)
+        attached = observer.attach('1')
+        observer.join(attached.nonce)
+        flood = [
+            ('of two parts', lambda peer: peer.socket.send_multipart([b'a', b'b']), 1),
+            ('malformed', lambda peer: peer.socket.send(b'nonsense'), 2000),
+        ]
+        for what, send, count in flood:
+            with self.subTest(what):
+                peer = self.peer(self.other)
+                self.assertTrue(peer.ask(11))
+                monitor = peer.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+                for _ in range(count):
+                    send(peer)
+                self.assertTrue(monitor.poll(20000), 'it was not cut')
+                peer.socket.disable_monitor()
+                monitor.close(0)
+        data = self.peer(self.other)
+        data.open_data()
+        monitor = data.data.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        for _ in range(600):
+            data.data.send(b'nonsense')
+        self.assertTrue(monitor.poll(20000), 'it was not cut')
+        data.data.disable_monitor()
+        monitor.close(0)
+        self.insert(1)
+        until(lambda: observer.commits(attached.topic), 'a change meanwhile')
+
+    def test_replies_that_nobody_reads_are_bounded_for_a_credential(self):
+        self.house.sql(
+            'CREATE TABLE large (id bigint PRIMARY KEY, account_id bigint, data text)',
+            'ALTER PUBLICATION p ADD TABLE large',
+            "SELECT fatwal.set_account_column('large', 'account_id')",
+            'ALTER TABLE large ALTER COLUMN data SET STORAGE EXTERNAL',
+            "INSERT INTO large SELECT i, 5, repeat('x', 1000000) FROM generate_series(1, 30) AS i",
+        )
+        path = self.credential('greedy', "grant('greedy', '5')")
+        before = self.resident()
+        peers = []
+        for _ in range(60):
+            peer = KeyedPeer(self.house, path, hold_back=True)
+            self.addCleanup(peer.close)
+            attached = peer.attach('5')
+            number = struct.unpack_from('<Q', peer.receive(peer.snapshot(attached.nonce))[0], 8)[0]
+            peers.append((peer, attached.nonce, number))
+        for peer, nonce, number in peers:
+            for _ in range(8):
+                peer.snapshot(nonce, number, 0, 8 << 20)
+        observer = self.peer(self.worker)
+        attached = observer.attach('1')
+        observer.join(attached.nonce)
+        time.sleep(2)
+        self.insert(1)
+        until(lambda: observer.commits(attached.topic), 'a change meanwhile')
+        grown = self.resident() - before
+        self.assertLess(grown, 500 << 20)
+
+    def resident(self):
+        """Bytes of memory that fatwald has."""
+        with open(f'/proc/{self.fatwald.pid}/statm') as file:
+            return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+    def test_a_credential_has_a_part_of_the_connections(self):
+        path = self.credential('many', "grant('many', '6')")
+        peers = [self.peer(path) for _ in range(PLACES // 4 + 20)]
+        for peer in peers:
+            peer.send(11)
+        answered = until(
+            lambda: (sum(bool(peer.socket.poll(0)) for peer in peers) >= PLACES // 4), 'answers'
+        )
+        self.assertTrue(answered)
+        self.assertTrue(self.peer(self.worker).ask(11), 'the others have theirs')
+        time.sleep(SILENCE_MS / 1000)
+        self.assertEqual(sum(bool(peer.socket.poll(0)) for peer in peers), PLACES // 4)
+
+    def test_who_connects_and_says_nothing_makes_room(self):
+        path = self.credential('silent', "grant('silent', '6')")
+        refused = lambda: int(self.house.status()['refused_keyed_connections'])
+        before = refused()
+        silent = []
+        for _ in range(PLACES + 20):
+            peer = KeyedPeer(self.house, path)
+            self.addCleanup(peer.close)
+            silent.append(peer)
+        until(lambda: refused() > before, 'all places to be taken')
+        self.assertTrue(self.peer(self.worker).ask(11), 'one of them has made room')
+
     # A revocation.
+
+    def test_a_snapshot_shows_nothing_that_the_stream_has_not_reached(self):
+        """A right is revoked while the stream stands still; what is committed behind stays away."""
+        house = self.house
+        path = house.keyring.credential('late', "grant('late', '9')")
+        peer = self.peer(path)
+        attached = until(lambda: self.granted(peer, '9'), 'the grant')
+        attach = peer.id
+        walsender = int(
+            house.sql(
+                'SELECT active_pid FROM pg_replication_slots'
+                f" WHERE slot_name = '{house.slot}' AND active"
+            )
+        )
+        os.kill(walsender, signal.SIGSTOP)
+        try:
+            house.sql("SELECT fatwal.revoke('late', '9')")
+            self.insert(9, 10)
+            asked = peer.snapshot(attached.nonce)
+            self.assertEqual(peer.socket.poll(SILENCE_MS), 0)
+        finally:
+            os.kill(walsender, signal.SIGCONT)
+        self.assertForbidden(lambda: peer.receive(attach))
+        replies = []
+        until(lambda: self.drained(peer, replies) or self.is_silent(peer), 'silence')
+        self.assertNotIn(asked, [struct.unpack_from('<I', parts[0], 4)[0] for parts in replies])
+
+    def drained(self, peer, replies):
+        while peer.socket.poll(SILENCE_MS):
+            replies.append(peer.socket.recv_multipart())
+        return True
+
+    def test_a_durable_subscriber_that_is_revoked_while_it_is_stored_is_not_attached(self):
+        house = self.house
+        path = house.keyring.credential('waits', "grant('waits', '10')")
+        peer = self.peer(path)
+        until(lambda: self.granted(peer, '10'), 'the grant')
+        lock = house.locking('fatwal.subscriber')
+        revoke = threading.Timer(0.5, house.sql, ["SELECT fatwal.revoke('waits', '10')"])
+        revoke.start()
+        self.assertForbidden(lambda: peer.attach('10', b'waits', durable=True))
+        lock.close()
+        revoke.join()
+        replies = []
+        self.drained(peer, replies)
+        self.assertEqual([parts[0][3] for parts in replies if parts[0][3] == 2], [])
 
     def test_no_change_behind_a_revocation_reaches_it(self):
         """By position, while thousands of changes a second come."""

@@ -1,6 +1,8 @@
 // What decides how fatwald connects, waits and gives up, without a server.
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +19,7 @@
 #include "sidecar/postgres/sqlstate.h"
 #include "sidecar/postgres/targets.h"
 #include "sidecar/postgres/timelines.h"
+#include "sidecar/subscribers/inbound.h"
 
 namespace fatwal::sidecar {
 namespace connections_tests {
@@ -63,6 +66,17 @@ TEST(Sqlstate, OfWhatLibpqSays) {
     EXPECT_TRUE(connecting_passes("… FATAL:  57P03: the database system is starting up"));
     // With TLS refused, without it the password was wrong.
     EXPECT_FALSE(connecting_passes("… FATAL:  57P03: starting up\n… FATAL:  28P01: password"));
+}
+
+TEST(Inbound, OnlyAConnectionOfAPeerIsShutDown) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+    EXPECT_EQ(inbound::inode_of_peer(ends[0]), 0U) << "as Postgres's connection is";
+    struct stat status {};
+    ASSERT_EQ(fstat(ends[0], &status), 0);
+    inbound::shut_down(ends[0], status.st_ino);
+    EXPECT_EQ(write(ends[0], "x", 1), 1);
+    for (const int end : ends) close(end);
 }
 
 TEST(Targets, EachHostHasItsOwnPort) {

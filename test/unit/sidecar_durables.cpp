@@ -18,6 +18,19 @@ struct DurablesTest : testing::Test {
     Durables::Group group{durables, wire::AccountKey::from_text("7")};
 };
 
+TEST_F(DurablesTest, CountsThoseOfACredentialOverAllAccounts) {
+    Durables::Group another{durables, wire::AccountKey::from_text("8")};
+    group.add("w", 100, true, Time{});
+    group.add("w/audit", 100, true, Time{});
+    group.add("wide", 100, true, Time{});
+    another.add("w/audit", 100, true, Time{});
+    EXPECT_EQ(durables.of_credential("w"), 3U);
+    group.leave("w");
+    another.leave("w/audit");
+    EXPECT_EQ(durables.of_credential("w"), 1U);
+    EXPECT_EQ(durables.of_credential("nobody"), 0U);
+}
+
 TEST_F(DurablesTest, HoldsFromWhatIsWrittenDown) {
     group.add("w", 100, true, Time{});
     EXPECT_EQ(holds.oldest(), kNoLsn);

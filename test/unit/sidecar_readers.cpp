@@ -4,16 +4,23 @@
 
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <deque>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "sidecar/delivery/spool.h"
 #include "sidecar/failure.h"
 #include "sidecar/postgres/server_clock.h"
 #include "sidecar/subscribers/descriptors.h"
+#include "sidecar/subscribers/inbound.h"
+#include "sidecar/subscribers/reply_window.h"
 #include "sidecar/subscribers/stuck_peers.h"
 
 namespace fatwal::sidecar {
@@ -69,20 +76,43 @@ TEST(Spool, AllOfThemShareABound) {
     EXPECT_FALSE(budget.reserve(~std::uint64_t{0}));
 }
 
-// Both ends of a connection whose writer keeps it full, as libzmq does.
+// Both ends of a connection, the first accepted as libzmq does it: in a thread of its own, as that
+// thread's reading and sending is counted.
+class PeerConnection {
+public:
+    PeerConnection() {
+        const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        // The kernel chooses an abstract name.
+        EXPECT_EQ(bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof(sa_family_t)), 0);
+        EXPECT_EQ(listen(listener, 1), 0);
+        socklen_t length = sizeof address;
+        getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
+        ends[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        EXPECT_EQ(connect(ends[1], reinterpret_cast<sockaddr*>(&address), length), 0);
+        std::thread([&] { ends[0] = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK); }).join();
+        close(listener);
+    }
+    ~PeerConnection() {
+        for (const int end : ends) close(end);
+    }
+    PeerConnection(const PeerConnection&) = delete;
+    PeerConnection& operator=(const PeerConnection&) = delete;
+
+    std::array<int, 2> ends{-1, -1};
+};
+
+// One whose writer keeps it full, as libzmq does.
 class StuckPeersTest : public testing::Test {
 protected:
-    std::array<int, 2> ends_{-1, -1};
+    Descriptors descriptors_;
+    PeerConnection connection_;
+    const std::array<int, 2>& ends_ = connection_.ends;
     StuckPeers peers_;
     StuckPeers::Time now_ = StuckPeers::Time() + 1h;
 
-    void SetUp() override {
-        ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_.data()), 0);
-        peers_.watch(ends_[0], inode_of(ends_[0]), "1", now_);
-    }
-    void TearDown() override {
-        for (const int end : ends_) close(end);
-    }
+    void SetUp() override { peers_.watch(ends_[0], inbound::inode_of_peer(ends_[0]), "1", now_); }
     void fill() {
         const std::string bytes(8192, 'x');
         while (send(ends_[0], bytes.data(), bytes.size(), MSG_NOSIGNAL) > 0) continue;
@@ -98,6 +128,99 @@ protected:
         return recv(ends_[1], into.data(), into.size(), 0) == 0;
     }
 };
+
+class ReplyWindowTest : public testing::Test {
+protected:
+    ReplyWindow::Kept ask(const PeerConnection& connection, const std::string& identity,
+                          const std::string& credential = {}) {
+        Request request{{identity, 1, {credential, credential}}, wire::SnapshotRequest{}};
+        return window_.keep(request, connection.ends[0], inbound::inode_of_peer(connection.ends[0]),
+                            now_);
+    }
+    // libzmq hands so many bytes to the kernel, and the peer reads them.
+    static void hand_over(const PeerConnection& connection, std::size_t bytes) {
+        std::thread([&] {
+            // Makes this thread one of libzmq's.
+            (void)accept4(-1, nullptr, nullptr, 0);
+            std::string block(65'536, 'x');
+            while (bytes > 0) {
+                const ssize_t sent =
+                    send(connection.ends[0], block.data(), std::min(bytes, block.size()), 0);
+                if (sent > 0) bytes -= static_cast<std::size_t>(sent);
+                while (read(connection.ends[1], block.data(), block.size()) > 0) continue;
+            }
+        }).join();
+    }
+    // How many come to their turn now.
+    int turns() {
+        now_ += ReplyWindow::kInterval;
+        int count = 0;
+        while (window_.next(now_)) ++count;
+        return count;
+    }
+
+    Descriptors descriptors_;
+    ReplyWindow window_;
+    ReplyWindow::Time now_ = ReplyWindow::Time() + 1h;
+};
+
+TEST_F(ReplyWindowTest, ARequestWaitsUntilEarlierRepliesAreRead) {
+    const PeerConnection connection;
+    EXPECT_EQ(ask(connection, "a"), ReplyWindow::Kept::No);
+    window_.sent("a", ReplyWindow::kBytes + 1);
+    EXPECT_EQ(ask(connection, "a"), ReplyWindow::Kept::Waits)
+        << "nothing is in the kernel yet: libzmq has it all";
+    now_ += 1h;
+    EXPECT_EQ(turns(), 0);
+    hand_over(connection, ReplyWindow::kBytes);
+    EXPECT_EQ(turns(), 0) << "one byte is libzmq's";
+    hand_over(connection, 100);
+    EXPECT_EQ(turns(), 1);
+    EXPECT_FALSE(window_.waiting());
+}
+
+TEST_F(ReplyWindowTest, ACredentialHasAWindowForAllItsConnections) {
+    constexpr std::size_t kEach = ReplyWindow::kBytes - 1;
+    std::deque<PeerConnection> connections(ReplyWindow::kBytesOfCredential / kEach + 2);
+    for (std::size_t i = 0; i + 1 < connections.size(); ++i) {
+        EXPECT_EQ(ask(connections[i], std::to_string(i), "c"), ReplyWindow::Kept::No);
+        window_.sent(std::to_string(i), kEach);
+    }
+    EXPECT_EQ(ask(connections.back(), "last", "c"), ReplyWindow::Kept::Waits);
+    const PeerConnection anothers;
+    EXPECT_EQ(ask(anothers, "another's", "d"), ReplyWindow::Kept::No);
+    EXPECT_EQ(turns(), 0);
+    hand_over(connections.front(), kEach);
+    window_.tick(now_);
+    EXPECT_EQ(turns(), 1);
+}
+
+TEST_F(ReplyWindowTest, WhatWaitsIsBounded) {
+    const PeerConnection connection;
+    EXPECT_EQ(ask(connection, "a"), ReplyWindow::Kept::No);
+    window_.sent("a", ReplyWindow::kBytes + 1);
+    std::size_t waiting = 0;
+    while (ask(connection, "a") == ReplyWindow::Kept::Waits) ++waiting;
+    EXPECT_GE(waiting, 10'000U);
+    EXPECT_LE(waiting * sizeof(Request), ReplyWindow::kWaitingBytes);
+}
+
+TEST_F(ReplyWindowTest, OneWithAKeyThatReadsNothingIsCut) {
+    const PeerConnection local;
+    const PeerConnection keyed;
+    for (const auto& [connection, credential] :
+         {std::pair(&local, ""), std::pair(&keyed, "credential")}) {
+        EXPECT_EQ(ask(*connection, credential, credential), ReplyWindow::Kept::No);
+        window_.sent(credential, 1000);
+        EXPECT_EQ(send(connection->ends[0], "x", 1, 0), 1);
+    }
+    window_.tick(now_);
+    window_.tick(now_ += ReplyWindow::kStuck - 1s);
+    EXPECT_EQ(send(keyed.ends[1], "x", 1, MSG_NOSIGNAL), 1);
+    window_.tick(now_ += 1s);
+    EXPECT_EQ(send(local.ends[1], "x", 1, MSG_NOSIGNAL), 1);
+    EXPECT_EQ(send(keyed.ends[1], "x", 1, MSG_NOSIGNAL), -1);
+}
 
 TEST_F(StuckPeersTest, OneThatReadsSlowlyIsNotCutThoughItsQueueIsAlwaysFullAtATick) {
     for (int second = 0; second < 20; ++second) {
