@@ -253,13 +253,14 @@ void Daemon::begin_stream(StreamStart& found, Clock::time_point now) {
         else
             spdlog::info("another fatwald had the slot meanwhile");
     }
+    const wire::Lsn followed = ledger_.published();
     if (std::holds_alternative<Resumed>(start))
         ledger_.restart();
     else
         begin_epoch(found, gap != nullptr);
     epoch_.server_end = found.server_end;
     if (settings_.keyed()) {
-        credentials_.begin(found.credentials);
+        credentials_.begin(found.credentials, std::min(followed, found.server_end));
         end_forbidden();
     }
     for (const std::string& row : found.skipped) spdlog::error("{}", one_line(row));
@@ -325,7 +326,10 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
     if (const auto frame = wire::FrameView::parse_header(message)) {
         // Also of one that comes again: the credentials were read again then, perhaps before its
         // commit was visible.
-        if (settings_.keyed()) follow_credentials(*frame);
+        if (settings_.keyed()) {
+            credentials_.stream_at(frame->commit_lsn());
+            follow_credentials(*frame);
+        }
         if (!ledger_.admit(*frame)) return std::nullopt;
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
@@ -377,6 +381,7 @@ void Daemon::end_forbidden() {
 void Daemon::keepalive(const Keepalive& keepalive) {
     ledger_.keepalive(keepalive.wal_end);
     publishers_.set_position(ledger_.published());
+    if (!ledger_.in_transaction()) credentials_.stream_at(keepalive.wal_end);
     if (keepalive.reply_requested) perform(confirmation_.server_asks(facts()));
 }
 
@@ -402,7 +407,7 @@ void Daemon::perform(const Confirmation::Step& step) {
 
 // A server that has nothing to send says how far it is when it is asked.
 Clock::time_point Daemon::confirm_at() const {
-    return snapshot_requests_.awaits_stream()
+    return snapshot_requests_.awaits_stream() || (settings_.keyed() && !credentials_.are_current())
                ? std::min(next_confirm_, last_confirm_ + kAwaitedInterval)
                : next_confirm_;
 }

@@ -179,6 +179,10 @@ private:
 };
 
 std::optional<Reply> Requests::answer(const Request& request, Clock::time_point now) {
+    const bool has_key = !request.requester.caller.is_local();
+    if (has_key && of_.credentials.are_known() && !of_.credentials.are_current())
+        return refuse(wire::ErrorCode::NotStreaming, "the credentials are being read", {},
+                      "Try again in a moment.");
     // Its connection is being ended; what it has sent before counts no more.
     if (!of_.credentials.holds(request.requester.caller, of_.wall_time()))
         return refuse(wire::ErrorCode::Forbidden, "the key does not hold any more",

@@ -55,8 +55,10 @@ std::optional<CredentialGrant> grant_of(const Row& row) {
 
 }  // namespace
 
-void Credentials::begin(const CredentialTables& tables) {
+void Credentials::begin(const CredentialTables& tables, wire::Lsn followed) {
     clear();
+    followed_ = followed;
+    current_ = followed == 0;
     for (const CredentialKey& key : tables.keys) add(key);
     grants_.insert(tables.grants.begin(), tables.grants.end());
     sees_ = tables.sees;
@@ -68,7 +70,7 @@ void Credentials::clear() {
     keys_.clear();
     grants_.clear();
     tables_.clear();
-    known_ = false;
+    known_ = current_ = false;
 }
 
 void Credentials::add(CredentialKey key) {

@@ -14,6 +14,10 @@
 // So behind a restart the rows may be newer than the stream is: what was revoked meanwhile is
 // refused at once, which only errs towards refusing.
 //
+// They may be older, too, than what was followed before the stream was lost: a commit that waits
+// for a synchronous standby is in the log, and no snapshot sees it. The stream brings it again, so
+// until it is back where it was (`current`) nobody with a key is answered.
+//
 // Invariants: a public key is of one name. The grants of a name may be there without a key, and a
 // key without grants: either may nothing.
 //
@@ -40,12 +44,17 @@ public:
         Unreadable,  // a row that cannot be read: the tables have to be read again
     };
 
-    // The tables, as they were read. All before is forgotten.
-    void begin(const CredentialTables& tables);
+    // The tables, as they were read. All before is forgotten. `followed`: the stream was followed
+    // up to there before.
+    void begin(const CredentialTables& tables, wire::Lsn followed = 0);
     // Nothing is known: nobody is let in.
     void clear();
     // Whether the tables were read, since clear().
     [[nodiscard]] bool are_known() const { return known_; }
+    // The stream has brought all that commits before.
+    void stream_at(wire::Lsn position) { current_ = current_ || position >= followed_; }
+    // Whether they are of no earlier position than ever before.
+    [[nodiscard]] bool are_current() const { return current_; }
 
     // A frame of the stream, in its order. `schemas` has those of the frame's relations.
     [[nodiscard]] Applied apply(const wire::FrameView& frame, const Schemas& schemas);
@@ -75,6 +84,8 @@ private:
     }
 
     bool known_ = false;
+    bool current_ = false;
+    wire::Lsn followed_ = 0;
     wire::TransactionSnapshot sees_;
     wire::Lsn read_at_ = 0;
     std::map<std::string, CredentialKey, std::less<>> keys_;  // by public key

@@ -472,6 +472,66 @@ class Network(unittest.TestCase):
 
     # A revocation.
 
+    def test_a_revocation_that_waits_for_a_standby_holds_over_a_new_stream(self):
+        """It is in the log, and no snapshot sees it: reading the tables again does not bring it."""
+        house = self.house
+        path = self.credential('standby', "grant('standby', '12')")
+        self.insert(12)
+        peer = self.peer(path)
+        attached = until(lambda: self.granted(peer, '12'), 'the grant')
+        attach = peer.id
+        peer.join(attached.nonce)
+        house.sql(
+            "ALTER SYSTEM SET synchronous_commit = 'local'",
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+            'SELECT pg_reload_conf()',
+        )
+        # The first keeps the slot back, so that there is much to read again before the second.
+        waiting = [house.session(), house.session()]
+        try:
+            for session, statement in zip(waiting, ('grant', 'revoke')):
+                account = 12 if statement == 'revoke' else 99
+                session.run(
+                    'SET synchronous_commit = on', f"SELECT fatwal.{statement}('standby', '{account}')"
+                )
+                self.insert(13, 100_000)
+            self.assertForbidden(lambda: peer.receive(attach))
+            self.insert(12)
+            for _ in range(5):
+                before = int(house.status()['reconnects'])
+                until(
+                    lambda: house.sql(
+                        'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots'
+                        f" WHERE slot_name = '{house.slot}' AND active"
+                    ),
+                    'a stream',
+                )
+                answers = []
+                until(
+                    lambda: (
+                        answers.append(self.answer(peer, '12')),
+                        int(house.status()['reconnects']) > before and answers[-1] == FORBIDDEN,
+                    )[1],
+                    'the stream to be back',
+                )
+                self.assertNotIn(None, answers)
+        finally:
+            house.sql(
+                'ALTER SYSTEM RESET synchronous_standby_names',
+                'ALTER SYSTEM RESET synchronous_commit',
+                'SELECT pg_reload_conf()',
+            )
+            for session in waiting:
+                session.close()
+
+    def answer(self, peer, account):
+        """The code of the error that an ATTACH is refused with; None when it is not."""
+        try:
+            peer.attach(account)
+        except Refused as refused:
+            return refused.code
+        return None
+
     def test_a_snapshot_shows_nothing_that_the_stream_has_not_reached(self):
         """A right is revoked while the stream stands still; what is committed behind stays away."""
         house = self.house

@@ -76,6 +76,18 @@ struct CredentialsTest : testing::Test {
     const Caller local;
 };
 
+TEST_F(CredentialsTest, AreCurrentWhenTheStreamIsBackWhereItWas) {
+    EXPECT_TRUE(credentials.are_current()) << "nothing was followed before";
+    credentials.begin(tables, 0x3000);
+    EXPECT_FALSE(credentials.are_current());
+    credentials.stream_at(0x2fff);
+    EXPECT_FALSE(credentials.are_current());
+    credentials.stream_at(0x3000);
+    EXPECT_TRUE(credentials.are_current());
+    credentials.clear();
+    EXPECT_FALSE(credentials.are_current());
+}
+
 // As under REPLICA IDENTITY NOTHING, where the WAL has no old row at all.
 TEST_F(CredentialsTest, AnUpdateThatHidesWhatARowWasIsUnreadable) {
     const auto update = [](std::string row) {
