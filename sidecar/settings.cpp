@@ -49,15 +49,7 @@ bool is_endpoint(const std::string& text) {
            (text.starts_with("ipc:///") && text.size() - 6 < sizeof(sockaddr_un::sun_path));
 }
 
-// A key of a ZeroMQ certificate, `NAME = "…"`; empty when it has none.
-std::string key_in(const std::string& text, const std::string& name) {
-    const auto at = text.find(name);
-    const auto begin = at == std::string::npos ? at : text.find('"', at);
-    const auto end = begin == std::string::npos ? begin : text.find('"', begin + 1);
-    return end == std::string::npos ? std::string() : text.substr(begin + 1, end - begin - 1);
-}
-
-KeyPair read_keys(const std::string& path) {
+wire::KeyPair read_keys(const std::string& path) {
     const std::string hint = "fatwal keygen " + path + " makes one.";
     struct stat status {};
     if (stat(path.c_str(), &status) != 0)
@@ -69,14 +61,12 @@ KeyPair read_keys(const std::string& path) {
     std::ifstream file(path);
     std::stringstream text;
     text << file.rdbuf();
-    KeyPair keys{key_in(text.str(), "public-key"), key_in(text.str(), "secret-key")};
+    auto keys = wire::key_pair_in(text.str());
     std::array<char, 41> derived{};
-    constexpr std::size_t kKeyLength = 40;
-    if (keys.secret_key.size() != kKeyLength ||
-        zmq_curve_public(derived.data(), keys.secret_key.c_str()) != 0 ||
-        keys.public_key != derived.data())
+    if (!keys || zmq_curve_public(derived.data(), keys->secret_key.c_str()) != 0 ||
+        keys->public_key != derived.data())
         throw service::Failure("the key file holds no key pair", path, hint);
-    return keys;
+    return std::move(*keys);
 }
 
 // All of what peers with keys need, or none of it.

@@ -7,16 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "fatwal/wire/key_file.h"
 #include "service/log_level.h"
 #include "service/settings.h"
 
 namespace fatwal::sidecar {
-
-// Of a CURVE server, in Z85.
-struct KeyPair {
-    std::string public_key;
-    std::string secret_key;
-};
 
 enum class Layout : std::uint8_t { Account, Shared };
 enum class OnLostSlot : std::uint8_t { Stop, Resync };
@@ -57,7 +52,7 @@ struct Settings {
 
     // Made of the above.
     std::vector<std::string> publications;  // the names in `publication`
-    KeyPair server_keys;                    // in `key_file`
+    wire::KeyPair server_keys;              // in `key_file`
 
     // Whether peers with keys are taken.
     [[nodiscard]] bool keyed() const { return !keyed_control.empty(); }

@@ -7,31 +7,21 @@
 #include <array>
 #include <cerrno>
 #include <stdexcept>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include <zmq.hpp>
+
+#include "fatwal/wire/key_file.h"
 
 namespace fatwal::client {
 
 namespace {
 
 constexpr std::size_t kKeyCharacters = 40;
-constexpr std::size_t kKeyBytes = 32;
 constexpr std::size_t kMostFile = 65'536;  // a certificate may have metadata
-constexpr std::string_view kBlanks = " \t\r\n";
 
 [[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument(what); }
-
-// libzmq takes some characters that are not of Z85 for others.
-bool is_key(const std::string& text) {
-    constexpr std::string_view kAlphabet =
-        "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
-    std::array<std::uint8_t, kKeyBytes> bytes{};
-    return text.size() == kKeyCharacters && text.find_first_not_of(kAlphabet) == text.npos &&
-           zmq_z85_decode(bytes.data(), text.c_str()) != nullptr;
-}
 
 std::string read_file(const std::string& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -50,35 +40,17 @@ std::string read_file(const std::string& path) {
     return text;
 }
 
-std::string_view stripped(std::string_view text, std::string_view of) {
-    const auto from = text.find_first_not_of(of);
-    if (from == text.npos) return {};
-    return text.substr(from, text.find_last_not_of(of) - from + 1);
-}
-
-// The value of `name = "value"` in ZPL, on a line of its own; empty when there is none.
-std::string value_of(std::string_view text, std::string_view name) {
-    while (!text.empty()) {
-        const auto end = std::min(text.find('\n'), text.size() - 1);
-        const std::string_view line = stripped(text.substr(0, end + 1), kBlanks);
-        text.remove_prefix(end + 1);
-        const auto equals = line.find('=');
-        if (equals == line.npos || stripped(line.substr(0, equals), kBlanks) != name) continue;
-        return std::string(stripped(line.substr(equals + 1), " \t\"'"));
-    }
-    return {};
-}
-
 }  // namespace
 
 Keys Keys::from_file(const std::string& path, std::string server_public_key) {
     const std::string text = read_file(path);
-    Keys keys{std::move(server_public_key), value_of(text, "public-key"),
-              value_of(text, "secret-key")};
-    if (!is_key(keys.public_key) || !is_key(keys.secret_key))
+    auto pair = wire::key_pair_in(text);
+    if (!pair)
         refuse("the key file " + path +
                " does not hold a public-key and a secret-key of 40 characters each: `fatwal "
                "keygen` makes one that does");
+    Keys keys{std::move(server_public_key), std::move(pair->public_key),
+              std::move(pair->secret_key)};
     keys.check();
     return keys;
 }
@@ -88,11 +60,11 @@ void Keys::check() const {
         refuse(
             "this libzmq was built without CURVE, so no keys can be used: install one that has "
             "it, as the libzmq5 of Debian");
-    if (!is_key(server_public_key))
+    if (!wire::is_key(server_public_key))
         refuse(
             "the server's public key is not 40 characters of Z85: give what `fatwal keygen` "
             "printed when fatwald's key file was made");
-    if (!is_key(public_key) || !is_key(secret_key))
+    if (!wire::is_key(public_key) || !wire::is_key(secret_key))
         refuse(
             "a public key and a secret key have 40 characters of Z85 each: `fatwal keygen` "
             "makes a pair");

@@ -5,12 +5,14 @@
 // A worker with effects of its own in a database: how far it has come is kept in the transaction of
 // the effects, so each change is logged once whatever is killed; it is acknowledged after that, so
 // Postgres keeps what is not logged yet. DATABASE is a libpq connection string, CONTROL the
-// endpoint of fatwald's control socket.
+// endpoint of fatwald's control socket. Where that asks for keys, FATWAL_KEY_FILE names the file
+// with ours, of the credential `change-log`, and FATWAL_SERVER_KEY is fatwald's public key.
 #include <libpq-fe.h>
 #include <poll.h>
 
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -93,6 +95,10 @@ private:
         out.durable = true;
         out.cursor = client::Cursor::from_text(database_.run(
             "SELECT cursor FROM change_log_cursor WHERE account_id = $1", {account_}));
+        const char* key_file = std::getenv("FATWAL_KEY_FILE");
+        const char* server_key = std::getenv("FATWAL_SERVER_KEY");
+        if (key_file != nullptr && server_key != nullptr)
+            out.keys = client::Keys::from_file(key_file, server_key);
         out.snapshots = false;
         out.resync_after = 0s;
         return out;

@@ -22,7 +22,7 @@ constexpr char kNameProperty[] = "User-Id";
 
 }  // namespace
 
-void require_keys(zmq::socket_t& socket, const KeyPair& server) {
+void require_keys(zmq::socket_t& socket, const wire::KeyPair& server) {
     socket.set(zmq::sockopt::affinity, kKeyedThread);
     socket.set(zmq::sockopt::curve_server, true);
     socket.set(zmq::sockopt::curve_secretkey, server.secret_key);

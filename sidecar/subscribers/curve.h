@@ -23,7 +23,7 @@ inline constexpr char kKeyProperty[] = "X-Key";
 
 // Makes a socket take only peers whose keys the ZAP handler admits. Before it is bound. Without a
 // handler it takes nobody.
-void require_keys(zmq::socket_t& socket, const KeyPair& server);
+void require_keys(zmq::socket_t& socket, const wire::KeyPair& server);
 
 // Who has sent this message on a keyed socket; nothing when libzmq does not say, which it always
 // does. Of the message's last part, as libzmq 4.3.4 marks no other reliably.

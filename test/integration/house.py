@@ -161,7 +161,8 @@ class House:
         command = [str(part) for part in command]
         if not self.is_keyed or command[0].endswith('/fatwald'):
             return command, environment or {}
-        who = 'member' if command[0].endswith('/group') else 'tests'
+        programs = {'group': 'member', 'change_log': 'change-log'}
+        who = programs.get(os.path.basename(command[0]), 'tests')
         if '--durable' in command:
             who = command[command.index('--durable') + 1]
         return (

@@ -19,7 +19,7 @@ class ChangeLog(unittest.TestCase):
             f"INSERT INTO accounts (id, name, slug) VALUES ('{ACCOUNT}', 'a', 'a'), ('{OTHER}',"
             " 'b', 'b')"
         )
-        self.house.fatwald(publication='portal')
+        self.fatwald = self.house.fatwald(publication='portal')
 
     def logger(self, *accounts):
         """Logs what comes when this returns."""
@@ -52,6 +52,14 @@ class ChangeLog(unittest.TestCase):
             f" '{account}' ORDER BY id"
         ).splitlines()
         return [json.loads(line) for line in lines]
+
+    def test_over_the_network_with_its_key(self):
+        self.house.stop(self.fatwald)
+        self.house.is_keyed = True
+        self.house.fatwald(publication='portal')
+        self.logger(ACCOUNT)
+        self.house.sql(f"UPDATE accounts SET name = 'c' WHERE id = '{ACCOUNT}'")
+        self.assertEqual([entry[:2] for entry in self.log(1)], [['update', 'accounts']])
 
     def test_J26_one_entry_for_each_change_and_none_for_what_was_marked_as_deleted(self):
         self.logger(ACCOUNT, OTHER)

@@ -492,7 +492,8 @@ class Network(unittest.TestCase):
             for session, statement in zip(waiting, ('grant', 'revoke')):
                 account = 12 if statement == 'revoke' else 99
                 session.run(
-                    'SET synchronous_commit = on', f"SELECT fatwal.{statement}('standby', '{account}')"
+                    'SET synchronous_commit = on',
+                    f"SELECT fatwal.{statement}('standby', '{account}')",
                 )
                 self.insert(13, 100_000)
             self.assertForbidden(lambda: peer.receive(attach))
