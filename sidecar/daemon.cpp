@@ -33,6 +33,9 @@ constexpr std::chrono::milliseconds kLastAnswers{2000};
 constexpr std::chrono::seconds kRefusedInterval{10};
 // Between two status messages, when a snapshot waits for the stream.
 constexpr std::chrono::milliseconds kAwaitedInterval{20};
+// How long it waits before the server is to flush its log, which it does by itself where anybody
+// commits.
+constexpr std::chrono::milliseconds kFlushAfter{100};
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -63,6 +66,15 @@ zmq::context_t make_context(const Descriptors& descriptors, bool keyed) {
     return context;
 }
 
+// How many connections with keys there may be.
+std::size_t bound_keyed(const Settings& settings) {
+    std::vector<std::string> paths;
+    for (const std::string& endpoint : {settings.keyed_control, settings.keyed_data})
+        if (endpoint.starts_with("ipc://")) paths.push_back(path_of(endpoint));
+    return inbound::set_keyed(static_cast<std::size_t>(settings.max_keyed_connections),
+                              std::move(paths));
+}
+
 // The facts of classify_start(), as the connection found them.
 FoundSlot found_slot(const StreamStart& found, const Accounts& accounts) {
     FoundSlot slot{found.slot_created,
@@ -87,7 +99,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
     : settings_(settings),
       started_(Clock::now()),
       context_(make_context(descriptors_, settings.keyed())),
-      keyed_connections_(static_cast<std::size_t>(settings.max_keyed_connections) / 4),
+      keyed_connections_(bound_keyed(settings) / 4),
       publishers_(
           context_, settings, descriptors_,
           [&run_dir](std::uint64_t epoch, std::uint64_t serial) {
@@ -133,10 +145,6 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
 KeyedData* Daemon::open_keyed(const Settings& settings) {
     if (!settings.keyed()) return nullptr;
     zap_.emplace(context_);
-    std::vector<std::string> paths;
-    for (const std::string& endpoint : {settings.keyed_control, settings.keyed_data})
-        if (endpoint.starts_with("ipc://")) paths.push_back(path_of(endpoint));
-    inbound::set_keyed(static_cast<std::size_t>(settings.max_keyed_connections), std::move(paths));
     try {
         keyed_data_.emplace(context_, settings, keyed_connections_);
     } catch (const zmq::error_t& error) {
@@ -501,6 +509,12 @@ void Daemon::handle(const KeeperFailure& failed) {
 
 void Daemon::do_what_is_due(Clock::time_point now) {
     if (slot_.streams() && now >= confirm_at()) confirm();
+    if (!snapshot_requests_.awaits_stream()) {
+        next_flush_ = now + kFlushAfter;
+    } else if (now >= next_flush_) {
+        next_flush_ = now + kTick;
+        keeper_.flush_log();
+    }
     if (now >= next_heartbeat_) {
         next_heartbeat_ = now + std::chrono::milliseconds(settings_.heartbeat_interval_ms);
         // A heartbeat says that nothing is missing, which a silent stream does not know.

@@ -148,6 +148,7 @@ private:
     Clock::time_point last_confirm_;
     Clock::time_point next_confirm_;
     Clock::time_point next_health_;
+    Clock::time_point next_flush_;
     std::uint64_t refused_connections_ = 0;  // as last logged
     Clock::time_point refused_logged_;
 };

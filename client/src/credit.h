@@ -4,7 +4,7 @@
 // most credit / t: 10 MB/s with 1 MiB and 100 ms. Where a full reply takes long, more at a time is
 // what makes it faster; where it comes at once, more only costs memory on both sides. So the credit
 // doubles after a full reply that took long, and stays: the path is what it is, and what the credit
-// bounds is 8 MiB at most.
+// bounds is 32 MiB at most.
 #pragma once
 
 #include <algorithm>

@@ -222,6 +222,7 @@ struct Snapshots::Snapshot {
     int tries = 0;           // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
+    std::string asked_by;     // its credential
     wire::Lsn asked_at = 0;   // every transaction before was published when it was first asked for
     Time taken;               // when its turn came
     Time touched;             // when somebody read of it, or it ended
@@ -250,7 +251,7 @@ Snapshots::Snapshot& Snapshots::add(const wire::AccountKey& account, Time now) {
     return *snapshots_.emplace(last_id_, std::move(snapshot)).first->second;
 }
 
-bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) const {
+bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Age age, Time now) const {
     if (snapshot.abandoned) return false;
     if (snapshot.failure) {
         const auto standing = cooldowns_.find(snapshot.account);
@@ -263,19 +264,36 @@ bool Snapshots::serves(const Snapshot& snapshot, const Needs& needs, Time now) c
     // then the resync is replayed, and asks for another one, which this must not be.
     const wire::Lsn sees = cursor != 0 ? cursor : snapshot.asked_at;
     if (snapshot.job && sees <= needs.resync) return false;
-    return !snapshot.ended ||
+    return !snapshot.ended || age == Age::Any ||
            now - snapshot.taken <= std::chrono::milliseconds(settings_.snapshot_reuse_ms);
 }
 
-Snapshots::Id Snapshots::find_or_begin(const wire::AccountKey& account, const Needs& needs,
-                                       Time now) {
-    if (const auto newest = newest_.find(account); newest != newest_.end())
-        if (const Snapshot* snapshot = find(newest->second); serves(*snapshot, needs, now))
-            return newest->second;
+bool Snapshots::has_many(const wire::AccountKey& account) const {
+    std::size_t count = 0;
+    std::uint64_t bytes = 0;
+    for (const auto& [id, snapshot] : snapshots_) {
+        if (snapshot->abandoned || snapshot->failure || snapshot->account != account) continue;
+        ++count;
+        if (snapshot->job) bytes += snapshot->job->spool().size();
+    }
+    return count >= kMostKept || bytes > static_cast<std::uint64_t>(settings_.spool_bytes) / 4;
+}
+
+std::optional<Snapshots::Id> Snapshots::find_or_begin(const wire::AccountKey& account,
+                                                      const Needs& needs,
+                                                      const std::string& credential, Time now) {
+    if (const auto newest = newest_.find(account); newest != newest_.end()) {
+        const Snapshot& snapshot = *find(newest->second);
+        if (serves(snapshot, needs, Age::Fresh, now)) return newest->second;
+        if (has_many(account))
+            return serves(snapshot, needs, Age::Any, now) ? std::optional(newest->second)
+                                                          : std::nullopt;
+    }
     Snapshot& snapshot = add(account, now);
     snapshot.asked_at = needs.published;
+    snapshot.asked_by = credential;
     const Id id = last_id_;
-    turn_.push_back(id);
+    turns_[snapshot.asked_by].push_back(id);
     begin_waiting(now);
     return id;
 }
@@ -301,14 +319,46 @@ void Snapshots::drop_job(Snapshot& snapshot) {
     running_.erase(snapshot.head.snapshot);
 }
 
+// Takes out the next one: the credentials take turns, and while several wait one of them leaves a
+// session to the others.
+std::optional<Snapshots::Id> Snapshots::next_in_turn() {
+    const auto most = static_cast<std::size_t>(settings_.snapshot_concurrency);
+    const auto may_have_another = [&](const std::string& credential) {
+        const auto run = std::count_if(running_.begin(), running_.end(),
+                                       [&](Id id) { return find(id)->asked_by == credential; });
+        return static_cast<std::size_t>(run) + 1 < most;
+    };
+    for (std::size_t tried = 0; !turns_.empty();) {
+        auto turn = turns_.upper_bound(served_);
+        if (turn == turns_.end()) turn = turns_.begin();
+        served_ = turn->first;
+        if (turns_.size() > 1 && tried < turns_.size() && !may_have_another(turn->first)) {
+            ++tried;
+            continue;
+        }
+        const Id id = turn->second.front();
+        turn->second.pop_front();
+        if (turn->second.empty()) turns_.erase(turn);
+        const Snapshot* snapshot = find(id);
+        if (snapshot != nullptr && !snapshot->job && !snapshot->abandoned) return id;
+    }
+    return std::nullopt;
+}
+
+std::size_t Snapshots::waiting() const {
+    std::size_t count = 0;
+    for (const auto& [credential, ids] : turns_) count += ids.size();
+    return count;
+}
+
 void Snapshots::begin_waiting(Time now) {
-    while (!turn_.empty() &&
+    while (!turns_.empty() &&
            running_.size() < static_cast<std::size_t>(settings_.snapshot_concurrency) &&
            make_room(now)) {
-        const Id id = turn_.front();
-        turn_.pop_front();
+        const auto next = next_in_turn();
+        if (!next) return;
+        const Id id = *next;
         Snapshot* snapshot = find(id);
-        if (snapshot == nullptr || snapshot->job || snapshot->abandoned) continue;
         const auto pause =
             snapshot->tries == 0
                 ? std::chrono::milliseconds(0)
@@ -358,12 +408,22 @@ std::optional<Snapshots::Part> Snapshots::read(Id id, const wire::Nonce& reader,
     auto read = snapshot->job->spool().read(offset, credit);
     if (!read) return std::nullopt;
     snapshot->sent = true;
+    // It reads one at a time: it has left the one before.
+    if (const auto before = reads_.find(reader); before != reads_.end() && before->second != id)
+        if (Snapshot* left = find(before->second)) left->readers.erase(reader);
     const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
-    if (end)
+    if (end) {
         snapshot->readers.erase(reader);
-    else
+        reads_.erase(reader);
+    } else {
         snapshot->readers.insert(reader);
+        reads_[reader] = id;
+    }
     return Part{std::move(read->messages), read->next_offset, end};
+}
+
+void Snapshots::keep(Id id, Time now) {
+    if (Snapshot* snapshot = find(id)) snapshot->touched = now;
 }
 
 void Snapshots::take_again(Id id, Time now) {
@@ -372,7 +432,7 @@ void Snapshots::take_again(Id id, Time now) {
     drop_job(*snapshot);
     snapshot->known = snapshot->ended = false;
     ++snapshot->tries;
-    turn_.push_front(id);
+    turns_[snapshot->asked_by].push_front(id);
     begin_waiting(now);
 }
 
@@ -388,7 +448,7 @@ void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
         drop_job(snapshot);
         snapshot.known = snapshot.ended = false;
         snapshot.head.cursor = 0;
-        turn_.push_front(snapshot.head.snapshot);
+        turns_[snapshot.asked_by].push_front(snapshot.head.snapshot);
         return;
     }
     snapshot.ended = snapshot.abandoned = true;
@@ -396,7 +456,8 @@ void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
     Snapshot& next = add(snapshot.account, now);
     next.tries = snapshot.tries + 1;
     next.asked_at = snapshot.asked_at;
-    turn_.push_front(last_id_);
+    next.asked_by = snapshot.asked_by;
+    turns_[next.asked_by].push_front(last_id_);
 }
 
 void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
@@ -450,6 +511,7 @@ std::vector<Snapshots::Id> Snapshots::tick(Time now, const Attached& attached) {
     const auto kept = std::max<std::chrono::steady_clock::duration>(
         std::chrono::milliseconds(settings_.snapshot_reuse_ms), kLeastKept);
     std::vector<Id> forgotten;
+    std::erase_if(reads_, [&](const auto& entry) { return !attached(entry.first); });
     std::erase_if(snapshots_, [&](const auto& entry) {
         Snapshot& snapshot = *entry.second;
         std::erase_if(snapshot.readers, [&](const auto& reader) { return !attached(reader); });
@@ -476,8 +538,9 @@ void Snapshots::clear() {
     for (auto& [id, snapshot] : snapshots_) drop_job(*snapshot);
     snapshots_.clear();
     newest_.clear();
-    turn_.clear();
+    turns_.clear();
     running_.clear();
+    reads_.clear();
     cooldowns_.clear();
 }
 

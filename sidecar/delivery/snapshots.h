@@ -19,6 +19,11 @@
 //               ▼                ▼                           │ the same one; else `abandoned`,
 //             failed      back to turn ──────────────────────┘ and a new one
 //
+// What one account or credential asks for leaves room for others: of an account at most kMostKept
+// snapshots, or a quarter of spool_bytes, are kept; then the newest serves for longer than
+// snapshot_reuse_ms, and who needs a later one is refused. And while another credential waits for
+// its turn, one has not the last session.
+//
 // Numbers rise in the order in which snapshots are begun, and `newest_begun` and `oldest_unknown`
 // bound those that may have been taken and are not known yet. The ledger's Visibility needs that: a
 // snapshot that is known later may be older than what a newer one has seen.
@@ -80,8 +85,12 @@ public:
     Snapshots(const Snapshots&) = delete;
     Snapshots& operator=(const Snapshots&) = delete;
 
-    // The snapshot that serves the account now, a new one if there is none.
-    Id find_or_begin(const wire::AccountKey& account, const Needs& needs, Time now);
+    // The snapshot that serves the account now, a new one if there is none; nothing when the
+    // account has too many. `credential`: who asks; empty for local callers.
+    std::optional<Id> find_or_begin(const wire::AccountKey& account, const Needs& needs,
+                                    const std::string& credential, Time now);
+    // Somebody waits for it: it is not forgotten now.
+    void keep(Id id, Time now);
     // Where the stream resumes after it, to be set once it is taken.
     void set_cursor(Id id, wire::Lsn cursor);
     // Takes it again after a pause that grows, as what it does not see can no longer be replayed.
@@ -119,7 +128,7 @@ public:
     [[nodiscard]] Id oldest_unknown() const;
     [[nodiscard]] std::uint64_t queries() const { return queries_; }
     [[nodiscard]] std::size_t size() const { return snapshots_.size(); }
-    [[nodiscard]] std::size_t waiting() const { return turn_.size(); }
+    [[nodiscard]] std::size_t waiting() const;
     [[nodiscard]] std::uint64_t failures() const { return failures_; }
     // Why the last one failed; empty when one has succeeded since.
     [[nodiscard]] const std::string& last_failure() const { return last_failure_; }
@@ -129,6 +138,7 @@ public:
 private:
     class Job;
     struct Snapshot;
+    static constexpr std::size_t kMostKept = 8;
     // How long an account's last failure stands, and the next one will.
     struct Cooldown {
         std::chrono::milliseconds pause;
@@ -140,7 +150,11 @@ private:
     void drop_job(Snapshot& snapshot);
     void try_again(Snapshot& snapshot, const Failure& why, Time now);
     void failed(Snapshot& snapshot, const Failure& why, Time now);
-    [[nodiscard]] bool serves(const Snapshot& snapshot, const Needs& needs, Time now) const;
+    enum class Age : std::uint8_t { Fresh, Any };
+    [[nodiscard]] bool serves(const Snapshot& snapshot, const Needs& needs, Age age,
+                              Time now) const;
+    [[nodiscard]] bool has_many(const wire::AccountKey& account) const;
+    [[nodiscard]] std::optional<Id> next_in_turn();
     [[nodiscard]] Snapshot* find(Id id) const;
 
     const Settings& settings_;
@@ -153,8 +167,10 @@ private:
     std::string last_failure_;
     Notices log_;
     std::map<Id, std::unique_ptr<Snapshot>> snapshots_;
-    AccountMap<Id> newest_;           // of each account
-    std::deque<Id> turn_;             // those that wait for it
+    AccountMap<Id> newest_;                        // of each account
+    std::map<wire::Nonce, Id> reads_;              // which one each reader has not read to its end
+    std::map<std::string, std::deque<Id>> turns_;  // those that wait, by who asked
+    std::string served_;                           // whose turn it was last
     std::set<Id> running_;            // those whose turn has come and that have not ended
     AccountMap<Cooldown> cooldowns_;  // of accounts whose last snapshot failed
     SnapshotSessions sessions_;       // ends before what its tasks use

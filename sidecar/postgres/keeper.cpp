@@ -207,6 +207,15 @@ void Keeper::ask_what_is_visible() {
           }});
 }
 
+// A transaction that has a number and has written nothing commits without a flush of its own, and
+// has the WAL writer flush.
+void Keeper::flush_log() {
+    post({0, [](PGconn* connection) -> std::optional<KeeperEvent> {
+              (void)run(connection, "cannot have the log flushed", "SELECT pg_current_xact_id()");
+              return std::nullopt;
+          }});
+}
+
 void Keeper::ask_slot_health() {
     post({0, [this](PGconn* connection) -> std::optional<KeeperEvent> {
               const Result result =

@@ -68,6 +68,9 @@ public:
 
     void ask_what_is_visible();
     void ask_slot_health();
+    // Has the server write its log out to the end, as a commit does: what is not committed yet may
+    // wait in its memory, and is not streamed so long.
+    void flush_log();
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
     // asks for a StoreResult. A row that the table refuses costs the others nothing: the batch that
     // it fails is written again row by row.

@@ -28,7 +28,8 @@ struct Connection {
     // Bytes received since the last whole message. The I/O thread adds, the event loop sets 0; a
     // sum that is too small by one message is as good.
     std::atomic<std::uint32_t> unread = 0;
-    std::atomic<std::uint32_t> handed = 0;  // bytes, to the kernel
+    std::atomic<std::uint32_t> counted = 0;  // what of it counts among all with keys
+    std::atomic<std::uint32_t> handed = 0;   // bytes, to the kernel
     std::atomic<bool> open = false;
     std::atomic<bool> keyed = false;
     std::atomic<bool> heard = false;          // a whole message of it was read
@@ -43,6 +44,7 @@ struct Bounds {
     std::size_t most_keyed = 0;
     std::vector<std::string> keyed_paths;
     std::atomic<std::size_t> keyed = 0;          // connections with keys
+    std::atomic<std::size_t> unheard = 0;        // of them, those of which nothing was read
     std::atomic<std::int64_t> keyed_unread = 0;  // of them, each beyond kFreeBytes
     std::size_t hand = 0;                        // where make_room() has looked last
     std::atomic<std::uint64_t> refused = 0;
@@ -89,13 +91,18 @@ bool is_keyed(int listener) {
 }
 
 // What of a connection's unread bytes counts among all.
-std::int64_t counted(std::uint32_t unread) {
-    return unread > kFreeBytes ? std::int64_t{unread} - kFreeBytes : 0;
+std::uint32_t beyond_free(std::uint32_t unread) {
+    return unread > kFreeBytes ? unread - kFreeBytes : 0;
 }
 
+// The sum in all is that of `counted`, whoever of the two threads sets it 0.
 void no_longer_unread(Connection& connection) {
-    const std::uint32_t unread = connection.unread.exchange(0, std::memory_order_relaxed);
-    if (connection.keyed.load(std::memory_order_relaxed)) state.keyed_unread -= counted(unread);
+    connection.unread.store(0, std::memory_order_relaxed);
+    state.keyed_unread -= connection.counted.exchange(0);
+}
+
+void no_longer_unheard(Connection& connection) {
+    if (!connection.heard.exchange(true) && connection.keyed) --state.unheard;
 }
 
 // When all places of peers with keys are taken: ends one that has said nothing for kSilent. It runs
@@ -185,7 +192,7 @@ int accept_bounded(int listener, const sockaddr* address, Accept&& accept_one) {
     if (connection == nullptr) return refuse(descriptor, state.refused);
     if (!admit(address)) return refuse(descriptor, state.throttled);
     const bool keyed = listens == Listens::Keyed;
-    if (keyed && state.keyed >= state.most_keyed) {
+    if (keyed && (state.keyed >= state.most_keyed || state.unheard >= (state.most_keyed + 1) / 2)) {
         make_room();
         return refuse(descriptor, state.refused_keyed);
     }
@@ -194,7 +201,10 @@ int accept_bounded(int listener, const sockaddr* address, Accept&& accept_one) {
     connection->heard = false;
     connection->accepted = now_s();
     connection->keyed = keyed;
-    if (keyed) ++state.keyed;
+    if (keyed) {
+        ++state.keyed;
+        ++state.unheard;
+    }
     connection->open = true;
     return descriptor;
 }
@@ -204,6 +214,7 @@ void closes(int descriptor) {
     Connection* connection = connection_of(descriptor);
     if (connection == nullptr || !connection->open.exchange(false)) return;
     no_longer_unread(*connection);
+    no_longer_unheard(*connection);
     if (connection->keyed.exchange(false)) --state.keyed;
 }
 
@@ -212,7 +223,9 @@ bool passes_bound(Connection& connection, std::uint32_t more) {
     const std::uint32_t before = connection.unread.fetch_add(more, std::memory_order_relaxed);
     const std::uint32_t unread = before + more;
     if (!connection.keyed.load(std::memory_order_relaxed)) return unread > kUnreadBytes;
-    const std::int64_t total = state.keyed_unread += counted(unread) - counted(before);
+    const std::uint32_t counts = beyond_free(unread) - beyond_free(before);
+    connection.counted += counts;
+    const std::int64_t total = state.keyed_unread += counts;
     return unread > kKeyedUnreadBytes || (unread > kFreeBytes && total > kKeyedUnreadTotal);
 }
 
@@ -225,15 +238,16 @@ void set_bound(std::size_t descriptors) {
     bounded.store(true, std::memory_order_release);
 }
 
-void set_keyed(std::size_t most, std::vector<std::string> paths) {
+std::size_t set_keyed(std::size_t most, std::vector<std::string> paths) {
     state.most_keyed = std::min(most, state.bound / 2);
     state.keyed_paths = std::move(paths);
+    return state.most_keyed;
 }
 
 void read_from(int descriptor) {
     Connection* connection = connection_of(descriptor);
     if (connection == nullptr) return;
-    connection->heard = true;
+    no_longer_unheard(*connection);
     no_longer_unread(*connection);
 }
 

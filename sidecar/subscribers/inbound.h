@@ -53,8 +53,9 @@ inline constexpr std::chrono::seconds kSilent{10};
 // Before the first socket is bound, once. Until then nothing is bounded.
 void set_bound(std::size_t descriptors);
 // Peers with keys come over the network, and to socket files of these paths; at most so many of
-// them are connected. Before a socket for them is bound.
-void set_keyed(std::size_t most, std::vector<std::string> paths);
+// them are connected, and at most half of the bound above. At most half of those are ones of which
+// nothing was read yet. Gives how many it is. Before a socket for them is bound.
+std::size_t set_keyed(std::size_t most, std::vector<std::string> paths);
 
 // Connections over the network that are accepted at once, and then each second.
 struct Rate {

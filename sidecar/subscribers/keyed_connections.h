@@ -16,6 +16,7 @@
 // One credential has a part of all connections, so that it cannot take the places of the others.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -33,7 +34,8 @@ public:
     static constexpr std::chrono::milliseconds kNotice{500};
 
     // `most_of_credential`: connections that one credential may have.
-    explicit KeyedConnections(std::size_t most_of_credential) : most_(most_of_credential) {}
+    explicit KeyedConnections(std::size_t most_of_credential)
+        : most_(std::max<std::size_t>(most_of_credential, 1)) {}
 
     // It has sent something. False: its credential has too many, and this one was cut.
     [[nodiscard]] bool note(int descriptor, std::uint64_t inode, const Caller& caller);

@@ -1,7 +1,7 @@
 // How many bytes of replies wait for each connection on the control socket, and of requests for
 // their turn.
 //
-// libzmq bounds the replies that wait for a peer by their number. A reply can hold 8 MiB, so a peer
+// libzmq bounds the replies that wait for a peer by their number. A reply can hold 32 MiB, so a peer
 // that asks and never reads would make it keep gigabytes. So the bytes of replies are added up
 // until the connection is seen empty: libzmq has handed as many to the kernel (inbound.h; a little
 // more, as it frames and encrypts them), and of those none is unread (SIOCOUTQ). While they pass
@@ -28,7 +28,7 @@ namespace fatwal::sidecar {
 
 class ReplyWindow {
 public:
-    // A reply is at most 8 MiB and a message; two of them keep a fast reader busy.
+    // A reply is at most 32 MiB and a message; a fast reader asks for less at a time.
     static constexpr std::size_t kBytes = 16 * 1024 * 1024;
     static constexpr std::size_t kBytesOfCredential = 256 * 1024 * 1024;
     // Requests that wait, of one connection; many subscribers can share it. Later ones are dropped,

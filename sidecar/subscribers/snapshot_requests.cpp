@@ -51,13 +51,19 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
         return refuse(wire::ErrorCode::NotAttached, "this subscriber is not attached");
     if (auto refused = refusal(request, *attachment)) return refused;
     const wire::AccountKey& account = attachment->account->key;
-    if (request.snapshot == 0)
-        request.snapshot = snapshots_.find_or_begin(
+    if (request.snapshot == 0) {
+        const auto found = snapshots_.find_or_begin(
             account,
             {replayable_from(account.view()),
              std::max(epoch_.newest_resync, request.not_before == 0 ? 0 : request.not_before - 1),
              ledger_.published()},
-            now);
+            requester.caller.credential, now);
+        if (!found)
+            return refuse(wire::ErrorCode::SnapshotFailed,
+                          "too many snapshots of the account are kept, and none is late enough", {},
+                          "Try again in some seconds.");
+        request.snapshot = *found;
+    }
     switch (snapshots_.readiness(request.snapshot, request.offset)) {
         case Snapshots::Readiness::Unknown:
             return refuse(wire::ErrorCode::SnapshotGone, "there is no such snapshot any more");
@@ -66,16 +72,12 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
             return refuse(wire::ErrorCode::SnapshotFailed, failure.message, failure.detail,
                           failure.hint);
         }
-        case Snapshots::Readiness::Waiting:
-            waiting_[request.snapshot].insert_or_assign(request.nonce,
-                                                        WaitingRequest{requester, request});
-            return std::nullopt;
+        case Snapshots::Readiness::Waiting: wait(request, requester); return std::nullopt;
         case Snapshots::Readiness::Readable: break;
     }
     const wire::Lsn until = record_end(snapshots_.head(request.snapshot).until);
     if (!requester.caller.is_local() && ledger_.published() < until) {
-        waiting_[request.snapshot].insert_or_assign(request.nonce,
-                                                    WaitingRequest{requester, request});
+        wait(request, requester);
         held_.emplace(until, request.snapshot);
         return std::nullopt;
     }
@@ -130,9 +132,16 @@ void SnapshotRequests::stream_moved(Clock::time_point now) {
     }
 }
 
+void SnapshotRequests::wait(const wire::SnapshotRequest& request, const Requester& requester) {
+    forget(request.nonce);
+    waits_for_.emplace(request.nonce, request.snapshot);
+    waiting_[request.snapshot].emplace(request.nonce, WaitingRequest{requester, request});
+}
+
 void SnapshotRequests::answer_waiting(Id id, Clock::time_point now) {
     auto waiting = waiting_.extract(id);
     if (!waiting) return;
+    for (const auto& [nonce, asked] : waiting.mapped()) waits_for_.erase(nonce);
     for (const auto& [nonce, asked] : waiting.mapped())
         if (auto reply = answer(asked.request, asked.requester, now))
             control_.send(asked.requester, std::move(*reply));
@@ -148,6 +157,7 @@ void SnapshotRequests::tick(Clock::time_point now) {
     const auto attached = [this](const wire::Nonce& nonce) {
         return attachments_.find(nonce) != nullptr;
     };
+    for (const auto& [id, waiting] : waiting_) snapshots_.keep(id, now);
     for (const Id id : snapshots_.tick(now, attached)) {
         ledger_.holds.release(SnapshotHold{id});
         part_offsets_.erase(id);
@@ -156,12 +166,18 @@ void SnapshotRequests::tick(Clock::time_point now) {
 }
 
 void SnapshotRequests::forget(const wire::Nonce& nonce) {
-    for (auto& [id, waiting] : waiting_) waiting.erase(nonce);
+    const auto waits = waits_for_.find(nonce);
+    if (waits == waits_for_.end()) return;
+    const auto waiting = waiting_.find(waits->second);
+    waiting->second.erase(nonce);
+    if (waiting->second.empty()) waiting_.erase(waiting);
+    waits_for_.erase(waits);
 }
 
 void SnapshotRequests::clear() {
     snapshots_.clear();
     waiting_.clear();
+    waits_for_.clear();
     held_.clear();
     part_offsets_.clear();
 }

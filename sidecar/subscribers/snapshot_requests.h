@@ -21,8 +21,11 @@
 // snapshot shows is then known to be gone, and its attachment has ended.
 //
 // Whoever waits (for the snapshot to be taken, or to grow) is kept by snapshot: whatever happens to
-// one concerns its own waiters, and a crowd waits for thousands. A subscriber waits once for a
-// snapshot: if it asks again, that replaces its request. One thread: fatwald's loop.
+// one concerns its own waiters, and a crowd waits for thousands. A subscriber waits for one
+// snapshot, once: if it asks again, that replaces its request. A snapshot is not forgotten while
+// somebody waits for it. One thread: fatwald's loop.
+//
+// Invariant: who waits is in waiting_ and in waits_for_.
 #pragma once
 
 #include <map>
@@ -67,6 +70,7 @@ private:
     [[nodiscard]] std::optional<Reply> refusal(const wire::SnapshotRequest& request,
                                                const Attachment& attachment) const;
     [[nodiscard]] Reply part(const wire::SnapshotRequest& request, Clock::time_point now);
+    void wait(const wire::SnapshotRequest& request, const Requester& requester);
     void answer_waiting(Id id, Clock::time_point now);
     void resume_behind(const Snapshots::NewSnapshot& snapshot, Clock::time_point now);
     // Every transaction of this account that commits here or later can be replayed.
@@ -80,6 +84,7 @@ private:
     Snapshots& snapshots_;
     Control& control_;
     std::map<Id, std::map<wire::Nonce, WaitingRequest>> waiting_;
+    std::map<wire::Nonce, Id> waits_for_;      // of waiting_, the other way round
     std::set<std::pair<wire::Lsn, Id>> held_;  // snapshots whose waiters the stream has to reach
     // Where the parts of each snapshot begin that were sent: no message need begin elsewhere.
     std::map<Id, std::set<std::uint64_t>> part_offsets_;

@@ -6,8 +6,9 @@
 // full at most moments, as libzmq fills it up again at once, so the same number at two moments a
 // second apart does not mean that nothing moved. Between two ticks a connection that has something
 // waiting is therefore checked every kCheckInterval, until one number differs: whoever reads at
-// all makes the queue shrink for a moment. Memory of the kernel's comes in pieces of up to 32 KiB,
-// so the slowest reader that is seen to move reads that much within kStuck, 8 kB a second.
+// all makes the queue shrink for a moment, and more is handed to the kernel then. Memory of the
+// kernel's comes in pieces of up to 32 KiB, so the slowest reader that is seen to move reads that
+// much within kStuck, 8 kB a second.
 //
 // A connection is known by its descriptor and its inode, as the number may be another's by now.
 #pragma once
@@ -18,6 +19,8 @@
 #include <optional>
 #include <set>
 #include <string>
+
+#include "sidecar/subscribers/peer_log.h"
 
 namespace fatwal::sidecar {
 
@@ -45,17 +48,19 @@ private:
     struct Peer {
         std::uint64_t inode = 0;
         std::string who;
-        int unread = 0;  // bytes in the kernel's queue
+        int unread = 0;            // bytes in the kernel's queue
+        std::uint32_t handed = 0;  // to the kernel, as inbound.h counts them
         Time moved;
     };
     enum class Queue : std::uint8_t { Moves, Waits, Closed };
     static Queue check(int descriptor, Peer& peer, Time now);
-    void cut(const Peer& peer, int descriptor);
+    void cut(const Peer& peer, int descriptor, Time now);
 
     std::map<int, Peer> peers_;
     std::set<int> suspects_;  // that have not moved since the last tick
     Time next_check_;
     std::uint64_t cuts_ = 0;
+    PeerLog log_;
 };
 
 }  // namespace fatwal::sidecar

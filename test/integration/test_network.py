@@ -251,7 +251,7 @@ class Network(unittest.TestCase):
     # What it may ask for.
 
     def test_another_account_is_forbidden_until_the_hint_is_followed(self):
-        path = self.house.keyring.credential('asks', "grant('asks', '8')")
+        path = self.credential('asks', "grant('asks', '8')")
         peer = self.peer(path)
         refused = self.assertForbidden(lambda: peer.attach('7'), "fatwal.grant('asks', '7')")
         self.house.sql(refused.hint)
@@ -458,6 +458,15 @@ class Network(unittest.TestCase):
         time.sleep(SILENCE_MS / 1000)
         self.assertEqual(sum(bool(peer.socket.poll(0)) for peer in peers), PLACES // 4)
 
+    def test_who_proves_nothing_leaves_half_of_the_places(self):
+        host, port = self.house.keyring.listening(self.house.control)[0][6:].split(':')
+        held = [socket.create_connection((host, int(port))) for _ in range(PLACES)]
+        refused = lambda: int(self.house.status()['refused_keyed_connections'])
+        until(lambda: refused() >= PLACES // 2, 'half of them to be refused')
+        for connection in held:
+            connection.close()
+        self.assertTrue(self.peer(self.worker).ask(11))
+
     def test_who_connects_and_says_nothing_makes_room(self):
         path = self.credential('silent', "grant('silent', '6')")
         refused = lambda: int(self.house.status()['refused_keyed_connections'])
@@ -536,7 +545,7 @@ class Network(unittest.TestCase):
     def test_a_snapshot_shows_nothing_that_the_stream_has_not_reached(self):
         """A right is revoked while the stream stands still; what is committed behind stays away."""
         house = self.house
-        path = house.keyring.credential('late', "grant('late', '9')")
+        path = self.credential('late', "grant('late', '9')")
         peer = self.peer(path)
         attached = until(lambda: self.granted(peer, '9'), 'the grant')
         attach = peer.id
@@ -564,9 +573,32 @@ class Network(unittest.TestCase):
             replies.append(peer.socket.recv_multipart())
         return True
 
+    def test_a_snapshot_is_answered_while_a_transaction_is_open(self):
+        """What is not committed is in the log and not flushed, so the stream does not reach it."""
+        session = self.house.session()
+        session.run('BEGIN', 'INSERT INTO t VALUES (-1, 99, 1)')
+        time.sleep(1)
+        peer = self.peer(self.worker)
+        attached = peer.attach('1')
+        peer.join(attached.nonce)
+        self.assertTrue(peer.receive(peer.snapshot(attached.nonce)))
+        session.close()
+
+    def test_a_position_of_the_future_begins_no_snapshot_after_another(self):
+        peer = self.peer(self.worker)
+        attached = peer.attach('1')
+        before = int(self.house.status()['snapshot_queries'])
+        for _ in range(100):
+            peer.send(15, attached.nonce + struct.pack('<QQIQ', 0, 0, 1 << 20, 1 << 62))
+        try:
+            peer.receive(peer.id)
+        except Refused as refused:
+            self.assertIn('too many snapshots', str(refused))
+        self.assertLess(int(self.house.status()['snapshot_queries']) - before, 10)
+
     def test_a_durable_subscriber_that_is_revoked_while_it_is_stored_is_not_attached(self):
         house = self.house
-        path = house.keyring.credential('waits', "grant('waits', '10')")
+        path = self.credential('waits', "grant('waits', '10')")
         peer = self.peer(path)
         until(lambda: self.granted(peer, '10'), 'the grant')
         lock = house.locking('fatwal.subscriber')
@@ -582,7 +614,7 @@ class Network(unittest.TestCase):
     def test_no_change_behind_a_revocation_reaches_it(self):
         """By position, while thousands of changes a second come."""
         house = self.house
-        path = house.keyring.credential('revoked', "grant('revoked', '3')")
+        path = self.credential('revoked', "grant('revoked', '3')")
         house.tail(None, 'operators')
         stop = threading.Event()
         writer = threading.Thread(target=self.write, args=(stop, 3))
@@ -636,9 +668,11 @@ class Network(unittest.TestCase):
         return lsn(json.loads(until(found, f'revocation {count}'))['commit_lsn'])
 
     def test_a_removed_key_ends_its_connections_and_a_second_one_does_not_notice(self):
-        first = self.house.keyring.credential('rotates', "grant('rotates', '4')")
+        first = self.credential('rotates', "grant('rotates', '4')")
         second, key = self.house.keyring.make('rotates2')
+        before = int(self.house.status()['credential_keys'])
         self.house.sql(f"SELECT fatwal.add_credential('rotates', '{key}')")
+        until(lambda: int(self.house.status()['credential_keys']) > before, 'the second key')
         old = self.peer(first)
         self.assertTrue(old.attach('4'))
         new = self.peer(second)

@@ -51,7 +51,7 @@ inline constexpr std::size_t kMaxSubscriberNameBytes = 63;
 // Bytes of messages in one reply, whatever the request asks for: more than a message, and no more
 // than a slow reader may make fatwald keep.
 inline constexpr std::uint32_t kLeastCredit = 64 * 1024;
-inline constexpr std::uint32_t kMostCredit = 8 * 1024 * 1024;
+inline constexpr std::uint32_t kMostCredit = 32 * 1024 * 1024;
 // Of one DESCRIBE: more than the relations that one frame can name.
 inline constexpr std::size_t kMaxDescribe = 256;
 
