@@ -15,7 +15,7 @@ class Line:
     up: much may be under way, as on a long cable.
     """
 
-    ROOM = 1 << 20  # bytes under way; a sender then waits, as with a full TCP window
+    ROOM = 1 << 20  # bytes under way, at least; a sender then waits, as with a full TCP window
 
     def __init__(self, proxy, number, sink, from_client):
         self.proxy, self.number, self.sink = proxy, number, sink
@@ -29,10 +29,14 @@ class Line:
 
     def send(self, data):
         with self.changed:
-            self.changed.wait_for(lambda: self.broken or self.held < self.ROOM)
+            self.changed.wait_for(lambda: self.broken or self.held < self.room())
             if self.broken:
                 raise OSError('the sink takes no more')
             self.put(data)
+
+    def room(self):
+        """Twice what the path holds at its cap, so that waiting is not what bounds it."""
+        return max(self.ROOM, int(2 * self.proxy.delay_s * self.proxy.bytes_per_s))
 
     def finish(self):
         """Waits until all that went in is out."""

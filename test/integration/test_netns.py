@@ -197,6 +197,11 @@ class Connection(unittest.TestCase):
         peer = self.connect(bytes_per_s=200_000)
         self.assertGreaterEqual(self.round_trip(peer, os.urandom(200_000)), 0.99)
 
+    def test_a_long_path_carries_its_cap(self):
+        """Not 1 MiB for each delay, which would take 8 s here instead of 2.4."""
+        peer = self.connect(delay_s=1, bytes_per_s=20_000_000)
+        self.assertLess(self.round_trip(peer, os.urandom(8_000_000)), 6)
+
     def test_what_is_under_way_arrives_after_the_sender_has_closed(self):
         listener = socket.create_server(('127.0.0.1', 0))
         self.addCleanup(listener.close)
