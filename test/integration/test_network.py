@@ -498,13 +498,20 @@ class Network(unittest.TestCase):
         # The first keeps the slot back, so that there is much to read again before the second.
         waiting = [house.session(), house.session()]
         try:
-            for session, statement in zip(waiting, ('grant', 'revoke')):
-                account = 12 if statement == 'revoke' else 99
-                session.run(
-                    'SET synchronous_commit = on',
-                    f"SELECT fatwal.{statement}('standby', '{account}')",
-                )
-                self.insert(13, 100_000)
+            # No commit waits before the checkpointer has read the setting.
+            waiting[0].run('SET synchronous_commit = on', 'CREATE TABLE probe ()')
+            until(lambda: self.commits_that_wait() or self.probe(waiting[0]), 'a commit to wait')
+            self.insert(13, 100_000)
+            waiting[1].run(
+                'SET synchronous_commit = on', "SELECT fatwal.revoke('standby', '12')"
+            )
+            until(lambda: self.commits_that_wait() == 2, 'the revocation to wait')
+            self.insert(13, 100_000)
+            self.assertEqual(
+                house.sql("SELECT account FROM fatwal.credential_grant WHERE name = 'standby'"),
+                '12',
+                'no query sees the revocation',
+            )
             self.assertForbidden(lambda: peer.receive(attach))
             self.insert(12)
             for _ in range(5):
@@ -516,15 +523,16 @@ class Network(unittest.TestCase):
                     ),
                     'a stream',
                 )
-                answers = []
                 until(
-                    lambda: (
-                        answers.append(self.answer(peer, '12')),
-                        int(house.status()['reconnects']) > before and answers[-1] == FORBIDDEN,
-                    )[1],
+                    # It asks all the while; what counts is an answer behind the reconnect.
+                    lambda: all(
+                        (
+                            int(house.status()['reconnects']) > before,
+                            self.answer_of_revoked(peer, '12') == FORBIDDEN,
+                        )
+                    ),
                     'the stream to be back',
                 )
-                self.assertNotIn(None, answers)
         finally:
             house.sql(
                 'ALTER SYSTEM RESET synchronous_standby_names',
@@ -534,13 +542,27 @@ class Network(unittest.TestCase):
             for session in waiting:
                 session.close()
 
-    def answer(self, peer, account):
-        """The code of the error that an ATTACH is refused with; None when it is not."""
+    def commits_that_wait(self):
+        """How many sessions wait for a standby."""
+        return int(
+            self.house.sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                ' AND datname = current_database()'
+            )
+        )
+
+    def probe(self, session):
+        """Commits once more, as the commits before did not wait; false."""
+        session.run('ALTER TABLE probe SET (fillfactor = 90)')
+        time.sleep(0.2)
+
+    def answer_of_revoked(self, peer, account):
+        """The code of the error that an ATTACH is refused with. One that is not is a failure."""
         try:
             peer.attach(account)
         except Refused as refused:
             return refused.code
-        return None
+        self.fail('a key attached whose right was revoked')
 
     def test_a_snapshot_shows_nothing_that_the_stream_has_not_reached(self):
         """A right is revoked while the stream stands still; what is committed behind stays away."""
