@@ -13,16 +13,16 @@ constexpr std::uint32_t kMiB = 1 << 20;
 TEST(Credit, DoublesAfterAFullReplyThatTookLong) {
     EXPECT_EQ(next_credit(kMiB, kMiB, 51ms), 2 * kMiB);
     EXPECT_EQ(next_credit(kMiB, kMiB + 9000, 1s), 2 * kMiB);
-    EXPECT_EQ(next_credit(5 * kMiB, 5 * kMiB, 1s), 8 * kMiB);
+    EXPECT_EQ(next_credit(20 * kMiB, 20 * kMiB, 1s), 32 * kMiB);
 }
 
 TEST(Credit, StaysOtherwise) {
     EXPECT_EQ(next_credit(kMiB, kMiB, 50ms), kMiB);
     EXPECT_EQ(next_credit(kMiB, kMiB - 1, 1s), kMiB);
     EXPECT_EQ(next_credit(kMiB, 0, 1s), kMiB);
-    EXPECT_EQ(next_credit(8 * kMiB, 8 * kMiB, 1s), 8 * kMiB);
+    EXPECT_EQ(next_credit(32 * kMiB, 32 * kMiB, 1s), 32 * kMiB);
     // More than the most was asked for by the option: fatwald takes it for the most.
-    EXPECT_EQ(next_credit(20 * kMiB, 20 * kMiB, 1s), 20 * kMiB);
+    EXPECT_EQ(next_credit(40 * kMiB, 40 * kMiB, 1s), 40 * kMiB);
 }
 
 TEST(Credit, OfLessThanTheLeastCountsAsTheLeast) {
