@@ -172,6 +172,7 @@ PGDLLEXPORT Datum fatwal_set_account_column(PG_FUNCTION_ARGS) {
     const Oid relation = PG_GETARG_OID(0);
     require_relation(relation);
     (void)ExecSecLabelStmt(label_statement(relation, NameStr(*PG_GETARG_NAME(1)), kLabel));
+    CommandCounterIncrement();  // the statement may call us again
     PG_RETURN_VOID();
 }
 
@@ -183,6 +184,7 @@ PGDLLEXPORT Datum fatwal_clear_account_column(PG_FUNCTION_ARGS) {
     if (attribute != InvalidAttrNumber)
         (void)ExecSecLabelStmt(
             label_statement(relation, get_attname(relation, attribute, false), nullptr));
+    CommandCounterIncrement();
     PG_RETURN_VOID();
 }
 

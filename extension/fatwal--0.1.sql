@@ -443,6 +443,23 @@ CREATE FUNCTION fatwal.check_identities(
 $$;
 COMMENT ON FUNCTION fatwal.check_identities() IS 'the part of fatwal.check() on replica identities and row filters';
 
+-- The part of fatwal.check() on what the output plugin asks for.
+CREATE FUNCTION fatwal.check_plugin(
+    OUT requirement text,
+    OUT ok          boolean,
+    OUT found       text,
+    OUT mend        text
+) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    -- Quotes round the list would make one name of it.
+    SELECT 'output_plugin_libraries lists fatwal',
+           EXISTS (SELECT FROM regexp_split_to_table(s.setting, ',') AS l WHERE btrim(l, ' "') = 'fatwal'), s.setting,
+           format('ALTER SYSTEM SET output_plugin_libraries = %s; SELECT pg_reload_conf();', concat_ws(', ', nullif(s.setting, ''), 'fatwal'))
+      FROM pg_settings s WHERE s.name = 'output_plugin_libraries'
+$$;
+COMMENT ON FUNCTION fatwal.check_plugin() IS
+    'the part of fatwal.check() on what the output plugin asks for';
+
 CREATE FUNCTION fatwal.check(
     OUT requirement text,
     OUT ok          boolean,
@@ -455,11 +472,7 @@ CREATE FUNCTION fatwal.check(
            'ALTER SYSTEM SET wal_level = logical; then restart the server'
       FROM pg_settings s WHERE s.name = 'wal_level'
     UNION ALL
-    -- Quotes round the list would make one name of it.
-    SELECT 'output_plugin_libraries lists fatwal',
-           EXISTS (SELECT FROM regexp_split_to_table(s.setting, ',') AS l WHERE btrim(l, ' "') = 'fatwal'), s.setting,
-           format('ALTER SYSTEM SET output_plugin_libraries = %s; SELECT pg_reload_conf();', concat_ws(', ', nullif(s.setting, ''), 'fatwal'))
-      FROM pg_settings s WHERE s.name = 'output_plugin_libraries'
+    SELECT * FROM fatwal.check_plugin()
     UNION ALL
     SELECT 'the database is in UTF8', e = 'UTF8', e, 'use a database whose encoding is UTF8' FROM current_setting('server_encoding') AS e
     UNION ALL
@@ -474,6 +487,11 @@ CREATE FUNCTION fatwal.check(
            format('%s of %s in use', count(*), current_setting('max_wal_senders')),
            format('ALTER SYSTEM SET max_wal_senders = %s; then restart the server', count(*) + 5)
       FROM pg_stat_replication
+    UNION ALL
+    -- Only 18 has it. A slot that fatwald leaves for so long is lost.
+    SELECT 'idle_replication_slot_timeout leaves fatwald time', CASE WHEN s.setting = '0' THEN true WHEN s.setting::int < 86400 THEN false END,
+           s.setting || ' ' || s.unit, 'ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();'
+      FROM pg_settings s WHERE s.name = 'idle_replication_slot_timeout'
     UNION ALL
     SELECT 'a publication exists', count(*) > 0, format('%s', count(*)), 'CREATE PUBLICATION fatwal FOR ALL TABLES;' FROM pg_publication
     UNION ALL
