@@ -28,7 +28,7 @@ BEGIN
     IF to_regnamespace('fatwal') IS NULL THEN CREATE SCHEMA fatwal; END IF;
 END
 $$;
-COMMENT ON SCHEMA fatwal IS 'fatwal without its extension: for fatwald with plugin = pgoutput';
+COMMENT ON SCHEMA fatwal IS 'fatwal 0.1 without its extension';
 
 -- An account has at most 255 bytes on one line, in every place where one is given.
 CREATE OR REPLACE FUNCTION fatwal.is_one_line(value text) RETURNS boolean

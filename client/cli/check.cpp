@@ -30,7 +30,8 @@ SELECT coalesce(json_agg(c), '[]') FROM fatwal.check() AS c;
 \else
 SELECT json_build_array(json_build_object(
     'requirement', 'the extension fatwal is installed', 'ok', false,
-    'found', 'not in database ' || current_database(), 'mend', 'CREATE EXTENSION fatwal;'));
+    'found', 'not in database ' || current_database(), 'mend', 'CREATE EXTENSION fatwal; or, where '
+    'the server loads no extension: fatwal init --plugin pgoutput'));
 \endif
 )";
 
@@ -97,6 +98,11 @@ std::optional<Checked> check_database(const std::string& database) {
         return std::nullopt;
     }
     Checked checked{Json::parse(*output), "database\n", true};
+    if (is_pooled(database))
+        checked.json.push_back({{"requirement", "the database is reached without a pooler"},
+                                {"ok", false},
+                                {"found", "a pooler refused a replication connection"},
+                                {"mend", "give the address of Postgres itself"}});
     for (const Json& row : checked.json) {
         const std::string state = state_of(row);
         const std::string mend = text_of(row, "mend");

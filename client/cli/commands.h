@@ -40,6 +40,22 @@ struct CheckArguments {
 };
 int check(const CheckArguments& arguments);
 
+struct InitArguments {
+    std::string database;  // libpq connection string; read by psql
+    std::string publication = "fatwal";
+    std::string slot = "fatwal";
+    std::vector<std::string> tables;  // as psql would name them
+    bool all_tables = false;
+    std::vector<std::string> account_columns;  // table=column
+    std::string role = "fatwal";
+    std::string plugin = "fatwal";
+    std::string provider = "self";
+    bool keep_identities = false;
+    bool create_slot = false;
+    bool dry_run = false;
+};
+int init(const InitArguments& arguments);
+
 struct SlotSkipArguments {
     std::string database;  // libpq connection string; read by psql
     std::string slot = "fatwal";

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/provider.h"
 
 namespace fatwal::cli {
 
@@ -162,6 +163,59 @@ void add_check(CLI::App& app, Chosen& chosen) {
     });
 }
 
+void add_init(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<InitArguments>();
+    CLI::App& command = *app.add_subcommand(
+        "init",
+        "set a database up for fatwald: extension or schema, role, account columns, identities, "
+        "grants, publication. It may be run again; exit status 3: others have to do something, and "
+        "nothing was changed");
+    command.add_option("--database", arguments->database, kDatabaseHelp)
+        ->required()
+        ->envname("FATWAL_DATABASE");
+    command.add_option("--publication", arguments->publication, "name of the publication")
+        ->envname("FATWAL_PUBLICATION")
+        ->capture_default_str();
+    command.add_option("--slot", arguments->slot, "name of fatwald's slot")
+        ->envname("FATWAL_SLOT")
+        ->capture_default_str();
+    CLI::Option* tables =
+        command.add_option("--tables", arguments->tables, "tables to publish, separated by commas")
+            ->delimiter(',');
+    CLI::Option* all = command.add_flag("--all-tables", arguments->all_tables,
+                                        "publish all tables, later ones too: needs a superuser");
+    all->excludes(tables);
+    command.add_option("--account-column", arguments->account_columns,
+                       "TABLE=COLUMN: the column that names the account of the table's rows, if it "
+                       "is not account_id; may be given several times");
+    command.add_option("--role", arguments->role, "fatwald's role: made, or given what it lacks")
+        ->capture_default_str();
+    command
+        .add_option("--plugin", arguments->plugin,
+                    "fatwal: the extension; pgoutput: plain SQL, where no extension is loaded")
+        ->check(CLI::IsMember({"fatwal", "pgoutput"}))
+        ->capture_default_str();
+    command.add_option("--provider", arguments->provider, "who runs the server")
+        ->check(CLI::IsMember(provider_names()))
+        ->capture_default_str();
+    command.add_flag("--keep-identities", arguments->keep_identities,
+                     "leave the replica identities of the tables as they are");
+    command.add_flag("--create-slot", arguments->create_slot,
+                     "make the slot too, last: the server keeps WAL from then on. Without it "
+                     "fatwald makes it at its first start");
+    command.add_flag("--dry-run", arguments->dry_run,
+                     "print what would be done, as a script for psql, and do nothing");
+    command.callback([arguments, &chosen] {
+        if (arguments->tables.empty() && !arguments->all_tables)
+            throw CLI::RequiredError("--tables NAMES, or --all-tables,");
+        for (const std::string& setting : arguments->account_columns)
+            if (setting.find('=') == std::string::npos)
+                throw CLI::ValidationError("--account-column " + setting +
+                                           " is not of the form TABLE=COLUMN");
+        chosen = [arguments] { return init(*arguments); };
+    });
+}
+
 void add_slot(CLI::App& app, Chosen& chosen) {
     const auto arguments = std::make_shared<SlotSkipArguments>();
     CLI::App& slot = *app.add_subcommand("slot", "look after fatwald's replication slot");
@@ -280,8 +334,8 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add :
-         {add_tail, add_check, add_slot, add_durable, add_keygen, add_channel, add_codegen})
+    for (const auto add : {add_tail, add_check, add_init, add_slot, add_durable, add_keygen,
+                           add_channel, add_codegen})
         add(app, chosen);
     try {
         app.parse(argc, argv);

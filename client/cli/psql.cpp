@@ -9,12 +9,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
+#include <string_view>
+#include <thread>
 
 namespace fatwal::cli {
 
 namespace {
 
 constexpr int kNotFound = 127;
+
+enum class Errors { ToStderr, ToOutput };
 
 struct Pipe {
     int read = -1;
@@ -40,9 +44,10 @@ struct Pipe {
 };
 
 // In the child. Does not return.
-[[noreturn]] void become_psql(std::vector<std::string>& arguments, int in, int out) {
+[[noreturn]] void become_psql(std::vector<std::string>& arguments, int in, int out, Errors errors) {
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
+    if (errors == Errors::ToOutput) dup2(out, STDERR_FILENO);
     setenv("PGCLIENTENCODING", "UTF8", 1);
     std::vector<char*> pointers;
     pointers.reserve(arguments.size() + 1);
@@ -64,6 +69,62 @@ std::string read_all(int from) {
     }
 }
 
+void write_all(int to, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t length = write(to, text.data(), text.size());
+        if (length < 0 && errno == EINTR) continue;
+        if (length <= 0) return;
+        text.remove_prefix(static_cast<std::size_t>(length));
+    }
+}
+
+struct Done {
+    std::string output;
+    bool succeeded = false;
+};
+
+Done psql(std::vector<std::string> arguments, const std::string& script, Errors errors) {
+    Pipe in;
+    Pipe out;
+    const pid_t child = fork();
+    if (child < 0) throw std::runtime_error("psql cannot be started: no process can be made");
+    if (child == 0) {
+        Pipe::close_end(in.write);
+        Pipe::close_end(out.read);
+        become_psql(arguments, in.read, out.write, errors);
+    }
+    Pipe::close_end(in.read);
+    Pipe::close_end(out.write);
+    // psql may be gone already: then the write fails and its exit status says why.
+    std::signal(SIGPIPE, SIG_IGN);
+    // Both at once: either pipe may be full while psql waits for the other.
+    std::thread writer([&] {
+        write_all(in.write, script);
+        Pipe::close_end(in.write);
+    });
+    Done done{read_all(out.read)};
+    writer.join();
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR) return done;
+    done.succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return done;
+}
+
+// The connection string, or the name of a database, as one that asks for replication.
+std::string replicating(const std::string& database) {
+    if (database.starts_with("postgresql://") || database.starts_with("postgres://"))
+        return database + (database.find('?') == std::string::npos ? "?" : "&") +
+               "replication=database";
+    if (database.find('=') != std::string::npos) return database + " replication=database";
+    std::string quoted;
+    for (const char c : database) {
+        if (c == '\'' || c == '\\') quoted += '\\';
+        quoted += c;
+    }
+    return "dbname='" + quoted + "' replication=database";
+}
+
 }  // namespace
 
 std::optional<std::string> run_psql(
@@ -76,28 +137,17 @@ std::optional<std::string> run_psql(
         arguments.push_back(name);
         arguments.back().append("=").append(value);
     }
-    Pipe in;
-    Pipe out;
-    const pid_t child = fork();
-    if (child < 0) throw std::runtime_error("psql cannot be started: no process can be made");
-    if (child == 0) {
-        Pipe::close_end(in.write);
-        Pipe::close_end(out.read);
-        become_psql(arguments, in.read, out.write);
-    }
-    Pipe::close_end(in.read);
-    Pipe::close_end(out.write);
-    // psql may be gone already: then the write fails and its exit status says why.
-    std::signal(SIGPIPE, SIG_IGN);
-    const bool written =
-        write(in.write, script.data(), script.size()) == static_cast<ssize_t>(script.size());
-    Pipe::close_end(in.write);
-    std::string output = read_all(out.read);
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0)
-        if (errno != EINTR) return std::nullopt;
-    if (!written || !WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;
-    return output;
+    Done done = psql(std::move(arguments), script, Errors::ToStderr);
+    if (!done.succeeded) return std::nullopt;
+    return std::move(done.output);
+}
+
+// A server refuses such a connection too, for a lack of rights, but in words of its own.
+bool is_pooled(const std::string& database) {
+    const Done done = psql({"psql", "-X", "-d", replicating(database), "-c", "IDENTIFY_SYSTEM"}, {},
+                           Errors::ToOutput);
+    return !done.succeeded && (done.output.find("startup parameter") != std::string::npos ||
+                               done.output.find("pgbouncer") != std::string::npos);
 }
 
 }  // namespace fatwal::cli

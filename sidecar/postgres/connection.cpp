@@ -35,6 +35,9 @@ constexpr std::array<std::pair<const char*, const char*>, 6> kDefaults = {
      {"keepalives_interval", "5"},
      {"keepalives_count", "3"},
      {"tcp_user_timeout", "25000"}}};
+constexpr char kPublicationHint[] =
+    "The publication was made after the slot: SELECT pg_drop_replication_slot('…'); and start "
+    "fatwald again, or move the slot past it: fatwal slot skip.";
 constexpr char kPoolerHint[] =
     "This looks like a connection pooler (pgbouncer, …): it cannot pass a replication slot on. "
     "Give "
@@ -228,6 +231,8 @@ Failure failure_of(const std::string& what, PGconn* connection, PGresult* result
         if (c == '\n' || c == '\t') c = ' ';
     Failure failure{what, found, field(result, PG_DIAG_MESSAGE_HINT), !passes(state), state};
     failure.decoding = is_of_decoding(context);
+    if (failure.decoding && is_of_a_missing_publication(state, found))
+        failure.hint = kPublicationHint;
     return failure;
 }
 

@@ -45,7 +45,8 @@ void check_wal_level(PGconn* connection) {
     const std::string level = value(query(connection, "SELECT current_setting('wal_level')"));
     if (level == "logical") return;
     throw Failure{"wal_level does not allow logical decoding", "It is " + level + ".",
-                  "ALTER SYSTEM SET wal_level = logical; then restart the server."};
+                  "ALTER SYSTEM SET wal_level = logical; then restart the server. On a managed "
+                  "server: fatwal init --provider NAME --dry-run says how."};
 }
 
 // Since the minor releases of August 2026 (CVE-2026-6471) a server loads only the output plugins
@@ -68,6 +69,21 @@ void check_plugin_allowed(PGconn* connection) {
             "it)"};
 }
 
+// Since 18 the server invalidates a slot that nobody has streamed for so long, as while fatwald is
+// down over a weekend.
+void warn_of_idle_timeout(PGconn* connection) {
+    constexpr int kDay = 86'400;
+    const Result timeout = query(
+        connection, "SELECT setting FROM pg_settings WHERE name = 'idle_replication_slot_timeout'");
+    if (PQntuples(timeout.get()) == 0) return;
+    const long seconds = std::stol(value(timeout));
+    if (seconds == 0 || seconds >= kDay) return;
+    spdlog::warn(
+        "idle_replication_slot_timeout is {} s: the server drops the WAL of a fatwald that is away "
+        "for so long; ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();",
+        seconds);
+}
+
 void check_database(PGconn* connection) {
     const std::string encoding =
         value(query(connection, "SELECT current_setting('server_encoding')"));
@@ -83,13 +99,18 @@ void check_database(PGconn* connection) {
 }
 
 void check_role(PGconn* connection) {
-    const Result role = query(connection,
-                              "SELECT rolreplication OR rolsuper, quote_ident(current_user) FROM "
-                              "pg_roles WHERE rolname = current_user");
+    // RDS and Aurora give the right by a role of theirs.
+    const Result role = query(
+        connection,
+        "SELECT rolreplication OR rolsuper OR EXISTS (SELECT FROM pg_roles g WHERE g.rolname = "
+        "'rds_replication' AND pg_has_role(g.oid, 'USAGE')), quote_ident(current_user), EXISTS "
+        "(SELECT FROM pg_roles WHERE rolname = 'rds_replication') FROM pg_roles WHERE rolname = "
+        "current_user");
     const std::string name = value(role, 0, 1);
     if (value(role) != "t")
         throw Failure{"the role may not replicate", "Role " + name + ".",
-                      "ALTER ROLE " + name + " REPLICATION;"};
+                      value(role, 0, 2) == "t" ? "GRANT rds_replication TO " + name + ";"
+                                               : "ALTER ROLE " + name + " REPLICATION;"};
     // In this order: without USAGE the names of the tables cannot be looked up.
     const Result lacking =
         query(connection,
@@ -215,6 +236,7 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     check_primary(connection);
     check_wal_level(connection);
     check_plugin_allowed(connection);
+    warn_of_idle_timeout(connection);
     check_database(connection);
     check_role(connection);
     check_publications(connection, settings);

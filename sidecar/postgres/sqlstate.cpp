@@ -30,6 +30,7 @@ constexpr std::array<std::string_view, 16> kPassing = {
 
 // Of class 08, what a server that speaks another protocol answers: it does not change its mind.
 constexpr std::string_view kProtocolViolation = "08P01";
+constexpr std::string_view kUndefinedObject = "42704";
 // libpq finds these itself, before it connects: they are the connection string's. fatwald sets no
 // locale, so libpq does not translate them.
 constexpr std::array<std::string_view, 3> kMalformed = {"invalid ", "could not match ",
@@ -42,6 +43,10 @@ bool passes(std::string_view sqlstate) {
     if (sqlstate == kProtocolViolation) return false;
     return std::any_of(kPassing.begin(), kPassing.end(),
                        [&](std::string_view prefix) { return sqlstate.starts_with(prefix); });
+}
+
+bool is_of_a_missing_publication(std::string_view sqlstate, std::string_view message) {
+    return sqlstate == kUndefinedObject && message.starts_with("publication ");
 }
 
 std::vector<std::string> sqlstates_in(std::string_view error) {

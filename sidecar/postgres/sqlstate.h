@@ -22,4 +22,8 @@ namespace fatwal::sidecar {
 // Whether connecting again may do better, by libpq's error (PQERRORS_VERBOSE).
 [[nodiscard]] bool connecting_passes(std::string_view error);
 
+// Whether decoding failed because the publication was not there when the change was made: pgoutput
+// reads it as it was then. Known by the server's English text.
+[[nodiscard]] bool is_of_a_missing_publication(std::string_view sqlstate, std::string_view message);
+
 }  // namespace fatwal::sidecar

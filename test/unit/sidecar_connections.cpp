@@ -64,6 +64,9 @@ TEST(Sqlstate, OfWhatLibpqSays) {
     EXPECT_FALSE(connecting_passes("invalid sslmode value: \"x\""));
     EXPECT_TRUE(connecting_passes("could not translate host name \"x\" to address"));
     EXPECT_TRUE(connecting_passes("… FATAL:  57P03: the database system is starting up"));
+    EXPECT_TRUE(is_of_a_missing_publication("42704", "publication \"p\" does not exist"));
+    EXPECT_FALSE(is_of_a_missing_publication("42704", "role \"p\" does not exist"));
+    EXPECT_FALSE(is_of_a_missing_publication("22012", "division by zero"));
     // With TLS refused, without it the password was wrong.
     EXPECT_FALSE(connecting_passes("… FATAL:  57P03: starting up\n… FATAL:  28P01: password"));
 }

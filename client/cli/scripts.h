@@ -1,0 +1,9 @@
+// SQL scripts that the build puts into the program (client/cli/embed.cmake).
+#pragma once
+
+namespace fatwal::cli {
+
+extern const char kInitScript[];     // client/cli/init.sql
+extern const char kManagedScript[];  // what extension/managed-sql prints
+
+}  // namespace fatwal::cli
