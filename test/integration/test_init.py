@@ -326,7 +326,7 @@ class Init(unittest.TestCase):
         )
         self.assertEqual(process.wait(60), 1)
         self.assertIn('cannot open a replication connection', self.house.read('rds.err'))
-        self.house.sql(f'REVOKE rds_replication FROM {self.fatwald_role}')
+        self.house.sql(f'SET ROLE {owner}; REVOKE rds_replication FROM {self.fatwald_role}')
         process = self.house.fatwald(
             wait=False, database=self.house.conninfo(self.fatwald_role), name='not'
         )
