@@ -150,6 +150,7 @@ Connection connect(const Settings& settings, ConnectAs as, const std::string& wh
             if (attempted.stopped) throw ConnectFailure{what, "fatwald was stopped.", {}, false};
             if (!failure.detail.empty()) failure.detail += "; ";
             failure.detail += target.text() + ": " + one_line(attempted.why);
+            if (const auto hint = tls_hint(attempted.why); !hint.empty()) failure.hint = hint;
             if (comes_from_a_pooler(attempted.why)) failure.hint = kPoolerHint;
             any_passes = any_passes || connecting_passes(attempted.why);
             failure.refused_for_now = failure.refused_for_now ||

@@ -36,6 +36,31 @@ constexpr std::string_view kUndefinedObject = "42704";
 constexpr std::array<std::string_view, 3> kMalformed = {"invalid ", "could not match ",
                                                         "definition of service "};
 
+// What libpq and OpenSSL say of certificates, and what mends it.
+struct TlsMistake {
+    std::string_view text;
+    std::string_view hint;
+};
+constexpr std::array<TlsMistake, 8> kTlsMistakes = {{
+    {"certificate verify failed",
+     "The server's certificate is not signed by the CA in sslrootcert, or has expired. Give the "
+     "CA's file: sslrootcert=FILE."},
+    {"does not match host name",
+     "Give host= a name that the server's certificate has, and its address by hostaddr=."},
+    {"root certificate file",
+     "Give the file of the CA that signed the server's certificate: sslrootcert=FILE."},
+    {"could not read root certificate", "Give the CA's file in PEM: sslrootcert=FILE."},
+    {"does not support SSL",
+     "Turn TLS on in the server (ALTER SYSTEM SET ssl = on, with ssl_cert_file and ssl_key_file), "
+     "or give the address of one that has it."},
+    {"could not read certificate file", "Give the client's certificate in PEM: sslcert=FILE."},
+    {"private key file",
+     "Give the client's key in PEM, as sslkey=FILE, for its owner alone: chmod "
+     "600 FILE."},
+    {"valid client certificate",
+     "The server asks for a client certificate: sslcert=FILE sslkey=FILE."},
+}};
+
 }  // namespace
 
 bool passes(std::string_view sqlstate) {
@@ -66,7 +91,16 @@ std::vector<std::string> sqlstates_in(std::string_view error) {
     return found;
 }
 
+std::string_view tls_hint(std::string_view error) {
+    const auto* found =
+        std::find_if(kTlsMistakes.begin(), kTlsMistakes.end(), [&](const TlsMistake& mistake) {
+            return error.find(mistake.text) != std::string_view::npos;
+        });
+    return found == kTlsMistakes.end() ? std::string_view() : found->hint;
+}
+
 bool connecting_passes(std::string_view error) {
+    if (!tls_hint(error).empty()) return false;
     if (std::any_of(kMalformed.begin(), kMalformed.end(),
                     [&](std::string_view begin) { return error.starts_with(begin); }))
         return false;

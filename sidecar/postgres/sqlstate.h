@@ -19,6 +19,9 @@ namespace fatwal::sidecar {
 // connection has no other form.
 [[nodiscard]] std::vector<std::string> sqlstates_in(std::string_view error);
 
+// What to do about an error of libpq that is about TLS; empty for any other. A person mends them.
+[[nodiscard]] std::string_view tls_hint(std::string_view error);
+
 // Whether connecting again may do better, by libpq's error (PQERRORS_VERBOSE).
 [[nodiscard]] bool connecting_passes(std::string_view error);
 

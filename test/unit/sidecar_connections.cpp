@@ -64,6 +64,10 @@ TEST(Sqlstate, OfWhatLibpqSays) {
     EXPECT_FALSE(connecting_passes("invalid sslmode value: \"x\""));
     EXPECT_TRUE(connecting_passes("could not translate host name \"x\" to address"));
     EXPECT_TRUE(connecting_passes("… FATAL:  57P03: the database system is starting up"));
+    EXPECT_FALSE(
+        connecting_passes("connection to server at \"db\" failed: SSL error: certificate "
+                          "verify failed"));
+    EXPECT_TRUE(tls_hint("connection to server at \"db\" failed: timeout expired").empty());
     EXPECT_TRUE(is_of_a_missing_publication("42704", "publication \"p\" does not exist"));
     EXPECT_FALSE(is_of_a_missing_publication("42704", "role \"p\" does not exist"));
     EXPECT_FALSE(is_of_a_missing_publication("22012", "division by zero"));
