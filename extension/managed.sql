@@ -362,6 +362,23 @@ CREATE OR REPLACE FUNCTION fatwal.check_plugin(
                                    AND NOT a.attisdropped
          ORDER BY 1) AS settings
     UNION ALL
+    -- An account column that is left out sends the table's rows to the operators.
+    SELECT * FROM (
+        SELECT format('pgoutput sends column %I of %s', a.attname, c.oid::regclass),
+               CASE WHEN a.attname = fatwal.account_column(c.oid) THEN false END,
+               'it is generated',
+               'an ordinary column, which a trigger fills' ||
+               CASE a.attgenerated WHEN 's' THEN '; or, on Postgres 18, ALTER PUBLICATION ... SET '
+                                                 '(publish_generated_columns = stored);'
+                                   ELSE '' END
+          FROM (SELECT t.relid, bool_or(to_jsonb(p) ->> 'pubgencols' = 's') AS stored
+                  FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname) AS t
+                 GROUP BY t.relid) AS t
+          JOIN pg_class c ON c.oid = t.relid
+          JOIN pg_attribute a ON a.attrelid = c.oid AND NOT a.attisdropped
+         WHERE a.attgenerated = 'v' OR a.attgenerated = 's' AND t.stored IS NOT TRUE
+         ORDER BY 1) AS generated
+    UNION ALL
     -- pgoutput reads the publication as it was at each change. One that is younger than a slot's
     -- horizon may not have been there; only a slot that has moved on since makes that sure.
     SELECT * FROM (

@@ -247,6 +247,23 @@ class Managed(unittest.TestCase):
         self.managed.sql(mend)
         self.assertEqual(self.managed.sql(failed), '')
 
+    def test_check_names_generated_columns_which_pgoutput_leaves_out(self):
+        self.managed.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED,'
+            ' account_id int GENERATED ALWAYS AS (id % 10) STORED)',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        rows = self.managed.sql(
+            "SELECT requirement, ok FROM fatwal.check() WHERE requirement ~ '^pgoutput sends'"
+        )
+        self.assertEqual(
+            rows.splitlines(),
+            [
+                'pgoutput sends column account_id of public.t|f',
+                'pgoutput sends column twice of public.t|',
+            ],
+        )
+
     def test_a_dump_has_the_settings_and_check_mends_their_numbers(self):
         self.managed.sql(
             'CREATE TABLE t (id int PRIMARY KEY, owner text)',
