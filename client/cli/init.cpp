@@ -31,8 +31,6 @@ using Json = nlohmann::ordered_json;
 constexpr int kFailed = 1;
 constexpr int kForOthers = 3;
 
-// As the script's comment on the schema says: with another one the script runs again.
-constexpr char kManagedVersion[] = "fatwal 0.1 without its extension";
 // An ALTER TABLE that waits for a long transaction keeps the application waiting behind it.
 constexpr char kBegin[] = "BEGIN;\nSET LOCAL lock_timeout = '5s';\n";
 
@@ -96,7 +94,7 @@ std::optional<Plan> plan_for(const InitArguments& arguments) {
                                   {"idle_mend", by.idle_timeout},
                                   {"keep_identities", flag(arguments.keep_identities)},
                                   {"create_slot", flag(arguments.create_slot)},
-                                  {"managed_version", kManagedVersion}},
+                                  {"managed_comment", kManagedComment}},
                                  kInitScript);
     if (!output) return std::nullopt;
     Plan plan;

@@ -180,7 +180,7 @@ WITH me AS (
       FROM me JOIN pg_database d ON d.datname = current_database()
       LEFT JOIN pg_namespace n ON n.nspname = 'fatwal'
      WHERE NOT by_extension AND NOT has_extension
-       AND obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM :'managed_version'
+       AND obj_description(n.oid, 'pg_namespace') IS DISTINCT FROM :'managed_comment'
     UNION ALL
     SELECT 2, 0, format('CREATE ROLE %I LOGIN%s;', t.name,
                         CASE WHEN :'replication_role' = '' THEN ' REPLICATION' ELSE '' END),

@@ -56,6 +56,7 @@ constexpr std::array<Provider, 7> kProviders = {{
 
 std::vector<std::string> provider_names() {
     std::vector<std::string> names;
+    names.reserve(kProviders.size());
     for (const Provider& each : kProviders) names.emplace_back(each.name);
     return names;
 }

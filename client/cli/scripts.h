@@ -3,7 +3,8 @@
 
 namespace fatwal::cli {
 
-extern const char kInitScript[];     // client/cli/init.sql
-extern const char kManagedScript[];  // what extension/managed-sql prints
+extern const char kInitScript[];      // client/cli/init.sql
+extern const char kManagedScript[];   // what extension/managed-sql prints
+extern const char kManagedComment[];  // on the schema that this kManagedScript has made
 
 }  // namespace fatwal::cli

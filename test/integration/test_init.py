@@ -203,6 +203,22 @@ class Init(unittest.TestCase):
             ],
         )
 
+    def test_a_schema_of_another_version_is_made_again(self):
+        self.assert_done('--plugin', 'pgoutput')
+        self.house.sql(
+            f"SELECT fatwal.add_credential('worker', '{'a' * 40}')",
+            'DROP FUNCTION fatwal.emit',
+            "COMMENT ON SCHEMA fatwal IS 'fatwal 0.0 without its extension'",
+        )
+        output = self.assert_done('--plugin', 'pgoutput')
+        self.assertEqual(output.count('  done '), 1, output)
+        self.assertEqual(
+            self.house.sql(
+                "SELECT name, fatwal.emit('7', 'topic', '1') IS NOT NULL FROM fatwal.credential"
+            ),
+            'worker|t',
+        )
+
     def test_names_that_are_not_there_are_named(self):
         output = self.assert_refused(
             arguments=('--tables', 'nothing,orders', '--account-column', 'orders=nobody')
@@ -476,6 +492,7 @@ ignore_startup_parameters = extra_float_digits
             path.chmod(0o777)
         as_user = ['runuser', '-u', 'nobody', '--'] if os.geteuid() == 0 else []
         program = shutil.which('pgbouncer', path=f"{os.environ['PATH']}:/usr/sbin")
+        assert program, 'pgbouncer is missing: scripts/setup --tests installs it'
         self.process = subprocess.Popen(
             [*as_user, program, self.folder / 'ini'],
             stdout=subprocess.DEVNULL,
