@@ -69,21 +69,6 @@ void check_plugin_allowed(PGconn* connection) {
             "it)"};
 }
 
-// Since 18 the server invalidates a slot that nobody has streamed for so long, as while fatwald is
-// down over a weekend.
-void warn_of_idle_timeout(PGconn* connection) {
-    constexpr int kDay = 86'400;
-    const Result timeout = query(
-        connection, "SELECT setting FROM pg_settings WHERE name = 'idle_replication_slot_timeout'");
-    if (PQntuples(timeout.get()) == 0) return;
-    const long seconds = std::stol(value(timeout));
-    if (seconds == 0 || seconds >= kDay) return;
-    spdlog::warn(
-        "idle_replication_slot_timeout is {} s: the server drops the WAL of a fatwald that is away "
-        "for so long; ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();",
-        seconds);
-}
-
 void check_database(PGconn* connection) {
     const std::string encoding =
         value(query(connection, "SELECT current_setting('server_encoding')"));
@@ -129,6 +114,21 @@ void check_role(PGconn* connection) {
             "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " + name +
             "; GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO " + name +
             "; (and, for snapshots, SELECT on the published tables)"};
+}
+
+// Since 18 the server invalidates a slot that nobody has streamed for so long, as while fatwald is
+// down over a weekend.
+void warn_of_idle_timeout(PGconn* connection) {
+    constexpr int kDay = 86'400;
+    const Result timeout = query(
+        connection, "SELECT setting FROM pg_settings WHERE name = 'idle_replication_slot_timeout'");
+    if (PQntuples(timeout.get()) == 0) return;
+    const long seconds = std::stol(value(timeout));
+    if (seconds == 0 || seconds >= kDay) return;
+    spdlog::warn(
+        "idle_replication_slot_timeout is {} s: the server drops the WAL of a fatwald that is away "
+        "for so long; ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();",
+        seconds);
 }
 
 void check_publications(PGconn* connection, const Settings& settings) {
@@ -236,10 +236,10 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     check_primary(connection);
     check_wal_level(connection);
     check_plugin_allowed(connection);
-    warn_of_idle_timeout(connection);
     check_database(connection);
     check_role(connection);
     check_publications(connection, settings);
+    warn_of_idle_timeout(connection);
     server.slot_exists = check_slot(connection, settings, streamed_before);
     // Who sets fatwald up gets an error. Where it streams already, one table's list must not keep
     // all other tables from their subscribers.
