@@ -230,6 +230,13 @@ WITH me AS (
      GROUP BY t.name, g.number, g.rights, g.tables
     HAVING bool_or(c.oid IS NULL OR NOT has_table_privilege(t.acts_as, c.oid, priv))
     UNION ALL
+    -- For the account columns, and for `fatwal check`.
+    SELECT 3, 4, format('GRANT USAGE ON SCHEMA fatwal TO %I;', me.rolname),
+           'the owner of the schema: ' || quote_ident(pg_get_userbyid(n.nspowner))
+      FROM me LEFT JOIN pg_namespace n ON n.nspname = 'fatwal'
+     WHERE CASE WHEN n.oid IS NULL THEN me.by_extension AND NOT me.rolsuper
+                ELSE NOT has_schema_privilege(n.oid, 'USAGE') END
+    UNION ALL
     SELECT 4, 0, format('SELECT fatwal.set_account_column(%L, %L);', c.relid::regclass,
                         c.column_name),
            CASE WHEN NOT pg_has_role(t.relowner, 'USAGE')
@@ -290,11 +297,12 @@ SELECT coalesce(json_agg(line ORDER BY is_step, rank, number, text), '[]') FROM 
     UNION ALL
     SELECT true, s.rank, s.number, s.sql,
            json_build_object('sql', s.sql, 'who', CASE
-               -- What this plan makes itself is the caller's.
+               -- Tables that this plan makes belong to whoever makes them.
                WHEN s.rank = 3 AND s.number > 0
                THEN CASE WHEN EXISTS (SELECT FROM step o WHERE o.rank = 1)
-                              OR pg_has_role((SELECT nspowner FROM pg_namespace
-                                               WHERE nspname = 'fatwal'), 'USAGE')
+                         THEN (SELECT o.who FROM step o WHERE o.rank = 1)
+                         WHEN pg_has_role((SELECT nspowner FROM pg_namespace
+                                            WHERE nspname = 'fatwal'), 'USAGE')
                          THEN NULL ELSE s.who END
                ELSE s.who END)
       FROM step s

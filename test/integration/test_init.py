@@ -158,6 +158,18 @@ class Init(unittest.TestCase):
         self.assert_done('--plugin', 'pgoutput', user=owner)
         self.assertEqual(self.check()[0], 0, self.check()[1])
 
+    def test_the_extension_is_for_a_superuser(self):
+        owner = self.owner()
+        self.house.sql(f'CREATE ROLE {self.fatwald_role} LOGIN REPLICATION')
+        output = self.assert_refused(user=owner)
+        statements = self.statements_for(output, 'a superuser')
+        self.assertEqual(len(statements), 5, output)
+        self.assertEqual(statements[0], 'CREATE EXTENSION fatwal;')
+        self.assertEqual(statements[4], f'GRANT USAGE ON SCHEMA fatwal TO {owner};')
+        self.house.sql(*statements)
+        self.assert_done(user=owner)
+        self.assertEqual(self.check()[0], 0, self.check()[1])
+
     def test_the_slot_is_made_last_and_only_if_asked(self):
         slots = f"SELECT plugin FROM pg_replication_slots WHERE slot_name = '{self.house.slot}'"
         self.assert_done('--plugin', 'pgoutput')
