@@ -144,8 +144,9 @@ std::optional<std::string> run_psql(
 
 // A server refuses such a connection too, for a lack of rights, but in words of its own.
 bool is_pooled(const std::string& database) {
-    const Done done = psql({"psql", "-X", "-w", "-d", replicating(database), "-c", "IDENTIFY_SYSTEM"}, {},
-                           Errors::ToOutput);
+    const Done done =
+        psql({"psql", "-X", "-w", "-d", replicating(database), "-c", "IDENTIFY_SYSTEM"}, {},
+             Errors::ToOutput);
     return !done.succeeded && (done.output.find("startup parameter") != std::string::npos ||
                                done.output.find("pgbouncer") != std::string::npos);
 }
