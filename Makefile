@@ -5,7 +5,7 @@ DATA = extension/fatwal--0.1.sql
 OBJS = $(patsubst %.cpp,%.o,$(sort $(wildcard extension/*.cpp))) \
 	wire/src/account.o wire/src/datetime.o wire/src/float.o wire/src/frame.o wire/src/json.o \
 	wire/src/jsonb.o wire/src/numeric.o \
-	wire/src/row.o wire/src/schema.o wire/src/text.o
+	wire/src/row.o wire/src/schema.o wire/src/text.o wire/encoding/logical_message.o
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
 REGRESS_OPTS = --inputdir=. --load-extension=fatwal

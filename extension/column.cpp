@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "wire/encoding/schema_writer.h"
+
 namespace fatwal::plugin {
 
 namespace {
@@ -27,20 +29,15 @@ TypeCode code_of(Oid type, HeapTuple type_tuple) {
     return is_citext(type_tuple) ? TypeCode::Text : TypeCode::Other;
 }
 
-// A schema message with more bytes of labels than this would come near the 1 GB that a message can
-// have, were there 1,600 such columns; and its count of labels is a u16.
-constexpr std::size_t kMaxLabelBytes = std::size_t{16} * 1024 * 1024;
-constexpr int kMaxLabels = 0xFFFF;
-
 bool labels_fit(Oid enum_type, std::size_t* label_bytes) {
-    constexpr std::size_t kBytesBesideName = 6;  // oid and length
     CatCList* labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type));
     std::size_t bytes = 0;
     for (int i = 0; i < labels->n_members; ++i) {
         auto label = reinterpret_cast<Form_pg_enum>(GETSTRUCT(&labels->members[i]->tuple));
-        bytes += kBytesBesideName + std::strlen(NameStr(label->enumlabel));
+        bytes += wire::kLabelBytesBesideName + std::strlen(NameStr(label->enumlabel));
     }
-    const bool fit = labels->n_members <= kMaxLabels && *label_bytes + bytes <= kMaxLabelBytes;
+    const bool fit = static_cast<std::size_t>(labels->n_members) <= wire::kMaxLabels &&
+                     *label_bytes + bytes <= wire::kMaxLabelBytes;
     ReleaseCatCacheList(labels);
     if (fit) *label_bytes += bytes;
     return fit;
@@ -62,22 +59,13 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
     return result;
 }
 
-[[nodiscard]] bool put_variable(const Target& target, std::size_t slot_at, const void* value,
-                                std::size_t length) {
-    if (!target.has_room(length)) return false;
-    const auto offset = static_cast<std::uint64_t>(target.buffer.size() - target.origin);
-    target.buffer.append(value, length);
-    wire::store(target.buffer.at(slot_at), offset | static_cast<std::uint64_t>(length) << 32U);
-    return true;
-}
-
 [[nodiscard]] bool put_inet(const Target& target, std::size_t slot_at, struct varlena* value) {
     auto* address = reinterpret_cast<inet_struct*>(VARDATA_ANY(value));
     const bool v4 = address->family == PGSQL_AF_INET;
     std::uint8_t bytes[18] = {static_cast<std::uint8_t>(v4 ? 4 : 6), address->bits};
     const std::size_t length = v4 ? 4 : 16;
     std::memcpy(bytes + 2, address->ipaddr, length);
-    return put_variable(target, slot_at, bytes, 2 + length);
+    return target.put_variable(slot_at, bytes, 2 + length);
 }
 
 [[nodiscard]] bool put_array(const Target& target, std::size_t slot_at, ArrayType* array,
@@ -116,9 +104,7 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
             return false;
         at = att_addlength_pointer(at, element.length, at);
     }
-    const auto offset = static_cast<std::uint64_t>(start - target.origin);
-    wire::store(buffer.at(slot_at), offset | static_cast<std::uint64_t>(buffer.size() - start)
-                                                 << 32U);
+    target.close_variable(slot_at, start);
     return true;
 }
 
@@ -203,16 +189,16 @@ bool encode_value(const Target& target, std::size_t slot_at, Datum value, const 
         case TypeCode::Float8:
             return wire::store(slot, static_cast<std::uint64_t>(DatumGetInt64(value))), true;
         case TypeCode::MacAddr: return std::memcpy(slot, DatumGetPointer(value), 6), true;
-        case TypeCode::Uuid: return put_variable(target, slot_at, DatumGetPointer(value), UUID_LEN);
-        case TypeCode::TimeTz: return put_variable(target, slot_at, DatumGetPointer(value), 12);
-        case TypeCode::Interval: return put_variable(target, slot_at, DatumGetPointer(value), 16);
+        case TypeCode::Uuid: return target.put_variable(slot_at, DatumGetPointer(value), UUID_LEN);
+        case TypeCode::TimeTz: return target.put_variable(slot_at, DatumGetPointer(value), 12);
+        case TypeCode::Interval: return target.put_variable(slot_at, DatumGetPointer(value), 16);
         case TypeCode::Inet:
         case TypeCode::Cidr: return put_inet(target, slot_at, PG_DETOAST_DATUM_PACKED(value));
         case TypeCode::Array: return put_array(target, slot_at, DatumGetArrayTypeP(value), element);
         case TypeCode::Text:
             if (type.length != -1)  // name
-                return put_variable(target, slot_at, DatumGetPointer(value),
-                                    std::strlen(DatumGetCString(value)));
+                return target.put_variable(slot_at, DatumGetPointer(value),
+                                           std::strlen(DatumGetCString(value)));
             [[fallthrough]];
         case TypeCode::Numeric:
         case TypeCode::Bytea:
@@ -220,11 +206,11 @@ bool encode_value(const Target& target, std::size_t slot_at, Datum value, const 
         case TypeCode::Jsonb: {
             if (!target.has_room(toast_raw_datum_size(value) - VARHDRSZ)) return false;
             struct varlena* packed = PG_DETOAST_DATUM_PACKED(value);
-            return put_variable(target, slot_at, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
+            return target.put_variable(slot_at, VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed));
         }
         case TypeCode::Other: {
             const char* text = output_of(type, value);
-            return text != nullptr && put_variable(target, slot_at, text, std::strlen(text));
+            return text != nullptr && target.put_variable(slot_at, text, std::strlen(text));
         }
     }
     return false;

@@ -2,7 +2,7 @@
 // every row.
 #pragma once
 
-#include "extension/buffer.h"
+#include "extension/memory.h"
 #include "extension/server.h"
 #include "fatwal/wire/types.h"
 
@@ -37,18 +37,6 @@ struct ResolvedType {
 // An enum travels by its labels' oids as long as the schema message, which lists the labels, stays
 // within bounds; `label_bytes` counts them over the columns of a table. Beyond, it travels as text.
 ResolvedType resolve_type(Oid type_oid, MemoryContext context, std::size_t* label_bytes);
-
-// Where a row's values are written: into `buffer`, with offsets that count from `origin`, and never
-// past `limit`.
-struct Target {
-    Buffer& buffer;
-    std::size_t origin;
-    std::size_t limit;
-
-    [[nodiscard]] bool has_room(std::size_t bytes) const {
-        return buffer.size() <= limit && bytes <= limit - buffer.size();
-    }
-};
 
 // Writes the value at `slot_at`, its variable part at the end. False when it does not fit below the
 // limit; then what it has written behind the end is the caller's to cut off. What counts is the

@@ -1,9 +1,9 @@
 // fatwal.emit: a message to an account, in the order of the transaction's changes.
-#include "extension/logical_message.h"
 #include "extension/server.h"
 #include "extension/utf8_database.h"
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/text.h"
+#include "wire/encoding/logical_message.h"
 
 namespace fatwal::plugin {
 
@@ -34,26 +34,26 @@ std::string_view payload_argument(FunctionCallInfo fcinfo, int index) {
 // reads the error.
 void check_message(std::string_view account, std::string_view topic, std::string_view payload) {
     const char* one_line = "It contains a control character or a line separator.";
-    switch (fault_of(account, topic, payload)) {
-        case EmitFault::None: return;
-        case EmitFault::Account:
+    switch (wire::fault_of(account, topic, payload)) {
+        case wire::EmitFault::None: return;
+        case wire::EmitFault::Account:
             ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                             errmsg("account is not one line of text"), errdetail("%s", one_line),
                             errhint("Give the account's key as the account column holds it, "
                                     "without control characters.")));
-        case EmitFault::Topic:
+        case wire::EmitFault::Topic:
             ereport(
                 ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("topic is not one line of text"),
                  errdetail("%s", one_line),
                  errhint(
                      "Name the topic without control characters; the payload may hold any text.")));
-        case EmitFault::Size:
+        case wire::EmitFault::Size:
             ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is too large"),
                             errdetail("It has %zu bytes as text; at most %zu are sent.",
-                                      payload.size(), kMaxMessageBytes - topic.size()),
+                                      payload.size(), wire::kMaxMessageBytes - topic.size()),
                             errhint("Keep the payload in a table and send its key.")));
-        case EmitFault::Payload:
+        case wire::EmitFault::Payload:
             ereport(ERROR,
                     (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("payload is nested too deep"),
                      errdetail("At most %zu levels are sent.", wire::kMaxPayloadDepth),
@@ -77,7 +77,7 @@ PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
     if (PG_ARGISNULL(1))
         ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("topic must not be null")));
     const std::string_view account = text_argument(fcinfo, 0, wire::kMaxAccountBytes, "account");
-    const std::string_view topic = text_argument(fcinfo, 1, kMaxTopicBytes, "topic");
+    const std::string_view topic = text_argument(fcinfo, 1, wire::kMaxTopicBytes, "topic");
     const std::string_view payload = payload_argument(fcinfo, 2);
     check_message(account, topic, payload);
     StringInfoData message;
@@ -86,11 +86,11 @@ PGDLLEXPORT Datum fatwal_emit(PG_FUNCTION_ARGS) {
     append_str(&message, topic);
     appendBinaryStringInfo(&message, payload.data(), static_cast<int>(payload.size()));
 #if PG_VERSION_NUM >= 170000
-    PG_RETURN_LSN(
-        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true, false));
+    PG_RETURN_LSN(LogLogicalMessage(wire::kEmitPrefix, message.data, static_cast<Size>(message.len),
+                                    true, false));
 #else
     PG_RETURN_LSN(
-        LogLogicalMessage(kEmitPrefix, message.data, static_cast<Size>(message.len), true));
+        LogLogicalMessage(wire::kEmitPrefix, message.data, static_cast<Size>(message.len), true));
 #endif
 }
 

@@ -150,15 +150,14 @@ void Rerouting::unpublished_change(Oid relation) {
     if (watched != nullptr) watched->unpublished_change = true;
 }
 
-void Rerouting::resync(LogicalDecodingContext* ctx, Oid relation, bool tenants,
-                       Transaction& transaction) {
+void Rerouting::resync(Output& output, Oid relation, bool tenants, Transaction& transaction) {
     const auto* known =
         static_cast<const Known*>(hash_search(known_, &relation, HASH_FIND, nullptr));
     Assert(known != nullptr);
-    if (transaction.resync(known->schema, tenants)) write_message(ctx, known->message);
+    if (transaction.resync(known->schema, tenants)) output.write_message(known->message);
 }
 
-void Rerouting::commit(LogicalDecodingContext* ctx, PlanCache& plans, Transaction& transaction) {
+void Rerouting::commit(Output& output, PlanCache& plans, Transaction& transaction) {
     if (watched_ == nullptr) return;
     MemoryContext caller = MemoryContextSwitchTo(context_);
     if (publications_now(plans) != publications_) transaction.resync_all();
@@ -174,8 +173,8 @@ void Rerouting::commit(LogicalDecodingContext* ctx, PlanCache& plans, Transactio
         // later in the transaction.
         if (!before.exists && !watched->unpublished_change) continue;
         const bool tenants = before.tenants || after.tenants;
-        if (before.published) resync(ctx, before.as_relation, tenants, transaction);
-        if (after.published) resync(ctx, after.as_relation, tenants, transaction);
+        if (before.published) resync(output, before.as_relation, tenants, transaction);
+        if (after.published) resync(output, after.as_relation, tenants, transaction);
         if (before.tenants && after.published && !after.tenants && !after.unrouted)
             warn_of_lost_account(watched->relation);
     }

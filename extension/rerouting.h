@@ -10,9 +10,9 @@
 // began.
 #pragma once
 
+#include "extension/output.h"
 #include "extension/plan_cache.h"
 #include "extension/server.h"
-#include "extension/transaction.h"
 
 namespace fatwal::plugin {
 
@@ -28,7 +28,7 @@ public:
     void unpublished_change(Oid relation);
     // At the end: writes the schemas of the tables that are routed otherwise now, and has
     // `transaction` resync them.
-    void commit(LogicalDecodingContext* ctx, PlanCache& plans, Transaction& transaction);
+    void commit(Output& output, PlanCache& plans, Transaction& transaction);
 
 private:
     // How the rows of a relation are routed.
@@ -58,7 +58,7 @@ private:
     // The same with its partitions.
     void watch(Oid relation, PlanCache& plans);
     Route route_of(Oid relation, PlanCache& plans);
-    void resync(LogicalDecodingContext* ctx, Oid relation, bool tenants, Transaction& transaction);
+    void resync(Output& output, Oid relation, bool tenants, Transaction& transaction);
     std::uint64_t publications_now(PlanCache& plans) const;
 
     MemoryContext context_;

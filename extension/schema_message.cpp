@@ -1,10 +1,12 @@
 #include "extension/schema_message.h"
 
-#include "fatwal/wire/schema.h"
+#include "wire/encoding/schema_writer.h"
 
 namespace fatwal::plugin {
 
 namespace {
+
+using SchemaWriter = wire::SchemaWriter<ServerMemory>;
 
 constexpr std::string_view kCatalogPrefix = "pg_catalog.";
 
@@ -22,21 +24,17 @@ int by_sort_order(const ListCell* a, const ListCell* b) {
     return x < y ? -1 : static_cast<int>(x > y);
 }
 
-void append_labels(Buffer& buffer, Oid enum_type) {
-    CatCList* labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(enum_type));
+void write_labels(SchemaWriter& writer, CatCList* labels) {
     List* sorted = NIL;
     for (int i = 0; i < labels->n_members; ++i)
         sorted = lappend(sorted, &labels->members[i]->tuple);
     list_sort(sorted, by_sort_order);
-    buffer.append(static_cast<std::uint16_t>(labels->n_members));
     ListCell* cell = nullptr;
     foreach (cell, sorted) {
         auto label =
             reinterpret_cast<Form_pg_enum>(GETSTRUCT(static_cast<HeapTuple>(lfirst(cell))));
-        buffer.append(static_cast<std::uint32_t>(label->oid));
-        buffer.append_str(NameStr(label->enumlabel));
+        writer.label(label->oid, NameStr(label->enumlabel));
     }
-    ReleaseCatCacheList(labels);
 }
 
 // The attributes of the primary key, offset as bitmaps of attributes are.
@@ -65,56 +63,44 @@ std::uint8_t column_flags(const Column& column, Form_pg_attribute attribute,
     return flags;
 }
 
-void append_column(Buffer& buffer, const Column& column, Form_pg_attribute attribute,
-                   Bitmapset* primary_key) {
+void write_column(SchemaWriter& writer, const Column& column, Form_pg_attribute attribute,
+                  Bitmapset* primary_key) {
     const Oid base = getBaseType(attribute->atttypid);
     const bool is_array = column.type.code == wire::TypeCode::Array;
     const Oid scalar = is_array ? getBaseType(get_element_type(base)) : base;
-    buffer.append(static_cast<std::uint8_t>(column.type.code));
-    buffer.append(static_cast<std::uint8_t>(column.element.code));
-    buffer.append(column_flags(column, attribute, primary_key));
-    buffer.append(std::uint8_t{0});
-    buffer.append(static_cast<std::uint32_t>(attribute->atttypid));
-    buffer.append(static_cast<std::uint32_t>(scalar));
-    buffer.append(static_cast<std::int32_t>(attribute->atttypmod));
-    buffer.append(static_cast<std::int16_t>(attribute->attnum));
-    buffer.append_str(NameStr(attribute->attname));
-    buffer.append_str(type_name(attribute->atttypid));
+    const wire::ColumnView view = {column.type.code,
+                                   column.element.code,
+                                   column_flags(column, attribute, primary_key),
+                                   attribute->atttypid,
+                                   scalar,
+                                   attribute->atttypmod,
+                                   attribute->attnum,
+                                   NameStr(attribute->attname),
+                                   type_name(attribute->atttypid),
+                                   {}};
     const bool is_enum =
         (is_array ? column.element.code : column.type.code) == wire::TypeCode::Enum;
-    if (is_enum)
-        append_labels(buffer, scalar);
-    else
-        buffer.append(std::uint16_t{0});
+    if (!is_enum) return writer.column(view, 0);
+    CatCList* labels = SearchSysCacheList1(ENUMTYPOIDNAME, ObjectIdGetDatum(scalar));
+    writer.column(view, static_cast<std::size_t>(labels->n_members));
+    write_labels(writer, labels);
+    ReleaseCatCacheList(labels);
 }
 
 }  // namespace
 
 void build_schema_message(Plan* plan, Relation shown) {
     Buffer buffer;
-    buffer.init(plan->context, 1024);
-    buffer.extend_zeroed(wire::kSchemaHeaderBytes);
-    buffer.append_str(get_namespace_name(RelationGetNamespace(shown)));
-    buffer.append_str(RelationGetRelationName(shown));
+    buffer.init({plan->context}, 1024);
+    SchemaWriter writer(buffer, get_namespace_name(RelationGetNamespace(shown)),
+                        RelationGetRelationName(shown));
     Bitmapset* primary_key = primary_key_attributes(shown);
     TupleDesc columns = RelationGetDescr(shown);
     for (std::uint16_t c = 0; c < plan->columns; ++c)
-        append_column(buffer, plan->column[c], TupleDescAttr(columns, plan->column[c].shown),
-                      primary_key);
-    buffer.pad8(0);
-
-    std::byte* header = buffer.at(0);
-    wire::store(header + wire::message_at::kKind, wire::kSchemaKind);
-    wire::store(header + wire::message_at::kVersion, wire::kVersion);
-    wire::store(header + wire::schema_at::kColumns, plan->columns);
-    wire::store(header + wire::schema_at::kRelation,
-                static_cast<std::uint32_t>(plan->published.as_relation));
-    wire::store(header + wire::schema_at::kLength, static_cast<std::uint32_t>(buffer.size()));
-    wire::store(header + wire::schema_at::kReplicaIdentity, plan->replica_identity);
-    wire::store(header + wire::schema_at::kAccountColumn, plan->account_column);
-    plan->schema.relation = plan->published.as_relation;
-    plan->schema.fingerprint = wire::fingerprint(buffer.bytes().subspan(wire::kFingerprintFrom));
-    wire::store(buffer.at(wire::schema_at::kFingerprint), plan->schema.fingerprint);
+        write_column(writer, plan->column[c], TupleDescAttr(columns, plan->column[c].shown),
+                     primary_key);
+    plan->schema =
+        writer.finish(plan->published.as_relation, plan->replica_identity, plan->account_column);
     plan->schema_message = buffer.bytes();
 }
 

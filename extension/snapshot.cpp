@@ -14,11 +14,9 @@
 #include <cstring>
 
 #include "extension/account_of.h"
-#include "extension/frame_builder.h"
 #include "extension/options.h"
 #include "extension/own_tables.h"
 #include "extension/plan_cache.h"
-#include "extension/row_encoder.h"
 #include "extension/server.h"
 #include "extension/utf8_database.h"
 
@@ -297,7 +295,8 @@ bool read_rows(Snapshot* snapshot) {
         if (account_of(plan, values, buffer) == snapshot->account) {
             const std::size_t record =
                 frame.start_record(wire::Op::Insert, 0, plan.schema, snapshot->ordinal++);
-            encode_new_row(frame.buffer, record + kMaxRecordBytes, plan, values, Values{});
+            wire::encode_new_row(frame.buffer, record + wire::kMaxRecordBytes, plan, values,
+                                 Values{});
             (void)frame.finish_record(record);
         }
         MemoryContextSwitchTo(caller);
@@ -362,7 +361,7 @@ Snapshot* begin(FunctionCallInfo fcinfo, MemoryContext context) {
     }
     List* names = parse_publication_names(text_to_cstring(PG_GETARG_TEXT_PP(1)));
     snapshot->plans.init(context, names);
-    snapshot->frame.init(context);
+    snapshot->frame.init({context});
     snapshot->frame.open(snapshot->account);
     SPI_connect();
     list_tables(snapshot, names);

@@ -1,8 +1,8 @@
-#include "extension/logical_message.h"
+#include "wire/encoding/logical_message.h"
 
 #include "fatwal/wire/text.h"
 
-namespace fatwal::plugin {
+namespace fatwal::wire {
 
 namespace {
 
@@ -13,24 +13,23 @@ constexpr std::size_t kMaxCutPrefix = 255;
 std::string_view cut(std::string_view prefix) {
     std::size_t length = 0;
     while (length < prefix.size()) {
-        const std::size_t next = wire::utf8_length(prefix, length);
+        const std::size_t next = utf8_length(prefix, length);
         if (next == 0 || length + next > kMaxCutPrefix) break;
         length += next;
     }
     return {prefix.data(), length};
 }
 
-bool read_emitted(std::string_view content, wire::AccountBuffer& buffer, LogicalMessage& message) {
-    wire::Cursor cursor(wire::as_bytes(content));
+bool read_emitted(std::string_view content, AccountBuffer& buffer, LogicalMessage& message) {
+    Cursor cursor(as_bytes(content));
     const std::string_view account = cursor.text();
     const std::string_view topic = cursor.text();
     if (!cursor.ok()) return false;
     const std::string_view payload(content.data() + cursor.at(), cursor.left());
     const EmitFault fault = fault_of(account, topic, payload);
     if (fault != EmitFault::None) return false;
-    message.account =
-        account.empty() ? wire::AccountView{} : wire::account_from_text(account, buffer);
-    message.flags = wire::kEmitted;
+    message.account = account.empty() ? AccountView{} : account_from_text(account, buffer);
+    message.flags = kEmitted;
     message.prefix = topic;
     message.content = payload;
     return true;
@@ -39,23 +38,21 @@ bool read_emitted(std::string_view content, wire::AccountBuffer& buffer, Logical
 }  // namespace
 
 EmitFault fault_of(std::string_view account, std::string_view topic, std::string_view payload) {
-    if (account.size() > wire::kMaxAccountBytes || !wire::is_one_line(account))
-        return EmitFault::Account;
-    if (topic.size() > kMaxTopicBytes || !wire::is_one_line(topic)) return EmitFault::Topic;
+    if (account.size() > kMaxAccountBytes || !is_one_line(account)) return EmitFault::Account;
+    if (topic.size() > kMaxTopicBytes || !is_one_line(topic)) return EmitFault::Topic;
     if (topic.size() + payload.size() > kMaxMessageBytes) return EmitFault::Size;
-    return wire::is_json(payload) ? EmitFault::None : EmitFault::Payload;
+    return is_json(payload) ? EmitFault::None : EmitFault::Payload;
 }
 
-LogicalMessage understand(const char* prefix, std::string_view content,
-                          wire::AccountBuffer& buffer) {
+LogicalMessage understand(const char* prefix, std::string_view content, AccountBuffer& buffer) {
     LogicalMessage message = {{}, 0, prefix, content};
     const bool emitted = message.prefix == kEmitPrefix && read_emitted(content, buffer, message);
     if (emitted || message.prefix.size() + message.content.size() <= kMaxMessageBytes)
         return message;
-    message.flags = wire::kContentUnavailable;
+    message.flags = kContentUnavailable;
     message.content = {};
     if (message.prefix.size() > kMaxMessageBytes) message.prefix = cut(message.prefix);
     return message;
 }
 
-}  // namespace fatwal::plugin
+}  // namespace fatwal::wire

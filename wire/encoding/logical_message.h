@@ -3,11 +3,12 @@
 // message would be decoded again and again.
 #pragma once
 
-#include "extension/server.h"
+#include <string_view>
+
 #include "fatwal/wire/account.h"
 #include "fatwal/wire/types.h"
 
-namespace fatwal::plugin {
+namespace fatwal::wire {
 
 // The prefix of the messages of fatwal.emit. Their content: str account, str topic, and the payload
 // to the end.
@@ -19,7 +20,7 @@ inline constexpr std::size_t kMaxTopicBytes = 255;
 inline constexpr std::size_t kMaxMessageBytes = std::size_t{512} * 1024 * 1024;
 
 struct LogicalMessage {
-    wire::AccountView account;
+    AccountView account;
     std::uint8_t flags;
     std::string_view prefix;  // the topic, when emitted
     std::string_view content;
@@ -34,6 +35,6 @@ enum class EmitFault : std::uint8_t { None, Account, Topic, Payload, Size };
 // A message of the log: one of fatwal.emit for its account, or a foreign one for the operators. One
 // that is too large has no content and says so. `buffer` holds the account of the result.
 [[nodiscard]] LogicalMessage understand(const char* prefix, std::string_view content,
-                                        wire::AccountBuffer& buffer);
+                                        AccountBuffer& buffer);
 
-}  // namespace fatwal::plugin
+}  // namespace fatwal::wire

@@ -1,18 +1,25 @@
-// A byte buffer in a memory context. Trivially destructible: an error that jumps over it leaves it
-// to its context.
+// A byte buffer whose memory comes from where its owner says: a memory context of the server, or
+// the heap of fatwald. Trivially destructible, as an error of the server may jump over it: there
+// its context frees it, in fatwald release().
+//
+// A Memory is small and copied. It has
+//     std::byte* allocate(std::size_t)                   never null
+//     std::byte* resize(std::byte*, std::size_t)         never null
+//     void free(std::byte*)
+//     static void check(bool holds, const char* what)    an invariant, as a sentence
 #pragma once
 
-#include "extension/server.h"
 #include "fatwal/wire/bytes.h"
 
-namespace fatwal::plugin {
+namespace fatwal::wire {
 
+template <class Memory>
 class Buffer {
 public:
     // `capacity` is what it allocates when something is appended for the first time, or the first
     // time after release().
-    void init(MemoryContext context, std::size_t capacity) {
-        context_ = context;
+    void init(Memory memory, std::size_t capacity) {
+        memory_ = memory;
         initial_ = capacity;
         capacity_ = 0;
         size_ = 0;
@@ -20,7 +27,7 @@ public:
     }
     // Gives its memory back.
     void release() {
-        if (bytes_ != nullptr) pfree(bytes_);
+        if (bytes_ != nullptr) memory_.free(bytes_);
         bytes_ = nullptr;
         capacity_ = size_ = 0;
     }
@@ -28,7 +35,7 @@ public:
     [[nodiscard]] std::size_t size() const { return size_; }
     [[nodiscard]] std::size_t capacity() const { return capacity_; }
     [[nodiscard]] std::byte* at(std::size_t offset) { return bytes_ + offset; }
-    [[nodiscard]] wire::Bytes bytes() const { return {bytes_, size_}; }
+    [[nodiscard]] Bytes bytes() const { return {bytes_, size_}; }
     void truncate(std::size_t size) { size_ = size; }
 
     // Makes room for `length` more bytes and gives their offset; their content is undefined.
@@ -50,7 +57,7 @@ public:
     template <class T>
     void append(T value) {
         const std::size_t offset = extend(sizeof value);  // may move bytes_
-        wire::store(bytes_ + offset, value);
+        store(bytes_ + offset, value);
     }
     void append_str(std::string_view text) {
         append(static_cast<std::uint16_t>(text.size()));
@@ -59,7 +66,7 @@ public:
     // Zeroes up to the next multiple of 8, counted from `start`.
     void pad8(std::size_t start) {
         const std::size_t length = size_ - start;
-        const std::size_t padding = wire::align8(length) - length;
+        const std::size_t padding = align8(length) - length;
         if (padding != 0) extend_zeroed(padding);
     }
 
@@ -67,17 +74,15 @@ private:
     void grow(std::size_t length) {
         std::size_t capacity = capacity_ == 0 ? initial_ : capacity_ * 2;
         while (capacity - size_ < length) capacity *= 2;
-        bytes_ =
-            static_cast<std::byte*>(bytes_ == nullptr ? MemoryContextAllocHuge(context_, capacity)
-                                                      : repalloc_huge(bytes_, capacity));
+        bytes_ = bytes_ == nullptr ? memory_.allocate(capacity) : memory_.resize(bytes_, capacity);
         capacity_ = capacity;
     }
 
-    MemoryContext context_;
+    Memory memory_;
     std::byte* bytes_;
     std::size_t size_;
     std::size_t capacity_;
     std::size_t initial_;
 };
 
-}  // namespace fatwal::plugin
+}  // namespace fatwal::wire
