@@ -73,8 +73,8 @@ ValueType value_type(Oid type, MemoryContext context, std::size_t* label_bytes) 
     static const ValueType no_element = {};
     Buffer& buffer = target.buffer;
     const std::size_t start = buffer.size();
-    const int dimensions = ARR_NDIM(array);
-    const int count = ArrayGetNItems(dimensions, ARR_DIMS(array));
+    const int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+    const int dimensions = count == 0 ? 0 : ARR_NDIM(array);  // an int2vector may have one of none
     const std::size_t words = (static_cast<std::size_t>(count) + 63) / 64;
     const std::size_t slot_bytes = 8 * words + 8 * static_cast<std::size_t>(count);
     if (!target.has_room(8 + 8 * static_cast<std::size_t>(dimensions) + slot_bytes)) return false;

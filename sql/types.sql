@@ -35,6 +35,12 @@ CREATE PUBLICATION more FOR TABLE more;
 INSERT INTO more VALUES (1, 'Acme', '{A,b}', '{x,NULL}', '{1.5,2}');
 SELECT kind, account, new FROM changes('types', 'more');
 
+-- A vector of no numbers is an empty array like any other.
+CREATE TABLE vectors (id int PRIMARY KEY, account_id int, v int2vector, o oidvector);
+CREATE PUBLICATION vectors FOR TABLE vectors;
+INSERT INTO vectors VALUES (1, 1, '', ''), (2, 1, '3 4', '5');
+SELECT new, unavailable FROM changes('types', 'vectors') WHERE account = '1' AND kind <> 'schema';
+
 -- What the stream carries is what the row holds: the jsonb's and numerics' own text.
 CREATE TABLE corpus (id int PRIMARY KEY, account_id int, n numeric, jb jsonb);
 CREATE PUBLICATION corpus FOR TABLE corpus;
@@ -52,8 +58,8 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE c.new ->> 'n' = t.n::text) AS nu
   FROM changes('types', 'corpus') c JOIN corpus t ON t.id = (c.new ->> 'id')::int WHERE c.kind = 'insert';
 
 SELECT pg_drop_replication_slot('types');
-DROP PUBLICATION types, corpus, more;
-DROP TABLE everything, corpus, more;
+DROP PUBLICATION types, corpus, more, vectors;
+DROP TABLE everything, corpus, more, vectors;
 DROP DOMAIN tags;
 DROP EXTENSION citext;
 DROP TYPE mood, pair;
