@@ -16,9 +16,13 @@ bool is_citext(HeapTuple type_tuple) {
            std::strcmp(NameStr(type->typname), "citext") == 0;
 }
 
+#define FATWAL_SAME_NUMBER(name, oid, number, code) static_assert(oid##OID == (number));
+FATWAL_POSTGRES_TYPES(FATWAL_SAME_NUMBER)
+#undef FATWAL_SAME_NUMBER
+
 TypeCode code_of(Oid type, HeapTuple type_tuple) {
     switch (type) {
-#define FATWAL_CODE_OF_OID(name, oid, code) \
+#define FATWAL_CODE_OF_OID(name, oid, number, code) \
     case oid##OID: return TypeCode::code;
         FATWAL_POSTGRES_TYPES(FATWAL_CODE_OF_OID)
 #undef FATWAL_CODE_OF_OID

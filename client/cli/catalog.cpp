@@ -74,7 +74,8 @@ SELECT jsonb_build_object(
 )";
 
 // kQuery gives `enum` for any enum.
-#define FATWAL_NAMED_TYPE(name, oid, code) std::pair{std::string_view(#name), TypeCode::code},
+#define FATWAL_NAMED_TYPE(name, oid, number, code) \
+    std::pair{std::string_view(#name), TypeCode::code},
 constexpr std::pair<std::string_view, TypeCode> kNamedTypes[] = {
     FATWAL_POSTGRES_TYPES(FATWAL_NAMED_TYPE){"enum", TypeCode::Enum}};
 #undef FATWAL_NAMED_TYPE

@@ -26,7 +26,7 @@ struct PostgresType {
     std::string name;
     TypeCode code;
 };
-#define POSTGRES_TYPE(name, oid, code) PostgresType{#name, TypeCode::code},
+#define POSTGRES_TYPE(name, oid, number, code) PostgresType{#name, TypeCode::code},
 const PostgresType kPostgresTypes[] = {FATWAL_POSTGRES_TYPES(POSTGRES_TYPE)};
 #undef POSTGRES_TYPE
 

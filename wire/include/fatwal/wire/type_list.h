@@ -72,34 +72,35 @@ enum class Validity : std::uint8_t { Any, Checked };
     TYPE(23, Enum, Fixed, Enum, Enum, String, Checked)                         \
     TYPE(24, Array, Variable, Array, Array, Array, Checked)
 
-// The types of pg_catalog that have a code of their own: TYPE(name, X of the server's XOID, code).
+// The types of pg_catalog that have a code of their own: TYPE(name, X of the server's XOID, its
+// number, code). The number never changes; extension/column.cpp compares it with the server's.
 // An enum is known by its kind and citext by its shape (extension/column.cpp); all else is Other.
 #define FATWAL_POSTGRES_TYPES(TYPE)                                            \
-    TYPE(bool, BOOL, Bool)                                                     \
-    TYPE(int2, INT2, Int2)                                                     \
-    TYPE(int4, INT4, Int4)                                                     \
-    TYPE(int8, INT8, Int8)                                                     \
-    TYPE(float4, FLOAT4, Float4)                                               \
-    TYPE(float8, FLOAT8, Float8)                                               \
-    TYPE(numeric, NUMERIC, Numeric)                                            \
-    TYPE(text, TEXT, Text)                                                     \
-    TYPE(varchar, VARCHAR, Text)                                               \
-    TYPE(bpchar, BPCHAR, Text)                                                 \
-    TYPE(name, NAME, Text)                                                     \
-    TYPE(bytea, BYTEA, Bytea)                                                  \
-    TYPE(uuid, UUID, Uuid)                                                     \
-    TYPE(json, JSON, Json)                                                     \
-    TYPE(jsonb, JSONB, Jsonb)                                                  \
-    TYPE(date, DATE, Date)                                                     \
-    TYPE(time, TIME, Time)                                                     \
-    TYPE(timetz, TIMETZ, TimeTz)                                               \
-    TYPE(timestamp, TIMESTAMP, Timestamp)                                      \
-    TYPE(timestamptz, TIMESTAMPTZ, TimestampTz)                                \
-    TYPE(interval, INTERVAL, Interval)                                         \
-    TYPE(inet, INET, Inet)                                                     \
-    TYPE(cidr, CIDR, Cidr)                                                     \
-    TYPE(macaddr, MACADDR, MacAddr)                                            \
-    TYPE(oid, OID, Oid)
+    TYPE(bool, BOOL, 16, Bool)                                                 \
+    TYPE(int2, INT2, 21, Int2)                                                 \
+    TYPE(int4, INT4, 23, Int4)                                                 \
+    TYPE(int8, INT8, 20, Int8)                                                 \
+    TYPE(float4, FLOAT4, 700, Float4)                                          \
+    TYPE(float8, FLOAT8, 701, Float8)                                          \
+    TYPE(numeric, NUMERIC, 1700, Numeric)                                      \
+    TYPE(text, TEXT, 25, Text)                                                 \
+    TYPE(varchar, VARCHAR, 1043, Text)                                         \
+    TYPE(bpchar, BPCHAR, 1042, Text)                                           \
+    TYPE(name, NAME, 19, Text)                                                 \
+    TYPE(bytea, BYTEA, 17, Bytea)                                              \
+    TYPE(uuid, UUID, 2950, Uuid)                                               \
+    TYPE(json, JSON, 114, Json)                                                \
+    TYPE(jsonb, JSONB, 3802, Jsonb)                                            \
+    TYPE(date, DATE, 1082, Date)                                               \
+    TYPE(time, TIME, 1083, Time)                                               \
+    TYPE(timetz, TIMETZ, 1266, TimeTz)                                         \
+    TYPE(timestamp, TIMESTAMP, 1114, Timestamp)                                \
+    TYPE(timestamptz, TIMESTAMPTZ, 1184, TimestampTz)                          \
+    TYPE(interval, INTERVAL, 1186, Interval)                                   \
+    TYPE(inet, INET, 869, Inet)                                                \
+    TYPE(cidr, CIDR, 650, Cidr)                                                \
+    TYPE(macaddr, MACADDR, 829, MacAddr)                                       \
+    TYPE(oid, OID, 26, Oid)
 // clang-format on
 
 #define FATWAL_TYPE_CODE(code, name, slot, cpp, reads_as, json, validity) name = (code),
