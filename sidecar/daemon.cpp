@@ -166,6 +166,16 @@ void Daemon::watch(int fd, std::uint32_t events) {
         throw std::system_error(errno, std::generic_category(), "epoll_ctl");
 }
 
+// While the stream waits for facts its socket is left alone: what the server sends stays with the
+// server.
+void Daemon::watch_stream(bool readable) {
+    epoll_event event{};
+    event.events = readable ? std::uint32_t{EPOLLIN} : 0;
+    event.data.fd = slot_.stream_fd();
+    if (epoll_ctl(epoll_, EPOLL_CTL_MOD, event.data.fd, &event) != 0)
+        throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+}
+
 // In milliseconds, until something is due.
 int Daemon::timeout(Clock::time_point now) const {
     if (more_) return 0;
@@ -303,11 +313,12 @@ void Daemon::lose(const Failure& failure) {
     log_notices(Clock::now());
     if (slot_.streams()) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot_.stream_fd(), nullptr);
     slot_.lose(failure, Clock::now());
+    facts_asked_ = false;
     confirmation_.disconnected();
 }
 
 std::optional<Failure> Daemon::read_stream() {
-    if (!slot_.streams()) return std::nullopt;
+    if (!slot_.streams() || slot_.stream()->waits_for() != nullptr) return std::nullopt;
     const bool alive = slot_.stream()->read_socket();
     (void)slot_.stream()->flush();
     // To answer a keepalive may lose the stream.
@@ -320,7 +331,10 @@ std::optional<Failure> Daemon::read_stream() {
         } else {
             // Nothing here is final: where a change cannot be decoded the error says the way out,
             // and the slot is free meanwhile for whoever takes that way.
-            if (ended || !alive) lose(slot_.stream()->failure());
+            if (ended || !alive)
+                lose(slot_.stream()->failure());
+            else if (slot_.stream()->waits_for() != nullptr)
+                ask_facts();
             return std::nullopt;
         }
     }
@@ -384,6 +398,21 @@ void Daemon::end_forbidden() {
     }
     keyed_connections_.cut_unless(
         [&](const Caller& caller) { return credentials_.holds(caller, now); }, Clock::now());
+}
+
+// Of a table that pgoutput has named; the stream waits for them.
+void Daemon::ask_facts() {
+    if (std::exchange(facts_asked_, true)) return;
+    watch_stream(false);
+    keeper_.ask_facts(*slot_.stream()->waits_for());
+}
+
+void Daemon::handle(const pgoutput::RelationFacts& learned) {
+    const pgoutput::Wanted* wanted = slot_.streams() ? slot_.stream()->waits_for() : nullptr;
+    if (!facts_asked_ || wanted == nullptr || wanted->relation != learned.relation) return;
+    facts_asked_ = false;
+    slot_.stream()->learn(learned);
+    watch_stream(true);
 }
 
 void Daemon::keepalive(const Keepalive& keepalive) {
@@ -494,6 +523,7 @@ void Daemon::handle(const SlotHealth& health) {
 void Daemon::handle(const KeeperFailure& failed) {
     confirmation_.keeper_failed();
     durables_.failed(failed.ticket, failed.failure);
+    facts_asked_ = false;  // tick_streaming() asks again
     if (!slot_.streams()) return;
     if (!failed.server_goes_down) {
         spdlog::warn("{}", failed.failure.text());
@@ -552,6 +582,7 @@ void Daemon::tick(Clock::time_point now) {
 
 void Daemon::tick_streaming(Clock::time_point now) {
     durables_.store();
+    if (slot_.stream()->waits_for() != nullptr) ask_facts();
     perform(confirmation_.tick(facts()));
     if (now >= next_health_) {
         next_health_ = now + kHealthInterval;

@@ -72,6 +72,7 @@ public:
 private:
     KeyedData* open_keyed(const Settings& settings);
     void watch(int fd, std::uint32_t events);
+    void watch_stream(bool readable);
     [[nodiscard]] int timeout(Clock::time_point now) const;
 
     // Connecting. A failure ends the daemon.
@@ -84,6 +85,7 @@ private:
     std::optional<Failure> read_stream();
     std::optional<Failure> publish(PluginMessage message);
     void keepalive(const Keepalive& keepalive);
+    void ask_facts();
     void follow_credentials(const wire::FrameView& frame);
     void end_forbidden();
 
@@ -100,6 +102,7 @@ private:
     void handle(const VisibleSnapshot& visible);
     void handle(const StoreResult& result);
     void handle(const RecordResult& result);
+    void handle(const pgoutput::RelationFacts& learned);
     void handle(const SlotHealth& health);
     void handle(const KeeperFailure& failed);
     void read_replays(Clock::time_point now);
@@ -143,6 +146,7 @@ private:
     int epoll_;
     bool reread_credentials_ = false;  // a row of them could not be read
     bool more_ = false;                // something was left unread for the next turn
+    bool facts_asked_ = false;         // the keeper reads what the stream waits for
     Clock::time_point next_tick_;
     Clock::time_point next_heartbeat_;
     Clock::time_point last_confirm_;

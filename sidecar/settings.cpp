@@ -142,6 +142,12 @@ std::vector<service::Setting> specifications(Settings& s) {
          .more = "Its role needs REPLICATION, and CONNECT for the checks. Several servers: "
                  "[below](#connections)"},
         {.name = "slot", .value = &s.slot, .sentence = "the replication slot; made when absent"},
+        {.name = "plugin",
+         .value = service::choice<Plugin>(
+             s.plugin, {{"fatwal", Plugin::Fatwal}, {"pgoutput", Plugin::Pgoutput}}),
+         .sentence = "output plugin of the slot",
+         .more = "`pgoutput` is for servers that load no plugin but their own: "
+                 "[pgoutput.md](pgoutput.md)"},
         {.name = "publication",
          .value = &s.publication,
          .unit = "[publication names](#publication-names)",

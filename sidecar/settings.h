@@ -15,11 +15,14 @@ namespace fatwal::sidecar {
 
 enum class Layout : std::uint8_t { Account, Shared };
 enum class OnLostSlot : std::uint8_t { Stop, Resync };
+// Of the slot. Pgoutput: Postgres's own, for servers that load no other.
+enum class Plugin : std::uint8_t { Fatwal, Pgoutput };
 
 // A unit that is not a plain number stands in the name: _ms, _s, _bytes.
 struct Settings {
     std::string database;
     std::string slot = "fatwal";
+    Plugin plugin = Plugin::Fatwal;
     std::string publication = "fatwal";  // as the plugin and fatwal.snapshot read it too
     std::string run_dir = "/run/fatwal";
     std::string control;
@@ -57,6 +60,9 @@ struct Settings {
     // Whether peers with keys are taken.
     [[nodiscard]] bool keyed() const { return !keyed_control.empty(); }
     [[nodiscard]] bool shared() const { return layout == Layout::Shared; }
+    [[nodiscard]] const char* plugin_name() const {
+        return plugin == Plugin::Pgoutput ? "pgoutput" : "fatwal";
+    }
 };
 
 [[nodiscard]] const service::Program& program();

@@ -9,6 +9,7 @@
 #include "fatwal/wire/schema.h"
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/postgres/patience.h"
+#include "sidecar/postgres/read_facts.h"
 #include "sidecar/postgres/stream.h"
 
 namespace fatwal::sidecar {
@@ -75,7 +76,8 @@ void Reread::read(const service::Stop& stop) {
     if (std::string(PQgetvalue(copied.get(), 0, 0)) != "t")
         throw Failure{what, "It is confirmed already.", {}, false};
     (void)run(server, what, start_replication(server, settings_, copy, from_));
-    Stream stream(std::move(connection));
+    Stream stream(std::move(connection), settings_);
+    Connection catalogs;
     auto next_status = std::chrono::steady_clock::now();
     auto heard = next_status;
     std::uint64_t signalled = 0;
@@ -97,6 +99,9 @@ void Reread::read(const service::Stop& stop) {
         } else if (const auto* keepalive = std::get_if<Keepalive>(&message)) {
             done_ = std::max(done_, keepalive->wal_end);
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
+        } else if (stream.waits_for() != nullptr) {
+            if (!catalogs) catalogs = connect(settings_, ConnectAs::Ordinary, what);
+            stream.learn(read_facts(catalogs.get(), *stream.waits_for()));
         } else {
             std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0},
                                           pollfd{stop.fd(), POLLIN, 0}};

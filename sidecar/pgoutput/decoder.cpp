@@ -215,6 +215,7 @@ void Decoder::write(Table& table, const Change& change) {
     else
         writer.remove(old);
     if (change.kind != 'D') warn_of_key(table, newer_);
+    if (plan.uncertain) (void)transaction_->resync(plan.schema, true);
     if (change.kind == 'I' || plan.knows_old_account()) return;
     // The log does not say whose row this was: whoever has rows of the table takes a snapshot after
     // the transaction. An update too: without the old row it may have moved the row out of another

@@ -128,38 +128,34 @@ private:
     std::size_t label_bytes_ = 0;
 };
 
-// The column that names the account, and whether the message has it. The catalogs may be newer: a
-// name that they have and the message lacks is one that a column list leaves out only if they agree
-// on all others.
+// The column that names the account; empty: none. Where the message lacks it, either a column list
+// leaves it out, or the table had other columns then than the catalogs say now (`uncertain`): then
+// no other column is taken for it, as that might show an account the rows of another.
 struct AccountColumn {
     std::string name;
     bool listed = false;
+    bool uncertain = false;
 };
 
 AccountColumn find_account_column(const Relation& relation, const RelationFacts& facts,
                                   const AccountSettings& streamed) {
-    const auto has = [&](std::string_view name) {
-        return std::any_of(relation.columns.begin(), relation.columns.end(),
-                           [&](const Relation::Column& column) { return column.name == name; });
-    };
-    const bool agrees =
-        facts.exists && std::all_of(relation.columns.begin(), relation.columns.end(),
-                                    [&](const Relation::Column& column) {
-                                        return facts.columns.count(column.name) != 0;
-                                    });
     std::string name;
     for (const auto& [table, setting] : facts.account_settings) {
         const auto newer = streamed.find(table);
         name = newer == streamed.end() ? setting : newer->second;
         if (!name.empty()) break;
     }
-    const bool is_set = !name.empty();
-    if (!is_set || (!agrees && !has(name) && has(kDefaultAccountColumn)))
-        name = kDefaultAccountColumn;
-    if (has(name)) return {std::move(name), true};
+    if (name.empty()) name = kDefaultAccountColumn;
+    const bool listed =
+        std::any_of(relation.columns.begin(), relation.columns.end(),
+                    [&](const Relation::Column& column) { return column.name == name; });
+    if (listed) return {std::move(name), true, false};
     // Without a column of that name in the catalogs either, the table has no account.
     if (facts.columns.count(name) == 0) return {};
-    return {std::move(name), false};
+    const bool agrees = std::all_of(
+        relation.columns.begin(), relation.columns.end(),
+        [&](const Relation::Column& column) { return facts.columns.count(column.name) != 0; });
+    return {std::move(name), false, !agrees};
 }
 
 AccountType account_type_of(std::uint32_t base, TypeCode code) {
@@ -242,6 +238,7 @@ std::unique_ptr<Plan> make_plan(const Relation& relation, const RelationFacts& f
         if (plan->names_account()) plan->account_column = static_cast<std::int16_t>(c);
     }
     plan->unrouted = !account.listed && !account.name.empty();
+    plan->uncertain = account.uncertain;
     plan->columns = static_cast<std::uint16_t>(plan->storage.size());
     plan->column = plan->storage.data();
     plan->schema = writer.finish(relation.oid, relation.replica_identity, plan->account_column);

@@ -33,6 +33,7 @@ struct Plan {
     std::int16_t account_column = -1;
     AccountType account_type = AccountType::None;
     bool unrouted = false;
+    bool uncertain = false;  // which column named the account then is not known
     char replica_identity = 'd';
     wire::SchemaId schema;
     std::string route;  // equal for two plans that send the same rows to the same accounts

@@ -210,10 +210,30 @@ Result run(PGconn* connection, const std::string& what, const std::string& sql,
     return last;
 }
 
+namespace {
+
+// As pgoutput reads the names: SQL identifiers, which fold case unless they are quoted.
+std::string identifier_list(const std::vector<std::string>& names) {
+    std::string list;
+    for (const std::string& name : names) {
+        list += list.empty() ? "\"" : ",\"";
+        for (const char c : name) list += c == '"' ? std::string("\"\"") : std::string(1, c);
+        list += '"';
+    }
+    return list;
+}
+
+}  // namespace
+
 std::string start_replication(PGconn* connection, const Settings& settings, const std::string& slot,
                               wire::Lsn from) {
-    return "START_REPLICATION SLOT " + quote_identifier(connection, slot) + " LOGICAL " +
-           wire::lsn_text(from) + " (protocol_version '1', publication_names " +
+    const std::string start = "START_REPLICATION SLOT " + quote_identifier(connection, slot) +
+                              " LOGICAL " + wire::lsn_text(from);
+    if (settings.plugin == Plugin::Pgoutput)
+        return start + " (proto_version '1', publication_names " +
+               quote_replication_literal(identifier_list(settings.publications)) +
+               ", messages 'true')";
+    return start + " (protocol_version '1', publication_names " +
            quote_replication_literal(settings.publication) + ", frame_bytes '" +
            std::to_string(settings.frame_bytes) + "', messages '" +
            (settings.messages ? "true" : "false") + "')";

@@ -58,8 +58,8 @@ void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings)
                               ? " (SNAPSHOT 'nothing', FAILOVER true)"
                               : " NOEXPORT_SNAPSHOT";
     const std::string create = "CREATE_REPLICATION_SLOT " +
-                               quote_identifier(connection, settings.slot) + " LOGICAL fatwal" +
-                               options;
+                               quote_identifier(connection, settings.slot) + " LOGICAL " +
+                               settings.plugin_name() + options;
     const std::string what = "cannot create slot \"" + settings.slot + "\"";
     if (PQsendQuery(connection, create.c_str()) == 0) throw failure_of(what, connection);
     for (;;) {

@@ -4,6 +4,7 @@
 
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/postgres/patience.h"
+#include "sidecar/postgres/read_facts.h"
 
 namespace fatwal::sidecar {
 
@@ -228,6 +229,12 @@ void Keeper::ask_slot_health() {
               return SlotHealth{SlotHealth::Slot{PQgetvalue(result.get(), 0, 0),
                                                  number(result.get(), 1),
                                                  number(result.get(), 2).value_or(0)}};
+          }});
+}
+
+void Keeper::ask_facts(const pgoutput::Wanted& wanted) {
+    post({0, [wanted](PGconn* connection) -> std::optional<KeeperEvent> {
+              return read_facts(connection, wanted);
           }});
 }
 

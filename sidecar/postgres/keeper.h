@@ -21,6 +21,7 @@
 #include "service/event.h"
 #include "service/helper_thread.h"
 #include "sidecar/durable_subscriber.h"
+#include "sidecar/pgoutput/catalogue.h"
 #include "sidecar/postgres/connection.h"
 
 namespace fatwal::sidecar {
@@ -56,8 +57,8 @@ struct KeeperFailure {
     std::uint64_t ticket = 0;       // of a store(), else 0
     bool server_goes_down = false;  // it takes no connections any more, or not yet
 };
-using KeeperEvent =
-    std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult, KeeperFailure>;
+using KeeperEvent = std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult,
+                                 pgoutput::RelationFacts, KeeperFailure>;
 
 class Keeper {
 public:
@@ -71,6 +72,8 @@ public:
     // Has the server write its log out to the end, as a commit does: what is not committed yet may
     // wait in its memory, and is not streamed so long.
     void flush_log();
+    // What the catalogs say of a table, for a stream that waits for it.
+    void ask_facts(const pgoutput::Wanted& wanted);
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
     // asks for a StoreResult. A row that the table refuses costs the others nothing: the batch that
     // it fails is written again row by row.

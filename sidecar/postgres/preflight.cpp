@@ -51,30 +51,42 @@ void check_wal_level(PGconn* connection) {
 
 // Since the minor releases of August 2026 (CVE-2026-6471) a server loads only the output plugins
 // that are listed.
-void check_plugin_allowed(PGconn* connection) {
+void check_plugin_allowed(PGconn* connection, const std::string& plugin) {
     const Result list =
         query(connection, "SELECT setting FROM pg_settings WHERE name = 'output_plugin_libraries'");
     if (PQntuples(list.get()) == 0) return;
     const Result allowed = query(connection,
                                  "SELECT 1 FROM regexp_split_to_table($1, ',') AS library WHERE "
-                                 "btrim(library, ' \"') = 'fatwal'",
-                                 {value(list)});
+                                 "btrim(library, ' \"') = $2",
+                                 {value(list), plugin});
     if (PQntuples(allowed.get()) > 0) return;
     const std::string listed = value(list);
-    throw Failure{
-        "the server may not load the output plugin fatwal",
-        "output_plugin_libraries is " + (listed.empty() ? "empty" : listed) + ".",
-        "ALTER SYSTEM SET output_plugin_libraries = " + (listed.empty() ? "" : listed + ", ") +
-            "fatwal; SELECT pg_reload_conf(); (no quotes round the list: they make one name of "
-            "it)"};
+    throw Failure{"the server may not load the output plugin " + plugin,
+                  "output_plugin_libraries is " + (listed.empty() ? "empty" : listed) + ".",
+                  "ALTER SYSTEM SET output_plugin_libraries = " +
+                      (listed.empty() ? "" : listed + ", ") + plugin +
+                      "; SELECT pg_reload_conf(); (no quotes round the list: they make one name of "
+                      "it)"};
 }
 
-void check_database(PGconn* connection) {
+void check_database(PGconn* connection, const Settings& settings) {
     const std::string encoding =
         value(query(connection, "SELECT current_setting('server_encoding')"));
     if (encoding != "UTF8")
         throw Failure{"the database's encoding is not supported", "It is " + encoding + ".",
                       "Use a database whose encoding is UTF8."};
+    if (settings.plugin == Plugin::Pgoutput) {
+        // A server that loads no plugin of ours has no extension of ours either, but its tables and
+        // functions.
+        const Result schema = query(connection,
+                                    "SELECT 1 WHERE to_regclass('fatwal.subscriber') IS NOT NULL "
+                                    "AND to_regproc('fatwal.account_column') IS NOT NULL");
+        if (PQntuples(schema.get()) > 0) return;
+        throw Failure{"the schema fatwal is not in the database",
+                      "Database " + std::string(PQdb(connection)) + ".",
+                      "CREATE EXTENSION fatwal; or, where the server has no such extension, run "
+                      "sql/fatwal-managed.sql in the database."};
+    }
     const Result extension =
         query(connection, "SELECT 1 FROM pg_extension WHERE extname = 'fatwal'");
     if (PQntuples(extension.get()) == 0)
@@ -174,6 +186,105 @@ std::optional<Failure> check_lists(PGconn* connection, const Settings& settings)
                        value(unlisted, 0, 3) + ", " + account + ")" + value(unlisted, 0, 4) + ";"};
 }
 
+// With pgoutput an error of the server's would end the stream for good, or a row would be taken for
+// whole that is not.
+void require_one_list(PGconn* connection, const std::string& names) {
+    const Result differing =
+        query(connection,
+              "SELECT quote_ident(t.schemaname) || '.' || quote_ident(t.tablename), "
+              "quote_ident(max(t.pubname)) FROM pg_publication_tables t "
+              "WHERE t.pubname = ANY ($1::text[]) GROUP BY t.schemaname, t.tablename "
+              "HAVING count(DISTINCT t.attnames) > 1 ORDER BY 1",
+              {names});
+    if (PQntuples(differing.get()) == 0) return;
+    throw Failure{"publications have different column lists for table " + value(differing),
+                  "pgoutput ends the stream at the first change of such a table.",
+                  "Give all of them the same list, or: ALTER PUBLICATION " +
+                      value(differing, 0, 1) + " DROP TABLE " + value(differing) + ";"};
+}
+
+// The leaves of a table that is published as a whole. pgoutput names the identity of the table, and
+// sends rows by that of the leaf.
+void require_one_identity(PGconn* connection, const std::string& names) {
+    const Result leaves =
+        query(connection,
+              "SELECT DISTINCT leaf.oid::regclass, root.oid::regclass FROM pg_publication p "
+              "CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t "
+              "JOIN pg_class root ON root.oid = t.relid AND root.relkind = 'p' "
+              "CROSS JOIN LATERAL pg_partition_tree(root.oid) AS tree "
+              "JOIN pg_class leaf ON leaf.oid = tree.relid AND tree.isleaf "
+              "WHERE p.pubname = ANY ($1::text[]) AND p.pubviaroot AND root.relreplident = 'f' "
+              "AND leaf.relreplident <> 'f' ORDER BY 1",
+              {names});
+    if (PQntuples(leaves.get()) == 0) return;
+    std::string mends;
+    for (int i = 0; i < PQntuples(leaves.get()); ++i)
+        mends += (mends.empty() ? "" : " ") + ("ALTER TABLE " + value(leaves, i)) +
+                 " REPLICA IDENTITY FULL;";
+    throw Failure{"partition " + value(leaves) + " has another replica identity than table " +
+                      value(leaves, 0, 1) + ", which is published in its place",
+                  "Its old rows would be taken for whole.", mends};
+}
+
+// Tables whose old rows lack the account: with pgoutput a DELETE does not say whose row it was.
+std::optional<Failure> check_identities(PGconn* connection, const std::string& names) {
+    const Result lacking =
+        query(connection,
+              "SELECT DISTINCT c.oid::regclass FROM pg_publication p "
+              "CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t "
+              "CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.relid) WHERE isleaf "
+              "UNION SELECT t.relid) AS leaf "
+              "JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' "
+              "CROSS JOIN LATERAL (SELECT fatwal.account_column(t.relid) AS name) AS account "
+              "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = account.name "
+              "LEFT JOIN pg_index i ON i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' "
+              "THEN i.indisreplident WHEN 'd' THEN i.indisprimary ELSE false END "
+              "WHERE p.pubname = ANY ($1::text[]) AND (p.pubupdate OR p.pubdelete) "
+              "AND account.name IS NOT NULL AND c.relreplident <> 'f' "
+              "AND NOT coalesce(a.attnum = ANY (i.indkey), false) ORDER BY 1",
+              {names});
+    if (PQntuples(lacking.get()) == 0) return std::nullopt;
+    std::string mends;
+    for (int i = 0; i < PQntuples(lacking.get()); ++i)
+        mends += (mends.empty() ? "" : " ") + ("ALTER TABLE " + value(lacking, i)) +
+                 " REPLICA IDENTITY FULL;";
+    return Failure{"the replica identity of table " + value(lacking) +
+                       " leaves out the column that names the account",
+                   "A DELETE would not say whose row it was.", mends};
+}
+
+// The stream of the plugin fatwal has fatwal's own tables without a publication; pgoutput has what
+// is published.
+void require_published(PGconn* connection, const std::string& names, const char* tables,
+                       const char* why) {
+    const Result missing =
+        query(connection,
+              "SELECT string_agg('fatwal.' || name, ', ') FROM "
+              "unnest($2::text[]) AS name WHERE NOT EXISTS "
+              "(SELECT 1 FROM pg_publication_tables t WHERE t.pubname = ANY ($1::text[]) "
+              "AND t.schemaname = 'fatwal' AND t.tablename = name)",
+              {names, tables});
+    if (value(missing).empty()) return;
+    const Result publication = query(connection, "SELECT quote_ident(($1::text[])[1])", {names});
+    throw Failure{value(missing) + " is not published", why,
+                  "ALTER PUBLICATION " + value(publication) + " ADD TABLE " + value(missing) + ";"};
+}
+
+std::optional<Failure> check_pgoutput(PGconn* connection, const Settings& settings) {
+    const std::string names = wire::text_array(settings.publications);
+    require_one_list(connection, names);
+    require_one_identity(connection, names);
+    if (settings.keyed())
+        require_published(connection, names, "{credential,credential_grant}",
+                          "fatwald would not learn that a credential was revoked.");
+    const Result managed =
+        query(connection, "SELECT to_regclass('fatwal.account_setting') IS NOT NULL");
+    if (value(managed) == "t")
+        require_published(connection, names, "{account_setting}",
+                          "fatwald would not learn which column names the account.");
+    return check_identities(connection, names);
+}
+
 constexpr char kResyncHint[] =
     " Or start fatwald with --on-lost-slot=resync: it does both, and tells every subscriber to "
     "take a new snapshot.";
@@ -204,9 +315,9 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
     }
     const std::string drop =
         "SELECT pg_drop_replication_slot(" + quote_literal(connection, settings.slot) + ");";
-    if (value(slot) != "fatwal")
+    if (value(slot) != settings.plugin_name())
         throw Failure{
-            name + " is not of the output plugin fatwal",
+            name + " is not of the output plugin " + settings.plugin_name(),
             "Its plugin is " + (value(slot).empty() ? "none (physical)" : value(slot)) + ".",
             "Choose another name with --slot, or, if nobody needs it: " + drop};
     if (value(slot, 0, 3) != "t")
@@ -235,8 +346,8 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     check_version(connection);
     check_primary(connection);
     check_wal_level(connection);
-    check_plugin_allowed(connection);
-    check_database(connection);
+    check_plugin_allowed(connection, settings.plugin_name());
+    check_database(connection, settings);
     check_role(connection);
     check_publications(connection, settings);
     warn_of_idle_timeout(connection);
@@ -246,6 +357,12 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     if (const auto unlisted = check_lists(connection, settings)) {
         if (!server.slot_exists) throw Failure(*unlisted);
         spdlog::warn("{}", unlisted->text());
+    }
+    if (settings.plugin == Plugin::Pgoutput) {
+        if (const auto unnamed = check_pgoutput(connection, settings)) {
+            if (!server.slot_exists) throw Failure(*unnamed);
+            spdlog::warn("{}", unnamed->text());
+        }
     }
     server.sender_timeout = std::chrono::milliseconds(std::stoll(value(
         query(connection, "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"))));

@@ -10,7 +10,7 @@
 namespace fatwal::sidecar {
 
 SlotSession::SlotSession(const Settings& settings, Notices& notices, Time now)
-    : slot_(settings.slot),
+    : settings_(settings),
       connector_(settings, notices),
       backoff_(std::random_device{}()),
       state_(Waiting{now}),
@@ -35,7 +35,8 @@ std::optional<Outcome> SlotSession::outcome() {
 
 void SlotSession::begin(Connection connection, std::chrono::milliseconds sender_timeout, Time now) {
     FATWAL_INVARIANT(std::holds_alternative<Connecting>(state_), "a stream follows an attempt");
-    auto& streaming = state_.emplace<Streaming>(Streaming{Stream(std::move(connection))});
+    auto& streaming =
+        state_.emplace<Streaming>(Streaming{Stream(std::move(connection), settings_)});
     streaming.silence.begin(now, sender_timeout);
 }
 
@@ -105,13 +106,15 @@ std::optional<Failure> SlotSession::check_silence(Time now) {
 std::optional<Failure> SlotSession::check(const SlotHealth& health) {
     if (!streams()) return std::nullopt;
     if (!health.slot || health.slot->wal_status == "lost")
-        return Failure{
-            "slot \"" + slot_ + "\" is " + (health.slot ? "lost" : "missing"), {}, {}, false};
+        return Failure{"slot \"" + settings_.slot + "\" is " + (health.slot ? "lost" : "missing"),
+                       {},
+                       {},
+                       false};
     if (health.slot->wal_status != health_.wal_status && health.slot->wal_status == "unreserved")
         spdlog::warn(
             "the server may take away WAL that slot {} needs: raise max_slot_wal_keep_size, or see "
             "who holds it (fatwal check)",
-            slot_);
+            settings_.slot);
     health_ = *health.slot;
     return std::nullopt;
 }

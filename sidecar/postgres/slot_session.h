@@ -96,7 +96,7 @@ private:
         bool stalled = false;
     };
 
-    const std::string slot_;
+    const Settings& settings_;
     Connector connector_;
     Backoff backoff_;
     std::variant<Waiting, Connecting, Streaming> state_;

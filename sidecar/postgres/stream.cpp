@@ -5,6 +5,8 @@
 #include <array>
 #include <bit>
 
+#include <spdlog/spdlog.h>
+
 #include "sidecar/postgres/network_order.h"
 
 namespace fatwal::sidecar {
@@ -33,8 +35,54 @@ std::optional<PluginMessage> CopyData::next() {
     return received;
 }
 
+Stream::Stream(Connection connection, const Settings& settings)
+    : connection_(std::move(connection)) {
+    if (settings.plugin == Plugin::Pgoutput)
+        decoder_ = std::make_unique<pgoutput::Decoder>(pgoutput::Decoder::Options{
+            static_cast<std::size_t>(settings.frame_bytes), settings.messages});
+}
+
+void Stream::learn(pgoutput::RelationFacts facts) {
+    waits_ = false;
+    decoder_->learn(std::move(facts));
+}
+
 Stream::Next Stream::next() {
+    if (decoder_) return next_decoded();
     if (auto received = data_.next()) return {std::move(*received)};
+    return receive();
+}
+
+// A message of pgoutput may bring none, one or several of ours.
+Stream::Next Stream::next_decoded() {
+    for (;;) {
+        if (const auto message = decoder_->next()) return {PluginMessage{nullptr, *message}};
+        if (!held_) {
+            Next received = receive();
+            auto* data = std::get_if<PluginMessage>(&received.message);
+            if (data == nullptr) return received;
+            held_ = std::move(*data);
+        }
+        const pgoutput::Decoder::Fed fed = decoder_->feed(held_->message);
+        for (const std::string& line : decoder_->take_warnings()) spdlog::warn("{}", line);
+        if (fed == pgoutput::Decoder::Fed::Wants) {
+            waits_ = true;
+            return {};
+        }
+        if (fed == pgoutput::Decoder::Fed::Malformed) {
+            malformed_ = Failure{"the output plugin pgoutput sent a message that is not understood",
+                                 std::to_string(held_->message.size()) + " bytes.",
+                                 "Is the server's version newer than this fatwald?", false};
+            malformed_->decoding = true;
+            return {{}, true};
+        }
+        held_.reset();
+    }
+}
+
+// What of libpq is next. Of data the whole, when the messages of pgoutput are read, else its first
+// message.
+Stream::Next Stream::receive() {
     for (;;) {
         char* raw = nullptr;
         const int length = PQgetCopyData(connection_.get(), &raw, 1);
@@ -43,6 +91,11 @@ Stream::Next Stream::next() {
         std::unique_ptr<char, FreeCopyData> buffer(raw);
         if (raw[0] == 'w' && length >= kDataHeaderBytes) {
             sent_ = from_network<wire::Microseconds>(raw + kDataSentAt);
+            if (decoder_) {
+                const std::string_view data(raw + kDataHeaderBytes,
+                                            static_cast<std::size_t>(length - kDataHeaderBytes));
+                return {PluginMessage{std::move(buffer), wire::as_bytes(data)}};
+            }
             data_ = CopyData(std::move(buffer), kDataHeaderBytes, static_cast<std::size_t>(length));
             return {std::move(*data_.next())};
         }
@@ -70,6 +123,10 @@ bool Stream::confirm(wire::Lsn received, wire::Lsn confirmed, Reply reply) {
 
 void Stream::finish(std::chrono::steady_clock::time_point deadline) {
     PGconn* connection = connection_.get();
+    // What still comes is nobody's.
+    decoder_.reset();
+    held_.reset();
+    waits_ = false;
     if (PQputCopyEnd(connection, nullptr) != 1) return;
     for (;;) {
         const int unsent = PQflush(connection);
@@ -87,6 +144,7 @@ void Stream::finish(std::chrono::steady_clock::time_point deadline) {
 }
 
 Failure Stream::failure() {
+    if (malformed_) return *malformed_;
     PGconn* connection = connection_.get();
     // The stream has ended, or the connection is lost: the result is there, or never comes.
     const Result result(PQisBusy(connection) == 0 ? PQgetResult(connection) : nullptr);

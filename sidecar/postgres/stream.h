@@ -1,13 +1,19 @@
 // The messages of Postgres's streaming replication protocol, on a connection that is in COPY BOTH.
 // Not blocking. Source: https://www.postgresql.org/docs/current/protocol-replication.html
+//
+// With the plugin pgoutput a decoder makes the messages of the plugin fatwal of what comes
+// (sidecar/pgoutput/decoder.h). Whoever reads the stream sees no difference, but for one: the
+// stream can wait for what the catalogs say of a table (waits_for(), learn()).
 #pragma once
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <variant>
 
 #include "fatwal/wire/frame.h"
 #include "fatwal/wire/types.h"
+#include "sidecar/pgoutput/decoder.h"
 #include "sidecar/postgres/connection.h"
 
 namespace fatwal::sidecar {
@@ -57,19 +63,28 @@ struct Keepalive {
 
 class Stream {
 public:
-    explicit Stream(Connection connection) : connection_(std::move(connection)) {}
+    Stream(Connection connection, const Settings& settings);
 
     [[nodiscard]] int fd() const { return PQsocket(connection_.get()); }
 
     // Reads what the socket has. False when the connection is lost.
     bool read_socket() { return PQconsumeInput(connection_.get()) == 1; }
 
-    // The next message that was read; nothing when none is whole. When it has ended see failure().
+    // The next message that was read; nothing when none is whole, or the stream waits for facts.
+    // When it has ended see failure().
     struct Next {
         std::variant<std::monostate, PluginMessage, Keepalive> message;
         bool ended = false;
     };
     Next next();
+
+    // What the stream needs from the catalogs before next() can go on; null: nothing. Until learn()
+    // there is no use in reading the socket.
+    [[nodiscard]] const pgoutput::Wanted* waits_for() const {
+        return waits_ ? &decoder_->wanted() : nullptr;
+    }
+    // Takes what was asked for.
+    void learn(pgoutput::RelationFacts facts);
 
     enum class Reply { NotWanted, Wanted };
     // Notifies the server of what is received and what is confirmed; it may be asked for a
@@ -89,9 +104,16 @@ public:
     [[nodiscard]] wire::Microseconds sent() const { return sent_; }
 
 private:
+    Next receive();
+    Next next_decoded();
+
     wire::Microseconds sent_ = 0;
     Connection connection_;  // in COPY BOTH, not blocking
     CopyData data_;          // that was read last, as far as its messages were not given yet
+    std::unique_ptr<pgoutput::Decoder> decoder_;  // of pgoutput; else null
+    std::optional<PluginMessage> held_;           // of pgoutput, that the decoder has not taken yet
+    bool waits_ = false;
+    std::optional<Failure> malformed_;
 };
 
 }  // namespace fatwal::sidecar

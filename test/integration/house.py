@@ -2,7 +2,8 @@
 all stopped by process id at the end.
 
 With FATWAL_KEYED=1 in the environment subscribers connect over tcp with keys, as one credential
-each (by the name of a durable one), whatever the test says of control sockets.
+each (by the name of a durable one), whatever the test says of control sockets. With
+FATWAL_PLUGIN=pgoutput fatwald streams through Postgres's own output plugin.
 """
 import json
 import os
@@ -192,6 +193,7 @@ class House:
             'database': self.conninfo(),
             'slot': self.slot,
             'publication': 'p',
+            'plugin': os.environ.get('FATWAL_PLUGIN', 'fatwal'),
             'run-dir': self.folder / 'run',
             'control': self.control,
         } | settings

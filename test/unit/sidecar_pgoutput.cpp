@@ -365,6 +365,17 @@ TEST(Pgoutput, AColumnListWithoutTheAccountIsTheOperators) {
     EXPECT_EQ(reading.lines(), Lines{R"( 0 insert unrouted {"id":1,"title":"a"})"});
 }
 
+// The column was renamed since: the one that is account_id now may be another.
+TEST(Pgoutput, AnAccountColumnThatHadAnotherNameThenIsNotGuessed) {
+    const std::vector<ColumnOf> then = {{"id", kInt4}, {"account_id", kInt4}, {"owner", kInt4}};
+    RelationFacts facts = facts_of({{"id", kInt4}, {"account_id", kInt4}, {"tenant", kInt4}});
+    facts.account_settings = {{kTable, "tenant"}};
+    Reading reading(facts);
+    reading.feed_all({begin(), relation(then), change('I', {"1", "42", "7"}), commit()});
+    EXPECT_EQ(reading.lines(),
+              (Lines{R"( 0 insert unrouted {"id":1,"account_id":42,"owner":7})", " 1 resync"}));
+}
+
 TEST(Pgoutput, AnotherAccountColumnResyncsTheTable) {
     const std::vector<ColumnOf> columns = {{"id", kInt4}, {"account_id", kInt4}, {"owner", kInt4}};
     Reading reading(facts_of(columns));

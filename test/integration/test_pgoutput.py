@@ -1,0 +1,348 @@
+"""The twin test: one WAL, two slots, one with the plugin fatwal and one with pgoutput. The
+subscribers of both fatwalds print the same lines, positions included; docs/pgoutput.md lists where
+not. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test/integration
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from house import ROOT, House, position, unkeyed, until  # noqa: E402
+
+UUID = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
+
+# One column of each type that the format has a code for, and some that travel as text.
+EVERYTHING = (
+    "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy')",
+    'CREATE DOMAIN positive AS numeric(12,3) CHECK (VALUE > 0)',
+    'CREATE TYPE pair AS (a int, b text)',
+    'CREATE DOMAIN tags AS text[]',
+    'CREATE EXTENSION citext',
+    'CREATE TABLE everything (id int PRIMARY KEY, account_id bigint, b bool, i2 int2, i4 int4,'
+    ' i8 int8, f4 float4, f8 float8, n numeric, t text, v varchar(10), c char(5), na name, by'
+    ' bytea, u uuid, j json, jb jsonb, d date, ti time, tz timetz, ts timestamp, tst timestamptz,'
+    ' iv interval, ip inet, ci cidr, mac macaddr, o oid, m mood, dom positive, ai int[], at'
+    ' text[], ajb jsonb[], an numeric[], am mood[], au uuid[], ats timestamptz[], ab bytea[],'
+    ' abo bool[], af float8[], adom positive[], tags tags, ci_text citext, aci citext[], po point,'
+    ' boxes box[], ra int4range, rt tstzrange, co pair, vc bit varying(8), money money, vec'
+    ' int2vector, ovec oidvector, reg regclass, ch "char", x xml, lsn pg_lsn, ts_vector tsvector)',
+)
+ROWS = (
+    f"""INSERT INTO everything VALUES (1, 42, true, -32768, 2147483647, 9007199254740993, 1.5,
+    -2.25, 12345.678900, E'text "quoted" \\\\ \\u00fc\\n', 'varchar', 'bp', 'a_name', '\\x00ff10',
+    '{UUID}', '{{"a":  [1, 2]}}', '{{"b": {{"c": [true, null, 1.50]}}, "a": "x"}}', '2026-11-24',
+    '13:08:39.5', '13:08:39+02', '2026-11-24 13:08:39.123456', '2026-11-24 13:08:39+00',
+    '1 year 2 mons -3 days 04:05:06.7', '10.1.2.3/8', '10.0.0.0/8', '08:00:2b:01:02:03',
+    4294967295, 'happy', 1.5, '{{{{1,2}},{{3,NULL}}}}', E'{{"a,b","c\\\\"d",NULL,"null",""}}',
+    ARRAY['{{"q": "a,\\"b\\\\"}}', NULL, '[]', '"s"', 'null']::jsonb[], '{{1.10,NaN}}',
+    '{{sad,NULL}}', '{{{UUID}}}', '{{2026-11-24 13:08:39+00,infinity}}',
+    ARRAY['\\x00', '\\xff']::bytea[], '{{t,f}}', '{{0.1,1e300,NaN,-Infinity}}', '{{1.5,2}}',
+    '{{x,NULL}}', 'CiText', '{{A,b}}', '(1,2)', ARRAY['((1,2),(3,4))', '((5,6),(7,8))']::box[],
+    '[1,5)', '[2026-01-01 00:00:00+00,)', '(3,"x y")', B'101', 12.34, '1 2 3', '4 5',
+    'pg_class', 'x', '<a>b</a>', '0/16B3748', 'a:1 b:2')""",
+    'INSERT INTO everything (id, account_id) VALUES (2, 42)',
+    """INSERT INTO everything (id, account_id, i8, f4, f8, n, d, ts, tst, iv, ip, ci, ai, jb, t, tz,
+    ti, vec) VALUES
+    (3, 42, 9223372036854775807, 'NaN', 'Infinity', 'NaN', 'infinity', '-infinity',
+     '0044-03-15 12:00:00+00 BC', '-1 mons +00:00:00', '::1', '2001:db8::/32', '{}', '"bare"', '',
+     '24:00:00-15:59:59', '24:00:00', ''),
+    (4, 42, -9223372036854775808, '-Infinity', 1e300, '123456789012345678901234567890.123',
+     '4713-01-01 BC', '294276-12-31 23:59:59.999999', '1999-12-31 23:59:59.999999+00', '0',
+     '::ffff:1.2.3.4', '::/0', '[5:6]={1,2}', '[]', E'\\x01\\n', '00:00:00+15:59', '00:00', '7'),
+    (5, 42, 0, 1e-30, 0.1, '-0.00012', '2000-02-29', '1970-01-01', '2000-01-01 00:00:00+00',
+     '-00:00:00.5', '255.255.255.255', '0.0.0.0/0', '{NULL}', '12.30', repeat('long ', 3),
+     '12:00:00.000001+05:30', '23:59:59.999999', NULL),
+    (6, 42, 1, 3.4028235e38, 5e-324, '-Infinity', '5874897-12-31', '4714-11-24 00:00:00 BC',
+     '294276-12-31 23:59:59.999999+00', '178000000 years', '1.2.3.4/32', '1.2.3.4/32',
+     '[-1:0][2:3]={{1,2},{3,4}}', 'null', 'x', NULL, NULL, NULL),
+    (7, 42, 2, 1.1754944e-38, 2.2250738585072014e-308, 0.000, '-infinity', 'infinity', 'infinity',
+     '-178000000 years -2147483648 days', NULL, NULL, NULL, '0', NULL, NULL, NULL, NULL)""",
+    """INSERT INTO everything (id, account_id, n, an, f8, f4, iv, tst) SELECT 100 + g, 42,
+    ((g * 7919 % 1000003)::numeric ^ 3 - 10 ^ 17) * 10::numeric ^ (g % 90 - 45),
+    ARRAY[g, -g / 7.0, 10::numeric ^ (g % 300), 10::numeric ^ (-g % 300)],
+    (g * 7919 % 1000003)::float8 * 10::float8 ^ (g % 600 - 300), (g / 7.0)::float4,
+    make_interval(g % 50 - 25, g % 30 - 15, 0, g % 70 - 35, g % 100 - 50, g % 120 - 60, g / 7.0),
+    '2000-01-01'::timestamptz + g * g * interval '11 days 7.123457 s' - interval '300 years'
+    FROM generate_series(1, 400) g""",
+    'UPDATE everything SET i4 = i4 - 1, t = t || $$ß$$',
+    "UPDATE everything SET (n, an, jb, m, ai, ts) = (NULL, '{}', '{}', 'sad', ai, ts) WHERE id < 5",
+    'DELETE FROM everything WHERE id % 3 = 0',
+)
+
+
+@unkeyed
+class Twins(unittest.TestCase):
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+        self.endings = 0
+
+    def role(self):
+        """A role without superuser, with settings that change the text of values."""
+        house = self.house
+        role = house.role('REPLICATION')
+        for setting in (
+            'extra_float_digits = 0',
+            "datestyle = 'German, DMY'",
+            "timezone = 'America/St_Johns'",
+            "intervalstyle = 'sql_standard'",
+            "bytea_output = 'escape'",
+            "lc_monetary = 'C.UTF-8'",
+            'search_path = public, pg_catalog',
+            'quote_all_identifiers = on',
+        ):
+            house.sql(f'ALTER ROLE {role} SET {setting}')
+        house.sql(
+            f'GRANT USAGE ON SCHEMA fatwal TO {role}',
+            f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}',
+            f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO {role}',
+        )
+        return role
+
+    def start(self, *accounts, **settings):
+        """Both fatwalds with a subscriber of each account; what they were given stays with them."""
+        house = self.house
+        user = self.role()
+        self.accounts = accounts
+        self.controls = {}
+        for plugin in ('fatwal', 'pgoutput'):
+            house.control = f'ipc://{house.folder}/{plugin}.sock'
+            self.controls[plugin] = house.control
+            process = house.fatwald(
+                name=f'fatwald-{plugin}',
+                **{
+                    'slot': f'{house.database}_{plugin}',
+                    'run-dir': house.folder / f'run-{plugin}',
+                    'control': house.control,
+                    'plugin': plugin,
+                    'database': house.conninfo(user),
+                }
+                | settings,
+            )
+            self.addCleanup(self.end, process, f'{house.database}_{plugin}')
+            for account in accounts:
+                house.tail(account, f'{plugin}-{account}', '--numbers', 'exact')
+
+    def end(self, process, slot):
+        process.kill()
+        process.wait()
+        until(
+            lambda: self.house.sql(
+                'SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name ='
+                f" '{slot}'"
+            )
+            == '0',
+            'the slot to be free',
+        )
+
+    def lines(self, plugin, account):
+        """All lines of a subscriber up to the ending that was written last."""
+        name = f'{plugin}-{account}'
+        mark = f'"topic":"ending {self.endings}"'
+
+        def come():
+            read = self.house.read(f'{name}.out')
+            return read if any(mark in line for line in read.splitlines()) else None
+
+        return until(come, f'the ending of {name}').splitlines()
+
+    def compare(self):
+        """The lines of each account, which are the same with both."""
+        self.endings += 1
+        for account in self.accounts:
+            key = 'NULL' if account is None else f"'{account}'"
+            self.house.sql(f"SELECT fatwal.emit({key}, 'ending {self.endings}', '1')")
+        all_lines = {}
+        for account in self.accounts:
+            ours, twin = (self.lines(plugin, account) for plugin in ('fatwal', 'pgoutput'))
+            for one, other in zip(ours, twin):
+                self.assertEqual(one, other)
+            self.assertEqual(len(ours), len(twin))
+            all_lines[account] = [json.loads(line) for line in ours]
+        return all_lines
+
+    def test_each_type_reads_the_same(self):
+        house = self.house
+        house.sql(
+            *EVERYTHING,
+            'ALTER TABLE everything REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE everything',
+        )
+        self.start('42')
+        house.sql(*ROWS)
+        events = self.compare()['42']
+        self.assertGreater(len(events), 900)
+        self.assertFalse([e for e in events if e.get('new_unavailable')])
+        self.assertNotIn('travels as text', house.read('fatwald-pgoutput.err'))
+
+    def test_accounts_moves_truncates_messages_and_toast(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint, big text)',
+            'CREATE TABLE keyed (id int, account_id int, v text, PRIMARY KEY (id, account_id))',
+            'CREATE TABLE named (id int PRIMARY KEY, owner text, big text)',
+            'CREATE TABLE padded (id int PRIMARY KEY, account_id char(12))',
+            'CREATE TABLE nobody (id int PRIMARY KEY, v text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'ALTER TABLE named REPLICA IDENTITY FULL',
+            'ALTER TABLE padded REPLICA IDENTITY FULL',
+            'ALTER TABLE t ALTER big SET STORAGE EXTERNAL',
+            'ALTER TABLE keyed ALTER v SET STORAGE EXTERNAL',
+            "SELECT fatwal.set_account_column('named', 'owner')",
+            'CREATE PUBLICATION p FOR TABLE t, keyed, named, padded, nobody',
+        )
+        self.start('1', '2', UUID, 'acme', None)
+        house.sql(
+            'INSERT INTO t SELECT g, g % 3, g, repeat($$x$$, 5000) FROM generate_series(1, 30) g',
+            'UPDATE t SET n = n + 1',
+            'UPDATE t SET account_id = 2 WHERE id % 5 = 0',
+            'UPDATE t SET account_id = NULL WHERE id = 7',
+            'UPDATE t SET id = id + 100 WHERE id < 5',
+            'INSERT INTO keyed SELECT g, g % 3, repeat($$y$$, 5000) FROM generate_series(1, 9) g',
+            'UPDATE keyed SET v = v WHERE id = 1',
+            'UPDATE keyed SET id = id + 10',
+            'UPDATE keyed SET account_id = 2 WHERE id = 11',
+            'DELETE FROM keyed WHERE id > 15',
+            f"INSERT INTO named VALUES (1, '{UUID.upper()}', repeat('z', 5000)), (2, 'acme', 'v'),"
+            " (3, '1', NULL), (4, repeat('k', 256), 'long key')",
+            "UPDATE named SET owner = 'acme' WHERE id = 1",
+            "UPDATE named SET big = '' WHERE id = 4",
+            "INSERT INTO padded VALUES (1, 'acme'), (2, '2')",
+            'UPDATE padded SET id = id + 10',
+            "INSERT INTO nobody VALUES (1, 'x')",
+            'UPDATE nobody SET id = 2',
+            'DELETE FROM nobody',
+            "SELECT fatwal.emit('1', 'topic', '{\"x\": [1]}')",
+            "SELECT pg_logical_emit_message(false, 'foreign', 'text')",
+            "SELECT pg_logical_emit_message(true, 'foreign', 'text')",
+            "SELECT pg_logical_emit_message(true, 'fatwal', 'not ours')",
+            "BEGIN; INSERT INTO t VALUES (200, 1), (201, 2); SELECT fatwal.emit('2', 'in', '1');"
+            " SAVEPOINT s; INSERT INTO t VALUES (202, 1); ROLLBACK TO s; TRUNCATE t, nobody;"
+            " INSERT INTO t VALUES (203, 1); INSERT INTO nobody VALUES (9); COMMIT",
+            'TRUNCATE nobody',
+            'TRUNCATE t, keyed RESTART IDENTITY CASCADE',
+            "BEGIN; INSERT INTO t VALUES (300, 1); PREPARE TRANSACTION 'two'"
+            if house.sql('SHOW max_prepared_transactions') != '0'
+            else 'SELECT 1',
+        )
+        if house.sql('SHOW max_prepared_transactions') != '0':
+            house.sql("COMMIT PREPARED 'two'")
+        lines = self.compare()
+        self.assertTrue(any(e.get('moved') for e in lines['2']))
+        self.assertTrue(any(e['op'] == 'truncate' for e in lines['2']))
+        self.assertTrue(any(e['op'] == 'delete' for e in lines['acme'] + lines[UUID]))
+
+    def test_columns_and_labels_that_come_and_go(self):
+        house = self.house
+        house.sql(
+            "CREATE TYPE mood AS ENUM ('sad', 'happy')",
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, m mood)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        self.start('1')
+        house.sql(
+            "INSERT INTO t VALUES (1, 1, 'sad')",
+            "ALTER TYPE mood ADD VALUE 'sound' BEFORE 'happy'",
+            "INSERT INTO t VALUES (2, 1, 'sound')",
+            'ALTER TABLE t ADD COLUMN moods mood[]',
+            "UPDATE t SET moods = ARRAY[m, NULL, 'happy']",
+            'ALTER TABLE t DROP COLUMN m',
+            "ALTER TABLE t ADD COLUMN later text COLLATE \"C\"",
+            "UPDATE t SET later = 'now'",
+            'ALTER TABLE t RENAME COLUMN later TO "Now"',
+            'DELETE FROM t WHERE id = 1',
+        )
+        self.compare()
+
+    def test_partitions_filters_and_lists(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE part (id int, account_id int, v text, region int, PRIMARY KEY (id,'
+            ' region)) PARTITION BY LIST (region)',
+            'CREATE TABLE leaf0 PARTITION OF part FOR VALUES IN (0)',
+            'CREATE TABLE leaf1 (v text, region int NOT NULL, account_id int, id int NOT NULL)',
+            'ALTER TABLE part ATTACH PARTITION leaf1 FOR VALUES IN (1)',
+            'CREATE TABLE filtered (id int PRIMARY KEY, account_id int, n int, secret text)',
+            *(
+                f'ALTER TABLE {table} REPLICA IDENTITY FULL'
+                for table in ('part', 'leaf0', 'leaf1', 'filtered')
+            ),
+            'CREATE PUBLICATION p FOR TABLE part, filtered WHERE (n > 10)'
+            ' WITH (publish_via_partition_root = true)',
+            'CREATE TABLE listed (id int PRIMARY KEY, account_id int, n int, secret text)',
+            'CREATE UNIQUE INDEX listed_key ON listed (id, account_id)',
+            'ALTER TABLE listed ALTER account_id SET NOT NULL',
+            'ALTER TABLE listed REPLICA IDENTITY USING INDEX listed_key',
+            'CREATE PUBLICATION q FOR TABLE listed (id, account_id, n)',
+        )
+        self.start('1', '2', publication='p,q')
+        house.sql(
+            'INSERT INTO part SELECT g, g % 3, $$v$$, g % 2 FROM generate_series(1, 20) g',
+            'UPDATE part SET v = $$w$$',
+            'UPDATE part SET region = 1 - region WHERE id < 5',
+            'DELETE FROM part WHERE id > 15',
+            'INSERT INTO filtered SELECT g, g % 3, g, $$s$$ FROM generate_series(1, 20) g',
+            'UPDATE filtered SET n = 21 - n',
+            'UPDATE filtered SET account_id = 3 - account_id WHERE account_id > 0',
+            'DELETE FROM filtered',
+            'INSERT INTO listed SELECT g, g % 3, g, $$s$$ FROM generate_series(1, 9) g',
+            'UPDATE listed SET n = n + 1',
+            'UPDATE listed SET account_id = 2 WHERE id = 1',
+            'UPDATE listed SET secret = $$changed$$',
+            'DELETE FROM listed WHERE id > 5',
+            'TRUNCATE part',
+        )
+        lines = self.compare()
+        self.assertFalse([e for e in lines['1'] if 'secret' in (e.get('new') or {}) and
+                          e.get('table') == 'listed'])
+
+    def test_a_transaction_of_more_accounts_than_can_be_closed_one_by_one(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, v text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        self.start('1', '17000')
+        house.sql(
+            'INSERT INTO t SELECT g, g, $$v$$ FROM generate_series(1, 20000) g',
+            'UPDATE t SET v = repeat($$w$$, 3000) WHERE id < 15000',
+            'UPDATE t SET account_id = 1 WHERE id > 16990 AND id < 17010',
+        )
+        lines = self.compare()
+        self.assertEqual(len([e for e in lines['17000'] if e['op'] == 'delete']), 1)
+
+    def test_what_left_memory_is_read_again_through_the_decoder(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, v text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        self.start('1', **{'replay-bytes': 0})
+        house.control = self.controls['pgoutput']
+        cursor = house.folder / 'cursor'
+        durable = house.tail('1', 'durable', '--durable', 'd', '--cursor-file', cursor)
+        house.sql("INSERT INTO t VALUES (1, 1, 'a')")
+        house.lines('durable', 1)
+        house.stop(durable)
+        house.sql(
+            'INSERT INTO t SELECT g, g % 2, $$b$$ FROM generate_series(2, 2000) g',
+            'UPDATE t SET v = $$c$$',
+        )
+        lines = self.compare()['1']
+        house.tail('1', 'again', '--durable', 'd', '--cursor-file', cursor)
+        again = house.events('again', len(lines) - 1)
+        strip = ('commit_lsn', 'ordinal', 'op')
+        self.assertEqual(
+            [[e[key] for key in strip] for e in again],
+            [[e[key] for key in strip] for e in lines[1:]],
+        )
+        self.assertGreater(position(again[-1]['commit_lsn']), position(again[0]['commit_lsn']))
+
+
+if __name__ == '__main__':
+    unittest.main()
