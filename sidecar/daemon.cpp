@@ -36,6 +36,8 @@ constexpr std::chrono::milliseconds kAwaitedInterval{20};
 // How long it waits before the server is to flush its log, which it does by itself where anybody
 // commits.
 constexpr std::chrono::milliseconds kFlushAfter{100};
+// One in a tick.
+constexpr int kMostRefusals = 10;
 
 std::uint64_t microseconds_since_unix_epoch() {
     const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -314,6 +316,7 @@ void Daemon::lose(const Failure& failure) {
     if (slot_.streams()) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot_.stream_fd(), nullptr);
     slot_.lose(failure, Clock::now());
     facts_asked_ = false;
+    facts_refused_ = 0;
     confirmation_.disconnected();
 }
 
@@ -404,14 +407,19 @@ void Daemon::end_forbidden() {
 void Daemon::ask_facts() {
     if (std::exchange(facts_asked_, true)) return;
     watch_stream(false);
-    keeper_.ask_facts(*slot_.stream()->waits_for());
+    keeper_.ask_facts(*slot_.stream()->waits_for(), ++facts_ticket_);
 }
 
-void Daemon::handle(const pgoutput::RelationFacts& learned) {
-    const pgoutput::Wanted* wanted = slot_.streams() ? slot_.stream()->waits_for() : nullptr;
-    if (!facts_asked_ || wanted == nullptr || wanted->relation != learned.relation) return;
+// Those of a stream before are of no use: its table may have changed since.
+void Daemon::handle(const FactsResult& result) {
+    if (!facts_asked_ || result.ticket != facts_ticket_) return;
     facts_asked_ = false;
-    slot_.stream()->learn(learned);
+    // tick_streaming() asks again, but not for ever: a COMMIT may wait for us as its standby.
+    if (!slot_.stream()->learn(result.facts, facts_refused_ == kMostRefusals)) {
+        ++facts_refused_;
+        return;
+    }
+    facts_refused_ = 0;
     watch_stream(true);
 }
 

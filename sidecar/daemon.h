@@ -102,7 +102,7 @@ private:
     void handle(const VisibleSnapshot& visible);
     void handle(const StoreResult& result);
     void handle(const RecordResult& result);
-    void handle(const pgoutput::RelationFacts& learned);
+    void handle(const FactsResult& result);
     void handle(const SlotHealth& health);
     void handle(const KeeperFailure& failed);
     void read_replays(Clock::time_point now);
@@ -146,7 +146,9 @@ private:
     int epoll_;
     bool reread_credentials_ = false;  // a row of them could not be read
     bool more_ = false;                // something was left unread for the next turn
-    bool facts_asked_ = false;         // the keeper reads what the stream waits for
+    std::uint64_t facts_ticket_ = 0;   // the last that the keeper was given
+    int facts_refused_ = 0;            // times in a row that the answer would not do
+    bool facts_asked_ = false;         // it reads what the stream waits for
     Clock::time_point next_tick_;
     Clock::time_point next_heartbeat_;
     Clock::time_point last_confirm_;

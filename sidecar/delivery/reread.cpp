@@ -21,6 +21,8 @@ constexpr std::chrono::seconds kStatusInterval{5};
 // A server that sends nothing for so long, although it was asked, is taken for lost.
 constexpr std::chrono::seconds kSilence{90};
 constexpr std::chrono::seconds kRereadStatementDeadline{60};
+// Of what the catalogs say of a table; each takes 200 ms.
+constexpr int kMostRereadRefusals = 50;
 
 }  // namespace
 
@@ -78,6 +80,7 @@ void Reread::read(const service::Stop& stop) {
     (void)run(server, what, start_replication(server, settings_, copy, from_));
     Stream stream(std::move(connection), settings_);
     Connection catalogs;
+    int refused = 0;
     auto next_status = std::chrono::steady_clock::now();
     auto heard = next_status;
     std::uint64_t signalled = 0;
@@ -101,7 +104,10 @@ void Reread::read(const service::Stop& stop) {
             if (keepalive->reply_requested && !stream.confirm(done_, done_)) throw stream.failure();
         } else if (stream.waits_for() != nullptr) {
             if (!catalogs) catalogs = connect(settings_, ConnectAs::Ordinary, what);
-            stream.learn(read_facts(catalogs.get(), *stream.waits_for()));
+            refused = stream.learn(read_facts(catalogs.get(), *stream.waits_for()),
+                                   refused == kMostRereadRefusals)
+                          ? 0
+                          : refused + 1;
         } else {
             std::array<pollfd, 2> wait = {pollfd{stream.fd(), POLLIN, 0},
                                           pollfd{stop.fd(), POLLIN, 0}};

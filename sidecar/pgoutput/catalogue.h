@@ -38,6 +38,11 @@ struct ColumnRow {
 
 struct RelationFacts {
     std::uint32_t relation = 0;
+    // Whether the catalogs that were read have what the transaction in hand has changed. A
+    // transaction is in the log a moment before it is visible, and for as long as its COMMIT waits
+    // for a standby. What earlier ones have changed of the relation is visible: this one has used
+    // it.
+    bool visible = true;
     bool exists = false;  // in the catalogs of now
     std::map<std::string, ColumnRow> columns;
     // Of the relation and then of the tables that it is a partition of, the nearest first: which
@@ -49,6 +54,7 @@ struct RelationFacts {
 // What a decoder needs before it can go on.
 struct Wanted {
     std::uint32_t relation = 0;
+    std::uint32_t xid = 0;  // of the transaction in hand
     std::vector<std::uint32_t> types;
 };
 

@@ -25,6 +25,15 @@ std::string table_name(const Relation& relation) {
     return in_quotes(relation.schema) + '.' + in_quotes(relation.name);
 }
 
+// Whether the facts know all that the message names.
+bool describes(const RelationFacts& facts, const Relation& relation) {
+    return facts.exists && std::all_of(relation.columns.begin(), relation.columns.end(),
+                                       [&](const Relation::Column& column) {
+                                           return facts.columns.count(column.name) != 0 &&
+                                                  facts.types.count(column.type) != 0;
+                                       });
+}
+
 }  // namespace
 
 std::optional<wire::Bytes> Outbox::next() {
@@ -55,16 +64,26 @@ Decoder::Fed Decoder::feed(wire::Bytes message) {
     return fed;
 }
 
-void Decoder::learn(RelationFacts facts) {
-    const auto found = tables_.find(facts.relation);
-    if (found == tables_.end()) return;
-    found->second.plan.reset();
-    found->second.facts = std::move(facts);
+bool Decoder::learn(RelationFacts facts, bool insist) {
+    Table* table = table_of(facts.relation);
+    if (table == nullptr) return true;
+    const bool is_known = facts.visible || describes(facts, table->relation);
+    if (!is_known && !insist) return false;
+    table->plan.reset();
+    table->is_provisional = !facts.visible;
+    table->is_uncertain = !is_known;
+    table->facts = std::move(facts);
+    return true;
 }
 
 Decoder::Fed Decoder::take(const Begin& begin) {
     if (begun_) return Fed::Malformed;
     begun_ = begin;
+    for (auto& [oid, table] : tables_) {
+        if (!std::exchange(table.is_provisional, false)) continue;
+        table.facts.reset();
+        table.plan.reset();
+    }
     transaction_->begin(begin.xid, begin.commit_lsn, begin.commit_time);
     return Fed::Done;
 }
@@ -99,7 +118,7 @@ Decoder::Table* Decoder::table_of(std::uint32_t relation) {
 }
 
 Decoder::Fed Decoder::want(const Table& table) {
-    wanted_ = {table.relation.oid, {}};
+    wanted_ = {table.relation.oid, begun_ ? begun_->xid : 0, {}};
     for (const Relation::Column& column : table.relation.columns)
         wanted_.types.push_back(column.type);
     return Fed::Wants;
@@ -109,6 +128,7 @@ Decoder::Fed Decoder::make_ready(Table& table) {
     if (table.plan) return Fed::Done;
     if (!table.facts) return want(table);
     table.plan = make_plan(table.relation, *table.facts, settings_, named_types_, table.as_text);
+    if (table.is_uncertain) table.plan->hide_account();
     return Fed::Done;
 }
 
@@ -281,6 +301,7 @@ void Decoder::forget_settings() {
     for (auto& [oid, table] : tables_) {
         table.facts.reset();
         table.plan.reset();
+        table.route.clear();  // the resync of all is enough
     }
     transaction_->resync_all();
 }

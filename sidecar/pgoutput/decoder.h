@@ -77,7 +77,10 @@ public:
     [[nodiscard]] Fed feed(wire::Bytes message);
     // What it needs, after Wants.
     [[nodiscard]] const Wanted& wanted() const { return wanted_; }
-    void learn(RelationFacts facts);
+    // Takes what was asked for. False: it does not know the table as the transaction in hand has
+    // made it, and that is not visible yet; to be asked for again. If it must do (`insist`), the
+    // account of the table's rows is not known in this transaction.
+    [[nodiscard]] bool learn(RelationFacts facts, bool insist = false);
 
     // The next message for the readers; valid until the next call of next() or feed().
     [[nodiscard]] std::optional<wire::Bytes> next() { return outbox_.next(); }
@@ -95,6 +98,8 @@ private:
     struct Table {
         Relation relation;
         std::optional<RelationFacts> facts;
+        bool is_provisional = false;  // the facts: for the transaction in hand
+        bool is_uncertain = false;    // they do not know the table as it is
         std::unique_ptr<Plan> plan;
         std::vector<bool> as_text;  // columns of which a value was not understood
         wire::SchemaId described;

@@ -42,6 +42,11 @@ struct Plan {
     std::map<std::uint32_t, Labels> labels;  // of the enums
     std::unique_ptr<HeapBuffer> schema_message;
 
+    // Rows go to the operators, and their subscribers are resynced.
+    void hide_account() {
+        account_type = AccountType::None;
+        unrouted = uncertain = true;
+    }
     [[nodiscard]] bool full_identity() const { return replica_identity == 'f'; }
     [[nodiscard]] bool names_account() const { return account_type != AccountType::None; }
     [[nodiscard]] bool old_rows_name_account() const {

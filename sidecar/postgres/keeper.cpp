@@ -232,9 +232,9 @@ void Keeper::ask_slot_health() {
           }});
 }
 
-void Keeper::ask_facts(const pgoutput::Wanted& wanted) {
-    post({0, [wanted](PGconn* connection) -> std::optional<KeeperEvent> {
-              return read_facts(connection, wanted);
+void Keeper::ask_facts(const pgoutput::Wanted& wanted, std::uint64_t ticket) {
+    post({0, [wanted, ticket](PGconn* connection) -> std::optional<KeeperEvent> {
+              return FactsResult{ticket, read_facts(connection, wanted)};
           }});
 }
 

@@ -57,8 +57,12 @@ struct KeeperFailure {
     std::uint64_t ticket = 0;       // of a store(), else 0
     bool server_goes_down = false;  // it takes no connections any more, or not yet
 };
+struct FactsResult {
+    std::uint64_t ticket = 0;  // as given
+    pgoutput::RelationFacts facts;
+};
 using KeeperEvent = std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult,
-                                 pgoutput::RelationFacts, KeeperFailure>;
+                                 FactsResult, KeeperFailure>;
 
 class Keeper {
 public:
@@ -73,7 +77,7 @@ public:
     // wait in its memory, and is not streamed so long.
     void flush_log();
     // What the catalogs say of a table, for a stream that waits for it.
-    void ask_facts(const pgoutput::Wanted& wanted);
+    void ask_facts(const pgoutput::Wanted& wanted, std::uint64_t ticket);
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
     // asks for a StoreResult. A row that the table refuses costs the others nothing: the batch that
     // it fails is written again row by row.

@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/publication_names.h"
+#include "sidecar/postgres/read_facts.h"
 
 namespace fatwal::sidecar {
 
@@ -78,9 +79,10 @@ void check_database(PGconn* connection, const Settings& settings) {
     if (settings.plugin == Plugin::Pgoutput) {
         // A server that loads no plugin of ours has no extension of ours either, but its tables and
         // functions.
-        const Result schema = query(connection,
-                                    "SELECT 1 WHERE to_regclass('fatwal.subscriber') IS NOT NULL "
-                                    "AND to_regproc('fatwal.account_column') IS NOT NULL");
+        const Result schema =
+            query(connection,
+                  "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+                  "WHERE n.nspname = 'fatwal' AND c.relname = 'subscriber'");
         if (PQntuples(schema.get()) > 0) return;
         throw Failure{"the schema fatwal is not in the database",
                       "Database " + std::string(PQdb(connection)) + ".",
@@ -226,7 +228,8 @@ void require_one_identity(PGconn* connection, const std::string& names) {
                   "Its old rows would be taken for whole.", mends};
 }
 
-// Tables whose old rows lack the account: with pgoutput a DELETE does not say whose row it was.
+// Tables whose old rows lack the account, whoever has them locked: with pgoutput a DELETE does not
+// say whose row it was.
 std::optional<Failure> check_identities(PGconn* connection, const std::string& names) {
     const Result lacking =
         query(connection,
@@ -235,13 +238,18 @@ std::optional<Failure> check_identities(PGconn* connection, const std::string& n
               "CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.relid) WHERE isleaf "
               "UNION SELECT t.relid) AS leaf "
               "JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' "
-              "CROSS JOIN LATERAL (SELECT fatwal.account_column(t.relid) AS name) AS account "
-              "LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = account.name "
-              "LEFT JOIN pg_index i ON i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' "
-              "THEN i.indisreplident WHEN 'd' THEN i.indisprimary ELSE false END "
-              "WHERE p.pubname = ANY ($1::text[]) AND (p.pubupdate OR p.pubdelete) "
-              "AND account.name IS NOT NULL AND c.relreplident <> 'f' "
-              "AND NOT coalesce(a.attnum = ANY (i.indkey), false) ORDER BY 1",
+              "CROSS JOIN LATERAL (SELECT coalesce(" +
+                  account_setting_of(connection, "t.relid") +
+                  ", 'account_id') AS name) AS account "
+                  "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = account.name AND NOT "
+                  "a.attisdropped JOIN pg_type y ON y.oid = a.atttypid AND (y.typtype = 'd' OR "
+                  "y.typname IN "
+                  "('uuid', 'int2', 'int4', 'int8', 'text', 'varchar', 'bpchar', 'citext')) "
+                  "LEFT JOIN pg_index i ON i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' "
+                  "THEN i.indisreplident WHEN 'd' THEN i.indisprimary ELSE false END "
+                  "WHERE p.pubname = ANY ($1::text[]) AND (p.pubupdate OR p.pubdelete) "
+                  "AND c.relreplident <> 'f' "
+                  "AND NOT coalesce(a.attnum = ANY (i.indkey), false) ORDER BY 1",
               {names});
     if (PQntuples(lacking.get()) == 0) return std::nullopt;
     std::string mends;
@@ -277,9 +285,7 @@ std::optional<Failure> check_pgoutput(PGconn* connection, const Settings& settin
     if (settings.keyed())
         require_published(connection, names, "{credential,credential_grant}",
                           "fatwald would not learn that a credential was revoked.");
-    const Result managed =
-        query(connection, "SELECT to_regclass('fatwal.account_setting') IS NOT NULL");
-    if (value(managed) == "t")
+    if (has_table_of_settings(connection))
         require_published(connection, names, "{account_setting}",
                           "fatwald would not learn which column names the account.");
     return check_identities(connection, names);

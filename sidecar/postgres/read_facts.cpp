@@ -3,6 +3,9 @@
 #include <charconv>
 #include <string_view>
 
+#include "fatwal/wire/transaction_snapshot.h"
+#include "sidecar/postgres/patience.h"
+
 namespace fatwal::sidecar {
 
 namespace {
@@ -12,6 +15,7 @@ namespace {
 //   setting   oid, column      what names the account: of it, and of what it is a partition of
 //   column    name, number, not null, primary key, generated
 //   type      oid, name, full name, kind, category, length, base, element, delimiter
+//   snapshot  what the catalogs were read by
 //   label     type, oid, label                                              in their sort order
 //
 // The settings are what fatwal.account_column() reads, which would lock the table: labels with the
@@ -32,6 +36,8 @@ chain(oid, level) AS (
 SELECT kind, a, b, c, d, e, f, g, h, i FROM (
     SELECT 'relation' AS kind, '' AS a, '' AS b, '' AS c, '' AS d, '' AS e, '' AS f, '' AS g,
         '' AS h, '' AS i, 0::float4 AS place FROM pg_class WHERE oid = %RELATION%
+    UNION ALL
+    SELECT 'snapshot', pg_current_snapshot()::text, '', '', '', '', '', '', '', '', 0
     UNION ALL
     SELECT 'setting', chain.oid::text, %SETTING%, '', '', '', '', '', '', '', chain.level
     FROM chain
@@ -67,6 +73,11 @@ std::string replaced(std::string text, std::string_view name, std::string_view v
     return text;
 }
 
+constexpr char kReading[] = "cannot read the catalogs of a table";
+// A COMMIT is visible some microseconds after it is in the log, unless it waits for a standby.
+constexpr int kAttempts = 20;
+constexpr std::chrono::milliseconds kBetweenAttempts{10};
+
 template <class Integer>
 Integer number(const std::string& text) {
     Integer value{};
@@ -85,23 +96,17 @@ std::string statement(bool has_settings, const pgoutput::Wanted& wanted) {
     return replaced(std::move(sql), "%RELATION%", std::to_string(wanted.relation));
 }
 
-}  // namespace
-
-pgoutput::RelationFacts read_facts(PGconn* connection, const pgoutput::Wanted& wanted) {
-    const std::string what = "cannot read the catalogs of a table";
-    const Result settings =
-        run(connection, what, "SELECT to_regclass('fatwal.account_setting') IS NOT NULL");
-    const bool has_settings = std::string_view(PQgetvalue(settings.get(), 0, 0)) == "t";
-    const Result rows = run(connection, what, statement(has_settings, wanted));
+pgoutput::RelationFacts facts_from(PGresult* rows, const pgoutput::Wanted& wanted) {
     pgoutput::RelationFacts facts;
     facts.relation = wanted.relation;
-    for (int i = 0; i < PQntuples(rows.get()); ++i) {
-        const auto field = [&](int column) {
-            return std::string(PQgetvalue(rows.get(), i, column));
-        };
+    for (int i = 0; i < PQntuples(rows); ++i) {
+        const auto field = [&](int column) { return std::string(PQgetvalue(rows, i, column)); };
         const std::string kind = field(0);
         if (kind == "relation") {
             facts.exists = true;
+        } else if (kind == "snapshot") {
+            const auto snapshot = wire::TransactionSnapshot::from_text(field(1));
+            facts.visible = wanted.xid == 0 || (snapshot && snapshot->sees(wanted.xid));
         } else if (kind == "setting") {
             facts.account_settings.emplace_back(number<std::uint32_t>(field(1)), field(2));
         } else if (kind == "column") {
@@ -123,6 +128,38 @@ pgoutput::RelationFacts read_facts(PGconn* connection, const pgoutput::Wanted& w
         }
     }
     return facts;
+}
+
+}  // namespace
+
+bool has_table_of_settings(PGconn* connection) {
+    const Result found =
+        run(connection, kReading,
+            "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE "
+            "n.nspname = 'fatwal' AND c.relname = 'account_setting'");
+    return PQntuples(found.get()) > 0;
+}
+
+std::string account_setting_of(PGconn* connection, const std::string& oid) {
+    const char* setting = has_table_of_settings(connection) ? kRowOfSettings : kLabel;
+    return "(SELECT setting FROM (SELECT " + oid +
+           "::oid AS oid, 0::bigint AS level UNION ALL SELECT relid::oid, level FROM "
+           "pg_partition_ancestors(" +
+           oid + "::oid::regclass) WITH ORDINALITY AS ancestors(relid, level) WHERE relid <> " +
+           oid + "::oid) AS chain CROSS JOIN LATERAL (SELECT " + setting +
+           " AS setting) AS settings WHERE setting IS NOT NULL ORDER BY level LIMIT 1)";
+}
+
+pgoutput::RelationFacts read_facts(PGconn* connection, const pgoutput::Wanted& wanted) {
+    const std::string sql = statement(has_table_of_settings(connection), wanted);
+    for (int attempt = 0;; ++attempt) {
+        const Result rows = run(connection, kReading, sql);
+        pgoutput::RelationFacts facts = facts_from(rows.get(), wanted);
+        if (facts.visible || attempt == kAttempts) return facts;
+        if (wait_for(-1, 0, std::chrono::steady_clock::now() + kBetweenAttempts) ==
+            WaitEnd::Stopped)
+            throw Failure{kReading, "fatwald was stopped.", {}, false};
+    }
 }
 
 }  // namespace fatwal::sidecar

@@ -42,9 +42,9 @@ Stream::Stream(Connection connection, const Settings& settings)
             static_cast<std::size_t>(settings.frame_bytes), settings.messages});
 }
 
-void Stream::learn(pgoutput::RelationFacts facts) {
-    waits_ = false;
-    decoder_->learn(std::move(facts));
+bool Stream::learn(pgoutput::RelationFacts facts, bool insist) {
+    waits_ = !decoder_->learn(std::move(facts), insist);
+    return !waits_;
 }
 
 Stream::Next Stream::next() {

@@ -83,8 +83,8 @@ public:
     [[nodiscard]] const pgoutput::Wanted* waits_for() const {
         return waits_ ? &decoder_->wanted() : nullptr;
     }
-    // Takes what was asked for.
-    void learn(pgoutput::RelationFacts facts);
+    // Takes what was asked for. False: it is to be asked for again (Decoder::learn()).
+    [[nodiscard]] bool learn(pgoutput::RelationFacts facts, bool insist);
 
     enum class Reply { NotWanted, Wanted };
     // Notifies the server of what is received and what is confirmed; it may be asked for a

@@ -4,12 +4,12 @@ not. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test
 """
 import json
 import pathlib
-import subprocess
+import re
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import ROOT, House, position, unkeyed, until  # noqa: E402
+from house import House, position, unkeyed, until  # noqa: E402
 
 UUID = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'
 
@@ -20,14 +20,17 @@ EVERYTHING = (
     'CREATE TYPE pair AS (a int, b text)',
     'CREATE DOMAIN tags AS text[]',
     'CREATE EXTENSION citext',
-    'CREATE TABLE everything (id int PRIMARY KEY, account_id bigint, b bool, i2 int2, i4 int4,'
-    ' i8 int8, f4 float4, f8 float8, n numeric, t text, v varchar(10), c char(5), na name, by'
-    ' bytea, u uuid, j json, jb jsonb, d date, ti time, tz timetz, ts timestamp, tst timestamptz,'
-    ' iv interval, ip inet, ci cidr, mac macaddr, o oid, m mood, dom positive, ai int[], at'
-    ' text[], ajb jsonb[], an numeric[], am mood[], au uuid[], ats timestamptz[], ab bytea[],'
-    ' abo bool[], af float8[], adom positive[], tags tags, ci_text citext, aci citext[], po point,'
-    ' boxes box[], ra int4range, rt tstzrange, co pair, vc bit varying(8), money money, vec'
-    ' int2vector, ovec oidvector, reg regclass, ch "char", x xml, lsn pg_lsn, ts_vector tsvector)',
+    (
+        'CREATE TABLE everything (id int PRIMARY KEY, account_id bigint, b bool, i2 int2, i4 int4,'
+        ' i8 int8, f4 float4, f8 float8, n numeric, t text, v varchar(10), c char(5), na name, by'
+        ' bytea, u uuid, j json, jb jsonb, d date, ti time, tz timetz, ts timestamp, tst'
+        ' timestamptz, iv interval, ip inet, ci cidr, mac macaddr, o oid, m mood, dom positive, ai'
+        ' int[], at text[], ajb jsonb[], an numeric[], am mood[], au uuid[], ats timestamptz[], ab'
+        ' bytea[], abo bool[], af float8[], adom positive[], tags tags, ci_text citext, aci'
+        ' citext[], po point, boxes box[], ra int4range, rt tstzrange, co pair, vc bit varying(8),'
+        ' money money, vec int2vector, ovec oidvector, reg regclass, ch "char", x xml, lsn pg_lsn,'
+        ' ts_vector tsvector)'
+    ),
 )
 ROWS = (
     f"""INSERT INTO everything VALUES (1, 42, true, -32768, 2147483647, 9007199254740993, 1.5,
@@ -130,8 +133,7 @@ class Twins(unittest.TestCase):
         process.wait()
         until(
             lambda: self.house.sql(
-                'SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name ='
-                f" '{slot}'"
+                f'SELECT count(*) FROM pg_replication_slots WHERE active AND slot_name = \'{slot}\''
             )
             == '0',
             'the slot to be free',
@@ -205,8 +207,10 @@ class Twins(unittest.TestCase):
             'UPDATE keyed SET id = id + 10',
             'UPDATE keyed SET account_id = 2 WHERE id = 11',
             'DELETE FROM keyed WHERE id > 15',
-            f"INSERT INTO named VALUES (1, '{UUID.upper()}', repeat('z', 5000)), (2, 'acme', 'v'),"
-            " (3, '1', NULL), (4, repeat('k', 256), 'long key')",
+            (
+                f"INSERT INTO named VALUES (1, '{UUID.upper()}', repeat('z', 5000)), (2, 'acme',"
+                " 'v'), (3, '1', NULL), (4, repeat('k', 256), 'long key')"
+            ),
             "UPDATE named SET owner = 'acme' WHERE id = 1",
             "UPDATE named SET big = '' WHERE id = 4",
             "INSERT INTO padded VALUES (1, 'acme'), (2, '2')",
@@ -218,14 +222,18 @@ class Twins(unittest.TestCase):
             "SELECT pg_logical_emit_message(false, 'foreign', 'text')",
             "SELECT pg_logical_emit_message(true, 'foreign', 'text')",
             "SELECT pg_logical_emit_message(true, 'fatwal', 'not ours')",
-            "BEGIN; INSERT INTO t VALUES (200, 1), (201, 2); SELECT fatwal.emit('2', 'in', '1');"
-            " SAVEPOINT s; INSERT INTO t VALUES (202, 1); ROLLBACK TO s; TRUNCATE t, nobody;"
-            " INSERT INTO t VALUES (203, 1); INSERT INTO nobody VALUES (9); COMMIT",
+            (
+                "BEGIN; INSERT INTO t VALUES (200, 1), (201, 2); SELECT fatwal.emit('2', 'in',"
+                " '1'); SAVEPOINT s; INSERT INTO t VALUES (202, 1); ROLLBACK TO s; TRUNCATE t,"
+                " nobody; INSERT INTO t VALUES (203, 1); INSERT INTO nobody VALUES (9); COMMIT"
+            ),
             'TRUNCATE nobody',
             'TRUNCATE t, keyed RESTART IDENTITY CASCADE',
-            "BEGIN; INSERT INTO t VALUES (300, 1); PREPARE TRANSACTION 'two'"
-            if house.sql('SHOW max_prepared_transactions') != '0'
-            else 'SELECT 1',
+            (
+                "BEGIN; INSERT INTO t VALUES (300, 1); PREPARE TRANSACTION 'two'"
+                if house.sql('SHOW max_prepared_transactions') != '0'
+                else 'SELECT 1'
+            ),
         )
         if house.sql('SHOW max_prepared_transactions') != '0':
             house.sql("COMMIT PREPARED 'two'")
@@ -260,8 +268,10 @@ class Twins(unittest.TestCase):
     def test_partitions_filters_and_lists(self):
         house = self.house
         house.sql(
-            'CREATE TABLE part (id int, account_id int, v text, region int, PRIMARY KEY (id,'
-            ' region)) PARTITION BY LIST (region)',
+            (
+                'CREATE TABLE part (id int, account_id int, v text, region int, PRIMARY KEY (id,'
+                ' region)) PARTITION BY LIST (region)'
+            ),
             'CREATE TABLE leaf0 PARTITION OF part FOR VALUES IN (0)',
             'CREATE TABLE leaf1 (v text, region int NOT NULL, account_id int, id int NOT NULL)',
             'ALTER TABLE part ATTACH PARTITION leaf1 FOR VALUES IN (1)',
@@ -270,8 +280,10 @@ class Twins(unittest.TestCase):
                 f'ALTER TABLE {table} REPLICA IDENTITY FULL'
                 for table in ('part', 'leaf0', 'leaf1', 'filtered')
             ),
-            'CREATE PUBLICATION p FOR TABLE part, filtered WHERE (n > 10)'
-            ' WITH (publish_via_partition_root = true)',
+            (
+                'CREATE PUBLICATION p FOR TABLE part, filtered WHERE (n > 10)'
+                ' WITH (publish_via_partition_root = true)'
+            ),
             'CREATE TABLE listed (id int PRIMARY KEY, account_id int, n int, secret text)',
             'CREATE UNIQUE INDEX listed_key ON listed (id, account_id)',
             'ALTER TABLE listed ALTER account_id SET NOT NULL',
@@ -296,8 +308,13 @@ class Twins(unittest.TestCase):
             'TRUNCATE part',
         )
         lines = self.compare()
-        self.assertFalse([e for e in lines['1'] if 'secret' in (e.get('new') or {}) and
-                          e.get('table') == 'listed'])
+        self.assertFalse(
+            [
+                e
+                for e in lines['1']
+                if 'secret' in (e.get('new') or {}) and e.get('table') == 'listed'
+            ]
+        )
 
     def test_a_transaction_of_more_accounts_than_can_be_closed_one_by_one(self):
         house = self.house
@@ -342,6 +359,139 @@ class Twins(unittest.TestCase):
             [[e[key] for key in strip] for e in lines[1:]],
         )
         self.assertGreater(position(again[-1]['commit_lsn']), position(again[0]['commit_lsn']))
+
+
+@unkeyed
+class Start(unittest.TestCase):
+    """What fatwald finds before it streams through pgoutput, and what mends it."""
+
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+
+    def refused(self, **settings):
+        """What fatwald says when it ends."""
+        process = self.house.fatwald(wait=False, **{'plugin': 'pgoutput'} | settings)
+        self.assertEqual(process.wait(60), 1)
+        return self.house.read('fatwald.err')
+
+    def mend(self, said):
+        """Runs the statements of the hint."""
+        self.house.sql(re.search(r'hint: (.*)', said)[1])
+
+    def streams(self, **settings):
+        self.house.stop(self.house.fatwald(**{'plugin': 'pgoutput'} | settings))
+
+    def test_a_slot_of_the_other_plugin(self):
+        house = self.house
+        house.sql('CREATE TABLE t (id int PRIMARY KEY)', 'CREATE PUBLICATION p FOR TABLE t')
+        self.streams(plugin='fatwal')
+        self.assertIn('is not of the output plugin pgoutput', self.refused())
+        house.sql(f"SELECT pg_drop_replication_slot('{house.slot}')")
+        self.streams()
+        self.assertIn('is not of the output plugin fatwal', self.refused(plugin='fatwal'))
+
+    def test_an_identity_without_the_account_column(self):
+        self.house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'CREATE TABLE "Other" (id int PRIMARY KEY, owner text)',
+            "SELECT fatwal.set_account_column('\"Other\"', 'owner')",
+            'CREATE TABLE fine (id int, account_id int, PRIMARY KEY (id, account_id))',
+            'CREATE TABLE nobody (id int PRIMARY KEY, account_id point)',
+            'CREATE PUBLICATION p FOR TABLE t, "Other", fine, nobody',
+        )
+        said = self.refused()
+        self.assertIn('of table public.t leaves out the column that names the account', said)
+        self.assertIn('ALTER TABLE public."Other" REPLICA IDENTITY FULL;', said)
+        self.assertNotRegex(said, 'TABLE public.(fine|nobody)')
+        self.mend(said)
+        self.streams()
+        # Where it streams already, one table must not keep the others from their subscribers.
+        self.house.sql('ALTER TABLE t REPLICA IDENTITY DEFAULT')
+        self.streams()
+        said = self.house.read('fatwald.err')
+        self.assertIn('of table public.t leaves out the column that names the account', said)
+
+    def test_a_partition_with_another_identity_than_its_table(self):
+        self.house.sql(
+            (
+                'CREATE TABLE part (id int, account_id int, PRIMARY KEY (id, account_id)) PARTITION'
+                ' BY LIST (account_id)'
+            ),
+            'CREATE TABLE leaf PARTITION OF part DEFAULT',
+            'ALTER TABLE part REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE part WITH (publish_via_partition_root = true)',
+        )
+        said = self.refused()
+        self.assertIn(
+            'partition public.leaf has another replica identity than table public.part', said
+        )
+        self.mend(said)
+        self.streams()
+
+    def test_publications_with_different_lists(self):
+        self.house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, a int, b int)',
+            'CREATE PUBLICATION p FOR TABLE t (id, a)',
+            'CREATE PUBLICATION q FOR TABLE t (id, b)',
+        )
+        said = self.refused(publication='p,q')
+        self.assertIn('different column lists for table public.t', said)
+        self.house.sql('ALTER PUBLICATION q DROP TABLE t')
+        self.streams(publication='p,q')
+
+    # Where there is no extension; the table alone is enough to see what the stream makes of it.
+    def test_settings_of_account_columns_take_effect_at_their_place(self):
+        house = self.house
+        house.sql(
+            (
+                'CREATE TABLE fatwal.account_setting (relation regclass PRIMARY KEY, relation_oid'
+                ' oid NOT NULL, column_name name NOT NULL)'
+            ),
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, owner int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        said = self.refused()
+        self.assertIn('fatwal.account_setting is not published', said)
+        self.mend(said)
+        house.fatwald(plugin='pgoutput')
+        house.tail('1', 'one')
+        house.tail('7', 'seven')
+        setting = "INSERT INTO fatwal.account_setting VALUES ('t', 't'::regclass::oid, 'owner')"
+        house.sql(
+            'INSERT INTO t VALUES (1, 1, 7)',
+            (
+                f'BEGIN; INSERT INTO t VALUES (2, 1, 7); {setting}; INSERT INTO t VALUES (3, 1, 7);'
+                ' COMMIT'
+            ),
+            'INSERT INTO t VALUES (4, 1, 7)',
+            'DELETE FROM fatwal.account_setting',
+            'INSERT INTO t VALUES (5, 1, 7)',
+        )
+        one = [(e['op'], (e.get('new') or {}).get('id')) for e in house.events('one', 5)]
+        seven = [(e['op'], (e.get('new') or {}).get('id')) for e in house.events('seven', 4)]
+        self.assertEqual(
+            one, [('insert', 1), ('insert', 2), ('resync', None), ('resync', None), ('insert', 5)]
+        )
+        self.assertEqual(seven, [('insert', 3), ('resync', None), ('insert', 4), ('resync', None)])
+
+    def test_a_locked_table_does_not_hold_up_the_stream(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        first = house.fatwald(plugin='pgoutput')
+        cursor = house.folder / 'cursor'
+        house.stop(house.tail('1', 'durable', '--durable', 'd', '--cursor-file', cursor))
+        house.stop(first)
+        house.sql('INSERT INTO t VALUES (1, 1)')
+        house.locking('t')
+        house.fatwald('second', plugin='pgoutput')
+        house.tail('1', 'again', '--durable', 'd', '--cursor-file', cursor)
+        self.assertEqual(house.events('again', 1)[0]['new'], {'id': 1, 'account_id': 1})
 
 
 if __name__ == '__main__':
