@@ -22,8 +22,11 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::milliseconds kPause{200};
 
+// A slot of pgoutput may be a subscription's: of fatwald's the database has a record.
 constexpr char kLook[] =
-    "SELECT coalesce(active_pid::text, '-'), plugin, coalesce(confirmed_flush_lsn::text, '-'), "
+    "SELECT coalesce(active_pid::text, '-'), CASE WHEN plugin = 'fatwal' OR plugin = 'pgoutput' "
+    "AND EXISTS (SELECT FROM fatwal.slot s WHERE s.slot = slot_name) THEN 'ours' ELSE '' END, "
+    "coalesce(confirmed_flush_lsn::text, '-'), "
     "pg_current_wal_insert_lsn(), pg_size_pretty(pg_current_wal_insert_lsn() - "
     "confirmed_flush_lsn) FROM pg_replication_slots WHERE slot_name = :'slot';\n";
 
@@ -59,9 +62,9 @@ int slot_skip(const SlotSkipArguments& arguments) {
         return 1;
     }
     const auto slot = fields(*found);
-    if (slot.size() != 5 || slot[1] != "fatwal") {
+    if (slot.size() != 5 || slot[1] != "ours") {
         std::fprintf(stderr,
-                     "slot \"%s\" is not of the output plugin fatwal\n"
+                     "slot \"%s\" is not fatwald's\n"
                      "  hint: give fatwald's slot with --slot.\n",
                      arguments.slot.c_str());
         return 1;

@@ -458,7 +458,7 @@ class Connections(unittest.TestCase):
         self.assertEqual(self.skip('--yes').returncode, 1)
         self.assertIn('does not exist', self.skip('--yes').stderr)
         house.sql(f"SELECT pg_create_logical_replication_slot('{house.slot}', 'pgoutput')")
-        self.assertIn('is not of the output plugin fatwal', self.skip('--yes').stderr)
+        self.assertIn("is not fatwald's", self.skip('--yes').stderr)
 
 
 if __name__ == '__main__':
