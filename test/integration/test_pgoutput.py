@@ -5,6 +5,7 @@ not. Run by: scripts/with-postgres /usr/bin/python3 -m unittest discover -s test
 import json
 import pathlib
 import re
+import subprocess
 import sys
 import unittest
 
@@ -331,6 +332,27 @@ class Twins(unittest.TestCase):
         )
         lines = self.compare()
         self.assertEqual(len([e for e in lines['17000'] if e['op'] == 'delete']), 1)
+
+    def test_a_walk_through_the_tables_of_the_channels(self):
+        house = self.house
+        house.load('portal/example/schema.sql', 'test/access/walk.sql')
+        tables = house.sql(
+            "SELECT string_agg(quote_ident(relname), ', ') FROM pg_class WHERE relnamespace ="
+            " 'public'::regnamespace AND relkind = 'r'"
+        )
+        house.sql(*(f'ALTER TABLE {table} REPLICA IDENTITY FULL' for table in tables.split(', ')))
+        house.sql("SELECT fatwal.set_account_column('accounts', 'id')")
+        house.sql(f'CREATE PUBLICATION p FOR TABLE {tables}', 'SELECT walk.setup(3)')
+        account = house.sql('SELECT walk.account()')
+        self.start(account, None)
+        subprocess.run(
+            ['psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', house.database],
+            capture_output=True,
+            text=True,
+            check=True,
+            input=''.join(f'SELECT walk.step(3, {n});\n' for n in range(1, 401)),
+        )
+        self.assertGreater(len(self.compare()[account]), 1000)
 
     def test_what_left_memory_is_read_again_through_the_decoder(self):
         house = self.house
