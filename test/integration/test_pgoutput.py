@@ -498,6 +498,38 @@ class Start(unittest.TestCase):
         )
         self.assertEqual(seven, [('insert', 3), ('resync', None), ('insert', 4), ('resync', None)])
 
+    def test_a_slot_changes_its_plugin_and_durable_subscribers_miss_nothing(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int, v jsonb)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t',
+        )
+        seen, cursor = [], house.folder / 'cursor'
+        for number, plugin in enumerate(('fatwal', 'pgoutput', 'fatwal')):
+            if number > 0:
+                name = house.slot
+                house.sql(
+                    (
+                        f"SELECT pg_copy_logical_replication_slot('{name}', 'moved', false,"
+                        f" '{plugin}')"
+                    ),
+                    f"SELECT pg_drop_replication_slot('{name}')",
+                    f"SELECT pg_copy_logical_replication_slot('moved', '{name}')",
+                    "SELECT pg_drop_replication_slot('moved')",
+                )
+            fatwald = house.fatwald(f'fatwald{number}', plugin=plugin)
+            tail = house.tail('1', f'tail{number}', '--durable', 'd', '--cursor-file', cursor)
+            house.sql(f"INSERT INTO t VALUES ({2 * number}, 1, '{{}}')")
+            seen += house.events(f'tail{number}', 1 if number == 0 else 2, all=True)
+            house.stop(tail)
+            # One for the next to find.
+            house.sql(f"INSERT INTO t VALUES ({2 * number + 1}, 1, '{{}}')")
+            house.stop(fatwald)
+        self.assertEqual(
+            [(e['op'], e['new']['id']) for e in seen], [('insert', n) for n in range(5)]
+        )
+
     def test_a_locked_table_does_not_hold_up_the_stream(self):
         house = self.house
         house.sql(
