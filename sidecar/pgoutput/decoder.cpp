@@ -70,7 +70,7 @@ bool Decoder::learn(RelationFacts facts, bool insist) {
     const bool is_known = facts.visible || describes(facts, table->relation);
     if (!is_known && !insist) return false;
     table->plan.reset();
-    table->is_provisional = !facts.visible;
+    if (!facts.visible) provisional_.push_back(facts.relation);
     table->is_uncertain = !is_known;
     table->facts = std::move(facts);
     return true;
@@ -79,10 +79,9 @@ bool Decoder::learn(RelationFacts facts, bool insist) {
 Decoder::Fed Decoder::take(const Begin& begin) {
     if (begun_) return Fed::Malformed;
     begun_ = begin;
-    for (auto& [oid, table] : tables_) {
-        if (!std::exchange(table.is_provisional, false)) continue;
-        table.facts.reset();
-        table.plan.reset();
+    for (const std::uint32_t relation : std::exchange(provisional_, {})) {
+        tables_.at(relation).facts.reset();
+        tables_.at(relation).plan.reset();
     }
     transaction_->begin(begin.xid, begin.commit_lsn, begin.commit_time);
     return Fed::Done;

@@ -98,8 +98,7 @@ private:
     struct Table {
         Relation relation;
         std::optional<RelationFacts> facts;
-        bool is_provisional = false;  // the facts: for the transaction in hand
-        bool is_uncertain = false;    // they do not know the table as it is
+        bool is_uncertain = false;  // the facts do not know the table as it is
         std::unique_ptr<Plan> plan;
         std::vector<bool> as_text;  // columns of which a value was not understood
         wire::SchemaId described;
@@ -139,6 +138,7 @@ private:
     std::map<std::uint32_t, Table> tables_;
     NamedTypes named_types_;
     AccountSettings settings_;
+    std::vector<std::uint32_t> provisional_;  // tables with facts for the transaction in hand alone
     Outbox outbox_;
     std::unique_ptr<Transaction> transaction_;
     std::optional<Begin> begun_;
