@@ -3,20 +3,16 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <cstring>
 
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/invariant.h"
 #include "sidecar/log_text.h"
-#include "sidecar/postgres/network_order.h"
-#include "sidecar/postgres/patience.h"
 
 namespace fatwal::sidecar {
 
 namespace {
 
-constexpr std::uint64_t kSnapshotBytesBetweenSignals = 256 * 1024;
 constexpr std::chrono::seconds kLeastKept{5};
 // How long a failure stands: doubled by each that follows, until one succeeds.
 constexpr std::chrono::milliseconds kFirstCooldown{1000};
@@ -24,12 +20,6 @@ constexpr std::chrono::milliseconds kMostCooldown{30'000};
 // A reader that has not come for so long loses its snapshot to those that wait for room.
 constexpr std::chrono::seconds kIdleSnapshotReader{60};
 constexpr std::chrono::milliseconds kMostPause{5000};
-constexpr char kWhat[] = "cannot read a snapshot";
-// The loop may wait for a session that ends, so it is short.
-constexpr std::chrono::milliseconds kSnapshotCancelDeadline{200};
-// fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
-// empty in it. Another snapshot sees its rows.
-constexpr char kSerializationFailure[] = "40001";
 // Tries after the first, with a pause before each that doubles, 3 s in all. A try waits for the
 // lock of a rewrite that is under way, so only rewrites that end one after the other use the tries
 // up; then the subscriber gets the error, and asks again by itself. A session that is lost (the
@@ -37,184 +27,12 @@ constexpr char kSerializationFailure[] = "40001";
 constexpr int kTries = 5;
 constexpr std::chrono::milliseconds kFirstPause{100};
 
-// The one bytea of each row of COPY (FORMAT binary), without the header and the trailer of the
-// whole.
-class CopyRows {
-public:
-    // Of what libpq gave: a row at a time, the header before the first.
-    std::optional<std::string_view> row(std::string_view data) {
-        if (!header_read_) {
-            constexpr std::size_t kSignature = 11;
-            if (data.size() < kSignature + 8) throw malformed();
-            const std::size_t header =
-                kSignature + 8 + from_network<std::uint32_t>(data.data() + kSignature + 4);
-            if (data.size() < header) throw malformed();
-            data.remove_prefix(header);
-            header_read_ = true;
-            if (data.empty()) return std::nullopt;
-        }
-        if (data.size() < 2) throw malformed();
-        if (from_network<std::uint16_t>(data.data()) == 0xFFFF) return std::nullopt;
-        if (data.size() < 6 || from_network<std::uint16_t>(data.data()) != 1) throw malformed();
-        const auto length = from_network<std::uint32_t>(data.data() + 2);
-        if (data.size() - 6 != length) throw malformed();
-        return data.substr(6);
-    }
-
-private:
-    static Failure malformed() { return {"the server's COPY is not understood", {}, {}}; }
-    bool header_read_ = false;
-};
-
 }  // namespace
-
-// A reading of the account's rows. The sessions and the loop share it: it runs on a session's
-// thread, the loop checks it by view() and reads its spool.
-class Snapshots::Job : public SnapshotSessions::Task {
-public:
-    // `event` is set when there is more, or all.
-    Job(const Settings& settings, wire::AccountKey account, const service::Event& event,
-        SpoolBudget& budget)
-        : settings_(settings),
-          account_(std::move(account)),
-          event_(event),
-          spool_(settings.spool_dir, budget) {}
-
-    struct View {
-        bool taken = false;
-        bool ended = false;
-        std::optional<Failure> failure;
-        bool again = false;  // another try may have what this one lacks
-        wire::TransactionSnapshot sees;
-        wire::Lsn until = 0;
-    };
-    [[nodiscard]] View view() {
-        const std::lock_guard lock(mutex_);
-        return view_;
-    }
-    [[nodiscard]] bool begun() override {
-        const std::lock_guard lock(mutex_);
-        return view_.taken;
-    }
-    [[nodiscard]] const Spool& spool() const { return spool_; }
-
-    // One query for all of it, so that a small account costs one round trip. The position is read
-    // after the snapshot was taken, as the SELECT itself runs in it.
-    void read(PGconn* session) override {
-        const std::string account = account_.kind == wire::AccountKind::Operators
-                                        ? "NULL"
-                                        : quote_literal(session, account_.to_text());
-        const std::string query =
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();"
-            "COPY (SELECT fatwal.snapshot(" +
-            account + ", " + quote_literal(session, settings_.publication) +
-            ")) TO STDOUT (FORMAT binary);"
-            "COMMIT";
-        if (PQsendQuery(session, query.c_str()) != 1) {
-            Failure failure = failure_of(kWhat, session);
-            failure.fatal = false;
-            throw failure;
-        }
-        while (const Result result = next(session)) {
-            switch (PQresultStatus(result.get())) {
-                case PGRES_COMMAND_OK: break;
-                case PGRES_TUPLES_OK: take(result.get()); break;
-                case PGRES_COPY_OUT: copy(session); break;
-                default: refuse(session, result.get());
-            }
-        }
-    }
-
-    void end(std::optional<Failure> failure) override {
-        const std::lock_guard lock(mutex_);
-        if (failure && !failure->fatal && !failure_stands_) view_.again = true;
-        view_.failure = std::move(failure);
-        view_.ended = true;
-        event_.set();
-    }
-
-private:
-    static Result next(PGconn* session) {
-        const Answer answer =
-            next_result(session, std::chrono::steady_clock::now() + Patience::deadline());
-        require_answer(session, answer.waited);
-        return Result(answer.result);
-    }
-
-    // A session that is to stop, or that the server has left silent, is of no more use.
-    static void require_answer(PGconn* session, WaitEnd waited) {
-        if (waited == WaitEnd::Ready) return;
-        cancel(session, kSnapshotCancelDeadline);
-        throw Failure{
-            kWhat,
-            waited == WaitEnd::Stopped ? "It is stopped." : "The server sent nothing for too long.",
-            {},
-            false};
-    }
-
-    void take(PGresult* result) {
-        const auto sees = wire::TransactionSnapshot::from_text(PQgetvalue(result, 0, 0));
-        if (!sees) throw Failure{"the snapshot is not understood", PQgetvalue(result, 0, 0), {}};
-        const std::lock_guard lock(mutex_);
-        view_.taken = true;
-        view_.sees = *sees;
-        view_.until = lsn_of(PQgetvalue(result, 0, 1));
-        event_.set();
-    }
-
-    void copy(PGconn* session) {
-        CopyRows rows;
-        std::uint64_t signalled = 0;
-        for (;;) {
-            const CopyRow row = next_copy_row(session);
-            const std::unique_ptr<char, void (*)(void*)> data(row.data, PQfreemem);
-            require_answer(session, row.waited);
-            if (row.length < 0) return;  // its result follows
-            const auto message = rows.row({row.data, static_cast<std::size_t>(row.length)});
-            if (!message) continue;
-            try {
-                spool_.append(wire::as_bytes(*message));
-            } catch (const Failure&) {
-                // It is the disk's, or the bound's: no other session would do better.
-                failure_stands_ = true;
-                throw;
-            }
-            if (spool_.size() - signalled < kSnapshotBytesBetweenSignals) continue;
-            signalled = spool_.size();
-            event_.set();
-        }
-    }
-
-    [[noreturn]] void refuse(PGconn* session, PGresult* result) {
-        Failure failure = failure_of(kWhat, session, result);
-        const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-        if (state != nullptr && std::strcmp(state, kSerializationFailure) == 0) {
-            const std::lock_guard lock(mutex_);
-            view_.again = true;
-        }
-        if (failure.hint.empty() && failure.detail.find("permission denied") != std::string::npos)
-            failure.hint = "GRANT SELECT on the published tables to fatwald's role.";
-        if (failure.hint.empty() && failure.detail.find("row-level security") != std::string::npos)
-            failure.hint =
-                "A snapshot has all rows of an account: ALTER ROLE … BYPASSRLS, for fatwald's "
-                "role.";
-        throw failure;
-    }
-
-    const Settings& settings_;
-    const wire::AccountKey account_;
-    const service::Event& event_;
-    Spool spool_;
-    std::mutex mutex_;  // guards view_
-    View view_;
-    bool failure_stands_ = false;  // the session's thread's
-};
 
 struct Snapshots::Snapshot {
     wire::AccountKey account;
-    std::shared_ptr<Job> job;  // none before its turn
-    bool known = false;        // progress() has given it
+    std::shared_ptr<SnapshotJob> job;  // none before its turn
+    bool known = false;                // progress() has given it
     bool ended = false;
     bool sent = false;       // somebody has some of its rows
     bool abandoned = false;  // it was not read to its end: whoever has some of its rows begins
@@ -363,7 +181,8 @@ void Snapshots::begin_waiting(Time now) {
             snapshot->tries == 0
                 ? std::chrono::milliseconds(0)
                 : std::min(kFirstPause * (1 << std::min(snapshot->tries - 1, 10)), kMostPause);
-        snapshot->job = std::make_shared<Job>(settings_, snapshot->account, event_, budget_);
+        snapshot->job =
+            std::make_shared<SnapshotJob>(settings_, plans_, snapshot->account, event_, budget_);
         snapshot->taken = snapshot->touched = now;
         running_.insert(id);
         newest_begun_ = std::max(newest_begun_, id);
@@ -480,7 +299,7 @@ Snapshots::Progress Snapshots::progress() {
     for (const Id id : std::set(running_)) {
         Snapshot& snapshot = *snapshots_.at(id);
         FATWAL_INVARIANT(snapshot.job != nullptr, "a running snapshot has a job");
-        const Job::View view = snapshot.job->view();
+        const SnapshotJob::View view = snapshot.job->view();
         progress.changed.push_back(id);
         if (view.ended) running_.erase(id);
         if (view.ended && view.failure && view.again && snapshot.tries < kTries) {

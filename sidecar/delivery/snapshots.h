@@ -49,6 +49,7 @@
 #include "fatwal/wire/control.h"
 #include "service/event.h"
 #include "sidecar/account_map.h"
+#include "sidecar/delivery/snapshot_job.h"
 #include "sidecar/delivery/snapshot_sessions.h"
 #include "sidecar/delivery/spool.h"
 #include "sidecar/postgres/connection.h"
@@ -136,7 +137,6 @@ public:
     [[nodiscard]] std::vector<std::string> log_lines(Time now) { return log_.lines(now); }
 
 private:
-    class Job;
     struct Snapshot;
     static constexpr std::size_t kMostKept = 8;
     // How long an account's last failure stands, and the next one will.
@@ -173,6 +173,7 @@ private:
     std::string served_;                           // whose turn it was last
     std::set<Id> running_;            // those whose turn has come and that have not ended
     AccountMap<Cooldown> cooldowns_;  // of accounts whose last snapshot failed
+    SnapshotPlans plans_;             // of pgoutput
     SnapshotSessions sessions_;       // ends before what its tasks use
 };
 

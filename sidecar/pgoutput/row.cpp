@@ -15,6 +15,24 @@ bool Values::put(const Target& target, std::size_t slot_at, const PlanColumn& co
     return true;
 }
 
+bool read_cell(RowCell& cell, const Field& field, const TextType& type, HeapBuffer& scratch) {
+    cell.text = field.text;
+    cell.state = field.state == Field::State::Null        ? RowCell::State::Null
+                 : field.state == Field::State::Unchanged ? RowCell::State::Unlogged
+                                                          : RowCell::State::Value;
+    if (cell.state != RowCell::State::Value || is_its_text(type.code)) return true;
+    cell.slot_at = scratch.extend_zeroed(sizeof(std::uint64_t));
+    const std::size_t end = scratch.size();
+    switch (put_text({scratch, 0, wire::kMaxRecordBytes}, cell.slot_at, field.text, type)) {
+        case Put::Done: return true;
+        case Put::NotUnderstood: return false;
+        case Put::NoRoom: break;
+    }
+    scratch.truncate(end);
+    cell.state = RowCell::State::TooLarge;
+    return true;
+}
+
 std::optional<std::string_view> account_text(const Plan& plan, const Values& values) {
     if (!plan.names_account() || !values.present()) return std::nullopt;
     const RowCell& cell = values.at(plan.column[plan.account_column]);

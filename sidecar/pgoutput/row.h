@@ -42,6 +42,10 @@ struct Values {
     }
 };
 
+// Reads a field of a tuple into its cell. False when the text does not read as the type.
+[[nodiscard]] bool read_cell(RowCell& cell, const Field& field, const TextType& type,
+                             HeapBuffer& scratch);
+
 // The account that a row names; the operators' when it names none.
 [[nodiscard]] wire::AccountView account_of(const Plan& plan, const Values& values,
                                            wire::AccountBuffer& buffer);

@@ -1,0 +1,114 @@
+#include "sidecar/postgres/published_tables.h"
+
+#include <charconv>
+#include <string_view>
+
+namespace fatwal::sidecar {
+
+namespace {
+
+// A row for each published column, or one with nulls for a table that has none. A table is
+// published in the place of its partitions when it is listed itself. Row filters of several
+// publications are alternatives, and one without a filter lets all rows through.
+//
+// The version: what the catalogs' rows of the table and of its columns are, and in one digest for
+// all tables what the settings of account columns, the types and the labels of enums are.
+constexpr char kTables[] = R"(
+WITH sent AS (
+    SELECT t.relid::oid AS relid, t.attrs, pg_get_expr(t.qual, t.relid) AS filter
+    FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname::text) t
+    WHERE p.pubname = ANY ($1::text[]) AND (p.pubinsert OR p.pubupdate OR p.pubdelete)),
+tables AS (
+    SELECT relid, string_to_array(CASE WHEN bool_and(attrs IS NOT NULL)
+            THEN min(attrs::text) END, ' ')::int2[] AS columns,
+        CASE WHEN bool_and(filter IS NOT NULL)
+            THEN string_agg(DISTINCT '(' || filter || ')', ' OR ') END AS filter
+    FROM sent
+    WHERE NOT EXISTS (SELECT FROM pg_partition_ancestors(sent.relid::regclass) AS above
+        JOIN sent AS other ON other.relid = above::oid WHERE above::oid <> sent.relid)
+    GROUP BY relid),
+digest AS (
+    SELECT md5(concat_ws('/', %SETTINGS%,
+        (SELECT sum(xmin::text::bigint) FROM pg_type WHERE oid >= 16384),
+        (SELECT sum(oid::bigint + hashtext(enumlabel)) FROM pg_enum))) AS digest)
+SELECT c.oid, s.nspname, c.relname, c.relreplident, c.relkind = 'p', tables.filter,
+    concat_ws('/', c.xmin, digest, (SELECT string_agg(concat_ws('.', k.indexrelid, k.indisprimary,
+        k.indisreplident), ',' ORDER BY k.indexrelid) FROM pg_index k WHERE k.indrelid = c.oid)),
+    a.xmin, a.attname, a.atttypid, a.atttypmod,
+    c.relreplident = 'f' OR EXISTS (SELECT FROM pg_index k WHERE k.indrelid = c.oid
+        AND CASE c.relreplident WHEN 'd' THEN k.indisprimary AND k.indimmediate
+            WHEN 'i' THEN k.indisreplident END
+        AND a.attnum = ANY ((k.indkey::int2[])[0:k.indnkeyatts - 1]))
+FROM digest, tables
+JOIN pg_class c ON c.oid = relid
+JOIN pg_namespace s ON s.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    AND CASE WHEN columns IS NULL THEN a.attgenerated = '' ELSE a.attnum = ANY (columns) END
+ORDER BY s.nspname, c.relname, c.oid, a.attnum)";
+
+constexpr char kLabels[] = R"((SELECT string_agg(concat_ws('.', l.objoid, l.objsubid, l.label), ','
+            ORDER BY l.objoid, l.objsubid) FROM pg_seclabel l WHERE l.provider = 'fatwal'))";
+constexpr char kSettings[] = R"((SELECT string_agg(concat_ws('.', relation_oid, column_name), ','
+            ORDER BY relation_oid) FROM fatwal.account_setting))";
+
+std::string statement(bool has_settings) {
+    constexpr std::string_view kPlace = "%SETTINGS%";
+    std::string sql = kTables;
+    return sql.replace(sql.find(kPlace), kPlace.size(), has_settings ? kSettings : kLabels);
+}
+
+// As Postgres reads an array of texts.
+std::string array_of(const std::vector<std::string>& texts) {
+    std::string out = "{";
+    for (const std::string& text : texts) {
+        out += out.size() == 1 ? "\"" : ",\"";
+        for (const char c : text) {
+            if (c == '"' || c == '\\') out += '\\';
+            out += c;
+        }
+        out += '"';
+    }
+    return out + '}';
+}
+
+template <class Integer>
+Integer integer(std::string_view text) {
+    Integer value{};
+    (void)std::from_chars(text.data(), text.data() + text.size(), value);
+    return value;
+}
+
+}  // namespace
+
+std::vector<PublishedTable> published_tables(PGconn* session,
+                                             const std::vector<std::string>& publications,
+                                             bool has_settings) {
+    const Result rows = run(session, "cannot list the published tables", statement(has_settings),
+                            {array_of(publications)});
+    std::vector<PublishedTable> tables;
+    for (int i = 0; i < PQntuples(rows.get()); ++i) {
+        const auto field = [&](int column) -> std::string_view {
+            return PQgetvalue(rows.get(), i, column);
+        };
+        const auto oid = integer<std::uint32_t>(field(0));
+        if (tables.empty() || tables.back().relation.oid != oid) {
+            PublishedTable& table = tables.emplace_back();
+            table.relation.oid = oid;
+            table.relation.schema = field(1);
+            table.relation.name = field(2);
+            table.relation.replica_identity = field(3).empty() ? 'n' : field(3).front();
+            table.partitioned = field(4) == "t";
+            table.filter = field(5);
+            table.version = field(6);
+        }
+        if (PQgetisnull(rows.get(), i, 8) != 0) continue;
+        PublishedTable& table = tables.back();
+        table.version += ' ' + std::string(field(7)) + (field(11) == "t" ? "i" : "");
+        table.relation.columns.push_back({std::string(field(8)), field(11) == "t",
+                                          integer<std::uint32_t>(field(9)),
+                                          integer<std::int32_t>(field(10))});
+    }
+    return tables;
+}
+
+}  // namespace fatwal::sidecar

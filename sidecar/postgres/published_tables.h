@@ -1,0 +1,25 @@
+// The tables of publications as the session's snapshot has them, each as pgoutput would describe
+// it, and how their rows are selected.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "sidecar/pgoutput/messages.h"
+#include "sidecar/postgres/connection.h"
+
+namespace fatwal::sidecar {
+
+struct PublishedTable {
+    pgoutput::Relation relation;
+    bool partitioned = false;
+    std::string filter;   // of the publications, in SQL; empty: all rows
+    std::string version;  // another one when the catalogs say something else of the table
+};
+
+// In the order of their names. `has_settings`: account columns are rows of fatwal.account_setting.
+// Throws a Failure.
+[[nodiscard]] std::vector<PublishedTable> published_tables(
+    PGconn* session, const std::vector<std::string>& publications, bool has_settings);
+
+}  // namespace fatwal::sidecar
