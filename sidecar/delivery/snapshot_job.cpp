@@ -288,7 +288,8 @@ std::vector<SnapshotJob::Source> SnapshotJob::sources(PGconn* session, bool has_
         if (own == pgoutput::OwnTable::Notes || own == pgoutput::OwnTable::Settings) continue;
         auto prepared = plans_.find(table.relation.oid, table.version);
         if (!prepared) {
-            pgoutput::Wanted wanted{table.relation.oid, {}};
+            pgoutput::Wanted wanted;
+            wanted.relation = table.relation.oid;
             for (const auto& column : table.relation.columns) wanted.types.push_back(column.type);
             auto made = std::make_shared<SnapshotPlans::Prepared>();
             made->facts = read_facts(session, wanted);

@@ -167,28 +167,13 @@ Decoder::RowRead Decoder::read_row(Table& table, Row& row, const Tuple& tuple, c
     row.assign(tuple.size(), {});
     for (std::size_t c = 0; c < tuple.size(); ++c) {
         const Field& field = tuple[c];
-        const TextType& type = plan.column[c].type;
         RowCell& cell = row[c];
-        cell.text = field.text;
-        if (field.state == Field::State::Null) continue;
-        cell.state = RowCell::State::Unlogged;
-        if (field.state == Field::State::Unchanged) continue;
-        cell.state = RowCell::State::Value;
-        if (is_its_text(type.code)) continue;
-        // An update leaves most columns as they were.
-        if (beside != nullptr && (*beside)[c].text == field.text &&
-            (*beside)[c].state == RowCell::State::Value) {
-            cell.slot_at = (*beside)[c].slot_at;
-            continue;
-        }
-        cell.slot_at = scratch_.extend_zeroed(sizeof(std::uint64_t));
-        const std::size_t end = scratch_.size();
-        const Put put =
-            put_text({scratch_, 0, wire::kMaxRecordBytes}, cell.slot_at, field.text, type);
-        if (put == Put::NotUnderstood) return not_understood(table, c);
-        if (put == Put::Done) continue;
-        scratch_.truncate(end);
-        cell.state = RowCell::State::TooLarge;
+        // An update leaves most columns as they were: what was read of the new row serves.
+        if (beside != nullptr && field.state == Field::State::Text &&
+            (*beside)[c].state == RowCell::State::Value && (*beside)[c].text == field.text)
+            cell = (*beside)[c];
+        else if (!read_cell(cell, field, plan.column[c].type, scratch_))
+            return not_understood(table, c);
     }
     return RowRead::Done;
 }
