@@ -1,8 +1,8 @@
 // How many bytes of replies wait for each connection on the control socket, and of requests for
 // their turn.
 //
-// libzmq bounds the replies that wait for a peer by their number. A reply can hold 32 MiB, so a peer
-// that asks and never reads would make it keep gigabytes. So the bytes of replies are added up
+// libzmq bounds the replies that wait for a peer by their number. A reply can hold 32 MiB, so a
+// peer that asks and never reads would make it keep gigabytes. So the bytes of replies are added up
 // until the connection is seen empty: libzmq has handed as many to the kernel (inbound.h; a little
 // more, as it frames and encrypts them), and of those none is unread (SIOCOUTQ). While they pass
 // the window, requests for more wait here, as small as they came, and one that never reads waits
