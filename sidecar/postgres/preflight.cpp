@@ -84,10 +84,11 @@ void check_database(PGconn* connection, const Settings& settings) {
                   "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
                   "WHERE n.nspname = 'fatwal' AND c.relname = 'subscriber'");
         if (PQntuples(schema.get()) > 0) return;
-        throw Failure{"the schema fatwal is not in the database",
-                      "Database " + std::string(PQdb(connection)) + ".",
-                      "CREATE EXTENSION fatwal; or, where the server has no such extension, run "
-                      "sql/fatwal-managed.sql in the database."};
+        throw Failure{
+            "the schema fatwal is not in the database",
+            "Database " + std::string(PQdb(connection)) + ".",
+            "fatwal init --plugin pgoutput makes it, and says who may. Where the server has "
+            "the extension: CREATE EXTENSION fatwal;"};
     }
     const Result extension =
         query(connection, "SELECT 1 FROM pg_extension WHERE extname = 'fatwal'");

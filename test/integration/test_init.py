@@ -157,6 +157,7 @@ class Init(unittest.TestCase):
         self.house.sql(*statements)
         self.assert_done('--plugin', 'pgoutput', user=owner)
         self.assertEqual(self.check()[0], 0, self.check()[1])
+        self.assert_streams(plugin='pgoutput')
 
     def test_the_extension_is_for_a_superuser(self):
         owner = self.owner()
