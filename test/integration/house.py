@@ -72,6 +72,11 @@ class Session:
 # For a test about the sockets that local subscribers have.
 unkeyed = unittest.skipIf(os.environ.get('FATWAL_KEYED') == '1', 'about sockets without keys')
 
+# For a test that puts something in the place of fatwal.snapshot.
+of_the_plugin = unittest.skipIf(
+    os.environ.get('FATWAL_PLUGIN') == 'pgoutput', 'fatwald reads the tables itself'
+)
+
 
 class House:
     count = 0

@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from house import BUILD, House, position, unkeyed, until
+from house import BUILD, House, of_the_plugin, position, unkeyed, until
 
 TABLE = (
     'CREATE TABLE t (id int PRIMARY KEY, account_id int, n bigint)',
@@ -115,6 +115,7 @@ class Delivery(unittest.TestCase):
             ),
         )
 
+    @of_the_plugin
     def test_of_a_snapshot_that_is_outdated_in_the_midst_nothing_stays(self):
         self.house.sql(
             'ALTER TABLE t ADD filler text',
@@ -151,6 +152,7 @@ class Delivery(unittest.TestCase):
             'the second has its own beginning, not where the first broke off',
         )
 
+    @of_the_plugin
     def test_a_snapshot_that_stays_outdated_is_refused_in_the_end(self):
         self.insert(1, 10)
         self.replace_snapshot('SELECT fatwal.outdated()')
