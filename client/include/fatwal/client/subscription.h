@@ -114,9 +114,9 @@ struct SubscriptionOptions {
     // Of messages that wait behind a gap while it is replayed. What does not fit is replayed too: a
     // greater value saves replays at high rates, and costs that memory in each subscription.
     std::size_t max_ahead_bytes = 4'194'304;
-    // Bytes of a replay or a snapshot that are asked for at a time, 64 KiB to 32 MiB: so much may be
-    // under way. It begins with this and doubles after each full answer that took more than 50 ms,
-    // up to 32 MiB, so large snapshots are fast over a long path too.
+    // Bytes of a replay or a snapshot that are asked for at a time, 64 KiB to 32 MiB: so much may
+    // be under way. It begins with this and doubles after each full answer that took more than 50
+    // ms, up to 32 MiB, so large snapshots are fast over a long path too.
     std::uint32_t credit = 1'048'576;
     // For the answer to an attach, and for the marker of a join; 10 s at least for a durable
     // attach, which waits for the database. Raise it where fatwald has thousands of subscribers
