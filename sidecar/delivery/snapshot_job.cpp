@@ -133,6 +133,11 @@ std::string copy_of(PGconn* session, const PublishedTable& table, const std::str
            quote_identifier(session, table.relation.name) + where + ") TO STDOUT;";
 }
 
+// Whether the server streams nothing that its standbys lack; before Postgres 17 it has no such
+// setting.
+constexpr char kStandbyFirst[] =
+    " coalesce(current_setting('synchronized_standby_slots', true), '') <> ''";
+
 // Those of the tables, and of their partitions, whose rows lie in another file now than the
 // snapshot has it: the function reads the catalogs as they are.
 constexpr char kRewritten[] = R"(
@@ -167,6 +172,7 @@ void SnapshotJob::take(PGresult* result) {
     view_.taken = true;
     view_.sees = *sees;
     view_.until = lsn_of(PQgetvalue(result, 0, 1));
+    view_.standby_first = *PQgetvalue(result, 0, 2) == 't';
     event_.set();
 }
 
@@ -215,8 +221,10 @@ void SnapshotJob::read_messages(PGconn* session) {
                                     : quote_literal(session, account_.to_text());
     send(session,
          "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-         "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();"
-         "COPY (SELECT fatwal.snapshot(" +
+         "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()," +
+             std::string(kStandbyFirst) +
+             ";"
+             "COPY (SELECT fatwal.snapshot(" +
              account + ", " + quote_literal(session, settings_.publication) +
              ")) TO STDOUT (FORMAT binary);"
              "COMMIT");
@@ -239,16 +247,17 @@ void SnapshotJob::copy_messages(PGconn* session) {
 void SnapshotJob::read_rows(PGconn* session) {
     send(session,
          "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-         "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),"
-         " (extract(epoch FROM now()) * 1000000)::bigint - 946684800000000,"
-         " to_regclass('fatwal.account_setting') IS NOT NULL");
+         "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()," +
+             std::string(kStandbyFirst) +
+             ", (extract(epoch FROM now()) * 1000000)::bigint - 946684800000000,"
+             " to_regclass('fatwal.account_setting') IS NOT NULL");
     wire::Microseconds taken = 0;
     bool has_settings = false;
     while (const Result result = next(session)) {
         if (PQresultStatus(result.get()) == PGRES_COMMAND_OK) continue;
         if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) refuse(session, result.get());
-        taken = std::strtoll(PQgetvalue(result.get(), 0, 2), nullptr, 10);
-        has_settings = *PQgetvalue(result.get(), 0, 3) == 't';
+        taken = std::strtoll(PQgetvalue(result.get(), 0, 3), nullptr, 10);
+        has_settings = *PQgetvalue(result.get(), 0, 4) == 't';
         take(result.get());
     }
     const std::vector<Source> read = sources(session, has_settings);

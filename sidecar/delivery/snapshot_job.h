@@ -49,6 +49,7 @@ public:
         bool again = false;  // another try may have what this one lacks
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;
+        bool standby_first = false;
     };
     [[nodiscard]] View view() {
         const std::lock_guard lock(mutex_);

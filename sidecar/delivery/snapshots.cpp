@@ -40,10 +40,11 @@ struct Snapshots::Snapshot {
     int tries = 0;           // that came to nothing
     std::optional<Failure> failure;
     wire::SnapshotPart head;  // its cursor 0: not known yet
-    std::string asked_by;     // its credential
-    wire::Lsn asked_at = 0;   // every transaction before was published when it was first asked for
-    Time taken;               // when its turn came
-    Time touched;             // when somebody read of it, or it ended
+    bool standby_first = false;
+    std::string asked_by;    // its credential
+    wire::Lsn asked_at = 0;  // every transaction before was published when it was first asked for
+    Time taken;              // when its turn came
+    Time touched;            // when somebody read of it, or it ended
     std::set<wire::Nonce> readers;  // that have not read it to its end
 };
 
@@ -219,6 +220,11 @@ wire::SnapshotPart Snapshots::head(Id id) const {
     return snapshot == nullptr ? wire::SnapshotPart{} : snapshot->head;
 }
 
+bool Snapshots::standby_first(Id id) const {
+    const Snapshot* snapshot = find(id);
+    return snapshot != nullptr && snapshot->standby_first;
+}
+
 std::optional<Snapshots::Part> Snapshots::read(Id id, const wire::Nonce& reader,
                                                std::uint64_t offset, std::size_t credit, Time now) {
     Snapshot* snapshot = find(id);
@@ -309,6 +315,7 @@ Snapshots::Progress Snapshots::progress() {
         if (view.taken && !snapshot.known) {
             snapshot.known = true;
             snapshot.head.until = view.until;
+            snapshot.standby_first = view.standby_first;
             snapshot.head.sees = view.sees;
             progress.taken.push_back({id, view.sees, view.until});
         }

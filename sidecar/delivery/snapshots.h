@@ -102,6 +102,8 @@ public:
     [[nodiscard]] Readiness readiness(Id id, std::uint64_t offset) const;
     [[nodiscard]] Failure failure(Id id) const;
     [[nodiscard]] wire::AccountKey account(Id id) const;
+    // Whether it may be sent only when the stream has reached `until` (snapshot_requests.h).
+    [[nodiscard]] bool standby_first(Id id) const;
     // Of a snapshot that is Readable: the reply without its messages, and about `credit` bytes of
     // those, one at least. It is kept for this reader until that has read it to its end.
     [[nodiscard]] wire::SnapshotPart head(Id id) const;

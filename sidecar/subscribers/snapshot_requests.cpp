@@ -76,7 +76,8 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
         case Snapshots::Readiness::Readable: break;
     }
     const wire::Lsn until = record_end(snapshots_.head(request.snapshot).until);
-    if (!requester.caller.is_local() && ledger_.published() < until) {
+    const bool held = !requester.caller.is_local() || snapshots_.standby_first(request.snapshot);
+    if (held && ledger_.published() < until) {
         wait(request, requester);
         held_.emplace(until, request.snapshot);
         return std::nullopt;

@@ -18,7 +18,9 @@
 //
 // A snapshot shows what the database has, which the stream reaches later (`until`). So the parts
 // for a caller with a key are held back until it does: a right that was revoked before what the
-// snapshot shows is then known to be gone, and its attachment has ended.
+// snapshot shows is then known to be gone, and its attachment has ended. For everybody they are
+// held back where the server streams nothing that its standbys lack (synchronized_standby_slots):
+// what only the primary has may be gone after a failover, and no change would ever take it back.
 //
 // Whoever waits (for the snapshot to be taken, or to grow) is kept by snapshot: whatever happens to
 // one concerns its own waiters, and a crowd waits for thousands. A subscriber waits for one

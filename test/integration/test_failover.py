@@ -17,7 +17,7 @@ import unittest
 import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from house import ROOT, House, position, until  # noqa: E402
+from house import BUILD, ROOT, House, position, until  # noqa: E402
 from keyed import free_ports  # noqa: E402
 
 PG_CONFIG = os.environ.get('PG_CONFIG', '/usr/lib/postgresql/15/bin/pg_config')
@@ -293,3 +293,47 @@ class Failover(unittest.TestCase):
 
     def test_a_fatwald_that_died_with_the_primary_goes_on_there_too(self):
         self.fail_over(with_fatwald=True)
+
+    def test_nobody_keeps_what_the_standby_lacked(self):
+        house = self.house
+        self.fatwald()
+        self.tail('1', 'plain')
+        until(self.synchronized, 'the slot to be synchronized')
+        house.sql('CALL write(1, 5)')
+        self.numbers(5, 'plain')
+        value(self.standby, "ALTER SYSTEM SET primary_conninfo = ''")
+        value(self.standby, 'SELECT pg_reload_conf()')
+        until(
+            lambda: value(self.standby, 'SELECT count(*) FROM pg_stat_wal_receiver') == '0',
+            'the standby to receive nothing more',
+        )
+        house.sql('INSERT INTO entry VALUES (1, 1000)')
+        self.join_with_snapshot('late')
+        with self.assertRaises(subprocess.TimeoutExpired):
+            house.processes[-1].wait(5)
+        self.primary.die()
+        self.promote()
+        house.sql('CALL write(1, 1)')
+        self.assertEqual(self.numbers(6, 'plain'), [1, 2, 3, 4, 5, 6])
+        until(lambda: 6 in self.held('late'), 'the row of the new primary')
+        self.assertEqual(self.held('late'), {1, 2, 3, 4, 5, 6})
+
+    def join_with_snapshot(self, name):
+        """Does not wait for the snapshot."""
+        house = self.house
+        house.start(
+            [BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account', '1']
+            + ['--snapshot', '--numbers', 'json'],
+            name,
+        )
+
+    def held(self, name):
+        """The numbers that a subscriber holds after all that it printed."""
+        held = set()
+        for line in self.house.read(f'{name}.out').rpartition('\n')[0].splitlines():
+            event = json.loads(line)
+            if event['op'] == 'snapshot_begin':
+                held.clear()
+            elif 'new' in event:
+                held.add(event['new']['n'])
+        return held
