@@ -95,7 +95,15 @@ bool Snapshots::has_many(const wire::AccountKey& account) const {
         ++count;
         if (snapshot->job) bytes += snapshot->job->spool().size();
     }
-    return count >= kMostKept || bytes > static_cast<std::uint64_t>(settings_.spool_bytes) / 4;
+    return count >= kMostKept ||
+           (count > 1 && bytes > static_cast<std::uint64_t>(settings_.spool_bytes) / 4);
+}
+
+void Snapshots::leave(const wire::Nonce& reader) {
+    const auto reads = reads_.find(reader);
+    if (reads == reads_.end()) return;
+    if (Snapshot* snapshot = find(reads->second)) snapshot->readers.erase(reader);
+    reads_.erase(reads);
 }
 
 std::optional<Snapshots::Id> Snapshots::find_or_begin(const wire::AccountKey& account,
@@ -233,14 +241,10 @@ std::optional<Snapshots::Part> Snapshots::read(Id id, const wire::Nonce& reader,
     auto read = snapshot->job->spool().read(offset, credit);
     if (!read) return std::nullopt;
     snapshot->sent = true;
-    // It reads one at a time: it has left the one before.
-    if (const auto before = reads_.find(reader); before != reads_.end() && before->second != id)
-        if (Snapshot* left = find(before->second)) left->readers.erase(reader);
+    // It reads one at a time.
+    leave(reader);
     const bool end = snapshot->ended && read->next_offset == snapshot->job->spool().size();
-    if (end) {
-        snapshot->readers.erase(reader);
-        reads_.erase(reader);
-    } else {
+    if (!end) {
         snapshot->readers.insert(reader);
         reads_[reader] = id;
     }

@@ -20,9 +20,9 @@
 //             failed      back to turn ──────────────────────┘ and a new one
 //
 // What one account or credential asks for leaves room for others: of an account at most kMostKept
-// snapshots, or a quarter of spool_bytes, are kept; then the newest serves for longer than
-// snapshot_reuse_ms, and who needs a later one is refused. And while another credential waits for
-// its turn, one has not the last session.
+// snapshots are kept, and of those that take more than a quarter of spool_bytes two; then the
+// newest serves for longer than snapshot_reuse_ms, and who needs a later one is refused. And while
+// another credential waits for its turn, one has not the last session.
 //
 // Numbers rise in the order in which snapshots are begun, and `newest_begun` and `oldest_unknown`
 // bound those that may have been taken and are not known yet. The ledger's Visibility needs that: a
@@ -90,6 +90,8 @@ public:
     // account has too many. `credential`: who asks; empty for local callers.
     std::optional<Id> find_or_begin(const wire::AccountKey& account, const Needs& needs,
                                     const std::string& credential, Time now);
+    // It reads on in none of those that were begun.
+    void leave(const wire::Nonce& reader);
     // Somebody waits for it: it is not forgotten now.
     void keep(Id id, Time now);
     // Where the stream resumes after it, to be set once it is taken.

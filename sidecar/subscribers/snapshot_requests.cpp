@@ -52,6 +52,7 @@ std::optional<Reply> SnapshotRequests::answer(wire::SnapshotRequest request,
     if (auto refused = refusal(request, *attachment)) return refused;
     const wire::AccountKey& account = attachment->account->key;
     if (request.snapshot == 0) {
+        snapshots_.leave(request.nonce);  // it begins again
         const auto found = snapshots_.find_or_begin(
             account,
             {replayable_from(account.view()),
