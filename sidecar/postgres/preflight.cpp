@@ -206,6 +206,15 @@ void require_one_list(PGconn* connection, const std::string& names) {
                       value(differing, 0, 1) + " DROP TABLE " + value(differing) + ";"};
 }
 
+// The statements that mend the identities of the tables in the first column.
+std::string full_identities(const Result& tables) {
+    std::string mends;
+    for (int i = 0; i < PQntuples(tables.get()); ++i)
+        mends += (mends.empty() ? "" : " ") + ("ALTER TABLE " + value(tables, i)) +
+                 " REPLICA IDENTITY FULL;";
+    return mends;
+}
+
 // The leaves of a table that is published as a whole. pgoutput names the identity of the table, and
 // sends rows by that of the leaf.
 void require_one_identity(PGconn* connection, const std::string& names) {
@@ -220,13 +229,9 @@ void require_one_identity(PGconn* connection, const std::string& names) {
               "AND leaf.relreplident <> 'f' ORDER BY 1",
               {names});
     if (PQntuples(leaves.get()) == 0) return;
-    std::string mends;
-    for (int i = 0; i < PQntuples(leaves.get()); ++i)
-        mends += (mends.empty() ? "" : " ") + ("ALTER TABLE " + value(leaves, i)) +
-                 " REPLICA IDENTITY FULL;";
     throw Failure{"partition " + value(leaves) + " has another replica identity than table " +
                       value(leaves, 0, 1) + ", which is published in its place",
-                  "Its old rows would be taken for whole.", mends};
+                  "Its old rows would be taken for whole.", full_identities(leaves)};
 }
 
 // Tables whose old rows lack the account, whoever has them locked: with pgoutput a DELETE does not
@@ -253,13 +258,9 @@ std::optional<Failure> check_identities(PGconn* connection, const std::string& n
                   "AND NOT coalesce(a.attnum = ANY (i.indkey), false) ORDER BY 1",
               {names});
     if (PQntuples(lacking.get()) == 0) return std::nullopt;
-    std::string mends;
-    for (int i = 0; i < PQntuples(lacking.get()); ++i)
-        mends += (mends.empty() ? "" : " ") + ("ALTER TABLE " + value(lacking, i)) +
-                 " REPLICA IDENTITY FULL;";
     return Failure{"the replica identity of table " + value(lacking) +
                        " leaves out the column that names the account",
-                   "A DELETE would not say whose row it was.", mends};
+                   "A DELETE would not say whose row it was.", full_identities(lacking)};
 }
 
 // The stream of the plugin fatwal has fatwal's own tables without a publication; pgoutput has what

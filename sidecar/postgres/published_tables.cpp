@@ -1,7 +1,9 @@
 #include "sidecar/postgres/published_tables.h"
 
-#include <charconv>
 #include <string_view>
+
+#include "fatwal/wire/publication_names.h"
+#include "sidecar/postgres/number.h"
 
 namespace fatwal::sidecar {
 
@@ -57,40 +59,19 @@ std::string statement(bool has_settings) {
     return sql.replace(sql.find(kPlace), kPlace.size(), has_settings ? kSettings : kLabels);
 }
 
-// As Postgres reads an array of texts.
-std::string array_of(const std::vector<std::string>& texts) {
-    std::string out = "{";
-    for (const std::string& text : texts) {
-        out += out.size() == 1 ? "\"" : ",\"";
-        for (const char c : text) {
-            if (c == '"' || c == '\\') out += '\\';
-            out += c;
-        }
-        out += '"';
-    }
-    return out + '}';
-}
-
-template <class Integer>
-Integer integer(std::string_view text) {
-    Integer value{};
-    (void)std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
-
 }  // namespace
 
 std::vector<PublishedTable> published_tables(PGconn* session,
                                              const std::vector<std::string>& publications,
                                              bool has_settings) {
     const Result rows = run(session, "cannot list the published tables", statement(has_settings),
-                            {array_of(publications)});
+                            {wire::text_array(publications)});
     std::vector<PublishedTable> tables;
     for (int i = 0; i < PQntuples(rows.get()); ++i) {
         const auto field = [&](int column) -> std::string_view {
             return PQgetvalue(rows.get(), i, column);
         };
-        const auto oid = integer<std::uint32_t>(field(0));
+        const auto oid = number<std::uint32_t>(field(0));
         if (tables.empty() || tables.back().relation.oid != oid) {
             PublishedTable& table = tables.emplace_back();
             table.relation.oid = oid;
@@ -105,8 +86,8 @@ std::vector<PublishedTable> published_tables(PGconn* session,
         PublishedTable& table = tables.back();
         table.version += ' ' + std::string(field(7)) + (field(11) == "t" ? "i" : "");
         table.relation.columns.push_back({std::string(field(8)), field(11) == "t",
-                                          integer<std::uint32_t>(field(9)),
-                                          integer<std::int32_t>(field(10))});
+                                          number<std::uint32_t>(field(9)),
+                                          number<std::int32_t>(field(10))});
     }
     return tables;
 }

@@ -1,9 +1,9 @@
 #include "sidecar/postgres/read_facts.h"
 
-#include <charconv>
 #include <string_view>
 
 #include "fatwal/wire/transaction_snapshot.h"
+#include "sidecar/postgres/number.h"
 #include "sidecar/postgres/patience.h"
 
 namespace fatwal::sidecar {
@@ -77,13 +77,6 @@ constexpr char kReading[] = "cannot read the catalogs of a table";
 // A COMMIT is visible some microseconds after it is in the log, unless it waits for a standby.
 constexpr int kAttempts = 20;
 constexpr std::chrono::milliseconds kBetweenAttempts{10};
-
-template <class Integer>
-Integer number(const std::string& text) {
-    Integer value{};
-    (void)std::from_chars(text.data(), text.data() + text.size(), value);
-    return value;
-}
 
 char letter(const std::string& text) { return text.empty() ? '\0' : text.front(); }
 

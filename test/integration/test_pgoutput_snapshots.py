@@ -44,6 +44,15 @@ class Snapshots(unittest.TestCase):
         lines = [json.loads(line) for line in self.house.read(f'{name}.out').splitlines()]
         return [(e['schema'], e['table'], e['new']) for e in lines if 'new' in e]
 
+    def reader(self, name):
+        """`fatwal tail --snapshot` of account 1 through pgoutput, which may not join."""
+        control = self.controls['pgoutput']
+        return self.house.start(
+            [BUILD / 'client' / 'fatwal', 'tail', '--control', control, '--account', '1',
+             '--snapshot'],
+            name,
+        )
+
     def compare(self, *accounts):
         found = {}
         for account in accounts:
@@ -154,12 +163,7 @@ class Snapshots(unittest.TestCase):
             with self.subTest(rewrite):
                 lock = house.locking('a')
                 name = f'rewritten{len(house.processes)}'
-                house.control = self.controls['pgoutput']
-                reader = house.start(
-                    [BUILD / 'client' / 'fatwal', 'tail', '--control', house.control,
-                     '--account', '1', '--snapshot'],
-                    name,
-                )
+                reader = self.reader(name)
                 until(
                     lambda: house.sql(
                         "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY%' AND"
@@ -185,12 +189,7 @@ class Snapshots(unittest.TestCase):
             'ALTER TABLE t ENABLE ROW LEVEL SECURITY',
         )
         self.start()
-        house.control = self.controls['pgoutput']
-        house.start(
-            [BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account',
-             '1', '--snapshot'],
-            'refused',
-        )
+        self.reader('refused')
         until(lambda: 'BYPASSRLS' in house.read('refused.err'), 'the reason')
 
     def test_a_role_without_rights_is_an_error(self):
@@ -201,12 +200,7 @@ class Snapshots(unittest.TestCase):
             'CREATE PUBLICATION p FOR TABLE t',
         )
         twins.Twins.start(self)
-        house.control = self.controls['pgoutput']
-        house.start(
-            [BUILD / 'client' / 'fatwal', 'tail', '--control', house.control, '--account',
-             '1', '--snapshot'],
-            'refused',
-        )
+        self.reader('refused')
         until(lambda: 'GRANT SELECT' in house.read('refused.err'), 'the reason')
 
 
