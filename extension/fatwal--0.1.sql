@@ -19,6 +19,118 @@ CREATE TABLE fatwal.slot (
 COMMENT ON TABLE fatwal.slot IS 'how far fatwald has confirmed each slot that has durable subscribers';
 COMMENT ON TABLE fatwal.subscriber IS 'the durable subscribers of each slot: fatwald keeps the log until they have acknowledged it';
 
+-- What the publications publish, from their catalogs alone: pg_get_publication_tables() waits for whoever has locked one of
+-- the tables (since 16), and so does pg_partition_tree() for a partition. Each table, and each partition, with the table
+-- that it is published as, and that one's column list and row filter.
+CREATE FUNCTION fatwal.published_relations(
+    publications     text[],
+    OUT pubname      name,
+    OUT relation     oid,
+    OUT published_as oid,
+    OUT prattrs      int2vector,
+    OUT prqual       pg_node_tree
+) RETURNS SETOF record
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    SELECT p.pubname, c.oid, shown.oid, r.prattrs, r.prqual
+      FROM pg_publication p
+      JOIN pg_class c ON c.relkind = 'r' OR c.relkind = 'p' AND p.pubviaroot
+     -- The topmost that the publication names, of the table and what it is a partition of.
+     CROSS JOIN LATERAL (
+        SELECT k.oid, k.relnamespace
+          FROM (SELECT c.oid AS relid, 0 AS level
+                UNION ALL
+                SELECT a.relid, a.level
+                  FROM pg_partition_ancestors(CASE WHEN c.relispartition THEN c.oid END)
+                       WITH ORDINALITY AS a (relid, level)
+                 WHERE a.relid <> c.oid) AS chain
+          JOIN pg_class k ON k.oid = chain.relid
+         WHERE p.puballtables
+            OR EXISTS (SELECT FROM pg_publication_rel r
+                        WHERE r.prpubid = p.oid AND r.prrelid = k.oid)
+            OR EXISTS (SELECT FROM pg_publication_namespace n
+                        WHERE n.pnpubid = p.oid AND n.pnnspid = k.relnamespace)
+         ORDER BY chain.level DESC LIMIT 1) AS named
+      JOIN pg_class shown ON shown.oid = CASE WHEN p.pubviaroot THEN named.oid ELSE c.oid END
+      LEFT JOIN pg_publication_rel r
+             ON r.prpubid = p.oid AND r.prrelid = shown.oid AND NOT p.puballtables
+            AND NOT EXISTS (SELECT FROM pg_publication_namespace n
+                             WHERE n.pnpubid = p.oid AND n.pnnspid = shown.relnamespace)
+     WHERE p.pubname = ANY (publications) AND c.relpersistence = 'p' AND c.oid >= 16384
+$$;
+COMMENT ON FUNCTION fatwal.published_relations(text[]) IS
+    'what the publications publish, without a lock on a table: each table and partition, and as which table it goes';
+
+-- With the output plugin pgoutput nothing in the stream says that a publication was altered. So fatwald compares from time
+-- to time, and writes down here that it has: it follows this table in its own stream (publish it), so its subscribers'
+-- resync stands at one place among the changes, whoever reads them and when.
+CREATE TABLE fatwal.publication_state (
+    slot       name PRIMARY KEY,
+    routes     jsonb NOT NULL,
+    resync     boolean NOT NULL,
+    noticed_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE fatwal.publication_state IS
+    'how tables were published when fatwald last compared, for slots of the output plugin pgoutput';
+
+-- Of each published table, and partition (and of what is not published nothing):
+-- - its route: as which table the rows go, and which of them; by rows of the catalogs that are others (xmin) when they
+--   were altered and altered back meanwhile (of a table that was renamed, the row of its type); and which columns were
+--   added with a default that no change brings;
+-- - its columns and its file. A new file for other columns has values that no change brings; one for the same columns is
+--   VACUUM FULL's or TRUNCATE's.
+-- A table that is new goes its way from its first row on, unless it is listed, which comes after it was made.
+CREATE FUNCTION fatwal.note_publications(slot_name name, publications text[]) RETURNS boolean
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+DECLARE
+    before  jsonb;
+    found   jsonb;
+    differs boolean;
+BEGIN
+    SELECT routes INTO before FROM fatwal.publication_state WHERE slot = slot_name FOR UPDATE;
+    WITH published AS (
+        SELECT p.relation, bool_or(l.prrelid = p.relation) AS listed,
+               string_agg(concat_ws('/', n.nspname, k.relname, p.prattrs, p.prqual, q.pubinsert,
+                                    q.pubupdate, q.pubdelete, q.xmin, l.xmin, s.xmin, t.xmin), ','
+                          ORDER BY p.pubname) AS route
+          FROM fatwal.published_relations(publications) AS p
+          JOIN pg_publication q USING (pubname)
+          JOIN pg_class k ON k.oid = p.published_as
+          JOIN pg_namespace n ON n.oid = k.relnamespace
+          JOIN pg_type t ON t.oid = k.reltype
+          LEFT JOIN pg_publication_rel l ON l.prpubid = q.oid AND l.prrelid = p.published_as
+          LEFT JOIN pg_publication_namespace s ON s.pnpubid = q.oid AND s.pnnspid = k.relnamespace
+         GROUP BY p.relation
+    ), columns AS (
+        SELECT a.attrelid, string_agg(concat(a.attnum, '.', a.xmin), ',' ORDER BY a.attnum) AS all,
+               string_agg(a.attnum::text, ',' ORDER BY a.attnum) FILTER (WHERE a.atthasmissing) AS given
+          FROM pg_attribute a WHERE a.attrelid >= 16384 AND a.attnum > 0
+         GROUP BY a.attrelid
+    )
+    SELECT coalesce(jsonb_object_agg(c.oid, CASE WHEN p.relation IS NOT NULL THEN jsonb_build_array(
+               hashtextextended(concat_ws('/', p.route, a.given), 0), hashtextextended(a.all, 0),
+               c.relfilenode, coalesce(p.listed, false)) ELSE '[]' END), '{}')
+      INTO found
+      FROM pg_class c
+      LEFT JOIN published p ON p.relation = c.oid
+      LEFT JOIN columns a ON a.attrelid = c.oid
+     WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384
+       AND c.relnamespace <> 'fatwal'::regnamespace;
+    IF before = found THEN RETURN false; END IF;
+    differs := EXISTS (
+        SELECT FROM jsonb_each(before) AS b LEFT JOIN jsonb_each(found) AS f USING (key)
+         WHERE b.value -> 0 IS DISTINCT FROM f.value -> 0
+            OR b.value -> 1 <> f.value -> 1 AND b.value -> 2 <> f.value -> 2)
+        OR EXISTS (
+        SELECT FROM jsonb_each(found) AS f WHERE f.value ->> 3 = 'true' AND NOT before ? f.key);
+    -- An INSERT, for a publication that publishes no updates.
+    DELETE FROM fatwal.publication_state WHERE slot = slot_name;
+    INSERT INTO fatwal.publication_state (slot, routes, resync) VALUES (slot_name, found, differs);
+    RETURN differs;
+END
+$$;
+COMMENT ON FUNCTION fatwal.note_publications(name, text[]) IS
+    'compares how tables are published with when it was last called for the slot; true where subscribers need a new snapshot';
+
 CREATE FUNCTION fatwal.account_key(account text) RETURNS text
     AS 'MODULE_PATHNAME', 'fatwal_account_key' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION fatwal.account_key(text) IS

@@ -340,7 +340,7 @@ CREATE OR REPLACE FUNCTION fatwal.check_plugin(
                          HAVING count(*) > 0),
                         format('CREATE PUBLICATION ... FOR TABLE %s', t.name))
           FROM unnest(ARRAY['fatwal.account_setting', 'fatwal.credential',
-                            'fatwal.credential_grant']) AS t (name)
+                            'fatwal.credential_grant', 'fatwal.publication_state']) AS t (name)
           LEFT JOIN pg_publication_tables p ON format('%I.%I', p.schemaname, p.tablename) = t.name
          GROUP BY t.name ORDER BY t.name) AS followed
     UNION ALL

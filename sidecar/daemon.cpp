@@ -28,6 +28,9 @@ constexpr int kRequestsPerTurn = 64;
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
 constexpr std::chrono::seconds kHealthInterval{10};
+// Between two looks at the publications. With so many tables that one takes long: 1 % of the time.
+constexpr std::chrono::seconds kPublicationsInterval{5};
+constexpr int kPublicationsPause = 100;  // times what the last took
 // At the end: for the keeper to say what is visible, and to store what is acknowledged.
 constexpr std::chrono::milliseconds kLastAnswers{2000};
 constexpr std::chrono::seconds kRefusedInterval{10};
@@ -132,7 +135,8 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       next_tick_(started_ + kTick),
       next_heartbeat_(started_),
       next_confirm_(started_),
-      next_health_(started_) {
+      next_health_(started_),
+      next_publications_(started_) {
     if (epoll_ < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
     for (const int fd :
          {publishers_.fd(), slot_.connector_fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()})
@@ -286,7 +290,7 @@ void Daemon::begin_stream(StreamStart& found, Clock::time_point now) {
     for (const std::string& row : found.skipped) spdlog::error("{}", one_line(row));
     slot_.begin(std::move(found.connection), found.sender_timeout, now);
     watch(slot_.stream_fd(), EPOLLIN);
-    next_health_ = now;
+    next_health_ = next_publications_ = now;
     spdlog::info("streaming slot {} of publication {} from {}, epoch {}", settings_.slot,
                  settings_.publication, wire::lsn_text(found.begin), epoch_.number);
     confirm();
@@ -528,7 +532,14 @@ void Daemon::handle(const SlotHealth& health) {
     if (const auto failure = slot_.check(health)) lose(*failure);
 }
 
+void Daemon::handle(const PublicationsNoted& noted) {
+    next_publications_ = Clock::now() + std::max<Clock::duration>(kPublicationsInterval,
+                                                                  kPublicationsPause * noted.took);
+}
+
 void Daemon::handle(const KeeperFailure& failed) {
+    if (next_publications_ == Clock::time_point::max())
+        next_publications_ = Clock::now() + kPublicationsInterval;
     confirmation_.keeper_failed();
     durables_.failed(failed.ticket, failed.failure);
     facts_asked_ = false;  // tick_streaming() asks again
@@ -595,6 +606,10 @@ void Daemon::tick_streaming(Clock::time_point now) {
     if (now >= next_health_) {
         next_health_ = now + kHealthInterval;
         keeper_.ask_slot_health();
+    }
+    if (settings_.plugin == Plugin::Pgoutput && now >= next_publications_) {
+        next_publications_ = Clock::time_point::max();  // until it has answered
+        keeper_.note_publications();
     }
     const auto since = confirmation_.goes_down_since();
     if (since && now - *since >= std::chrono::milliseconds(settings_.shutdown_drain_ms))

@@ -104,6 +104,7 @@ private:
     void handle(const RecordResult& result);
     void handle(const FactsResult& result);
     void handle(const SlotHealth& health);
+    void handle(const PublicationsNoted& noted);
     void handle(const KeeperFailure& failed);
     void read_replays(Clock::time_point now);
     bool answer_requests();
@@ -154,6 +155,7 @@ private:
     Clock::time_point last_confirm_;
     Clock::time_point next_confirm_;
     Clock::time_point next_health_;
+    Clock::time_point next_publications_;
     Clock::time_point next_flush_;
     std::uint64_t refused_connections_ = 0;  // as last logged
     Clock::time_point refused_logged_;

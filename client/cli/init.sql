@@ -65,7 +65,7 @@ WITH me AS (
     SELECT format('fatwal.%s', t) AS name,
            (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
              WHERE n.nspname = 'fatwal' AND c.relname = t) AS relid
-      FROM me, unnest('{account_setting,credential,credential_grant}'::text[]) AS t
+      FROM me, unnest('{account_setting,credential,credential_grant,publication_state}'::text[]) AS t
      WHERE NOT me.by_extension AND (t <> 'account_setting' OR NOT me.has_extension)
 ), listed AS (
     -- What the publication is to list, if it does not publish all.
@@ -219,9 +219,12 @@ WITH me AS (
     UNION ALL
     SELECT 3, g.number, format('GRANT %s ON %s TO %I;', g.rights, g.tables, t.name),
            'the owner of the tables: ' || quote_ident(pg_get_userbyid(max(c.relowner)))
-      FROM target t,
-           (VALUES (2, 'SELECT, INSERT, UPDATE, DELETE', 'fatwal.subscriber, fatwal.slot'),
-                   (3, 'SELECT', 'fatwal.credential, fatwal.credential_grant'))
+      FROM me, target t,
+           LATERAL (VALUES (2, 'SELECT, INSERT, UPDATE, DELETE',
+                            'fatwal.subscriber, fatwal.slot' ||
+                            CASE WHEN me.by_extension THEN '' ELSE ', fatwal.publication_state'
+                            END),
+                           (3, 'SELECT', 'fatwal.credential, fatwal.credential_grant'))
                AS g (number, rights, tables)
      CROSS JOIN LATERAL regexp_split_to_table(g.tables, ', ') AS one
      CROSS JOIN LATERAL regexp_split_to_table(g.rights, ', ') AS priv

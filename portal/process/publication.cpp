@@ -48,7 +48,8 @@ SELECT (SELECT quote_ident(name) FROM named WHERE name NOT IN (SELECT pubname FR
         ORDER BY pubname LIMIT 1),
        (SELECT string_agg(DISTINCT quote_ident(schemaname) || '.' || quote_ident(tablename), ', ')
            FROM published
-        WHERE schemaname <> 'public' OR tablename NOT IN (SELECT name FROM needed)),
+        WHERE schemaname <> 'fatwal'
+            AND (schemaname <> 'public' OR tablename NOT IN (SELECT name FROM needed))),
        (SELECT quote_ident(name) FROM named LIMIT 1),
        -- The schema that travels has the identity of the table, but the log has a leaf's: Postgres
        -- gives each partition its own.

@@ -294,7 +294,7 @@ std::vector<SnapshotJob::Source> SnapshotJob::sources(PGconn* session, bool has_
     std::vector<Source> found;
     for (PublishedTable& table : published_tables(session, settings_.publications, has_settings)) {
         const pgoutput::OwnTable own = pgoutput::own_table_of(table.relation);
-        if (own == pgoutput::OwnTable::Notes || own == pgoutput::OwnTable::Settings) continue;
+        if (own != pgoutput::OwnTable::None && own != pgoutput::OwnTable::Credentials) continue;
         auto prepared = plans_.find(table.relation.oid, table.version);
         if (!prepared) {
             pgoutput::Wanted wanted;

@@ -25,6 +25,13 @@ std::string table_name(const Relation& relation) {
     return in_quotes(relation.schema) + '.' + in_quotes(relation.name);
 }
 
+// Empty for a column that the tuple lacks.
+std::string_view text_of(const Relation& relation, const Tuple& tuple, std::string_view column) {
+    for (std::size_t c = 0; c < relation.columns.size() && c < tuple.size(); ++c)
+        if (relation.columns[c].name == column) return tuple[c].text;
+    return {};
+}
+
 // Whether the facts know all that the message names.
 bool describes(const RelationFacts& facts, const Relation& relation) {
     return facts.exists && std::all_of(relation.columns.begin(), relation.columns.end(),
@@ -234,10 +241,8 @@ void Decoder::write(Table& table, const Change& change) {
 }
 
 Decoder::Fed Decoder::follow_settings(const Table& settings, const Change& change) {
-    const auto field = [&](const Tuple& tuple, std::string_view column) -> std::string_view {
-        for (std::size_t c = 0; c < settings.relation.columns.size() && c < tuple.size(); ++c)
-            if (settings.relation.columns[c].name == column) return tuple[c].text;
-        return {};
+    const auto field = [&](const Tuple& tuple, std::string_view column) {
+        return text_of(settings.relation, tuple, column);
     };
     // A row that is deleted, or has become another table's, may be known by its name alone.
     if (change.kind == 'D' || change.has_old) {
@@ -255,6 +260,14 @@ Decoder::Fed Decoder::follow_settings(const Table& settings, const Change& chang
     (void)std::from_chars(oid.data(), oid.data() + oid.size(), relation);
     set_account_column(relation, std::string(field(tuples_.newer, "column_name")));
     return Fed::Done;
+}
+
+void Decoder::follow_publications(const Table& state, const Change& change) {
+    const auto field = [&](std::string_view column) {
+        return text_of(state.relation, tuples_.newer, column);
+    };
+    if (change.kind != 'D' && field("slot") == options_.slot && field("resync") == "t")
+        transaction_->resync_all();
 }
 
 // The plans of the table and of its partitions are made again at their next change. All that this
@@ -296,6 +309,10 @@ Decoder::Fed Decoder::take(const Change& change) {
     const OwnTable own = own_table_of(table->relation);
     if (own == OwnTable::Notes) return Fed::Done;
     if (own == OwnTable::Settings) return follow_settings(*table, change);
+    if (own == OwnTable::Publications) {
+        follow_publications(*table, change);
+        return Fed::Done;
+    }
     if (const Fed fed = read_rows(*table, change); fed != Fed::Done) return fed;
     describe_once(*table);
     write(*table, change);
@@ -310,7 +327,7 @@ Decoder::Fed Decoder::take(const Truncate& truncate) {
         if (table == nullptr) return Fed::Malformed;
         const OwnTable own = own_table_of(table->relation);
         if (own == OwnTable::Settings) forget_settings();
-        if (own == OwnTable::Notes || own == OwnTable::Settings) continue;
+        if (own != OwnTable::None && own != OwnTable::Credentials) continue;
         if (const Fed fed = make_ready(*table); fed != Fed::Done) return fed;
         tables.push_back(table);
     }

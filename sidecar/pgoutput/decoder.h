@@ -23,6 +23,8 @@
 // Where there is no extension, the settings of account columns are rows of a table in the
 // publication (extension/managed.sql). They take effect at their place in the stream, and are not
 // sent. A setting changes who gets the rows that are there already, so their tables are resynced.
+// So are all tables where fatwald has written down that a publication was altered
+// (fatwal.publication_state), of which the stream itself says nothing.
 //
 // It serves one thread.
 #pragma once
@@ -66,6 +68,7 @@ public:
     struct Options {
         std::size_t frame_bytes = 65'536;
         bool messages = true;
+        std::string slot = {};
     };
     explicit Decoder(const Options& options);
     ~Decoder();
@@ -122,6 +125,7 @@ private:
     Fed make_ready(Table& table);
     // Takes a row of the table of settings.
     Fed follow_settings(const Table& settings, const Change& change);
+    void follow_publications(const Table& state, const Change& change);
     void set_account_column(std::uint32_t relation, const std::string& column);
     void forget_settings();
     void describe_once(Table& table);

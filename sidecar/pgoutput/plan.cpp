@@ -254,6 +254,7 @@ OwnTable own_table_of(const Relation& relation) {
     if (relation.name == "credential" || relation.name == "credential_grant")
         return OwnTable::Credentials;
     if (relation.name == "account_setting") return OwnTable::Settings;
+    if (relation.name == "publication_state") return OwnTable::Publications;
     return OwnTable::None;
 }
 

@@ -75,8 +75,8 @@ using AccountSettings = std::map<std::uint32_t, std::string>;
                                               const std::vector<bool>& as_text);
 
 // The table of fatwal's own that the relation is, by its name. Settings: those of account columns,
-// where there is no extension.
-enum class OwnTable : std::uint8_t { None, Notes, Credentials, Settings };
+// where there is no extension. Publications: that fatwald has found one altered.
+enum class OwnTable : std::uint8_t { None, Notes, Credentials, Settings, Publications };
 [[nodiscard]] OwnTable own_table_of(const Relation& relation);
 
 }  // namespace fatwal::sidecar::pgoutput

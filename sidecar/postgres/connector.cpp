@@ -7,6 +7,7 @@
 
 #include "sidecar/postgres/patience.h"
 #include "sidecar/postgres/preflight.h"
+#include "sidecar/postgres/published_tables.h"
 #include "sidecar/postgres/subscriber_row.h"
 
 namespace fatwal::sidecar {
@@ -191,6 +192,10 @@ void read_position(PGconn* ordinary, const Settings& settings, StreamStart& star
         run(ordinary, "cannot read the slot's record",
             "SELECT confirmed FROM fatwal.slot WHERE slot = $1", {settings.slot});
     if (PQntuples(recorded.get()) == 1) start.recorded = lsn_of(first_row(recorded, 0));
+    if (settings.plugin != Plugin::Pgoutput) return;
+    // What is altered from here on is found by comparison. No standby is waited for.
+    (void)run(ordinary, "cannot prepare the connection", "SET synchronous_commit = local");
+    note_publications(ordinary, settings);
 }
 
 StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {

@@ -4,6 +4,7 @@
 
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/postgres/patience.h"
+#include "sidecar/postgres/published_tables.h"
 #include "sidecar/postgres/read_facts.h"
 
 namespace fatwal::sidecar {
@@ -235,6 +236,14 @@ void Keeper::ask_slot_health() {
 void Keeper::ask_facts(const pgoutput::Wanted& wanted, std::uint64_t ticket) {
     post({0, [wanted, ticket](PGconn* connection) -> std::optional<KeeperEvent> {
               return FactsResult{ticket, read_facts(connection, wanted)};
+          }});
+}
+
+void Keeper::note_publications() {
+    post({0, [this](PGconn* connection) -> std::optional<KeeperEvent> {
+              const auto begin = std::chrono::steady_clock::now();
+              sidecar::note_publications(connection, settings_);
+              return PublicationsNoted{std::chrono::steady_clock::now() - begin};
           }});
 }
 

@@ -8,6 +8,7 @@
 // connection.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -61,8 +62,12 @@ struct FactsResult {
     std::uint64_t ticket = 0;  // as given
     pgoutput::RelationFacts facts;
 };
+// The publications were compared with how they were.
+struct PublicationsNoted {
+    std::chrono::steady_clock::duration took = {};
+};
 using KeeperEvent = std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult,
-                                 FactsResult, KeeperFailure>;
+                                 FactsResult, PublicationsNoted, KeeperFailure>;
 
 class Keeper {
 public:
@@ -78,6 +83,9 @@ public:
     void flush_log();
     // What the catalogs say of a table, for a stream that waits for it.
     void ask_facts(const pgoutput::Wanted& wanted, std::uint64_t ticket);
+    // Writes down how the publications are, if they were altered: a stream of pgoutput does not say
+    // so.
+    void note_publications();
     // Writes the subscribers into the table and takes the others out of it. A ticket other than 0
     // asks for a StoreResult. A row that the table refuses costs the others nothing: the batch that
     // it fails is written again row by row.

@@ -98,7 +98,7 @@ void check_database(PGconn* connection, const Settings& settings) {
                       "CREATE EXTENSION fatwal;"};
 }
 
-void check_role(PGconn* connection) {
+void check_role(PGconn* connection, Plugin plugin) {
     // RDS and Aurora give the right by a role of theirs.
     const Result role = query(
         connection,
@@ -112,23 +112,26 @@ void check_role(PGconn* connection) {
                       value(role, 0, 2) == "t" ? "GRANT rds_replication TO " + name + ";"
                                                : "ALTER ROLE " + name + " REPLICATION;"};
     // In this order: without USAGE the names of the tables cannot be looked up.
+    const std::string notes = plugin == Plugin::Pgoutput
+                                  ? "fatwal.subscriber, fatwal.slot, fatwal.publication_state"
+                                  : "fatwal.subscriber, fatwal.slot";
     const Result lacking =
         query(connection,
               "SELECT CASE WHEN NOT has_schema_privilege('fatwal', 'USAGE') OR NOT (SELECT "
               "bool_and(has_table_privilege(t, p)) FROM "
-              "unnest(ARRAY['fatwal.subscriber', 'fatwal.slot']) t, "
+              "string_to_table($1, ', ') t, "
               "unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) p) "
               "THEN 'the role may not write down durable subscribers' WHEN NOT (SELECT "
               "bool_and(has_table_privilege(t, 'SELECT')) FROM "
               "unnest(ARRAY['fatwal.credential', 'fatwal.credential_grant']) t) "
-              "THEN 'the role may not read the credentials' END");
+              "THEN 'the role may not read the credentials' END",
+              {notes});
     if (value(lacking).empty()) return;
-    throw Failure{
-        value(lacking), "Role " + name + ".",
-        "GRANT USAGE ON SCHEMA fatwal TO " + name +
-            "; GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO " + name +
-            "; GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO " + name +
-            "; (and, for snapshots, SELECT on the published tables)"};
+    throw Failure{value(lacking), "Role " + name + ".",
+                  "GRANT USAGE ON SCHEMA fatwal TO " + name +
+                      "; GRANT SELECT, INSERT, UPDATE, DELETE ON " + notes + " TO " + name +
+                      "; GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO " + name +
+                      "; (and, for snapshots, SELECT on the published tables)"};
 }
 
 // Since 18 the server invalidates a slot that nobody has streamed for so long, as while fatwald is
@@ -171,11 +174,12 @@ std::optional<Failure> check_lists(PGconn* connection, const Settings& settings)
         "coalesce(' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')', '') FROM "
         "pg_publication_rel r "
         "JOIN pg_publication p ON p.oid = r.prpubid "
-        "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = "
-        "fatwal.account_column(r.prrelid) "
-        "WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname = ANY "
-        "($1::text[]) "
-        "ORDER BY 1, 2",
+        "JOIN pg_attribute a ON a.attrelid = r.prrelid AND a.attname = coalesce(" +
+            account_setting_of(connection, "r.prrelid") +
+            ", 'account_id') "
+            "WHERE r.prattrs IS NOT NULL AND a.attnum <> ALL (r.prattrs) AND p.pubname = ANY "
+            "($1::text[]) "
+            "ORDER BY 1, 2",
         {wire::text_array(settings.publications)});
     if (PQntuples(unlisted.get()) == 0) return std::nullopt;
     const std::string publication = value(unlisted);
@@ -194,10 +198,14 @@ std::optional<Failure> check_lists(PGconn* connection, const Settings& settings)
 void require_one_list(PGconn* connection, const std::string& names) {
     const Result differing =
         query(connection,
-              "SELECT quote_ident(t.schemaname) || '.' || quote_ident(t.tablename), "
-              "quote_ident(max(t.pubname)) FROM pg_publication_tables t "
-              "WHERE t.pubname = ANY ($1::text[]) GROUP BY t.schemaname, t.tablename "
-              "HAVING count(DISTINCT t.attnames) > 1 ORDER BY 1",
+              "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), "
+              "quote_ident(max(t.pubname)) FROM (SELECT pubname, published_as, (SELECT "
+              "array_agg(a.attnum ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = "
+              "published_as AND a.attnum > 0 AND NOT a.attisdropped AND (prattrs IS NULL OR "
+              "a.attnum = ANY (prattrs))) AS listed FROM fatwal.published_relations($1::text[])) t "
+              "JOIN pg_class c ON c.oid = t.published_as "
+              "JOIN pg_namespace n ON n.oid = c.relnamespace "
+              "GROUP BY n.nspname, c.relname HAVING count(DISTINCT t.listed) > 1 ORDER BY 1",
               {names});
     if (PQntuples(differing.get()) == 0) return;
     throw Failure{"publications have different column lists for table " + value(differing),
@@ -220,13 +228,11 @@ std::string full_identities(const Result& tables) {
 void require_one_identity(PGconn* connection, const std::string& names) {
     const Result leaves =
         query(connection,
-              "SELECT DISTINCT leaf.oid::regclass, root.oid::regclass FROM pg_publication p "
-              "CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t "
-              "JOIN pg_class root ON root.oid = t.relid AND root.relkind = 'p' "
-              "CROSS JOIN LATERAL pg_partition_tree(root.oid) AS tree "
-              "JOIN pg_class leaf ON leaf.oid = tree.relid AND tree.isleaf "
-              "WHERE p.pubname = ANY ($1::text[]) AND p.pubviaroot AND root.relreplident = 'f' "
-              "AND leaf.relreplident <> 'f' ORDER BY 1",
+              "SELECT DISTINCT leaf.oid::regclass, root.oid::regclass "
+              "FROM fatwal.published_relations($1::text[]) AS t "
+              "JOIN pg_class root ON root.oid = t.published_as AND root.relkind = 'p' "
+              "JOIN pg_class leaf ON leaf.oid = t.relation AND leaf.relkind = 'r' "
+              "WHERE root.relreplident = 'f' AND leaf.relreplident <> 'f' ORDER BY 1",
               {names});
     if (PQntuples(leaves.get()) == 0) return;
     throw Failure{"partition " + value(leaves) + " has another replica identity than table " +
@@ -239,13 +245,11 @@ void require_one_identity(PGconn* connection, const std::string& names) {
 std::optional<Failure> check_identities(PGconn* connection, const std::string& names) {
     const Result lacking =
         query(connection,
-              "SELECT DISTINCT c.oid::regclass FROM pg_publication p "
-              "CROSS JOIN LATERAL pg_get_publication_tables(p.pubname) AS t "
-              "CROSS JOIN LATERAL (SELECT relid FROM pg_partition_tree(t.relid) WHERE isleaf "
-              "UNION SELECT t.relid) AS leaf "
-              "JOIN pg_class c ON c.oid = leaf.relid AND c.relkind = 'r' "
+              "SELECT DISTINCT c.oid::regclass FROM fatwal.published_relations($1::text[]) AS t "
+              "JOIN pg_publication p ON p.pubname = t.pubname "
+              "JOIN pg_class c ON c.oid = t.relation AND c.relkind = 'r' "
               "CROSS JOIN LATERAL (SELECT coalesce(" +
-                  account_setting_of(connection, "t.relid") +
+                  account_setting_of(connection, "t.published_as") +
                   ", 'account_id') AS name) AS account "
                   "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = account.name AND NOT "
                   "a.attisdropped JOIN pg_type y ON y.oid = a.atttypid AND (y.typtype = 'd' OR "
@@ -253,7 +257,7 @@ std::optional<Failure> check_identities(PGconn* connection, const std::string& n
                   "('uuid', 'int2', 'int4', 'int8', 'text', 'varchar', 'bpchar', 'citext')) "
                   "LEFT JOIN pg_index i ON i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' "
                   "THEN i.indisreplident WHEN 'd' THEN i.indisprimary ELSE false END "
-                  "WHERE p.pubname = ANY ($1::text[]) AND (p.pubupdate OR p.pubdelete) "
+                  "WHERE (p.pubupdate OR p.pubdelete) "
                   "AND c.relreplident <> 'f' "
                   "AND NOT coalesce(a.attnum = ANY (i.indkey), false) ORDER BY 1",
               {names});
@@ -265,32 +269,41 @@ std::optional<Failure> check_identities(PGconn* connection, const std::string& n
 
 // The stream of the plugin fatwal has fatwal's own tables without a publication; pgoutput has what
 // is published.
-void require_published(PGconn* connection, const std::string& names, const char* tables,
-                       const char* why) {
-    const Result missing =
-        query(connection,
-              "SELECT string_agg('fatwal.' || name, ', ') FROM "
-              "unnest($2::text[]) AS name WHERE NOT EXISTS "
-              "(SELECT 1 FROM pg_publication_tables t WHERE t.pubname = ANY ($1::text[]) "
-              "AND t.schemaname = 'fatwal' AND t.tablename = name)",
-              {names, tables});
-    if (value(missing).empty()) return;
+std::optional<Failure> check_published(PGconn* connection, const std::string& names,
+                                       const char* tables, const char* why) {
+    const Result missing = query(connection,
+                                 "SELECT string_agg('fatwal.' || name, ', ') FROM "
+                                 "unnest($2::text[]) AS name WHERE NOT EXISTS "
+                                 "(SELECT FROM fatwal.published_relations($1::text[]) t "
+                                 "WHERE t.relation = to_regclass('fatwal.' || name))",
+                                 {names, tables});
+    if (value(missing).empty()) return std::nullopt;
     const Result publication = query(connection, "SELECT quote_ident(($1::text[])[1])", {names});
-    throw Failure{value(missing) + " is not published", why,
-                  "ALTER PUBLICATION " + value(publication) + " ADD TABLE " + value(missing) + ";"};
+    return Failure{
+        value(missing) + " is not published", why,
+        "ALTER PUBLICATION " + value(publication) + " ADD TABLE " + value(missing) + ";"};
 }
 
-std::optional<Failure> check_pgoutput(PGconn* connection, const Settings& settings) {
+std::vector<Failure> check_pgoutput(PGconn* connection, const Settings& settings) {
     const std::string names = wire::text_array(settings.publications);
     require_one_list(connection, names);
     require_one_identity(connection, names);
+    const auto require = [](const std::optional<Failure>& lack) {
+        if (lack) throw Failure(*lack);
+    };
     if (settings.keyed())
-        require_published(connection, names, "{credential,credential_grant}",
-                          "fatwald would not learn that a credential was revoked.");
+        require(check_published(connection, names, "{credential,credential_grant}",
+                                "fatwald would not learn that a credential was revoked."));
     if (has_table_of_settings(connection))
-        require_published(connection, names, "{account_setting}",
-                          "fatwald would not learn which column names the account.");
-    return check_identities(connection, names);
+        require(check_published(connection, names, "{account_setting}",
+                                "fatwald would not learn which column names the account."));
+    std::vector<Failure> lacks;
+    for (auto& lack :
+         {check_published(connection, names, "{publication_state}",
+                          "Subscribers would not learn that the publication was altered."),
+          check_identities(connection, names)})
+        if (lack) lacks.push_back(*lack);
+    return lacks;
 }
 
 constexpr char kResyncHint[] =
@@ -356,7 +369,7 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
     check_wal_level(connection);
     check_plugin_allowed(connection, settings.plugin_name());
     check_database(connection, settings);
-    check_role(connection);
+    check_role(connection, settings.plugin);
     check_publications(connection, settings);
     warn_of_idle_timeout(connection);
     server.slot_exists = check_slot(connection, settings, streamed_before);
@@ -367,9 +380,9 @@ Server preflight(PGconn* connection, const Settings& settings, bool streamed_bef
         spdlog::warn("{}", unlisted->text());
     }
     if (settings.plugin == Plugin::Pgoutput) {
-        if (const auto unnamed = check_pgoutput(connection, settings)) {
-            if (!server.slot_exists) throw Failure(*unnamed);
-            spdlog::warn("{}", unnamed->text());
+        for (const Failure& lack : check_pgoutput(connection, settings)) {
+            if (!server.slot_exists) throw Failure(lack);
+            spdlog::warn("{}", lack.text());
         }
     }
     server.sender_timeout = std::chrono::milliseconds(std::stoll(value(

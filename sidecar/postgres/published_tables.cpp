@@ -2,6 +2,8 @@
 
 #include <string_view>
 
+#include <spdlog/spdlog.h>
+
 #include "fatwal/wire/publication_names.h"
 #include "sidecar/postgres/number.h"
 
@@ -17,9 +19,10 @@ namespace {
 // all tables what the settings of account columns, the types and the labels of enums are.
 constexpr char kTables[] = R"(
 WITH sent AS (
-    SELECT t.relid::oid AS relid, t.attrs, pg_get_expr(t.qual, t.relid) AS filter
-    FROM pg_publication p, LATERAL pg_get_publication_tables(p.pubname::text) t
-    WHERE p.pubname = ANY ($1::text[]) AND (p.pubinsert OR p.pubupdate OR p.pubdelete)),
+    SELECT DISTINCT ON (p.pubname, t.published_as) t.published_as AS relid, t.prattrs AS attrs,
+        pg_get_expr(t.prqual, t.published_as) AS filter
+    FROM fatwal.published_relations($1::text[]) t JOIN pg_publication p USING (pubname)
+    WHERE p.pubinsert OR p.pubupdate OR p.pubdelete),
 tables AS (
     SELECT relid, string_to_array(CASE WHEN bool_and(attrs IS NOT NULL)
             THEN min(attrs::text) END, ' ')::int2[] AS columns,
@@ -30,9 +33,9 @@ tables AS (
         JOIN sent AS other ON other.relid = above::oid WHERE above::oid <> sent.relid)
     GROUP BY relid),
 digest AS (
-    SELECT md5(concat_ws('/', %SETTINGS%,
+    SELECT hashtextextended(concat_ws('/', %SETTINGS%,
         (SELECT sum(xmin::text::bigint) FROM pg_type WHERE oid >= 16384),
-        (SELECT sum(oid::bigint + hashtext(enumlabel)) FROM pg_enum))) AS digest)
+        (SELECT sum(oid::bigint + hashtext(enumlabel)) FROM pg_enum)), 0) AS digest)
 SELECT c.oid, s.nspname, c.relname, c.relreplident, c.relkind = 'p', tables.filter,
     concat_ws('/', c.xmin, digest, (SELECT string_agg(concat_ws('.', k.indexrelid, k.indisprimary,
         k.indisreplident), ',' ORDER BY k.indexrelid) FROM pg_index k WHERE k.indrelid = c.oid)),
@@ -90,6 +93,16 @@ std::vector<PublishedTable> published_tables(PGconn* session,
                                           number<std::int32_t>(field(10))});
     }
     return tables;
+}
+
+// A walsender's connection takes no parameters.
+void note_publications(PGconn* session, const Settings& settings) {
+    const Result altered =
+        run(session, "cannot compare the publications",
+            "SELECT fatwal.note_publications(" + quote_literal(session, settings.slot) + ", " +
+                quote_literal(session, wire::text_array(settings.publications)) + ")");
+    if (*PQgetvalue(altered.get(), 0, 0) == 't')
+        spdlog::info("what is published was altered: all subscribers take a new snapshot");
 }
 
 }  // namespace fatwal::sidecar

@@ -22,4 +22,9 @@ struct PublishedTable {
 [[nodiscard]] std::vector<PublishedTable> published_tables(
     PGconn* session, const std::vector<std::string>& publications, bool has_settings);
 
+// Writes down in fatwal.publication_state how the publications are, if they were altered since it
+// was written: a stream of pgoutput does not say so. The row's place in the stream is that of the
+// resync which all subscribers then have. Throws a Failure.
+void note_publications(PGconn* session, const Settings& settings);
+
 }  // namespace fatwal::sidecar

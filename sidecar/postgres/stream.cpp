@@ -39,7 +39,7 @@ Stream::Stream(Connection connection, const Settings& settings)
     : connection_(std::move(connection)) {
     if (settings.plugin == Plugin::Pgoutput)
         decoder_ = std::make_unique<pgoutput::Decoder>(pgoutput::Decoder::Options{
-            static_cast<std::size_t>(settings.frame_bytes), settings.messages});
+            static_cast<std::size_t>(settings.frame_bytes), settings.messages, settings.slot});
 }
 
 bool Stream::learn(pgoutput::RelationFacts facts, bool insist) {

@@ -72,10 +72,9 @@ class Session:
 # For a test about the sockets that local subscribers have.
 unkeyed = unittest.skipIf(os.environ.get('FATWAL_KEYED') == '1', 'about sockets without keys')
 
+PLUGIN = os.environ.get('FATWAL_PLUGIN', 'fatwal')
 # For a test that puts something in the place of fatwal.snapshot.
-of_the_plugin = unittest.skipIf(
-    os.environ.get('FATWAL_PLUGIN') == 'pgoutput', 'fatwald reads the tables itself'
-)
+of_the_plugin = unittest.skipIf(PLUGIN == 'pgoutput', 'fatwald reads the tables itself')
 
 
 class House:
@@ -94,6 +93,7 @@ class House:
         self.sql('CREATE EXTENSION fatwal')
         self.keyring = Keyring(BUILD / 'client' / 'fatwal', self.folder, self.sql)
         self.is_keyed = os.environ.get('FATWAL_KEYED') == '1'
+        self.publishes_state = True  # a stream of pgoutput needs it
 
     def conninfo(self, user=None):
         server = f"host={os.environ['PGHOST']} port={os.environ['PGPORT']}"
@@ -198,10 +198,12 @@ class House:
             'database': self.conninfo(),
             'slot': self.slot,
             'publication': 'p',
-            'plugin': os.environ.get('FATWAL_PLUGIN', 'fatwal'),
+            'plugin': PLUGIN,
             'run-dir': self.folder / 'run',
             'control': self.control,
         } | settings
+        if settings['plugin'] == 'pgoutput' and self.publishes_state:
+            self.publish_state(settings['publication'])
         if self.is_keyed:
             settings |= self.keyring.settings(settings['control'])
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
@@ -213,6 +215,17 @@ class House:
             )
             assert process.poll() is None, self.read(f'{name}.err')
         return process
+
+    def publish_state(self, publication):
+        """Publishes the table by which a stream of pgoutput tells that a publication was altered."""
+        name = publication.split(',')[0].strip(' "')
+        if self.sql(
+            f"SELECT count(*) FROM pg_publication WHERE pubname = '{name}' AND NOT EXISTS"
+            " (SELECT FROM pg_publication_tables t WHERE t.pubname = pg_publication.pubname"
+            " AND t.tablename = 'publication_state')"
+            " AND to_regclass('fatwal.publication_state') IS NOT NULL"
+        ) == '1':
+            self.sql(f'ALTER PUBLICATION "{name}" ADD TABLE fatwal.publication_state')
 
     def status(self):
         """What fatwald tells of itself, by name."""

@@ -6,7 +6,7 @@ import signal
 import time
 import unittest
 
-from house import Session, until
+from house import PLUGIN, Session, of_the_plugin, until
 from portal import (
     ACCOUNT,
     ACTOR,
@@ -515,6 +515,7 @@ class Channels(Portal):
         self.joined(second)
         self.joined(first)
 
+    @of_the_plugin
     def test_a_device_is_sent_elsewhere_when_the_rows_cannot_be_read(self):
         self.channel(**{'join-timeout-s': '1'})
         self.house.sql('ALTER FUNCTION fatwal.snapshot(text, text) RENAME TO no_snapshot')
@@ -729,10 +730,13 @@ class Channels(Portal):
             'ALTER PUBLICATION portal DROP TABLE policies',
             'ALTER PUBLICATION portal ADD TABLE policies;',
         )
-        self.expect(client, 'resource_deleted', id=R1)
+        # With pgoutput fatwald tells it later, and the accounts are aside by then.
+        if PLUGIN == 'fatwal':
+            self.expect(client, 'resource_deleted', id=R1)
         is_offline()
         self.house.sql('ALTER PUBLICATION portal ADD TABLE policies')
-        self.expect(client, 'resource_created_or_updated', id=R1)
+        if PLUGIN == 'fatwal':
+            self.expect(client, 'resource_created_or_updated', id=R1)
         # All columns but the one by which rows are deleted.
         self.house.sql('ALTER TABLE policies ADD COLUMN deleted_at timestamptz')
         columns = self.house.sql(

@@ -100,7 +100,8 @@ class Twins(unittest.TestCase):
             house.sql(f'ALTER ROLE {role} SET {setting}')
         house.sql(
             f'GRANT USAGE ON SCHEMA fatwal TO {role}',
-            f'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot TO {role}',
+            'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot,'
+            f' fatwal.publication_state TO {role}',
             f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO {role}',
         )
         return role
@@ -546,6 +547,49 @@ class Start(unittest.TestCase):
         house.fatwald('second', plugin='pgoutput')
         house.tail('1', 'again', '--durable', 'd', '--cursor-file', cursor)
         self.assertEqual(house.events('again', 1)[0]['new'], {'id': 1, 'account_id': 1})
+
+    # A publication says nothing in the stream.
+
+    def test_an_altered_publication_brings_a_resync(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t WHERE (id > 10)',
+        )
+        first = house.fatwald(plugin='pgoutput')
+        house.tail('1', 'live')
+        cursor = house.folder / 'cursor'
+        away = house.tail('1', 'away', '--durable', 'd', '--cursor-file', cursor)
+        until(lambda: self.noted() == 'f', 'fatwald to note the publication')
+        house.stop(away)
+        house.sql('ALTER PUBLICATION p SET TABLE t, fatwal.publication_state')
+        self.assertEqual(house.events('live', 1)[0]['op'], 'resync')
+        self.assertEqual(self.noted(), 't')
+        # Who was away finds it in its place, and so does what is altered while fatwald is down.
+        house.sql('INSERT INTO t VALUES (1, 1)')
+        house.stop(first)
+        house.sql('ALTER PUBLICATION p SET TABLE t WHERE (id > 5), fatwal.publication_state')
+        house.fatwald('second', plugin='pgoutput')
+        house.tail('1', 'back', '--durable', 'd', '--cursor-file', cursor)
+        self.assertEqual(
+            [e['op'] for e in house.events('back', 3)], ['resync', 'insert', 'resync']
+        )
+
+    def noted(self):
+        return self.house.sql('SELECT resync FROM fatwal.publication_state')
+
+    def test_the_state_of_publications_is_to_be_published(self):
+        house = self.house
+        house.publishes_state = False
+        house.sql('CREATE TABLE t (id int PRIMARY KEY)', 'CREATE PUBLICATION p FOR TABLE t')
+        said = self.refused()
+        self.assertIn('fatwal.publication_state is not published', said)
+        self.mend(said)
+        self.streams()
+        # A stream that was there has no less than before.
+        house.sql('ALTER PUBLICATION p DROP TABLE fatwal.publication_state')
+        self.streams()
 
 
 if __name__ == '__main__':

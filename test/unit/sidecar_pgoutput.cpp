@@ -457,6 +457,27 @@ TEST(Pgoutput, ASettingOfTheStreamTakesEffectAtItsPlace) {
               (Lines{R"(42 0 insert {"id":2,"account_id":42,"owner":7})", " 1 resync"}));
 }
 
+// A row of fatwal.publication_state, which fatwald writes.
+TEST(Pgoutput, AnAlteredPublicationIsAResyncOfAllTables) {
+    constexpr std::uint32_t kState = 8;
+    Out state('R');
+    state.number(kState).name("fatwal").name("publication_state").letter('d');
+    state.number(std::uint16_t{3});
+    for (const char* name : {"slot", "routes", "resync"})
+        state.number(std::uint8_t{0}).name(name).number(kText).number(std::int32_t{-1});
+    const auto noted = [&](char kind, const std::string& slot, const std::string& resync) {
+        return Out(kind).number(kState).tuple('N', {slot, Out::unchanged(), resync}).text();
+    };
+    const auto lines = [&](const std::string& note) {
+        Reading reading(facts_of(kColumns), {.slot = "ours"});
+        reading.feed_all({begin(), state.text(), note, commit()});
+        return reading.lines();
+    };
+    EXPECT_EQ(lines(noted('I', "ours", "t")), Lines{" 0 resync"});
+    EXPECT_EQ(lines(noted('I', "ours", "f")), Lines{});
+    EXPECT_EQ(lines(noted('I', "another", "t")), Lines{});
+}
+
 TEST(Pgoutput, MalformedMessagesAreRefused) {
     const std::vector<std::string> valid = {
         begin(),
