@@ -217,7 +217,7 @@ class House:
         return process
 
     def publish_state(self, publication):
-        """Publishes the table by which a stream of pgoutput tells that a publication was altered."""
+        """Publishes the table by which a stream of pgoutput has altered publications."""
         name = publication.split(',')[0].strip(' "')
         if self.sql(
             f"SELECT count(*) FROM pg_publication WHERE pubname = '{name}' AND NOT EXISTS"
