@@ -193,7 +193,8 @@ class House:
     def read(self, name):
         return (self.folder / name).read_text()
 
-    def fatwald(self, name='fatwald', wait=True, environment=None, **settings):
+    def fatwald(self, name='fatwald', wait=True, environment=None, by=(), **settings):
+        """`by`: a command that runs it."""
         settings = {
             'database': self.conninfo(),
             'slot': self.slot,
@@ -207,7 +208,8 @@ class House:
         if self.is_keyed:
             settings |= self.keyring.settings(settings['control'])
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
-        process = self.start([BUILD / 'sidecar' / 'fatwald', *arguments], name, environment)
+        program = BUILD / 'sidecar' / 'fatwald'
+        process = self.start([*by, program, *arguments], name, environment)
         if wait:
             until(
                 lambda: 'streaming' in self.read(f'{name}.err') or process.poll() is not None,

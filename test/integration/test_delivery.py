@@ -699,25 +699,7 @@ class Delivery(unittest.TestCase):
     @unkeyed
     def test_an_attach_beyond_the_descriptors_is_refused_with_its_reason(self):
         house = self.house
-        fatwald = house.start(
-            [
-                'prlimit',
-                '--nofile=200:200',
-                BUILD / 'sidecar' / 'fatwald',
-                '--database',
-                house.conninfo(),
-                '--slot',
-                house.slot,
-                '--publication',
-                'p',
-                '--run-dir',
-                house.folder / 'run',
-                '--control',
-                house.control,
-            ],
-            'fatwald',
-        )
-        until(lambda: 'streaming' in house.read('fatwald.err'), 'fatwald to stream')
+        fatwald = house.fatwald(by=['prlimit', '--nofile=200:200'])
         house.tail('0', 'first')
         tails = []
 
