@@ -92,7 +92,7 @@ ALTER TABLE shown.unlogged SET LOGGED;
 SELECT note('noted_schema') AS logged;
 SELECT slot, resync, jsonb_typeof(routes) FROM fatwal.publication_state;
 DELETE FROM fatwal.publication_state;
-SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication WHERE pubname ~ '^(shown|noted)' \gexec
+SELECT format('DROP PUBLICATION %I', pubname) FROM pg_publication WHERE pubname ~ '^(shown|noted)' ORDER BY pubname COLLATE "C" \gexec
 \set VERBOSITY terse
 SET client_min_messages = warning;
 DROP SCHEMA shown CASCADE;

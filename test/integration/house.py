@@ -222,10 +222,9 @@ class House:
         """Publishes the table by which a stream of pgoutput has altered publications."""
         name = publication.split(',')[0].strip(' "')
         if self.sql(
-            f"SELECT count(*) FROM pg_publication WHERE pubname = '{name}' AND NOT EXISTS"
-            " (SELECT FROM pg_publication_tables t WHERE t.pubname = pg_publication.pubname"
-            " AND t.tablename = 'publication_state')"
-            " AND to_regclass('fatwal.publication_state') IS NOT NULL"
+            f"SELECT count(*) FROM pg_publication p WHERE pubname = '{name}' AND NOT EXISTS (SELECT"
+            f" FROM fatwal.published_relations('{{\"{name}\"}}') WHERE relation ="
+            " to_regclass('fatwal.publication_state'))"
         ) == '1':
             self.sql(f'ALTER PUBLICATION "{name}" ADD TABLE fatwal.publication_state')
 
