@@ -86,7 +86,7 @@ public:
     }
     void take(std::chrono::milliseconds timeout, const Taken& taken) override {
         const auto event = subscription_.next(timeout);
-        if (!event) return;
+        if (!event || std::holds_alternative<client::CaughtUp>(*event)) return;
         const auto* transaction = std::get_if<client::Transaction>(&*event);
         if (transaction == nullptr) fail("something else than a transaction came");
         transaction->for_each([&](const client::Change& change) {
