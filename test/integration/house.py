@@ -286,13 +286,8 @@ class House:
         process.send_signal(number)
         return process.wait(DEADLINE_SECONDS)
 
-    def close(self):
-        for session in self.sessions:
-            session.close()
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+    def free_slot(self):
+        """Waits until nobody streams it: the server notices a little later who has gone."""
         until(
             lambda: self.sql(
                 (
@@ -304,6 +299,19 @@ class House:
             == '0',
             'the slot to be free',
         )
+
+    def drop_slot(self):
+        self.free_slot()
+        self.sql(f"SELECT pg_drop_replication_slot('{self.slot}')", database='postgres')
+
+    def close(self):
+        for session in self.sessions:
+            session.close()
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+        self.free_slot()
         self.sql(
             (
                 "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE"

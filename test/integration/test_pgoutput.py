@@ -410,7 +410,7 @@ class Start(unittest.TestCase):
         house.sql('CREATE TABLE t (id int PRIMARY KEY)', 'CREATE PUBLICATION p FOR TABLE t')
         self.streams(plugin='fatwal')
         self.assertIn('is not of the output plugin pgoutput', self.refused())
-        house.sql(f"SELECT pg_drop_replication_slot('{house.slot}')")
+        house.drop_slot()
         self.streams()
         self.assertIn('is not of the output plugin fatwal', self.refused(plugin='fatwal'))
 
@@ -510,6 +510,7 @@ class Start(unittest.TestCase):
         for number, plugin in enumerate(('fatwal', 'pgoutput', 'fatwal')):
             if number > 0:
                 name = house.slot
+                house.free_slot()
                 house.sql(
                     (
                         f"SELECT pg_copy_logical_replication_slot('{name}', 'moved', false,"
