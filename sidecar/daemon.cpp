@@ -122,6 +122,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       keeper_(settings),
       durables_(settings, accounts_, attachments_, ledger_.holds, keeper_, control_, peer_log_),
       snapshot_requests_(settings, accounts_, attachments_, epoch_, ledger_, snapshots_, control_),
+      roster_(settings, ledger_, accounts_, attachments_, snapshots_, snapshot_requests_),
       requests_({slot_, epoch_, ledger_, confirmation_, credentials_, accounts_, attachments_,
                  durables_, replays_, snapshot_requests_, peer_log_, [this] { confirm(); },
                  [this] {
@@ -130,7 +131,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
                                        spools_, tally_, descriptors_, credentials_,
                                        keyed_connections_, zap_ ? &*zap_ : nullptr, started_});
                  },
-                 [] { return microseconds_since_2000(); }}),
+                 roster_, [] { return microseconds_since_2000(); }}),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       next_tick_(started_ + kTick),
       next_heartbeat_(started_),

@@ -141,6 +141,7 @@ private:
     Keeper keeper_;
     DurableStore durables_;
     SnapshotRequests snapshot_requests_;
+    Roster roster_;
     Requests requests_;
     Tally tally_;
     ServerClock server_clock_;

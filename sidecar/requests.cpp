@@ -144,6 +144,16 @@ public:
         return Reply{wire::Confirmed{of_.confirmation.confirmed()}, {}};
     }
 
+    Answer operator()(const wire::ListHolds& request) const {
+        return list_for_operator([&] { return of_.roster.holds(request, now_); });
+    }
+    Answer operator()(const wire::ListSubscribers& request) const {
+        return list_for_operator([&] { return of_.roster.subscribers(request, now_); });
+    }
+    Answer operator()(const wire::ListAccounts& request) const {
+        return list_for_operator([&] { return of_.roster.accounts(request); });
+    }
+
     // The epoch that is streamed, by which a subscriber finds the fatwald that has the slot.
     Answer operator()(const wire::Ping&) const {
         return Reply{wire::Pong{of_.slot.is_live() ? of_.epoch.number : 0}, {}};
@@ -162,6 +172,12 @@ private:
                          ' ' + error.detail,
                      now_);
         return refused;
+    }
+
+    template <class List>
+    [[nodiscard]] Answer list_for_operator(List list) const {
+        if (!of_.credentials.operates(requester_.caller)) return forbidden(requester_.caller, {});
+        return Reply{list(), {}};
     }
 
     // Only a connection that is attached to the operators' stream may list and forget durable

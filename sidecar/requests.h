@@ -7,9 +7,9 @@
 // for everybody.
 //
 // Who may attach, the credentials say (Credentials::may_follow, the one rule), and a right that is
-// revoked ends the attachment, so what hangs on it needs no rule of its own. STATUS and CONFIRM are
-// for operators. A caller without a key came through a socket file that is for fatwald's owner and
-// group, and may all of it.
+// revoked ends the attachment, so what hangs on it needs no rule of its own. STATUS, CONFIRM and
+// the lists of the roster are for operators. A caller without a key came through a socket file that
+// is for fatwald's owner and group, and may all of it.
 //
 // Some replies come later: those of replays that read the slot again (replays.h), of snapshots that
 // are not read yet (snapshot_requests.h), and of a new durable subscriber's ATTACH
@@ -30,6 +30,7 @@
 #include "sidecar/subscribers/durable_store.h"
 #include "sidecar/subscribers/peer_log.h"
 #include "sidecar/subscribers/replays.h"
+#include "sidecar/subscribers/roster.h"
 #include "sidecar/subscribers/snapshot_requests.h"
 
 namespace fatwal::sidecar {
@@ -59,6 +60,7 @@ public:
         PeerLog& log;
         std::function<void()> confirm;  // to Postgres, now
         std::function<wire::StatusReply()> status;
+        const Roster& roster;
         std::function<wire::Microseconds()> wall_time;  // since 2000-01-01
     };
     explicit Requests(Sources sources) : of_(std::move(sources)) {}

@@ -72,6 +72,19 @@ struct DurableArguments {
 };
 int durable(const DurableArguments& arguments);
 
+// Lists that fatwald has: who is attached, who keeps WAL, which accounts there are.
+struct RosterArguments {
+    enum class List : std::uint8_t { Subscribers, Holds, Accounts };
+    List list = List::Subscribers;
+    std::string control;
+    KeyArguments keys;
+    std::string account;     // empty: of all (of Subscribers)
+    std::string by = "key";  // the order (of Accounts): key, bytes or subscribers
+    std::uint32_t top = 0;   // at most so many, the first ones; 0: all
+    bool json = false;
+};
+int roster(const RosterArguments& arguments);
+
 struct ChannelArguments {
     enum class Command : std::uint8_t { List, Stats, Disconnect, Reject };
     Command command = Command::List;

@@ -257,6 +257,67 @@ void add_durable(CLI::App& app, Chosen& chosen) {
     });
 }
 
+// What the three lists have in common.
+CLI::App& add_list(CLI::App& app, const char* name, const char* description,
+                   const std::shared_ptr<RosterArguments>& arguments, Chosen& chosen) {
+    CLI::App& command = *app.add_subcommand(name, description);
+    command.add_option("--control", arguments->control, kControlHelp)
+        ->required()
+        ->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
+    command.add_flag("--json", arguments->json, "one JSON object a line, with whole numbers");
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, {arguments->control});
+        // A subcommand has chosen before.
+        if (!chosen) chosen = [arguments] { return roster(*arguments); };
+    });
+    return command;
+}
+
+void add_subscribers(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<RosterArguments>();
+    const auto forgotten = std::make_shared<DurableArguments>();
+    CLI::App& command =
+        add_list(app, "subscribers", "print who is attached to fatwald, how far behind, and how",
+                 arguments, chosen);
+    CLI::App& forget = *command.add_subcommand(
+        "forget", "keep nothing more for a durable subscriber, which does not come back");
+    forget.fallthrough();
+    forget.add_option("name", forgotten->forget, "name of the subscriber")->required();
+    const AccountOptions account(forget, forgotten->account, "key of its account",
+                                 forgotten->operators, "a subscriber to the operators' stream");
+    command.add_option("--of-account", arguments->account, "of this account alone");
+    forget.callback([arguments, forgotten, account, &chosen] {
+        account.check();
+        chosen = [arguments, forgotten] {
+            forgotten->control = arguments->control;
+            forgotten->keys = arguments->keys;
+            return durable(*forgotten);
+        };
+    });
+}
+
+void add_holds(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<RosterArguments>();
+    arguments->list = RosterArguments::List::Holds;
+    CLI::App& command = add_list(
+        app, "holds", "print who keeps fatwald's slot back, the worst first, and until when",
+        arguments, chosen);
+    command.add_option("--top", arguments->top, "at most so many")->check(CLI::PositiveNumber);
+}
+
+void add_accounts(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<RosterArguments>();
+    arguments->list = RosterArguments::List::Accounts;
+    CLI::App& command = add_list(
+        app, "accounts", "print the accounts that fatwald has in memory, and what came of each",
+        arguments, chosen);
+    command.add_option("--by", arguments->by, "their order: key; bytes or subscribers, most first")
+        ->check(CLI::IsMember({"key", "bytes", "subscribers"}))
+        ->capture_default_str();
+    command.add_option("--top", arguments->top, "at most so many")->check(CLI::PositiveNumber);
+}
+
 void add_keygen(CLI::App& app, Chosen& chosen) {
     const auto arguments = std::make_shared<KeygenArguments>();
     CLI::App& command = *app.add_subcommand(
@@ -334,8 +395,8 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_tail, add_check, add_init, add_slot, add_durable, add_keygen,
-                           add_channel, add_codegen})
+    for (const auto add : {add_tail, add_check, add_init, add_slot, add_durable, add_subscribers,
+                           add_holds, add_accounts, add_keygen, add_channel, add_codegen})
         add(app, chosen);
     try {
         app.parse(argc, argv);

@@ -361,6 +361,9 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
         [](const wire::Confirmed&) {},
         [](const wire::DurableList&) {},
         [](const wire::Forgotten&) {},
+        [](const wire::HoldList&) {},
+        [](const wire::SubscriberList&) {},
+        [](const wire::AccountList&) {},
         []<wire::ControlRequest Request>(const Request&) {},
     };
     std::visit(handle, body);

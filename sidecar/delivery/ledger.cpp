@@ -65,6 +65,25 @@ std::vector<HoldKey> Holds::beyond(std::uint64_t bytes, wire::Lsn published, Tim
     return keys;
 }
 
+std::vector<std::pair<HoldKey, Holds::Hold>> Holds::worst(std::size_t skip,
+                                                          std::size_t most) const {
+    std::vector<std::map<HoldKey, Hold>::const_iterator> order;
+    order.reserve(holds_.size());
+    for (auto at = holds_.begin(); at != holds_.end(); ++at) order.push_back(at);
+    skip = std::min(skip, order.size());
+    const std::size_t end = std::min(order.size(), skip + most);
+    // By the key where positions are equal, so that two requests agree.
+    const auto holds_more = [](const auto& a, const auto& b) {
+        return a->second.from != b->second.from ? a->second.from < b->second.from
+                                                : a->first < b->first;
+    };
+    std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(end), order.end(),
+                      holds_more);
+    std::vector<std::pair<HoldKey, Hold>> found;
+    for (std::size_t i = skip; i < end; ++i) found.emplace_back(*order[i]);
+    return found;
+}
+
 void Ledger::begin(wire::Lsn position) {
     restart();
     published_ = confirmable_ = received_ = position;

@@ -26,6 +26,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -113,11 +114,16 @@ public:
                                               Time since) const;
     [[nodiscard]] std::size_t size() const { return holds_.size(); }
 
-private:
     struct Hold {
         wire::Lsn from;
         Time since;
     };
+    // Behind the first `skip`, at most `most` of them, those first that hold from the lowest
+    // position on.
+    [[nodiscard]] std::vector<std::pair<HoldKey, Hold>> worst(std::size_t skip,
+                                                              std::size_t most) const;
+
+private:
     std::map<HoldKey, Hold> holds_;
 };
 

@@ -133,6 +133,10 @@ public:
     [[nodiscard]] Id oldest_unknown() const;
     [[nodiscard]] std::uint64_t queries() const { return queries_; }
     [[nodiscard]] std::size_t size() const { return snapshots_.size(); }
+    // Whether this reader has begun one and not read it to its end.
+    [[nodiscard]] bool is_read_by(const wire::Nonce& reader) const {
+        return reads_.contains(reader);
+    }
     [[nodiscard]] std::size_t waiting() const;
     [[nodiscard]] std::uint64_t failures() const { return failures_; }
     // Why the last one failed; empty when one has succeeded since.

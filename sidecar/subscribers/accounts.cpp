@@ -96,6 +96,8 @@ void Accounts::publish(Account& account, const wire::FrameView& frame, zmq::mess
                           frame.commit_lsn());
     }
     ++frames_;
+    ++account.frames;
+    account.bytes += payload.size();
     send_numbered(account, std::move(payload), frame.commit_lsn());
 }
 

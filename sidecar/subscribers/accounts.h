@@ -50,6 +50,8 @@ struct Account {
     Durables::Group durable;
     Outlet outlet;             // closed: nobody is attached
     std::size_t attached = 0;  // subscribers
+    std::uint64_t frames = 0;  // published, since it is here
+    std::uint64_t bytes = 0;
 };
 
 class Accounts {
@@ -86,6 +88,13 @@ public:
 
     Durables durables;
 
+    // All that are in memory, in no order.
+    template <class Visit>
+    void for_each(Visit&& visit) const {
+        for (const auto& [key, account] : accounts_) visit(*account);
+    }
+
+    [[nodiscard]] std::size_t size() const { return accounts_.size(); }
     [[nodiscard]] std::size_t published() const { return published_; }
     [[nodiscard]] std::size_t ring_bytes() const { return ring_.bytes(); }
     [[nodiscard]] std::uint64_t frames() const { return frames_; }

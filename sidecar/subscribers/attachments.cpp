@@ -106,7 +106,10 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
     attachment.account = &account;
     attachment.requester = requester;
     if (!requester.caller.is_local()) ++of_credential_[credential];
-    attachment.since = now;
+    attachment.since = attachment.attached = now;
+    attachment.name = request.subscriber;
+    attachment.number = ++last_number_;
+    by_number_.emplace(attachment.number, request.nonce);
     by_identity_[requester.identity].insert(request.nonce);
     // A cursor beyond the end of the log is of another history, as one that says so.
     if (standing.timelines.holds(request.history, request.cursor) && request.cursor <= standing.end)
@@ -130,7 +133,8 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
 }
 
 // The other half is in Publishers: it reads what peers subscribe to.
-void Attachments::marker_subscribed(const Publisher& on, const wire::Nonce& nonce, bool subscribed,
+void Attachments::marker_subscribed(const Publisher& on, const PeerConnection& by,
+                                    const wire::Nonce& nonce, bool subscribed,
                                     Clock::time_point now) {
     const auto found = attachments_.find(nonce);
     // Who knows a nonce may subscribe to it anywhere: it counts on its account's socket alone.
@@ -139,6 +143,7 @@ void Attachments::marker_subscribed(const Publisher& on, const wire::Nonce& nonc
         return;
     Attachment& attachment = found->second;
     attachment.joined = subscribed;
+    attachment.connection = subscribed ? by : PeerConnection{};
     attachment.since = now;
     // Step 3 of the proof: nothing is published between the two calls.
     if (subscribed)
@@ -162,8 +167,8 @@ void Attachments::set_receiver(const wire::Nonce& nonce, Attachment& attachment,
 }
 
 // A nonce counts only with the key that attached it: who learns another's receives nothing.
-bool Attachments::keyed_subscribed(const std::string& receiver, const Caller& caller,
-                                   const wire::Nonce& nonce, bool subscribed,
+bool Attachments::keyed_subscribed(const std::string& receiver, const PeerConnection& by,
+                                   const Caller& caller, const wire::Nonce& nonce, bool subscribed,
                                    Clock::time_point now) {
     const auto found = attachments_.find(nonce);
     if (found == attachments_.end() || found->second.requester.caller != caller)
@@ -173,6 +178,7 @@ bool Attachments::keyed_subscribed(const std::string& receiver, const Caller& ca
     if (!subscribed && attachment.receiver != receiver) return true;
     set_receiver(nonce, attachment, subscribed ? receiver : std::string());
     attachment.joined = subscribed;
+    attachment.connection = subscribed ? by : PeerConnection{};
     attachment.since = now;
     // Nothing is published between the two calls.
     if (subscribed) publishers_.send_marker(receiver, nonce, attachment.account->log.sequence());
@@ -186,6 +192,7 @@ void Attachments::receiver_gone(const std::string& receiver, Clock::time_point n
         Attachment& attachment = attachments_.at(nonce);
         set_receiver(nonce, attachment, {});
         attachment.joined = false;
+        attachment.connection = {};
         attachment.since = now;
     }
 }
@@ -202,6 +209,7 @@ Attachments::ByNonce::iterator Attachments::end(ByNonce::iterator attachment) {
     FATWAL_INVARIANT(ended.account->attached > 0, "each attachment is counted by its account");
     holds_.release(AttachmentHold{nonce});
     --ended.account->attached;
+    by_number_.erase(ended.number);
     const auto owned = by_identity_.find(ended.requester.identity);
     owned->second.erase(nonce);
     if (owned->second.empty()) by_identity_.erase(owned);
@@ -286,13 +294,33 @@ wire::DurableList Attachments::list_durables(const wire::ListDurables& request) 
         accounts_.durables.list({request.account, request.after}, kDurablesPerReply + 1);
     list.end = list.durables.size() <= kDurablesPerReply;
     if (!list.end) list.durables.pop_back();
+    const std::set<DurableKey> attached = attached_durables();
+    for (wire::DurableEntry& entry : list.durables)
+        entry.attached = attached.contains({entry.account, entry.name});
+    return list;
+}
+
+std::vector<std::pair<wire::Nonce, const Attachment*>> Attachments::behind(std::uint64_t after,
+                                                                           std::size_t most) const {
+    std::vector<std::pair<wire::Nonce, const Attachment*>> found;
+    for (auto at = by_number_.upper_bound(after); at != by_number_.end() && found.size() < most;
+         ++at)
+        found.emplace_back(at->second, &attachments_.at(at->second));
+    return found;
+}
+
+std::set<DurableKey> Attachments::attached_durables() const {
     std::set<DurableKey> attached;
     for (const auto& [nonce, attachment] : attachments_)
         if (!attachment.durable.empty())
             attached.insert({attachment.account->key, attachment.durable});
-    for (wire::DurableEntry& entry : list.durables)
-        entry.attached = attached.contains({entry.account, entry.name});
-    return list;
+    return attached;
+}
+
+std::size_t Attachments::joined() const {
+    return static_cast<std::size_t>(
+        std::count_if(attachments_.begin(), attachments_.end(),
+                      [](const auto& each) { return each.second.joined; }));
 }
 
 const Attachment* Attachments::find(const wire::Nonce& nonce) const {

@@ -58,12 +58,16 @@ namespace fatwal::sidecar {
 // One subscriber at one account.
 struct Attachment {
     Account* account = nullptr;
-    Requester requester;      // of the ATTACH
-    std::string durable;      // its name, if it is a durable subscriber
-    wire::Lsn processed = 0;  // as it said when it attached
-    std::string receiver;     // with a key, and joined: its connection on the keyed data socket
-    bool joined = false;      // its marker is subscribed to
-    Clock::time_point since;  // when `joined` changed last
+    Requester requester;       // of the ATTACH
+    std::uint64_t number = 0;  // rises from attach to attach
+    std::string name;
+    std::string durable;        // the same, if it is a durable subscriber
+    wire::Lsn processed = 0;    // as it said when it attached
+    std::string receiver;       // with a key, and joined: its connection on the keyed data socket
+    bool joined = false;        // its marker is subscribed to
+    PeerConnection connection;  // by which it receives, while it is joined
+    Clock::time_point since;    // when `joined` changed last
+    Clock::time_point attached;
 
     // Where it resumes with this cursor, when all before `confirmable` is confirmed to Postgres or
     // about to be.
@@ -126,6 +130,13 @@ public:
     void tick(Clock::time_point now);
 
     [[nodiscard]] std::size_t size() const { return attachments_.size(); }
+    // At most `most` of those with greater numbers than `after`, in the order of their numbers.
+    [[nodiscard]] std::vector<std::pair<wire::Nonce, const Attachment*>> behind(
+        std::uint64_t after, std::size_t most) const;
+    // The durable subscribers that are attached.
+    [[nodiscard]] std::set<DurableKey> attached_durables() const;
+    // How many have subscribed to their markers.
+    [[nodiscard]] std::size_t joined() const;
 
 private:
     using ByNonce = std::map<wire::Nonce, Attachment>;
@@ -134,10 +145,10 @@ private:
     [[nodiscard]] bool expects(const wire::Nonce& nonce) const override {
         return attachments_.contains(nonce);
     }
-    void marker_subscribed(const Publisher& on, const wire::Nonce& nonce, bool subscribed,
-                           Clock::time_point now) override;
-    bool keyed_subscribed(const std::string& receiver, const Caller& caller,
-                          const wire::Nonce& nonce, bool subscribed,
+    void marker_subscribed(const Publisher& on, const PeerConnection& by, const wire::Nonce& nonce,
+                           bool subscribed, Clock::time_point now) override;
+    bool keyed_subscribed(const std::string& receiver, const PeerConnection& by,
+                          const Caller& caller, const wire::Nonce& nonce, bool subscribed,
                           Clock::time_point now) override;
     void receiver_gone(const std::string& receiver, Clock::time_point now) override;
     // Where it receives from now on; empty: nowhere.
@@ -156,6 +167,8 @@ private:
     Descriptors& descriptors_;
     Holds& holds_;
     ByNonce attachments_;
+    std::map<std::uint64_t, wire::Nonce> by_number_;
+    std::uint64_t last_number_ = 0;
     std::map<std::string, std::set<wire::Nonce>> by_identity_;
     std::map<std::string, std::set<wire::Nonce>> by_receiver_;
     std::map<std::string, std::size_t> of_credential_;  // how many each has

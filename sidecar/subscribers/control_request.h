@@ -19,6 +19,12 @@ namespace fatwal::sidecar {
     return zmq_msg_get(message.handle(), ZMQ_SRCFD);
 }
 
+// A connection, known again by its inode when its descriptor may be another's.
+struct PeerConnection {
+    int descriptor = -1;
+    std::uint64_t inode = 0;
+};
+
 // Whom a reply goes to. The identity is the one that libzmq gives the connection: no two have the
 // same while they live, and nobody else learns it, so it is what a subscriber's requests are
 // authorized by.

@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -266,6 +268,14 @@ std::uint32_t handed_over(int descriptor) {
 
 void shut_down(int descriptor, std::uint64_t inode) {
     if (inode != 0 && inode_of_peer(descriptor) == inode) ::shutdown(descriptor, SHUT_RDWR);
+}
+
+std::uint32_t unread(int descriptor, std::uint64_t inode) {
+    int bytes = 0;
+    if (inode == 0 || inode_of_peer(descriptor) != inode ||
+        ioctl(descriptor, SIOCOUTQ, &bytes) != 0)
+        return 0;
+    return static_cast<std::uint32_t>(bytes);
 }
 
 std::uint64_t refused() { return state.refused; }

@@ -73,6 +73,9 @@ void read_from(int descriptor);
 // The inode of a peer's connection, by which it is known again when its descriptor may be
 // another's; 0 when the descriptor is no peer's connection, or is closed.
 [[nodiscard]] std::uint64_t inode_of_peer(int descriptor);
+// Bytes of this peer's connection that the kernel has and the peer has not read; 0 when it is
+// closed.
+[[nodiscard]] std::uint32_t unread(int descriptor, std::uint64_t inode);
 // Ends the connection for both ends, if it is this peer's still. libzmq then finds it broken.
 void shut_down(int descriptor, std::uint64_t inode);
 

@@ -92,9 +92,9 @@ void KeyedData::subscribed(Listener& listener, RouterReader::Message& message, T
     const auto nonce = bytes.empty() ? std::nullopt : wire::decode_marker_topic(bytes.subspan(1));
     const bool is_begin = !bytes.empty() && bytes[0] == std::byte{1};
     const bool is_end = !bytes.empty() && bytes[0] == std::byte{0};
-    const bool is_useful =
-        nonce && (is_begin || is_end) &&
-        listener.keyed_subscribed(message.routing_id, *caller, *nonce, is_begin, now);
+    const bool is_useful = nonce && (is_begin || is_end) &&
+                           listener.keyed_subscribed(message.routing_id, {descriptor, inode},
+                                                     *caller, *nonce, is_begin, now);
     if (inode == 0) return;
     if (is_useful && is_begin) stuck_peers_.watch(descriptor, inode, caller->credential, now);
     if (guard_.admit(descriptor, inode, is_useful, listener.subscribers(), now)) return;

@@ -26,6 +26,7 @@
 
 #include "fatwal/wire/publication.h"
 #include "sidecar/settings.h"
+#include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/keyed_connections.h"
 #include "sidecar/subscribers/router_reader.h"
 #include "sidecar/subscribers/stuck_peers.h"
@@ -49,8 +50,9 @@ public:
         [[nodiscard]] virtual std::size_t subscribers() const = 0;
         // A peer asks to receive what belongs to this marker, or asks for it no longer. False when
         // it is nobody's, or another caller's.
-        virtual bool keyed_subscribed(const std::string& receiver, const Caller& caller,
-                                      const wire::Nonce& nonce, bool subscribed, Time now) = 0;
+        virtual bool keyed_subscribed(const std::string& receiver, const PeerConnection& by,
+                                      const Caller& caller, const wire::Nonce& nonce,
+                                      bool subscribed, Time now) = 0;
         // Nothing reaches this receiver any more.
         virtual void receiver_gone(const std::string& receiver, Time now) = 0;
     };

@@ -11,7 +11,6 @@
 
 #include <spdlog/spdlog.h>
 
-#include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/inbound.h"
 #include "sidecar/subscribers/io_threads.h"
 #include "sidecar/subscribers/run_dir.h"
@@ -177,7 +176,7 @@ bool Publishers::read_some(Publisher& publisher, MarkerListener& listener, Time 
         // descriptor: libzmq itself takes the subscriptions of one that has disconnected.
         if (subscribed) stuck_peers_.watch(descriptor, inode, publisher.who, now);
         if (const auto nonce = wire::decode_marker_topic(bytes.subspan(1)))
-            listener.marker_subscribed(publisher, *nonce, subscribed, now);
+            listener.marker_subscribed(publisher, {descriptor, inode}, *nonce, subscribed, now);
     }
     return true;
 }

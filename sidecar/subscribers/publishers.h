@@ -33,6 +33,7 @@
 #include "fatwal/wire/control.h"
 #include "fatwal/wire/publication.h"
 #include "sidecar/settings.h"
+#include "sidecar/subscribers/control_request.h"
 #include "sidecar/subscribers/descriptors.h"
 #include "sidecar/subscribers/keyed_data.h"
 #include "sidecar/subscribers/stuck_peers.h"
@@ -118,8 +119,8 @@ public:
         [[nodiscard]] virtual std::size_t subscribers() const = 0;
         [[nodiscard]] virtual bool expects(const wire::Nonce& nonce) const = 0;
         // A peer of this socket subscribed to the marker, or ended that.
-        virtual void marker_subscribed(const Publisher& on, const wire::Nonce& nonce,
-                                       bool subscribed, Time now) = 0;
+        virtual void marker_subscribed(const Publisher& on, const PeerConnection& by,
+                                       const wire::Nonce& nonce, bool subscribed, Time now) = 0;
     };
     // Reads the subscriptions of the sockets that were touched: some of each, so that no peer keeps
     // the others waiting. True when more may be there.

@@ -63,6 +63,11 @@ public:
     // An epoch begins.
     void clear();
 
+    // Whether this subscriber waits for a snapshot, or has read a part of one.
+    [[nodiscard]] bool concerns(const wire::Nonce& nonce) const {
+        return waits_for_.contains(nonce) || snapshots_.is_read_by(nonce);
+    }
+
 private:
     using Id = Snapshots::Id;
     struct WaitingRequest {

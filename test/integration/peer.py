@@ -110,6 +110,70 @@ class Peer:
         reader = Reader(self.ask(7)[0], 8)
         return {reader.str(): reader.str() for _ in range(reader.get('H'))}
 
+    def hold_list(self, skip=0):
+        """One page of who holds WAL, the worst first, and how many there are in all."""
+        reader = Reader(self.ask(22, struct.pack('<I', skip))[0], 8)
+        end, total = reader.get('B'), reader.get('I')
+        holds = [
+            {
+                'account': self.account(reader),
+                'name': reader.str(),
+                'kind': reader.get('B'),
+                'from': reader.get('Q'),
+                'behind': reader.get('Q'),
+                'held_s': reader.get('I'),
+                'seconds_left': reader.get('I'),
+                'bytes_left': reader.get('Q'),
+            }
+            for _ in range(reader.get('H'))
+        ]
+        return holds, total, end
+
+    def subscriber_list(self, after=0):
+        """One page of who is attached, and whether it is the last."""
+        reader = Reader(self.ask(24, struct.pack('<Q', after))[0], 8)
+        end = reader.get('B')
+        subscribers = [
+            {
+                'number': reader.get('Q'),
+                'account': self.account(reader),
+                'name': reader.str(),
+                'credential': reader.str(),
+                'state': reader.get('B'),
+                'durable': reader.get('B'),
+                'lag': reader.get('Q'),
+                'unread': reader.get('I'),
+                'attached_s': reader.get('I'),
+            }
+            for _ in range(reader.get('H'))
+        ]
+        return subscribers, end
+
+    def account_list(self, order=0, skip=0):
+        """One page of the accounts, how many there are in all, and whether it is the last."""
+        reader = Reader(self.ask(26, struct.pack('<BI', order, skip))[0], 8)
+        end, total = reader.get('B'), reader.get('I')
+        accounts = [
+            {
+                'account': self.account(reader),
+                'subscribers': reader.get('I'),
+                'durables': reader.get('I'),
+                'sequence': reader.get('Q'),
+                'newest': reader.get('Q'),
+                'frames': reader.get('Q'),
+                'bytes': reader.get('Q'),
+            }
+            for _ in range(reader.get('H'))
+        ]
+        return accounts, total, end
+
+    @staticmethod
+    def account(reader):
+        """Its kind and the bytes of its key."""
+        kind, length = reader.get('B'), reader.get('B')
+        reader.at += length
+        return kind, bytes(reader.data[reader.at - length : reader.at])
+
     def close(self):
         self.socket.close(0)
 

@@ -271,6 +271,9 @@ class Network(unittest.TestCase):
             lambda: peer.attach(None),
             lambda: peer.ask(7),  # STATUS
             lambda: peer.ask(9),  # CONFIRM
+            peer.hold_list,
+            peer.subscriber_list,
+            peer.account_list,
         ):
             self.assertForbidden(ask, "fatwal.grant_operators('worker')")
         for kind, body in ((18, b'\0\0\0\0'), (20, b'\x03\x08' + bytes(8) + b'\x01\0d')):

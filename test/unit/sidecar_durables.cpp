@@ -18,6 +18,30 @@ struct DurablesTest : testing::Test {
     Durables::Group group{durables, wire::AccountKey::from_text("7")};
 };
 
+TEST(HoldsTest, TheWorstAreThoseThatHoldFromTheLowestPosition) {
+    Holds holds;
+    const auto key = [](const char* name) {
+        return DurableKey{wire::AccountKey::from_text("7"), name};
+    };
+    holds.hold(key("b"), 200, Time{});
+    holds.hold(key("a"), 300, Time{});
+    holds.hold(key("d"), 100, Time{});
+    holds.hold(key("c"), 200, Time{});
+    const auto names = [&](std::size_t skip, std::size_t most) {
+        std::string all;
+        for (const auto& [hold, what] : holds.worst(skip, most)) {
+            EXPECT_EQ(what.from, holds.of(hold));
+            all += std::get<DurableKey>(hold).name;
+        }
+        return all;
+    };
+    EXPECT_EQ(names(0, 10), "dbca");
+    EXPECT_EQ(names(1, 2), "bc");
+    EXPECT_EQ(names(3, 10), "a");
+    EXPECT_EQ(names(4, 10), "");
+    EXPECT_EQ(names(9, 10), "");
+}
+
 TEST_F(DurablesTest, CountsThoseOfACredentialOverAllAccounts) {
     Durables::Group another{durables, wire::AccountKey::from_text("8")};
     group.add("w", 100, true, Time{});

@@ -114,6 +114,9 @@ struct Replayed;
 struct SnapshotPart;
 struct DurableList;
 struct Forgotten;
+struct HoldList;
+struct SubscriberList;
+struct AccountList;
 
 struct Attach {
     using Reply = Attached;
@@ -374,6 +377,150 @@ struct Forgotten {
     static constexpr bool kMayBeLarge = false;
     static void fields(auto&, auto&) {}
 };
+// Asks who keeps WAL, the worst first: those who need it from the lowest position on. `skip`: begin
+// behind so many of them. The list may change between two requests.
+struct ListHolds {
+    using Reply = HoldList;
+    static constexpr std::uint8_t kType = 22;
+    std::uint32_t skip = 0;
+
+    static void fields(auto& self, auto& wire) { wire(self.skip); }
+};
+enum class HoldKind : std::uint8_t {
+    Absent = 1,          // a durable subscriber that is not attached
+    Unacknowledged = 2,  // a durable subscriber that is attached
+    Replay = 3,          // a subscriber that catches up
+    SnapshotReader = 4,  // a subscriber that reads a snapshot
+    Snapshot = 5,        // a snapshot, for those who will read it
+};
+struct HoldEntry {
+    AccountKey account;
+    std::string name;                // of the subscriber; empty for a snapshot
+    std::uint8_t kind = 0;           // a HoldKind; a later release may have others
+    Lsn from = 0;                    // WAL is kept from here on
+    std::uint64_t behind = 0;        // bytes of WAL from there to what is published
+    std::uint32_t held_s = 0;        // since it stands there
+    std::uint32_t seconds_left = 0;  // until it is dropped, if it does not move
+    std::uint64_t bytes_left = 0;    // the same in bytes
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.account);
+        wire(self.name);
+        wire(self.kind);
+        wire(self.from);
+        wire(self.behind);
+        wire(self.held_s);
+        wire(self.seconds_left);
+        wire(self.bytes_left);
+    }
+};
+struct HoldList {
+    static constexpr std::uint8_t kType = 23;
+    static constexpr bool kMayBeLarge = true;
+    std::uint32_t total = 0;
+    std::vector<HoldEntry> holds;
+    bool end = false;  // there are no more behind them
+
+    static void fields(auto& self, auto& wire) {
+        wire.flags8(self.end);
+        wire(self.total);
+        wire.list16(self.holds);
+    }
+};
+// Asks for the subscribers behind the one of this number, in the order in which they attached.
+struct ListSubscribers {
+    using Reply = SubscriberList;
+    static constexpr std::uint8_t kType = 24;
+    std::uint64_t after = 0;
+
+    static void fields(auto& self, auto& wire) { wire(self.after); }
+};
+enum class SubscriberState : std::uint8_t {
+    Joining = 1,      // attached, and not subscribed to its marker
+    Live = 2,         // receives what is published
+    Replaying = 3,    // receives it, and catches up with what it missed
+    Snapshotting = 4  // waits for a snapshot, or reads it
+};
+struct SubscriberEntry {
+    std::uint64_t number = 0;  // rises from attach to attach
+    AccountKey account;
+    std::string name;
+    std::string credential;  // empty: a local one
+    std::uint8_t state = 0;  // a SubscriberState; a later release may have others
+    bool durable = false;
+    std::uint64_t lag = 0;     // bytes of WAL that fatwald keeps for it
+    std::uint32_t unread = 0;  // bytes that wait in its connection
+    std::uint32_t attached_s = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.number);
+        wire(self.account);
+        wire(self.name);
+        wire(self.credential);
+        wire(self.state);
+        wire.flags8(self.durable);
+        wire(self.lag);
+        wire(self.unread);
+        wire(self.attached_s);
+    }
+};
+struct SubscriberList {
+    static constexpr std::uint8_t kType = 25;
+    static constexpr bool kMayBeLarge = true;
+    std::vector<SubscriberEntry> subscribers;
+    bool end = false;
+
+    static void fields(auto& self, auto& wire) {
+        wire.flags8(self.end);
+        wire.list16(self.subscribers);
+    }
+};
+// Asks for the accounts that fatwald has in memory: those with subscribers, with durable names, or
+// with messages that are kept for replay. `skip`: as of ListHolds.
+struct ListAccounts {
+    using Reply = AccountList;
+    static constexpr std::uint8_t kType = 26;
+    enum class Order : std::uint8_t { ByKey = 0, ByBytes = 1, BySubscribers = 2 };
+    Order order = Order::ByKey;  // the others: the most first
+    std::uint32_t skip = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire.choice(self.order, Order::BySubscribers);
+        wire(self.skip);
+    }
+};
+struct AccountEntry {
+    AccountKey account;
+    std::uint32_t subscribers = 0;  // attached
+    std::uint32_t durables = 0;
+    std::uint64_t sequence = 0;  // of its newest message
+    Lsn newest = 0;              // where its newest transaction commits; 0: none came
+    std::uint64_t frames = 0;    // published since it is in memory
+    std::uint64_t bytes = 0;
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.account);
+        wire(self.subscribers);
+        wire(self.durables);
+        wire(self.sequence);
+        wire(self.newest);
+        wire(self.frames);
+        wire(self.bytes);
+    }
+};
+struct AccountList {
+    static constexpr std::uint8_t kType = 27;
+    static constexpr bool kMayBeLarge = true;
+    std::uint32_t total = 0;
+    std::vector<AccountEntry> accounts;
+    bool end = false;
+
+    static void fields(auto& self, auto& wire) {
+        wire.flags8(self.end);
+        wire(self.total);
+        wire.list16(self.accounts);
+    }
+};
 struct ControlError {
     static constexpr std::uint8_t kType = 255;
     ErrorCode code = ErrorCode::Internal;
@@ -392,7 +539,9 @@ struct ControlError {
 using ControlBody =
     std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply,
                  Confirm, Confirmed, Ping, Pong, Replay, Replayed, SnapshotRequest, SnapshotPart,
-                 Acknowledge, ListDurables, DurableList, ForgetDurable, Forgotten, ControlError>;
+                 Acknowledge, ListDurables, DurableList, ForgetDurable, Forgotten, ListHolds,
+                 HoldList, ListSubscribers, SubscriberList, ListAccounts, AccountList,
+                 ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;  // chosen by who asks, repeated in the reply; 0: nobody asked

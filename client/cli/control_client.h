@@ -1,0 +1,65 @@
+// One request after the other on a control socket, for the commands that ask fatwald something.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include <zmq.hpp>
+
+#include "client/cli/commands.h"
+#include "client/cli/control_socket.h"
+#include "fatwal/wire/control.h"
+
+namespace fatwal::cli {
+
+class ControlClient {
+public:
+    static constexpr std::chrono::milliseconds kReplyWithin{5000};
+
+    ControlClient(const std::string& control, const KeyArguments& keys)
+        : control_(control), keys_(keys), socket_(control_socket(context_, control, keys)) {
+        socket_.set(zmq::sockopt::linger, static_cast<int>(kReplyWithin.count()));
+        socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(kReplyWithin.count()));
+    }
+
+    // The reply; nothing when there is none or it is an error, which is printed.
+    template <class Answer>
+    std::optional<Answer> ask(wire::ControlBody body) {
+        const std::string request = wire::encode({++id_, std::move(body)});
+        socket_.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
+        zmq::message_t reply;
+        if (!socket_.recv(reply)) {
+            std::fprintf(stderr, "%s\n", no_reply_from(control_, keys_).c_str());
+            socket_.set(zmq::sockopt::linger, 0);
+            return std::nullopt;
+        }
+        auto decoded =
+            wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
+        if (decoded.message) {
+            if (auto* answer = std::get_if<Answer>(&decoded.message->body))
+                return std::move(*answer);
+            if (const auto* error = std::get_if<wire::ControlError>(&decoded.message->body)) {
+                std::fprintf(stderr, "fatwal: %s. %s %s\n", error->message.c_str(),
+                             error->detail.c_str(), error->hint.c_str());
+                return std::nullopt;
+            }
+        }
+        std::fprintf(stderr, "fatwald's answer is not understood: it may be of another version\n");
+        return std::nullopt;
+    }
+
+private:
+    std::string control_;
+    KeyArguments keys_;
+    zmq::context_t context_;
+    zmq::socket_t socket_;
+    std::uint32_t id_ = 0;
+};
+
+}  // namespace fatwal::cli
