@@ -12,6 +12,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/text_sink.h"
+#include "sidecar/http/report_of.h"
 #include "sidecar/status.h"
 #include "sidecar/subscribers/inbound.h"
 
@@ -125,13 +126,8 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       roster_(settings, ledger_, accounts_, attachments_, snapshots_, snapshot_requests_),
       requests_({slot_, epoch_, ledger_, confirmation_, credentials_, accounts_, attachments_,
                  durables_, replays_, snapshot_requests_, peer_log_, [this] { confirm(); },
-                 [this] {
-                     return status_of({settings_, slot_, epoch_, ledger_, confirmation_, accounts_,
-                                       attachments_, durables_, publishers_, replays_, snapshots_,
-                                       spools_, tally_, descriptors_, credentials_,
-                                       keyed_connections_, zap_ ? &*zap_ : nullptr, started_});
-                 },
-                 roster_, [] { return microseconds_since_2000(); }}),
+                 [this] { return status_of(status_sources()); }, roster_,
+                 [] { return microseconds_since_2000(); }}),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
       next_tick_(started_ + kTick),
       next_heartbeat_(started_),
@@ -143,9 +139,34 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
          {publishers_.fd(), slot_.connector_fd(), keeper_.fd(), snapshots_.fd(), replays_.fd()})
         watch(fd, EPOLLIN);
     for (const int fd : control_.fds()) watch(fd, EPOLLIN);
+    if (settings.http_options) {
+        watch_.emplace(*settings.http_options, "fatwal");
+        spdlog::info("http at {}:{}", settings.http_options->address, watch_->port());
+    }
     if (!settings.keyed()) return;
     watch(zap_->fd(), EPOLLIN);
     watch(keyed_data_->fd(), EPOLLIN);
+}
+
+StatusSources Daemon::status_sources() const {
+    return {settings_,
+            slot_,
+            epoch_,
+            ledger_,
+            confirmation_,
+            accounts_,
+            attachments_,
+            durables_,
+            publishers_,
+            replays_,
+            snapshots_,
+            spools_,
+            tally_,
+            descriptors_,
+            credentials_,
+            keyed_connections_,
+            zap_ ? &*zap_ : nullptr,
+            started_};
 }
 
 // The ZAP handler before the sockets that it admits to.
@@ -206,6 +227,7 @@ std::optional<Failure> Daemon::run(int signals) {
         std::array<epoll_event, 16> events{};
         const int count =
             epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout(now));
+        const auto woken = Clock::now();
         more_ = false;
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
@@ -239,6 +261,8 @@ std::optional<Failure> Daemon::run(int signals) {
         do_what_is_due(Clock::now());
         // What was sent may have swallowed the signal of what has come meanwhile.
         if (control_.unread()) more_ = true;
+        const auto done = Clock::now();
+        measures_.turns.took(done - woken, done);
     }
 }
 
@@ -271,6 +295,7 @@ void Daemon::begin_stream(StreamStart& found, Clock::time_point now) {
             "that takes a new snapshot",
             wire::lsn_text(previous.exists ? previous.published : found.recorded),
             wire::lsn_text(found.begin));
+    if (gap != nullptr && previous.exists) ++measures_.gaps;
     if (const auto* taken_over = std::get_if<TakenOver>(&start)) {
         if (taken_over->other_timeline)
             spdlog::info("the server is on timeline {} now: cursors of timeline {} hold",
@@ -353,7 +378,9 @@ std::optional<Failure> Daemon::read_stream() {
 std::optional<Failure> Daemon::publish(PluginMessage received) {
     zmq::message_t payload = payload_of(std::move(received));
     const wire::Bytes message(static_cast<const std::byte*>(payload.data()), payload.size());
+    measures_.received_bytes += message.size();
     if (const auto frame = wire::FrameView::parse_header(message)) {
+        ++measures_.received_frames;
         // Also of one that comes again: the credentials were read again then, perhaps before its
         // commit was visible.
         if (settings_.keyed()) {
@@ -363,7 +390,12 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
         if (!ledger_.admit(*frame)) return std::nullopt;
         zmq::message_t shared;  // the view stays valid by `payload`
         shared.copy(payload);
-        accounts_.publish(*frame, std::move(shared), epoch_.schemas, Clock::now());
+        const auto now = Clock::now();
+        accounts_.publish(*frame, std::move(shared), epoch_.schemas, now);
+        if (const auto server = server_clock_.at(now);
+            server && frame->has(wire::kLastOfTransaction))
+            measures_.publish_latency.observe(std::chrono::microseconds(
+                std::max<wire::Microseconds>(*server - frame->commit_time(), 0)));
         const std::uint64_t resyncs = tally_.resyncs;
         tally_.add(*frame);
         if (tally_.resyncs != resyncs) epoch_.newest_resync = frame->commit_lsn();
@@ -573,8 +605,16 @@ void Daemon::do_what_is_due(Clock::time_point now) {
     if (now >= next_tick_) tick(now);
 }
 
+void Daemon::report(Clock::time_point now) {
+    if (!watch_) return;
+    measures_.received.note(ledger_.received(), now);
+    watch_->report(
+        report_of({status_sources(), measures_, control_, roster_}, watch_->wants_accounts(), now));
+}
+
 void Daemon::tick(Clock::time_point now) {
     next_tick_ = now + kTick;
+    report(now);
     log_notices(now);
     if (const auto failure = slot_.check_silence(now)) lose(*failure);
     attachments_.tick(now);

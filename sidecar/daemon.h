@@ -10,7 +10,8 @@
 //     4. the stream: up to kMessagesPerTurn messages, each published at once
 //     5. handshakes of peers with keys; subscriptions: the join barrier answers markers
 //     6. requests: up to kRequestsPerTurn
-//     7. what is due: confirmation, heartbeat, the tick of each second
+//     7. what is due: confirmation, heartbeat, the tick of each second, which also leaves a report
+//        for the pages that others read (service/watch.h)
 //
 // The steps may come in any order for what is promised: each of them leaves the ledger's invariants
 // true, and a step that comes a turn later finds more, not less. Two orders are kept on purpose. A
@@ -37,11 +38,13 @@
 #include "sidecar/delivery/snapshots.h"
 #include "sidecar/delivery/start.h"
 #include "sidecar/delivery/tally.h"
+#include "sidecar/http/measures.h"
 #include "sidecar/postgres/keeper.h"
 #include "sidecar/postgres/server_clock.h"
 #include "sidecar/postgres/slot_session.h"
 #include "sidecar/requests.h"
 #include "sidecar/settings.h"
+#include "sidecar/status.h"
 #include "sidecar/subscribers/accounts.h"
 #include "sidecar/subscribers/attachments.h"
 #include "sidecar/subscribers/control.h"
@@ -70,6 +73,7 @@ public:
     std::optional<Failure> run(int signals);
 
 private:
+    [[nodiscard]] StatusSources status_sources() const;
     KeyedData* open_keyed(const Settings& settings);
     void watch(int fd, std::uint32_t events);
     void watch_stream(bool readable);
@@ -113,6 +117,7 @@ private:
     void do_what_is_due(Clock::time_point now);
     void tick(Clock::time_point now);
     void tick_streaming(Clock::time_point now);
+    void report(Clock::time_point now);
     void log_notices(Clock::time_point now);
     void log_refused_connections(Clock::time_point now);
 
@@ -160,6 +165,8 @@ private:
     Clock::time_point next_flush_;
     std::uint64_t refused_connections_ = 0;  // as last logged
     Clock::time_point refused_logged_;
+    Measures measures_;
+    std::optional<service::Watch> watch_;  // where it is seen from outside
 };
 
 }  // namespace fatwal::sidecar

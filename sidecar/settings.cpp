@@ -322,6 +322,20 @@ std::vector<service::Setting> specifications(Settings& s) {
              s.on_lost_slot, {{"stop", OnLostSlot::Stop}, {"resync", OnLostSlot::Resync}}),
          .sentence = "what to do when the slot is lost or missing: end with the reason, or make a "
                      "new one and have every subscriber take a snapshot"},
+        {.name = "http",
+         .value = &s.http,
+         .unit = "`ADDRESS:PORT`",
+         .standard = "(none)",
+         .sentence = "where fatwald answers `/metrics`, `/healthz` and `/readyz`",
+         .more = "`127.0.0.1:7480`, say; port 0 takes a free one, which the log names. Another "
+                 "address than this machine's own needs `http_token_file`. "
+                 "[operations.md](operations.md#metrics) has the pages"},
+        {.name = "http_token_file",
+         .value = &s.http_token_file,
+         .unit = "file",
+         .standard = "(none)",
+         .sentence = "file with the token that `http` asks for (`Authorization: Bearer TOKEN`)",
+         .more = "A line of 16 to 512 characters, for its owner alone (mode 0600)"},
     };
 }
 
@@ -335,6 +349,7 @@ std::optional<Settings> load_settings(int argc, const char* const* argv) {
     check_keyed(settings);
     if (settings.send_high_water_mark == 0)
         settings.send_high_water_mark = settings.shared() ? 100'000 : 1000;
+    settings.http_options = service::http_options(settings.http, settings.http_token_file);
     if (settings.spool_dir.empty()) settings.spool_dir = temporary_folder();
     return settings;
 }

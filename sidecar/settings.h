@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fatwal/wire/key_file.h"
+#include "service/http.h"
 #include "service/log_level.h"
 #include "service/settings.h"
 
@@ -52,10 +53,13 @@ struct Settings {
     std::string spool_dir;
     std::int64_t spool_bytes = 10'737'418'240;
     OnLostSlot on_lost_slot = OnLostSlot::Stop;
+    std::string http;
+    std::string http_token_file;
 
     // Made of the above.
-    std::vector<std::string> publications;  // the names in `publication`
-    wire::KeyPair server_keys;              // in `key_file`
+    std::vector<std::string> publications;             // the names in `publication`
+    wire::KeyPair server_keys;                         // in `key_file`
+    std::optional<service::HttpOptions> http_options;  // of `http`; nothing: it is off
 
     // Whether peers with keys are taken.
     [[nodiscard]] bool keyed() const { return !keyed_control.empty(); }

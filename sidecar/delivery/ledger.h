@@ -118,6 +118,7 @@ public:
         wire::Lsn from;
         Time since;
     };
+    [[nodiscard]] const std::map<HoldKey, Hold>& all() const { return holds_; }
     // Behind the first `skip`, at most `most` of them, those first that hold from the lowest
     // position on.
     [[nodiscard]] std::vector<std::pair<HoldKey, Hold>> worst(std::size_t skip,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "fatwal/wire/frame.h"
 #include "sidecar/postgres/network_order.h"
 #include "sidecar/postgres/patience.h"
 #include "sidecar/postgres/read_facts.h"
@@ -17,7 +18,7 @@ namespace {
 
 constexpr std::uint64_t kBytesBetweenSignals = 256 * 1024;
 // The loop may wait for a session that ends, so it is short.
-constexpr std::chrono::milliseconds kCancelDeadline{200};
+constexpr std::chrono::milliseconds kCancelSnapshotDeadline{200};
 // fatwal.snapshot's answer when a table was rewritten after the snapshot was taken: it would be
 // empty in it. Another snapshot sees its rows.
 constexpr char kSerializationFailure[] = "40001";
@@ -56,7 +57,7 @@ private:
 // A session that is to stop, or that the server has left silent, is of no more use.
 void require_answer(PGconn* session, WaitEnd waited) {
     if (waited == WaitEnd::Ready) return;
-    cancel(session, kCancelDeadline);
+    cancel(session, kCancelSnapshotDeadline);
     throw Failure{
         kCannotReadSnapshot,
         waited == WaitEnd::Stopped ? "It is stopped." : "The server sent nothing for too long.",
@@ -161,6 +162,7 @@ void SnapshotJob::end(std::optional<Failure> failure) {
     const std::lock_guard lock(mutex_);
     if (failure && !failure->fatal && !failure_stands_) view_.again = true;
     view_.failure = std::move(failure);
+    view_.rows = rows_;
     view_.ended = true;
     event_.set();
 }
@@ -184,6 +186,7 @@ void SnapshotJob::append(wire::Bytes message) {
         failure_stands_ = true;
         throw;
     }
+    if (const auto frame = wire::FrameView::parse_header(message)) rows_ += frame->record_count();
     if (spool_.size() - signalled_ < kBytesBetweenSignals) return;
     signalled_ = spool_.size();
     event_.set();

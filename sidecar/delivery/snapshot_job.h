@@ -50,6 +50,7 @@ public:
         wire::TransactionSnapshot sees;
         wire::Lsn until = 0;
         bool standby_first = false;
+        std::uint64_t rows = 0;  // once it has ended
     };
     [[nodiscard]] View view() {
         const std::lock_guard lock(mutex_);
@@ -93,6 +94,7 @@ private:
     View view_;
     // The session's thread's.
     std::uint64_t signalled_ = 0;  // bytes of the spool
+    std::uint64_t rows_ = 0;
     bool failure_stands_ = false;
     std::vector<std::unique_ptr<const pgoutput::Plan>> plans_as_text_;
 };

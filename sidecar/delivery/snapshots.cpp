@@ -329,6 +329,8 @@ Snapshots::Progress Snapshots::progress() {
         if (view.failure) {
             failed(snapshot, *view.failure, now);
         } else {
+            durations_.observe(now - snapshot.taken);
+            rows_ += view.rows;
             cooldowns_.erase(snapshot.account);
             if (cooldowns_.empty()) last_failure_.clear();
         }

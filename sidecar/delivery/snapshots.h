@@ -48,6 +48,7 @@
 
 #include "fatwal/wire/control.h"
 #include "service/event.h"
+#include "service/metrics_text.h"
 #include "sidecar/account_map.h"
 #include "sidecar/delivery/snapshot_job.h"
 #include "sidecar/delivery/snapshot_sessions.h"
@@ -139,6 +140,10 @@ public:
     }
     [[nodiscard]] std::size_t waiting() const;
     [[nodiscard]] std::uint64_t failures() const { return failures_; }
+    // Of those that ended well: how long each took from its turn on, and their rows.
+    [[nodiscard]] const service::Histogram& durations() const { return durations_; }
+    [[nodiscard]] std::uint64_t rows() const { return rows_; }
+    [[nodiscard]] std::size_t running() const { return running_.size(); }
     // Why the last one failed; empty when one has succeeded since.
     [[nodiscard]] const std::string& last_failure() const { return last_failure_; }
     // The failures since the last call, for the log: each text once a minute, with its count.
@@ -172,6 +177,8 @@ private:
     Id newest_begun_ = 0;
     std::uint64_t queries_ = 0;
     std::uint64_t failures_ = 0;
+    service::Histogram durations_{service::latency_bounds()};
+    std::uint64_t rows_ = 0;
     std::string last_failure_;
     Notices log_;
     std::map<Id, std::unique_ptr<Snapshot>> snapshots_;

@@ -90,7 +90,7 @@ void create_slot(PGconn* connection, PGconn* ordinary, const Settings& settings)
 // Waits while another fatwald streams the slot. It asks on a connection that is open already, so it
 // has the slot a moment after the other has left it; a new attempt would cost several connections
 // each time.
-void wait_for_slot(PGconn* ordinary, const Settings& settings) {
+void wait_for_slot(PGconn* ordinary, const Settings& settings, std::atomic<bool>& waits) {
     bool said = false;
     for (;;) {
         const Result slot =
@@ -98,6 +98,7 @@ void wait_for_slot(PGconn* ordinary, const Settings& settings) {
                 "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1 AND active",
                 {settings.slot});
         if (PQntuples(slot.get()) == 0) return;
+        waits = true;
         if (!std::exchange(said, true))
             spdlog::info(
                 "slot {} is active for PID {}: another fatwald streams it. Waits to take over",
@@ -198,14 +199,15 @@ void read_position(PGconn* ordinary, const Settings& settings, StreamStart& star
     note_publications(ordinary, settings);
 }
 
-StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop) {
+StreamStart attempt(const Settings& settings, Notices& notices, bool streamed_before, int stop,
+                    std::atomic<bool>& waits_for_another) {
     const Patience patience(stop, kConnectStatementDeadline);
     const Connection ordinary =
         connect(settings, ConnectAs::Ordinary, "cannot connect to Postgres");
     const Server server = preflight(ordinary.get(), settings, streamed_before);
     StreamStart start;
     start.sender_timeout = server.sender_timeout;
-    if (server.slot_exists) wait_for_slot(ordinary.get(), settings);
+    if (server.slot_exists) wait_for_slot(ordinary.get(), settings, waits_for_another);
     start.connection =
         connect(settings, ConnectAs::Replication, "cannot open a replication connection");
     PGconn* connection = start.connection.get();
@@ -235,7 +237,7 @@ Connector::Connector(const Settings& settings, Notices& notices)
 void Connector::start(bool streamed_before) {
     thread_.start("connector", [this, streamed_before](const service::Stop& stop) {
         try {
-            outcome_ = attempt(settings_, notices_, streamed_before, stop.fd());
+            outcome_ = attempt(settings_, notices_, streamed_before, stop.fd(), waits_for_another_);
         } catch (Failure& failure) {
             outcome_ = std::move(failure);
         } catch (const std::exception& error) {
@@ -250,6 +252,7 @@ Outcome Connector::outcome() {
     event_.clear();
     Outcome outcome = std::move(*outcome_);
     outcome_.reset();
+    waits_for_another_ = false;
     return outcome;
 }
 

@@ -13,6 +13,7 @@
 // The loop calls start() and outcome(); the thread hands the outcome over with the event.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -59,11 +60,14 @@ public:
     [[nodiscard]] int fd() const { return event_.fd(); }
     // Its outcome, once.
     Outcome outcome();
+    // Whether the attempt waits until another fatwald leaves the slot. Any thread.
+    [[nodiscard]] bool waits_for_another() const { return waits_for_another_; }
 
 private:
     const Settings& settings_;
     Notices& notices_;
     service::Event event_;
+    std::atomic<bool> waits_for_another_{false};
     std::optional<Outcome> outcome_;  // handed over by the thread's end
     service::HelperThread thread_;
 };

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "fatwal/wire/types.h"
 
@@ -27,6 +28,11 @@ public:
         heard_at_ = now;
     }
 
+    // Microseconds since 2000-01-01; nothing when nothing was heard.
+    [[nodiscard]] std::optional<wire::Microseconds> at(Time now) const {
+        if (!known_) return std::nullopt;
+        return microseconds(now) + ahead_;
+    }
     // Seconds since 2000-01-01, what a publication's header has; 0 when nothing was heard.
     [[nodiscard]] std::uint32_t seconds(Time now) const {
         if (!known_) return 0;

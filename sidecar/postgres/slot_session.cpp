@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/invariant.h"
+#include "sidecar/postgres/notices.h"
 
 namespace fatwal::sidecar {
 
@@ -38,6 +39,7 @@ void SlotSession::begin(Connection connection, std::chrono::milliseconds sender_
     auto& streaming =
         state_.emplace<Streaming>(Streaming{Stream(std::move(connection), settings_)});
     streaming.silence.begin(now, sender_timeout);
+    why_.clear();
 }
 
 void SlotSession::lose(const Failure& failure, Time now) {
@@ -49,6 +51,7 @@ void SlotSession::lose(const Failure& failure, Time now) {
     }
     const auto delay = backoff_.next();
     // `failure` may be the stream's own, so it is logged before the stream ends.
+    why_ = one_line(failure.text());
     spdlog::warn("{}; trying again in {} ms", failure.text(), delay.count());
     state_ = Waiting{now + delay};
 }

@@ -82,6 +82,12 @@ public:
 
     // "connecting", "streaming" or "stalled".
     [[nodiscard]] const char* text() const;
+    // It waits for the slot, which another fatwald streams.
+    [[nodiscard]] bool waits_for_another() const {
+        return std::holds_alternative<Connecting>(state_) && connector_.waits_for_another();
+    }
+    // Why the last attempt or stream ended, on one line; empty while it streams.
+    [[nodiscard]] const std::string& why() const { return why_; }
     [[nodiscard]] const SlotHealth::Slot& health() const { return health_; }
     [[nodiscard]] std::uint64_t reconnects() const { return reconnects_; }
 
@@ -101,6 +107,7 @@ private:
     Backoff backoff_;
     std::variant<Waiting, Connecting, Streaming> state_;
     Time lost_at_;
+    std::string why_;
     SlotHealth::Slot health_;
     std::uint64_t reconnects_ = 0;
 };

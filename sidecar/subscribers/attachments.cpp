@@ -317,10 +317,13 @@ std::set<DurableKey> Attachments::attached_durables() const {
     return attached;
 }
 
-std::size_t Attachments::joined() const {
-    return static_cast<std::size_t>(
-        std::count_if(attachments_.begin(), attachments_.end(),
-                      [](const auto& each) { return each.second.joined; }));
+Attachments::Counts Attachments::counts() const {
+    Counts counts;
+    for (const auto& [nonce, attachment] : attachments_) {
+        if (attachment.joined) ++counts.joined;
+        if (!attachment.durable.empty()) ++counts.durable;
+    }
+    return counts;
 }
 
 const Attachment* Attachments::find(const wire::Nonce& nonce) const {

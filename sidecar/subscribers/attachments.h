@@ -135,8 +135,12 @@ public:
         std::uint64_t after, std::size_t most) const;
     // The durable subscribers that are attached.
     [[nodiscard]] std::set<DurableKey> attached_durables() const;
-    // How many have subscribed to their markers.
-    [[nodiscard]] std::size_t joined() const;
+    // How many have subscribed to their markers, and are durable.
+    struct Counts {
+        std::size_t joined = 0;
+        std::size_t durable = 0;
+    };
+    [[nodiscard]] Counts counts() const;
 
 private:
     using ByNonce = std::map<wire::Nonce, Attachment>;

@@ -199,6 +199,8 @@ void Control::useless(const Origin& origin, Time now) {
 }
 
 void Control::send(const Requester& requester, Reply reply) {
+    if (const auto* refusal = std::get_if<wire::ControlError>(&reply.body))
+        ++refusals_[refusal->code];
     const std::string head = wire::encode({requester.request_id, std::move(reply.body)});
     const auto flags_before = [&](std::size_t part) {
         return zmq::send_flags::dontwait |

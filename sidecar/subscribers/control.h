@@ -9,6 +9,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -52,6 +53,10 @@ public:
     void tick(Time now);
     // A requester that has gone, or does not read its replies, loses them.
     void send(const Requester& requester, Reply reply);
+    // How many replies were refusals, by their code.
+    [[nodiscard]] const std::map<wire::ErrorCode, std::uint64_t>& refusals() const {
+        return refusals_;
+    }
     // Notifies these requesters that fatwald ends: their attachments are over. Nobody asked, so its
     // request id is 0.
     void announce_end(const std::vector<std::string>& identities);
@@ -88,6 +93,7 @@ private:
     bool keyed_is_next_ = false;
     ReplyWindow window_;
     SubscriptionGuard guard_;
+    std::map<wire::ErrorCode, std::uint64_t> refusals_;
     std::uint64_t inode_ = 0;  // of the socket file that was bound
     bool displaced_ = false;   // another file is in its place
 };

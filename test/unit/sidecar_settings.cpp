@@ -20,7 +20,7 @@ TEST(FatwaldSettings, EachIsReadByEachOfItsNames) {
 
 TEST(FatwaldSettings, EachMemberIsASettingOrMadeOfSettings) {
     Settings settings;
-    constexpr std::size_t kMade = 2;  // publications
+    constexpr std::size_t kMade = 3;  // publications, keys, options of http
     EXPECT_EQ(test::members_of<Settings>(), specifications(settings).size() + kMade);
 }
 

@@ -1,0 +1,80 @@
+// A small HTTP server for those who watch a process: Prometheus, a load balancer, a person with
+// curl. GET alone, one request a connection, on a thread of its own.
+//
+// It is no door for strangers, and is bounded as if it were one. At most kMostConnections are open,
+// and with another one the oldest goes. A request has kRequestWithin to come and at most
+// kMostHeaderBytes; its answer has kAnswerWithin to be taken. So one that says nothing, or does not
+// read, costs a descriptor for some seconds, and never anything of the process's loop: the handler
+// runs on this thread and reads what the loop has left there (service/watch.h).
+//
+// Who may ask: on a loopback address whoever is on this machine; at any other address whoever has
+// the token (`Authorization: Bearer TOKEN`), which is compared in a time that does not tell how
+// much of it was right. Where no token is asked for, a request's Host must be an address or
+// `localhost`, so that no page in somebody's browser reads it by a name that leads here.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fatwal::service {
+
+struct HttpOptions {
+    std::string address;
+    std::uint16_t port = 0;  // 0: one that is free
+    std::string token;       // empty: none is asked for
+};
+
+// From the settings `http` (ADDRESS:PORT; empty: nothing) and `http_token_file`. Throws a Failure
+// where they do not fit each other, or the file is not what it has to be.
+[[nodiscard]] std::optional<HttpOptions> http_options(const std::string& http,
+                                                      const std::string& token_file);
+
+// Whether they are equal, in a time that depends on the length of `given` alone. `token` is not
+// empty.
+[[nodiscard]] bool is_token(std::string_view given, std::string_view token);
+
+struct HttpQuery {
+    std::string path;
+    std::map<std::string, std::string> parameters;  // as they stand there, not decoded
+    bool trusted = false;                           // it has the token, or none is asked for
+};
+struct HttpAnswer {
+    unsigned status = 200;
+    std::string body;
+    std::string type = "text/plain; charset=utf-8";
+};
+
+class HttpServer {
+public:
+    static constexpr std::size_t kMostConnections = 32;
+    static constexpr std::uint32_t kMostHeaderBytes = 8192;
+    static constexpr std::chrono::seconds kRequestWithin{5};
+    static constexpr std::chrono::seconds kAnswerWithin{10};
+    // A handler that has no answer yet is asked again at this interval, for so long.
+    static constexpr std::chrono::milliseconds kAskAgain{50};
+    static constexpr std::chrono::seconds kAskWithin{5};
+
+    // Runs on the server's thread. Nothing: not yet.
+    using Handler = std::function<std::optional<HttpAnswer>(const HttpQuery&)>;
+
+    // Listens at once; throws a Failure when it cannot.
+    HttpServer(const HttpOptions& options, Handler handler);
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+    [[nodiscard]] std::uint16_t port() const;
+
+private:
+    class Listener;
+    std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace fatwal::service

@@ -1,0 +1,304 @@
+// The HTTP server over real sockets, and the pages of a Watch.
+#include "service/http.h"
+
+#include <arpa/inet.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "service/failure.h"
+#include "service/watch.h"
+
+namespace fatwal::service {
+namespace http_tests {
+
+using namespace std::chrono_literals;
+
+class Connection {
+public:
+    explicit Connection(std::uint16_t port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_port = htons(port);
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        timeval limit{30, 0};
+        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    }
+    Connection(Connection&& other) noexcept : socket_(std::exchange(other.socket_, -1)) {}
+    ~Connection() {
+        if (socket_ >= 0) ::close(socket_);
+    }
+    void send(const std::string& text) const {
+        EXPECT_EQ(::send(socket_, text.data(), text.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(text.size()));
+    }
+    // All until the server closes; -1 bytes of a reset count as that.
+    [[nodiscard]] std::string rest() const {
+        std::string all;
+        for (char part[4096];;) {
+            const ssize_t got = recv(socket_, part, sizeof part, 0);
+            if (got <= 0) return all;
+            all.append(part, static_cast<std::size_t>(got));
+        }
+    }
+
+private:
+    int socket_;
+};
+
+std::string get(std::uint16_t port, const std::string& target, const std::string& headers = {},
+                const std::string& host = "127.0.0.1") {
+    const Connection connection(port);
+    connection.send("GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + headers + "\r\n");
+    return connection.rest();
+}
+
+// The status of an answer and its body.
+std::string told(const std::string& answer) {
+    const auto body = answer.find("\r\n\r\n");
+    if (answer.size() < 12 || body == std::string::npos) return answer;
+    return answer.substr(9, 3) + ' ' + answer.substr(body + 4);
+}
+
+HttpServer::Handler echo() {
+    return [](const HttpQuery& query) {
+        std::string text = query.path + (query.trusted ? " trusted" : "");
+        for (const auto& [name, value] : query.parameters) text += ' ' + name + '=' + value;
+        return HttpAnswer{200, text};
+    };
+}
+
+TEST(Http, AnswersAndCloses) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    EXPECT_EQ(told(get(server.port(), "/x")), "200 /x trusted");
+    EXPECT_EQ(told(get(server.port(), "/x?")), "200 /x trusted");
+    EXPECT_EQ(told(get(server.port(), "/x?top=5&of=a=b&c")), "200 /x trusted c= of=a=b top=5");
+}
+
+TEST(Http, OtherMethodsBodiesAndLongHeadersAreRefused) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    const auto ask = [&](const std::string& request) {
+        const Connection connection(server.port());
+        connection.send(request);
+        return told(connection.rest()).substr(0, 3);
+    };
+    EXPECT_EQ(ask("POST /x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"), "405");
+    EXPECT_EQ(ask("GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\n"), "413");
+    EXPECT_EQ(ask("GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + std::string(9000, 'x')), "431");
+    EXPECT_EQ(ask("no request at all\r\n\r\n"), "");
+}
+
+TEST(Http, WithoutATokenAHostThatIsANameIsRefused) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    for (const char* host : {"127.0.0.1", "127.0.0.1:80", "localhost:80", "[::1]:80", "[::1]"})
+        EXPECT_EQ(told(get(server.port(), "/x", {}, host)), "200 /x trusted") << host;
+    for (const char* host : {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "x]:80"})
+        EXPECT_EQ(told(get(server.port(), "/x", {}, host)).substr(0, 3), "403") << host;
+}
+
+TEST(Http, TheTokenDecidesWhoIsTrusted) {
+    const HttpServer server({"127.0.0.1", 0, "0123456789abcdef"}, echo());
+    const auto with = [&](const std::string& header) {
+        return told(get(server.port(), "/x", header, "some.host"));
+    };
+    EXPECT_EQ(with("Authorization: Bearer 0123456789abcdef\r\n"), "200 /x trusted");
+    for (const char* wrong : {"", "Authorization: Bearer 0123456789abcdeF\r\n",
+                              "Authorization: Bearer 0123456789abcde\r\n",
+                              "Authorization: Bearer 0123456789abcdef0\r\n",
+                              "Authorization: Bearer \r\n", "Authorization: 0123456789abcdef\r\n",
+                              "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n"})
+        EXPECT_EQ(with(wrong), "200 /x") << wrong;
+}
+
+TEST(Http, ThoseThatSayNothingGoWhenOthersCome) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    std::vector<Connection> silent;
+    for (std::size_t i = 0; i < 2 * HttpServer::kMostConnections; ++i)
+        silent.emplace_back(server.port());
+    // The last ones are still there, and somebody who asks is answered.
+    EXPECT_EQ(told(get(server.port(), "/x")), "200 /x trusted");
+    EXPECT_EQ(silent.front().rest(), "");
+}
+
+TEST(Http, OneThatSaysNothingIsClosedInTime) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    const Connection silent(server.port());
+    silent.send("GET /x HT");
+    const auto begun = std::chrono::steady_clock::now();
+    EXPECT_EQ(silent.rest(), "");
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, HttpServer::kRequestWithin - 1s);
+}
+
+TEST(Http, AHandlerThatIsNotReadyIsAskedAgain) {
+    std::atomic<int> asked = 0;
+    const HttpServer server({"127.0.0.1", 0, ""},
+                            [&](const HttpQuery&) -> std::optional<HttpAnswer> {
+                                if (++asked < 4) return std::nullopt;
+                                return HttpAnswer{200, "now"};
+                            });
+    EXPECT_EQ(told(get(server.port(), "/x")), "200 now");
+    EXPECT_EQ(asked, 4);
+}
+
+TEST(Http, APortThatIsTakenIsSaid) {
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    try {
+        const HttpServer second({"127.0.0.1", server.port(), ""}, echo());
+        FAIL();
+    } catch (const Failure& failure) {
+        EXPECT_NE(failure.text().find(":" + std::to_string(server.port())), std::string::npos)
+            << failure.text();
+        EXPECT_NE(failure.detail.find("in use"), std::string::npos) << failure.text();
+    }
+}
+
+class TokenFile {
+public:
+    TokenFile(const std::string& text, mode_t mode) {
+        char name[] = "/tmp/fatwal-token-XXXXXX";
+        ::close(mkstemp(name));
+        path = name;
+        std::ofstream(path) << text;
+        chmod(name, mode);
+    }
+    ~TokenFile() { unlink(path.c_str()); }
+    std::string path;
+};
+
+std::string refusal(const std::string& http, const std::string& file) {
+    try {
+        (void)http_options(http, file);
+        return "taken";
+    } catch (const Failure& failure) {
+        return failure.text();
+    }
+}
+
+TEST(Http, AnAddressOfOthersNeedsATokenFileOfItsOwners) {
+    EXPECT_FALSE(http_options("", ""));
+    const auto local = http_options("[::1]:7480", "");
+    ASSERT_TRUE(local);
+    EXPECT_EQ(local->address, "::1");
+    EXPECT_EQ(local->port, 7480);
+    EXPECT_EQ(http_options("127.9.9.9:0", "")->address, "127.9.9.9");
+    for (const char* wrong : {"7480", "localhost:7480", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x",
+                              "127.0.0.1:70000", "127.0.0.1:7480 "})
+        EXPECT_NE(refusal(wrong, "").find("is not an address and a port"), std::string::npos)
+            << wrong;
+    for (const char* open : {"0.0.0.0:7480", "[::]:7480", "10.1.2.3:7480"})
+        EXPECT_NE(refusal(open, "").find("needs a token"), std::string::npos) << open;
+    const TokenFile good("0123456789abcdef\n", 0600);
+    EXPECT_EQ(http_options("0.0.0.0:7480", good.path)->token, "0123456789abcdef");
+    const TokenFile readable("0123456789abcdef\n", 0640);
+    EXPECT_NE(refusal("0.0.0.0:1", readable.path).find("chmod 600"), std::string::npos);
+    const TokenFile empty("", 0600);
+    EXPECT_NE(refusal("0.0.0.0:1", empty.path).find("holds no token"), std::string::npos);
+    const TokenFile blanks("0123456789 abcdef\n", 0600);
+    EXPECT_NE(refusal("0.0.0.0:1", blanks.path).find("holds no token"), std::string::npos);
+    EXPECT_NE(refusal("0.0.0.0:1", "/nonexistent").find("openssl rand"), std::string::npos);
+    EXPECT_NE(refusal("", good.path).find("without --http"), std::string::npos);
+}
+
+struct TestReport : Report {
+    explicit TestReport(Readiness given, bool accounts = false) {
+        readiness = std::move(given);
+        has_accounts = accounts;
+    }
+    void write(MetricsText& text) const override { text.gauge("test_x", "x", std::uint64_t{1}); }
+    void write_accounts(MetricsText& text, std::size_t top) const override {
+        text.gauge("test_top", "x", std::uint64_t{top});
+    }
+};
+
+TEST(Watch, SaysWhetherTheProcessIsReadyAndWhyNot) {
+    Watch watch({"127.0.0.1", 0, ""}, "test");
+    EXPECT_EQ(told(get(watch.port(), "/healthz")), "200 ok\n");
+    EXPECT_EQ(told(get(watch.port(), "/readyz")), "503 starting\n");
+    watch.report(std::make_shared<TestReport>(Readiness{true, "streaming", {}}));
+    EXPECT_EQ(told(get(watch.port(), "/readyz")), "200 streaming\n");
+    watch.report(std::make_shared<TestReport>(Readiness{false, "connecting", "no server"}));
+    EXPECT_EQ(told(get(watch.port(), "/readyz")), "503 connecting: no server\n");
+    EXPECT_EQ(told(get(watch.port(), "/nothing")).substr(0, 3), "404");
+}
+
+TEST(Watch, ALoopThatStandsStillIsNotHealthy) {
+    Watch watch({"127.0.0.1", 0, ""}, "test", 200ms);
+    watch.report(std::make_shared<TestReport>(Readiness{true, "streaming", {}}));
+    std::this_thread::sleep_for(300ms);
+    for (const char* page : {"/healthz", "/readyz"})
+        EXPECT_EQ(told(get(watch.port(), page)), "503 the loop has not turned for 0 s\n") << page;
+    // The numbers are still there, with their age.
+    EXPECT_NE(get(watch.port(), "/metrics").find("\ntest_report_age_seconds 0."),
+              std::string::npos);
+    watch.report(std::make_shared<TestReport>(Readiness{true, "streaming", {}}));
+    EXPECT_EQ(told(get(watch.port(), "/healthz")), "200 ok\n");
+}
+
+TEST(Watch, MetricsAreThoseOfTheReportAndOfTheProcess) {
+    Watch watch({"127.0.0.1", 0, ""}, "test");
+    watch.report(std::make_shared<TestReport>(Readiness{}));
+    const std::string page = told(get(watch.port(), "/metrics"));
+    for (const char* line : {"200 # HELP test_x x\n", "\ntest_x 1\n", "\ntest_open_descriptors ",
+                             "\ntest_descriptor_limit ", "\ntest_resident_memory_bytes ",
+                             "\ntest_cpu_seconds_total ", "\ntest_report_age_seconds "})
+        EXPECT_NE(page.find(line), std::string::npos) << line << page;
+}
+
+TEST(Watch, WithATokenStrangersSeeAWordAlone) {
+    Watch watch({"127.0.0.1", 0, "0123456789abcdef"}, "test");
+    watch.report(std::make_shared<TestReport>(Readiness{false, "connecting", "host secret"}));
+    EXPECT_EQ(told(get(watch.port(), "/readyz")), "503 connecting\n");
+    EXPECT_EQ(told(get(watch.port(), "/healthz")), "200 ok\n");
+    for (const char* page : {"/metrics", "/metrics/accounts", "/nothing"}) {
+        const std::string answer = get(watch.port(), page);
+        EXPECT_EQ(told(answer).substr(0, 3), "401") << page;
+        EXPECT_NE(answer.find("WWW-Authenticate: Bearer"), std::string::npos) << answer;
+    }
+    EXPECT_EQ(told(get(watch.port(), "/readyz", "Authorization: Bearer 0123456789abcdef\r\n")),
+              "503 connecting: host secret\n");
+}
+
+TEST(Watch, AccountsAreListedWhileSomebodyAsks) {
+    Watch watch({"127.0.0.1", 0, ""}, "test");
+    EXPECT_FALSE(watch.wants_accounts());
+    watch.report(std::make_shared<TestReport>(Readiness{}));
+    auto page = std::async([&] { return told(get(watch.port(), "/metrics/accounts?top=7")); });
+    while (!watch.wants_accounts()) std::this_thread::sleep_for(1ms);
+    watch.report(std::make_shared<TestReport>(Readiness{}, true));
+    EXPECT_NE(page.get().find("test_top 7\n"), std::string::npos);
+    EXPECT_NE(get(watch.port(), "/metrics/accounts").find("test_top 50\n"), std::string::npos);
+    for (const char* top : {"0", "501", "x", "", "7x", "-1"})
+        EXPECT_EQ(told(get(watch.port(), std::string("/metrics/accounts?top=") + top)).substr(0, 3),
+                  "400")
+            << top;
+}
+
+TEST(TurnTimes, TheLongestIsOfTheLastMinuteOrTwo) {
+    TurnTimes times;
+    TurnTimes::Time now{1h};
+    times.took(5s, now);
+    times.took(1s, now += 30s);
+    EXPECT_EQ(times.longest(), 5);
+    times.took(2s, now += 31s);
+    EXPECT_EQ(times.longest(), 5);
+    times.took(1s, now += 61s);
+    EXPECT_EQ(times.longest(), 2);
+    times.took(1s, now += 300s);
+    EXPECT_EQ(times.longest(), 1);
+    EXPECT_EQ(times.histogram().sum(), 10);
+}
+
+}  // namespace http_tests
+}  // namespace fatwal::service
