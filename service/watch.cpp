@@ -124,6 +124,8 @@ HttpAnswer Watch::metrics(const Seen& seen) const {
 }
 
 std::optional<HttpAnswer> Watch::accounts(const HttpQuery& query, const Seen& seen) {
+    if (seen.report->accounts == Report::Accounts::Unknown)
+        return HttpAnswer{404, "this process has no list of accounts\n"};
     std::size_t top = kUsualTop;
     if (const auto given = query.parameters.find("top"); given != query.parameters.end()) {
         const char* const end = given->second.data() + given->second.size();
@@ -132,7 +134,7 @@ std::optional<HttpAnswer> Watch::accounts(const HttpQuery& query, const Seen& se
             return HttpAnswer{400, "top is 1 to " + std::to_string(kMostAccounts) + '\n'};
     }
     accounts_asked_.store(milliseconds_now(), std::memory_order_relaxed);
-    if (!seen.report->has_accounts) return std::nullopt;
+    if (seen.report->accounts == Report::Accounts::NotListed) return std::nullopt;
     MetricsText text;
     seen.report->write_accounts(text, top);
     return HttpAnswer{200, text.take(), kMetricsType};

@@ -11,9 +11,9 @@
 //   /metrics/accounts?top=N  the accounts of which most came, at most kMostAccounts. The loop lists
 //                            them only while somebody asks; the answer waits for its next turn
 //   /healthz                 200 while the loop turns: it reported within kAlive
-//   /readyz                  200 and a word when the process does its work, 503 and why when it
-//   does
-//                            not
+//   /readyz                  200 and a word when the process does its work: streaming, standby;
+//                            503, a word and why when it does not: what its last attempt ended
+//                            with
 //
 // Where a token is asked for, /healthz and /readyz answer without it too, for probes that cannot
 // send one; then with the word alone.
@@ -49,12 +49,15 @@ public:
     Report(const Report&) = delete;
     Report& operator=(const Report&) = delete;
 
+    // Unknown: the process has no list of them. NotListed: it lists them when somebody asks.
+    enum class Accounts : std::uint8_t { Unknown, NotListed, Listed };
+
     virtual void write(MetricsText& text) const = 0;
-    // The first `top` of its accounts; has_accounts: it lists them.
-    virtual void write_accounts(MetricsText& text, std::size_t top) const = 0;
+    // The first `top` of its accounts, once they are Listed.
+    virtual void write_accounts(MetricsText& /*text*/, std::size_t /*top*/) const {}
 
     Readiness readiness;
-    bool has_accounts = false;
+    Accounts accounts = Accounts::Unknown;
 };
 
 // How long the turns of a loop take: all of them, and the longest of the last minute or two.

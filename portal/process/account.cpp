@@ -11,6 +11,7 @@
 #include "portal/process/envelope.h"
 #include "portal/process/flow_desk.h"
 #include "portal/process/last_seen.h"
+#include "portal/process/measures.h"
 #include "portal/process/settings.h"
 
 namespace fatwal::process {
@@ -41,6 +42,12 @@ Rates rates_of(Device device, const Settings& settings) {
 // A quarter of all queues' bytes for one account.
 std::size_t queue_bytes(const Settings& settings) {
     return (static_cast<std::size_t>(settings.max_queued_mib) << 20) / 4;
+}
+
+// By this machine's clock, which may be behind the database's.
+std::chrono::nanoseconds since(access::Instant committed) {
+    return std::max<access::Instant::duration>(wall_clock() - committed,
+                                               access::Instant::duration{0});
 }
 
 Device device_of(Role role) { return role == Role::Client ? Device::Client : Device::Gateway; }
@@ -88,8 +95,12 @@ WorkQueue::Handlers Account::work_handlers() {
     return {.is_applying = [this] { return feed_->is_applying(); },
             .ask =
                 [this](const WorkQueue::Step& step) {
-                    if (Session* session = sessions_.find(step.who))
-                        carry_out(*session, step.ask(*session), step.committed);
+                    Session* session = sessions_.find(step.who);
+                    if (session == nullptr) return;
+                    const auto begun = std::chrono::steady_clock::now();
+                    auto actions = step.ask(*session);
+                    context_.measures.decisions.observe(std::chrono::steady_clock::now() - begun);
+                    carry_out(*session, std::move(actions), step.committed);
                 },
             .carry_out = [this](WorkQueue::Task& task) { carry_out(task); },
             .admit = [this] { check_joins(); },
@@ -445,6 +456,7 @@ void Account::snapshot() {
 
 void Account::transaction(access::Affected affected, access::Instant committed) {
     FATWAL_INVARIANT(!feed_->is_applying(), "channels are asked about whole transactions");
+    context_.measures.transaction_latency.observe(since(committed));
     // Those that lose first: a gateway has cut a client before the client learns of it.
     auto gateways = std::exchange(affected.gateways, {});
     for (auto& [id, impact] : gateways)
@@ -585,6 +597,8 @@ void Account::carry_out(const WorkQueue::Task& task, const access::Push& push) {
     if (push.event == "init" && std::exchange(session->is_shown, true) &&
         !session->link->has_room_for_first(*queues_))
         return end(task.sender, "try_again");
+    context_.measures.pushed(task.sender.device, push);
+    if (task.committed) context_.measures.push_latency.observe(since(*task.committed));
     std::string text = envelope(push.event, push.payload, task.committed);
     if (push.event == "init" || push.event == "init_page")
         session->link->send_first(std::move(text));

@@ -18,6 +18,7 @@ class Feeds;
 class Fleet;
 class FlowDesk;
 class LastSeen;
+struct Measures;
 struct Settings;
 
 // All of it outlives the accounts.
@@ -30,6 +31,7 @@ struct AccountContext {
     FlowDesk& flows;
     LastSeen& last_seen;
     const access::Signer& signer;
+    Measures& measures;
     access::Random random;
     // The rows of an account that relays of its own follow have changed.
     std::function<void(const access::Uuid& account)> rows_changed = {};

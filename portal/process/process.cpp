@@ -6,6 +6,7 @@
 #include <array>
 
 #include "portal/process/clock.h"
+#include "portal/process/report.h"
 
 namespace fatwal::process {
 namespace {
@@ -18,7 +19,10 @@ std::chrono::microseconds wall_offset() {
 using access::Device;
 
 constexpr auto kClockSet = std::chrono::milliseconds(200);  // no slewing is so fast
-constexpr int kMostSockets = 65'535;                        // of ZeroMQ: three for each account
+// By how late the loop comes to it, its delay is measured.
+constexpr auto kBeat = std::chrono::milliseconds(250);
+constexpr unsigned kBeatsOfReport = 4;
+constexpr int kMostSockets = 65'535;  // of ZeroMQ: three for each account
 
 // 0 names no process.
 access::ProcessId drawn(std::mt19937_64& random) {
@@ -73,7 +77,9 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
               [this] { return as_json(directory_.introduction()); }}),
       relay_desk_(io, feeds_, settings, relay_handlers()),
       second_(io),
-      clock_offset_(wall_offset()) {
+      clock_offset_(wall_offset()),
+      started_(std::chrono::steady_clock::now()),
+      beat_(io) {
     door_ = std::make_unique<Door>(
         io, settings,
         Door::Handlers{[this](const JoinRequest& request) {
@@ -87,6 +93,12 @@ Process::Process(boost::asio::io_context& io, const Settings& settings)
                        }});
     if (!settings.admin_socket.empty())
         admin_ = std::make_unique<Admin>(io, settings.admin_socket, admin_handlers());
+    if (settings.http_options) {
+        watch_.emplace(*settings.http_options, "fatwal_channel");
+        spdlog::info("http at {}:{}", settings.http_options->address, watch_->port());
+        beat_.expires_after(kBeat);
+        beat();
+    }
     once_a_second();
 }
 
@@ -108,6 +120,7 @@ AccountContext Process::account_context() {
             .flows = flows_,
             .last_seen = last_seen_,
             .signer = signer_,
+            .measures = measures_,
             .random = [this] { return random_(); },
             .rows_changed = [this](const Uuid& account) { relay_desk_.review(account); }};
 }
@@ -289,6 +302,29 @@ void Process::once_a_second() {
     second_.async_wait([this](boost::system::error_code error) {
         if (!error) once_a_second();
     });
+}
+
+// Also while the process ends: it lives, and says that it is not ready.
+void Process::beat() {
+    beat_.async_wait([this](boost::system::error_code error) {
+        if (error) return;
+        const auto now = std::chrono::steady_clock::now();
+        delays_.took(now - beat_.expiry(), now);
+        if (++beats_ % kBeatsOfReport == 0) report(now);
+        beat_.expires_after(kBeat);
+        beat();
+    });
+}
+
+void Process::report(std::chrono::steady_clock::time_point now) {
+    auto out = std::make_shared<Report>();
+    out->name = settings_.name;
+    out->uptime_s = std::chrono::duration<double>(now - started_).count();
+    out->health = health();
+    out->readiness = readiness_of(out->health);
+    out->measures = measures_;
+    out->delays = delays_;
+    watch_->report(std::move(out));
 }
 
 // The channels decide by the wall's clock: policies, tokens and flows end at instants of it. When

@@ -11,7 +11,8 @@
 //
 // Each part knows those that it is given, and none knows the process: what one brings about in
 // another is a handler that is set up here. Beside that the process answers what other processes
-// say (hear()), checks the clock once a second, and ends by Drain.
+// say (hear()), checks the clock once a second, and ends by Drain. With the setting `http` it
+// leaves its numbers once a second for a Watch, whose thread answers those who ask.
 //
 // One thread, the loop's, runs all of it but what the database is asked. Destroyed after the loop
 // has stopped: first those who could bring anything new (the admin socket, the door), then the
@@ -20,9 +21,11 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <zmq.hpp>
@@ -36,9 +39,11 @@
 #include "portal/process/flow_desk.h"
 #include "portal/process/health.h"
 #include "portal/process/last_seen.h"
+#include "portal/process/measures.h"
 #include "portal/process/publication.h"
 #include "portal/process/relay_desk.h"
 #include "portal/process/settings.h"
+#include "service/watch.h"
 
 namespace fatwal::process {
 
@@ -86,9 +91,12 @@ private:
 
     void once_a_second();
     void check_the_clock();
+    void beat();
+    void report(std::chrono::steady_clock::time_point now);
 
     boost::asio::io_context& io_;
     const Settings& settings_;
+    Measures measures_;
     zmq::context_t zmq_;
     Feeds feeds_;
     std::mt19937_64 random_;
@@ -105,6 +113,11 @@ private:
     std::unique_ptr<Drain> drain_;  // once it has begun
     boost::asio::steady_timer second_;
     access::Instant::duration clock_offset_;  // of the wall's clock, as it was read last
+    const std::chrono::steady_clock::time_point started_;
+    boost::asio::steady_timer beat_;
+    unsigned beats_ = 0;
+    service::TurnTimes delays_;
+    std::optional<service::Watch> watch_;  // with the setting http
 };
 
 }  // namespace fatwal::process

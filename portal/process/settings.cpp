@@ -161,6 +161,7 @@ void complete(Settings& settings) {
     read_keys(settings);
     for (const std::string& endpoint : settings.fleet_peers) check_endpoint("fleet-peer", endpoint);
     if (!settings.fleet_endpoint.empty()) check_endpoint("fleet-endpoint", settings.fleet_endpoint);
+    settings.http_options = service::http_options(settings.http, settings.http_token_file);
     if (settings.name.empty())
         settings.name = ("channel-" + host_name()).substr(0, kLongestName - 6) + '-' +
                         std::to_string(settings.listen_port);
@@ -268,6 +269,20 @@ std::vector<service::Setting> specifications(Settings& s) {
          .standard = "(none)",
          .sentence = "a Unix-domain socket for `fatwal channel`, made for the process's user alone",
          .more = "The process replaces one that a dead process has left, and refuses another's"},
+        {.name = "http",
+         .value = &s.http,
+         .unit = "`ADDRESS:PORT`",
+         .standard = "(none)",
+         .sentence = "where the process answers `/metrics`, `/healthz` and `/readyz`",
+         .more = "`127.0.0.1:7481`, say; port 0 takes a free one, which the log names. Another "
+                 "address than this machine's own needs `http_token_file`. "
+                 "[operations.md](operations.md#metrics) has the pages"},
+        {.name = "http_token_file",
+         .value = &s.http_token_file,
+         .unit = "file",
+         .standard = "(none)",
+         .sentence = "file with the token that `http` asks for (`Authorization: Bearer TOKEN`)",
+         .more = "A line of 16 to 512 characters, for its owner alone (mode 0600)"},
         {.name = "minimum_client_version",
          .value = &s.minimum_client_version,
          .unit = "version, as 1.5.0",

@@ -9,6 +9,7 @@
 
 #include "fatwal/client/keys.h"
 #include "portal/process/join_request.h"
+#include "service/http.h"
 #include "service/log_level.h"
 #include "service/settings.h"
 
@@ -27,7 +28,9 @@ struct Settings {
     std::string fleet_endpoint;
     std::vector<std::string> fleet_peers;
     std::vector<std::string> trusted_proxies;
-    std::string admin_socket;            // empty: there is none
+    std::string admin_socket;  // empty: there is none
+    std::string http;          // empty: off
+    std::string http_token_file;
     std::string minimum_client_version;  // empty: any
     std::string minimum_gateway_version;
     std::string ready_file;
@@ -56,6 +59,7 @@ struct Settings {
     std::vector<std::string> publications;  // the names in `publication`
     std::optional<client::Keys> keys;       // of its subscriptions
     std::string secret;
+    std::optional<service::HttpOptions> http_options;
     std::string listen_address;
     std::uint16_t listen_port = 0;
     Proxies proxies;  // its headers are settings themselves

@@ -88,7 +88,7 @@ void write_stream(const Report& of, MetricsText& text) {
 }
 
 void write_subscribers(const Report& of, MetricsText& text) {
-    text.gauge("fatwal_accounts", "Accounts whose socket is open", of.accounts);
+    text.gauge("fatwal_accounts", "Accounts whose socket is open", of.accounts_open);
     text.gauge("fatwal_accounts_in_memory",
                "Accounts with subscribers, durable names or messages kept for replay",
                of.accounts_in_memory);

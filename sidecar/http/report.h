@@ -46,7 +46,7 @@ struct Report : service::Report {
     service::Histogram publish_latency{{}};
 
     // Subscribers, and what is kept for them.
-    std::uint64_t accounts = 0;
+    std::uint64_t accounts_open = 0;
     std::uint64_t accounts_in_memory = 0;
     std::uint64_t joining = 0;
     std::uint64_t live = 0;

@@ -104,7 +104,7 @@ void fill_stream(const StatusSources& of, const Measures& measures, Report& out)
 }
 
 void fill_subscribers(const StatusSources& of, Time now, Report& out) {
-    out.accounts = of.accounts.published();
+    out.accounts_open = of.accounts.published();
     out.accounts_in_memory = of.accounts.size();
     const Attachments::Counts counts = of.attachments.counts();
     out.live = counts.joined;
@@ -161,7 +161,7 @@ std::shared_ptr<const Report> report_of(const ReportSources& of, bool lists_acco
     fill_subscribers(of.status, now, *out);
     fill_snapshots(of.status, *out);
     fill_refusals(of.status, of.control, *out);
-    out->has_accounts = lists_accounts;
+    out->accounts = lists_accounts ? Report::Accounts::Listed : Report::Accounts::NotListed;
     if (lists_accounts)
         out->most_active = of.roster.accounts({wire::ListAccounts::Order::ByBytes, 0});
     return out;

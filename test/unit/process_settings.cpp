@@ -16,9 +16,9 @@ TEST(ChannelSettings, EachIsReadByEachOfItsNames) {
 
 TEST(ChannelSettings, EachMemberIsASettingOrMadeOfSettings) {
     Settings settings;
-    // publications, keys, secret, listen_address, listen_port, proxies, of which three are
-    // settings.
-    constexpr std::size_t kMade = 6;
+    // publications, keys, secret, http_options, listen_address, listen_port, proxies, of which
+    // three are settings.
+    constexpr std::size_t kMade = 7;
     constexpr std::size_t kHeaders = 3;
     EXPECT_EQ(test::members_of<Settings>() - kMade + kHeaders, specifications(settings).size());
 }

@@ -212,9 +212,9 @@ TEST(Http, AnAddressOfOthersNeedsATokenFileOfItsOwners) {
 }
 
 struct TestReport : Report {
-    explicit TestReport(Readiness given, bool accounts = false) {
+    explicit TestReport(Readiness given, Accounts list = Accounts::Unknown) {
         readiness = std::move(given);
-        has_accounts = accounts;
+        accounts = list;
     }
     void write(MetricsText& text) const override { text.gauge("test_x", "x", std::uint64_t{1}); }
     void write_accounts(MetricsText& text, std::size_t top) const override {
@@ -274,9 +274,11 @@ TEST(Watch, AccountsAreListedWhileSomebodyAsks) {
     Watch watch({"127.0.0.1", 0, ""}, "test");
     EXPECT_FALSE(watch.wants_accounts());
     watch.report(std::make_shared<TestReport>(Readiness{}));
+    EXPECT_EQ(told(get(watch.port(), "/metrics/accounts")).substr(0, 3), "404");
+    watch.report(std::make_shared<TestReport>(Readiness{}, Report::Accounts::NotListed));
     auto page = std::async([&] { return told(get(watch.port(), "/metrics/accounts?top=7")); });
     while (!watch.wants_accounts()) std::this_thread::sleep_for(1ms);
-    watch.report(std::make_shared<TestReport>(Readiness{}, true));
+    watch.report(std::make_shared<TestReport>(Readiness{}, Report::Accounts::Listed));
     EXPECT_NE(page.get().find("test_top 7\n"), std::string::npos);
     EXPECT_NE(get(watch.port(), "/metrics/accounts").find("test_top 50\n"), std::string::npos);
     for (const char* top : {"0", "501", "x", "", "7x", "-1"})
