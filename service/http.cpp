@@ -38,7 +38,8 @@ constexpr std::chrono::milliseconds kAcceptAgain{200};
 constexpr std::string_view kBearer = "Bearer ";
 
 // The kernel gives a new descriptor the lowest number that is free, so the number tells how many
-// are open. An eighth is kept for what the process is there for.
+// are open. An eighth is kept for what the process is there for, and for kMostOfTheLast of those
+// who ask: that descriptors run out is what they have to see.
 bool is_among_last(int descriptor) {
     rlimit limit{};
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
@@ -290,8 +291,9 @@ void HttpServer::Listener::accept() {
 }
 
 void HttpServer::Listener::begin(tcp::socket socket) {
-    if (is_among_last(socket.native_handle())) return;
-    if (connections_.size() >= kMostConnections) connections_.front()->close();
+    const std::size_t most =
+        is_among_last(socket.native_handle()) ? kMostOfTheLast : kMostConnections;
+    while (connections_.size() >= most) connections_.front()->close();
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
     connections_.push_back(std::make_shared<Connection>(std::move(socket), *this));

@@ -54,6 +54,7 @@ struct HttpAnswer {
 class HttpServer {
 public:
     static constexpr std::size_t kMostConnections = 32;
+    static constexpr std::size_t kMostOfTheLast = 4;  // while descriptors are short
     static constexpr std::uint32_t kMostHeaderBytes = 8192;
     static constexpr std::chrono::seconds kRequestWithin{5};
     static constexpr std::chrono::seconds kAnswerWithin{10};

@@ -2,8 +2,10 @@
 #include "service/http.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -130,6 +132,30 @@ TEST(Http, ThoseThatSayNothingGoWhenOthersCome) {
     // The last ones are still there, and somebody who asks is answered.
     EXPECT_EQ(told(get(server.port(), "/x")), "200 /x trusted");
     EXPECT_EQ(silent.front().rest(), "");
+}
+
+TEST(Http, WhenDescriptorsAreShortAFewAreAnswered) {
+    constexpr rlim_t kLimit = 512;
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    const rlimit low{kLimit, before.rlim_max};
+    const HttpServer server({"127.0.0.1", 0, ""}, echo());
+    const int some = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    std::vector<int> taken = {some};
+    while (taken.back() < static_cast<int>(kLimit - kLimit / 8)) taken.push_back(dup(some));
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+    {
+        std::vector<Connection> silent;
+        for (int i = 0; i < 40; ++i) silent.emplace_back(server.port());
+        EXPECT_EQ(told(get(server.port(), "/x")), "200 /x trusted");
+        // The first one is closed, and so are the 36 behind it.
+        EXPECT_EQ(silent[36].rest(), "");
+        const int next = dup(some);
+        EXPECT_LE(next, taken.back() + 40 + static_cast<int>(HttpServer::kMostOfTheLast) + 1);
+        ::close(next);
+    }
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (const int each : taken) ::close(each);
 }
 
 TEST(Http, OneThatSaysNothingIsClosedInTime) {
