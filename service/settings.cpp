@@ -9,6 +9,7 @@
 #include <list>
 #include <string_view>
 
+#include "manual/manual.h"
 #include "service/failure.h"
 
 namespace fatwal::service {
@@ -37,6 +38,9 @@ std::string variable_of(const Program& program, const char* name) {
         variable += static_cast<char>(std::toupper(static_cast<unsigned char>(*c)));
     return variable;
 }
+
+// Of the docs, behind what the setting is.
+constexpr char kReloaded[] = ". SIGHUP reads it again";
 
 bool is_list(const Setting& setting) {
     return std::holds_alternative<std::vector<std::string>*>(setting.value);
@@ -75,10 +79,27 @@ std::string plain(std::string_view text) {
     for (std::size_t i = 0; i < text.size(); ++i) {
         if (text.substr(i, 2) == "](")
             i = std::min(text.find(')', i), text.size());
-        else if (text[i] != '`' && text[i] != '[' && text[i] != '*')
+        else if (text.substr(i, 2) == "**")
+            ++i;
+        else if (text[i] != '`' && text[i] != '[')
             out += text[i];
     }
     return out;
+}
+
+// As lines of a TOML file's comment.
+std::string commented(const std::string& text) {
+    constexpr std::size_t kColumns = 98;
+    std::string out;
+    std::string line;
+    for (const std::string& word : CLI::detail::split(text, ' ')) {
+        if (!line.empty() && line.size() + 1 + word.size() > kColumns) {
+            out += "# " + line + "\n";
+            line.clear();
+        }
+        line += (line.empty() ? "" : " ") + word;
+    }
+    return out + "# " + line + "\n";
 }
 
 // In Markdown.
@@ -89,6 +110,27 @@ std::string standard_of(const Setting& setting) {
     const bool is_text = std::holds_alternative<std::string*>(setting.value) ||
                          std::holds_alternative<Choice>(setting.value);
     return is_text && !text.empty() ? "`" + text + "`" : text;
+}
+
+manual::Program manual_of(const Program& program, const std::vector<Setting>& settings) {
+    manual::Program out{.name = program.name, .version = program.version, .section = 8};
+    for (const Setting& setting : settings) {
+        manual::OptionNotes notes{.values = {}, .more = plain(setting.more)};
+        if (setting.reloads) notes.more += (notes.more.empty() ? "" : ". ") + plain(kReloaded + 2);
+        if (const auto* choice = std::get_if<Choice>(&setting.value)) notes.values = choice->names;
+        if (std::holds_alternative<bool*>(setting.value)) notes.values = {"true", "false"};
+        out.options[flag_of(setting)] = std::move(notes);
+    }
+    const std::string file = std::string("/etc/fatwal/") + program.name + ".toml";
+    out.sections = {{"SETTINGS",
+                     "The command line is before the environment, the environment before the file "
+                     "of --config, the file before the default. In the file a setting has its "
+                     "name with underscores."},
+                    {"FILES", file + "\nThe file of --config that the systemd unit gives."},
+                    {"EXIT STATUS", program.exit_status}};
+    out.see_also = program.see_also;
+    out.files["fatwal/" + std::string(program.name) + ".toml"] = example_of(program, settings);
+    return out;
 }
 
 class Reader {
@@ -153,6 +195,7 @@ public:
             ->envname(variable_of(program, "config"))
             ->type_name("FILE");
         for (const Setting& setting : settings) add(setting);
+        manual::add_generate(app_, manual_of(program, settings));
     }
 
     // False when --help or --version was printed.
@@ -307,6 +350,17 @@ Load load(const Program& program, const std::vector<Setting>& settings, int argc
     return Load::Done;
 }
 
+std::string config_file(const Program& program, const std::vector<Setting>& settings, int argc,
+                        const char* const* argv) {
+    CommandLine line(program, settings);
+    (void)line.parse(argc, argv);
+    return line.config();
+}
+
+void give(const Setting& setting, const std::string& text) {
+    Reader(setting, setting.name).read({text});
+}
+
 std::string value_of(const Setting& setting) {
     return std::visit(
         Overloaded{[](const std::string* text) { return *text; },
@@ -321,11 +375,40 @@ std::string value_of(const Setting& setting) {
         setting.value);
 }
 
+std::string example_of(const Program& program, const std::vector<Setting>& settings) {
+    std::string out = commented(
+        std::string("The settings of ") + program.name +
+        ", each with its default. One counts when the # before its name is taken away. A text "
+        "stands in quotes, a list of texts in brackets. The command line and the environment "
+        "come before this file.");
+    for (const Setting& setting : settings) {
+        std::string about = setting.sentence;
+        if (!about.starts_with("fatwal"))
+            about[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(about[0])));
+        if (const std::string range = unit_and_range(setting); !range.empty())
+            about += " (" + range + ")";
+        if (setting.needed) about += "; needed";
+        if (setting.reloads) about += kReloaded;
+        if (*setting.more != '\0') about += std::string(". ") + setting.more;
+        const bool is_text = !std::holds_alternative<int*>(setting.value) &&
+                             !std::holds_alternative<std::int64_t*>(setting.value) &&
+                             !std::holds_alternative<bool*>(setting.value);
+        std::string value = *setting.example != '\0' ? setting.example : value_of(setting);
+        if (is_list(setting) && value.empty())
+            value = "[]";
+        else if (is_text)
+            value.insert(0, is_list(setting) ? "['" : "'").append(is_list(setting) ? "']" : "'");
+        out += "\n" + commented(plain(about)) + "#" + setting.name + " = " + value + "\n";
+    }
+    return out;
+}
+
 std::string table_of(const std::vector<Setting>& settings) {
     std::string table =
         "| setting | default | unit, range | meaning |\n| --- | --- | --- | --- |\n";
     for (const Setting& setting : settings) {
-        const std::string more = *setting.more == '\0' ? "" : std::string(". ") + setting.more;
+        std::string more = *setting.more == '\0' ? "" : std::string(". ") + setting.more;
+        if (setting.reloads) more.insert(0, kReloaded);
         table += std::string("| `") + setting.name + "` | " + standard_of(setting) + " | " +
                  unit_and_range(setting) + " | " + setting.sentence + more + " |\n";
     }

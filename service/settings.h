@@ -19,6 +19,9 @@
 // holds before load(). The command line is before the environment, the environment before the file,
 // the file before the default; whichever it is, one function reads the text and checks the range.
 //
+// --generate FOLDER writes the manual page, completions (manual/manual.h) and example_of() as
+// `fatwal/NAME.toml`.
+//
 // CLI11 and toml++, which cost half a minute of compiling, are included by settings.cpp alone.
 #pragma once
 
@@ -74,6 +77,7 @@ struct Setting {
     const char* unit = "";  // or what it is: `ms`, `bytes`, `libpq connection string`
     Range range = {};       // of a number
     bool needed = false;    // has no default
+    bool reloads = false;   // SIGHUP may change it (reload.h)
     // What the docs show as the default where the value does not say it.
     const char* standard = "";
     // Of --help and the docs: what it is, in one sentence without a full stop. In Markdown, of
@@ -81,6 +85,8 @@ struct Setting {
     const char* sentence = "";
     // Of the docs alone: what else its reader has to know.
     const char* more = "";
+    // What the example of a file gives it, where there is no default to show.
+    const char* example = "";
 };
 
 struct Program {
@@ -88,6 +94,9 @@ struct Program {
     const char* version = "";  // 0.1.0
     const char* prefix = "";   // of the names in the environment, as FATWAL_
     const char* purpose = "";
+    // Of its manual page: what the exit status says, and the pages beside it.
+    const char* exit_status = "";
+    std::vector<std::string> see_also = {};
 };
 
 enum class Load : std::uint8_t {
@@ -99,8 +108,19 @@ enum class Load : std::uint8_t {
 [[nodiscard]] Load load(const Program& program, const std::vector<Setting>& settings, int argc,
                         const char* const* argv);
 
+// The file of --config, in `argv` or the environment; empty: there is none. Throws as load() does.
+[[nodiscard]] std::string config_file(const Program& program, const std::vector<Setting>& settings,
+                                      int argc, const char* const* argv);
+
+// Gives a setting, which is no list, what load() reads of this text.
+void give(const Setting& setting, const std::string& text);
+
 // What the setting is now, as a text that load() reads; of a list, with commas.
 [[nodiscard]] std::string value_of(const Setting& setting);
+
+// An example of the TOML file that explains each setting. All are comments, so it changes nothing;
+// each shows its default.
+[[nodiscard]] std::string example_of(const Program& program, const std::vector<Setting>& settings);
 
 // The docs' table, in Markdown, with the values as defaults.
 [[nodiscard]] std::string table_of(const std::vector<Setting>& settings);

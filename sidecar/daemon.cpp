@@ -28,6 +28,8 @@ constexpr int kRequestsPerTurn = 64;
 // free it. So is one of several in a CopyData, as its buffer is not its own.
 constexpr std::size_t kCopiedBytes = 2048;
 constexpr std::chrono::seconds kTick{1};
+// Longer than an attempt takes that a person has to mend.
+constexpr std::chrono::seconds kStandbyAfter{3};
 constexpr std::chrono::seconds kHealthInterval{10};
 // Between two looks at the publications. With so many tables that one takes long: 1 % of the time.
 constexpr std::chrono::seconds kPublicationsInterval{5};
@@ -213,13 +215,15 @@ int Daemon::timeout(Clock::time_point now) const {
                   accounts_.published() > 0 ? next_heartbeat_ : next_tick_,
                   control_.waiting() ? now + ReplyWindow::kInterval : next_tick_,
                   publishers_.next_check().value_or(next_tick_),
-                  keyed_data_ ? keyed_data_->next_check().value_or(next_tick_) : next_tick_});
+                  keyed_data_ ? keyed_data_->next_check().value_or(next_tick_) : next_tick_,
+                  service_manager_.next().value_or(next_tick_)});
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - now).count();
     return static_cast<int>(std::max<long>(left, 0));
 }
 
-std::optional<Failure> Daemon::run(int signals) {
-    watch(signals, EPOLLIN);
+std::optional<Failure> Daemon::run(const Signals& signals, const std::function<void()>& reload) {
+    watch(signals.stop().fd(), EPOLLIN);
+    watch(signals.reload().fd(), EPOLLIN);
     spdlog::info("control endpoint {}", settings_.control);
     for (;;) {
         const auto now = Clock::now();
@@ -231,10 +235,17 @@ std::optional<Failure> Daemon::run(int signals) {
         more_ = false;
         for (int i = 0; i < count; ++i) {
             const int fd = events[static_cast<std::size_t>(i)].data.fd;
-            if (fd == signals) {
+            if (fd == signals.stop().fd()) {
                 spdlog::info("stopping");
+                service_manager_.stopping();
                 end_stream();
                 return std::nullopt;
+            }
+            if (fd == signals.reload().fd()) {
+                signals.reload().clear();
+                service_manager_.reloading();
+                reload();
+                report_state(Clock::now());
             }
             if (fd == slot_.stream_fd()) slot_.heard(Clock::now());
             for (const int each : control_.fds())
@@ -259,6 +270,7 @@ std::optional<Failure> Daemon::run(int signals) {
         if (keyed_data_) keyed_data_->check_suspects(Clock::now());
         if (answer_requests()) more_ = true;
         do_what_is_due(Clock::now());
+        service_manager_.alive(Clock::now());
         // What was sent may have swallowed the signal of what has come meanwhile.
         if (control_.unread()) more_ = true;
         const auto done = Clock::now();
@@ -319,6 +331,7 @@ void Daemon::begin_stream(StreamStart& found, Clock::time_point now) {
     next_health_ = next_publications_ = now;
     spdlog::info("streaming slot {} of publication {} from {}, epoch {}", settings_.slot,
                  settings_.publication, wire::lsn_text(found.begin), epoch_.number);
+    report_state(now);
     confirm();
 }
 
@@ -345,6 +358,8 @@ void Daemon::lose(const Failure& failure) {
     log_notices(Clock::now());
     if (slot_.streams()) epoll_ctl(epoll_, EPOLL_CTL_DEL, slot_.stream_fd(), nullptr);
     slot_.lose(failure, Clock::now());
+    why_waiting_ = "waits to connect again: " + failure.message;
+    report_state(Clock::now());
     facts_asked_ = false;
     facts_refused_ = 0;
     confirmation_.disconnected();
@@ -612,9 +627,22 @@ void Daemon::report(Clock::time_point now) {
         report_of({status_sources(), measures_, control_, roster_}, watch_->wants_accounts(), now));
 }
 
+// systemd's start is over when fatwald streams, or waits and will stream by itself. An attempt that
+// has neither failed nor succeeded for so long waits too: for another fatwald to leave the slot,
+// for transactions that are older than the slot, for a server that does not answer.
+void Daemon::report_state(Clock::time_point now) {
+    if (slot_.streams())
+        service_manager_.ready(slot_.text() + (" slot " + settings_.slot));
+    else if (!why_waiting_.empty())
+        service_manager_.ready(why_waiting_);
+    else if (now - started_ >= kStandbyAfter)
+        service_manager_.ready("waits for slot " + settings_.slot);
+}
+
 void Daemon::tick(Clock::time_point now) {
     next_tick_ = now + kTick;
     report(now);
+    report_state(now);
     log_notices(now);
     if (const auto failure = slot_.check_silence(now)) lose(*failure);
     attachments_.tick(now);

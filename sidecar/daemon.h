@@ -27,10 +27,13 @@
 // (`more_`) makes the next turn begin without waiting.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 
 #include <zmq.hpp>
 
+#include "service/service_manager.h"
 #include "sidecar/delivery/confirmation.h"
 #include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
@@ -44,6 +47,7 @@
 #include "sidecar/postgres/slot_session.h"
 #include "sidecar/requests.h"
 #include "sidecar/settings.h"
+#include "sidecar/signals.h"
 #include "sidecar/status.h"
 #include "sidecar/subscribers/accounts.h"
 #include "sidecar/subscribers/attachments.h"
@@ -68,9 +72,9 @@ public:
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;
 
-    // Runs until `signals` (StopSignals::fd()) is readable, or something fails for good. Gives the
-    // failure, if it was one.
-    std::optional<Failure> run(int signals);
+    // Runs until a signal stops it, or something fails for good. Gives the failure, if it was one.
+    // `reload` reads the settings again, between two turns of the loop.
+    std::optional<Failure> run(const Signals& signals, const std::function<void()>& reload);
 
 private:
     [[nodiscard]] StatusSources status_sources() const;
@@ -115,6 +119,7 @@ private:
 
     // What is due.
     void do_what_is_due(Clock::time_point now);
+    void report_state(Clock::time_point now);
     void tick(Clock::time_point now);
     void tick_streaming(Clock::time_point now);
     void report(Clock::time_point now);
@@ -149,6 +154,8 @@ private:
     Roster roster_;
     Requests requests_;
     Tally tally_;
+    service::ServiceManager service_manager_;
+    std::string why_waiting_;  // for the service manager
     ServerClock server_clock_;
     int epoll_;
     bool reread_credentials_ = false;  // a row of them could not be read

@@ -1,11 +1,9 @@
 // fatwald: see README.md of this folder.
-#include <unistd.h>
-
 #include <csignal>
 
+#include "service/reload.h"
 #include "sidecar/daemon.h"
-#include "sidecar/log.h"
-#include "sidecar/stop_signals.h"
+#include "sidecar/signals.h"
 
 namespace {
 
@@ -14,24 +12,29 @@ namespace {
 constexpr std::chrono::seconds kFarewell{6};
 
 int fail(const fatwal::service::Failure& failure) {
-    (void)fatwal::sidecar::write_line(STDERR_FILENO, "fatwald: " + failure.text());
+    fatwal::service::write_last_line("fatwald", failure.text());
     return 1;
 }
 
 // Ends with a reason, whatever happens.
 int run(int argc, char** argv) {
-    const auto loaded = fatwal::sidecar::load_settings(argc, argv);
+    namespace sidecar = fatwal::sidecar;
+    auto loaded = sidecar::load_settings(argc, argv);
     if (!loaded) return 0;
-    const fatwal::sidecar::Settings& settings = *loaded;
-    fatwal::sidecar::begin_log(settings.log_level);
+    sidecar::Settings& settings = *loaded;
+    fatwal::service::begin_log("fatwald", settings.log_level, settings.log_format);
     std::signal(SIGPIPE, SIG_IGN);
-    const fatwal::sidecar::StopSignals signals(
-        std::chrono::milliseconds(settings.shutdown_drain_ms) + kFarewell);
-    fatwal::sidecar::RunDir run_dir;
-    if (const auto failure = fatwal::sidecar::RunDir::open(settings.run_dir, run_dir))
+    const sidecar::Signals signals(std::chrono::milliseconds(settings.shutdown_drain_ms) +
+                                   kFarewell);
+    sidecar::RunDir run_dir;
+    if (const auto failure = sidecar::RunDir::open(settings.run_dir, run_dir))
         return fail(*failure);
-    fatwal::sidecar::Daemon daemon(settings, run_dir);
-    if (const auto failure = daemon.run(signals.fd())) return fail(*failure);
+    sidecar::Daemon daemon(settings, run_dir);
+    const auto reload = [&] {
+        fatwal::service::reload(sidecar::program(), settings, sidecar::specifications,
+                                sidecar::load_settings, argc, argv);
+    };
+    if (const auto failure = daemon.run(signals, reload)) return fail(*failure);
     return 0;
 }
 

@@ -20,11 +20,15 @@ namespace fatwal::sidecar {
 
 namespace {
 
-constexpr service::Program kProgram = {
+const service::Program kProgram = {
     .name = "fatwald",
     .version = FATWAL_VERSION,
     .prefix = "FATWAL_",
     .purpose = "Streams a fatwal replication slot into one ZeroMQ socket for each account.",
+    .exit_status =
+        "0: ended by SIGTERM or SIGINT. 1: a failure that trying again would not mend, whose "
+        "message says what mends it; or an end by force.",
+    .see_also = {"fatwal(1)", "fatwal-channel(8)"},
 };
 
 // Whoever can connect to the control socket has every account's rows. File permissions decide who
@@ -140,7 +144,8 @@ std::vector<service::Setting> specifications(Settings& s) {
          .needed = true,
          .sentence = "the database to stream",
          .more = "Its role needs REPLICATION, and CONNECT for the checks. Several servers: "
-                 "[below](#connections)"},
+                 "[configuration.md](#connections)",
+         .example = "host=/var/run/postgresql dbname=app user=fatwal"},
         {.name = "slot", .value = &s.slot, .sentence = "the replication slot; made when absent"},
         {.name = "plugin",
          .value = service::choice<Plugin>(
@@ -202,7 +207,12 @@ std::vector<service::Setting> specifications(Settings& s) {
                  "the descriptors are theirs, whatever it says"},
         {.name = "log_level",
          .value = service::choice(s.log_level, levels),
+         .reloads = true,
          .sentence = "least severity that is logged, to standard error"},
+        {.name = "log_format",
+         .value = service::choice(s.log_format, service::log_formats()),
+         .sentence = "whether a line of the log is text, or a JSON object with `time`, `level` and "
+                     "`message`"},
         {.name = "layout",
          .value = service::choice<Layout>(
              s.layout, {{"account", Layout::Account}, {"shared", Layout::Shared}}),
@@ -226,6 +236,7 @@ std::vector<service::Setting> specifications(Settings& s) {
          .value = &s.confirm_interval_ms,
          .unit = "ms",
          .range = {100, 10'000},
+         .reloads = true,
          .sentence = "most time between confirmations to Postgres; a quarter of its "
                      "`wal_sender_timeout` if that is less"},
         {.name = "shutdown_drain_ms",
@@ -257,17 +268,20 @@ std::vector<service::Setting> specifications(Settings& s) {
          .value = &s.retention_bytes,
          .unit = "bytes of WAL",
          .range = {1, service::Range::kEnough},
+         .reloads = true,
          .sentence = "WAL that a durable subscriber may hold before it is dropped after "
                      "retention"},
         {.name = "retention_s",
          .value = &s.retention_s,
          .unit = "s",
          .range = {1, 31'536'000},
+         .reloads = true,
          .sentence = "time for which a durable subscriber may hold WAL without progress before it "
                      "is dropped after retention"},
         {.name = "max_durables",
          .value = &s.max_durables,
          .range = {1, 10'000'000},
+         .reloads = true,
          .sentence = "durable subscribers in all; further names are refused",
          .more =
              "`fatwal durable list --control …` shows them, `fatwal durable forget --control …` "
@@ -275,10 +289,12 @@ std::vector<service::Setting> specifications(Settings& s) {
         {.name = "max_account_durables",
          .value = &s.max_account_durables,
          .range = {1, 10'000'000},
+         .reloads = true,
          .sentence = "durable subscribers of one account; further names are refused"},
         {.name = "max_credential_durables",
          .value = &s.max_credential_durables,
          .range = {1, 10'000'000},
+         .reloads = true,
          .sentence = "durable subscribers of one credential, in all accounts; further names are "
                      "refused"},
         {.name = "snapshot_concurrency",
@@ -291,6 +307,7 @@ std::vector<service::Setting> specifications(Settings& s) {
          .value = &s.snapshot_reuse_ms,
          .unit = "ms",
          .range = {0, 600'000},
+         .reloads = true,
          .sentence = "time for which a snapshot serves other subscribers of its account, unless a "
                      "resync record has come since"},
         {.name = "reread_concurrency",

@@ -9,7 +9,7 @@
 
 #include "fatwal/wire/key_file.h"
 #include "service/http.h"
-#include "service/log_level.h"
+#include "service/log.h"
 #include "service/settings.h"
 
 namespace fatwal::sidecar {
@@ -33,6 +33,7 @@ struct Settings {
     std::string key_file;
     int max_keyed_connections = 10'000;
     service::LogLevel log_level = service::LogLevel::Info;
+    service::LogFormat log_format = service::LogFormat::Text;
     Layout layout = Layout::Account;
     int send_high_water_mark = 0;  // after load_settings() never 0
     int heartbeat_interval_ms = 1000;

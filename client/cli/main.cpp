@@ -17,6 +17,7 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/provider.h"
+#include "manual/manual.h"
 
 namespace fatwal::cli {
 
@@ -398,6 +399,15 @@ int run(int argc, char** argv) {
     for (const auto add : {add_tail, add_check, add_init, add_slot, add_durable, add_subscribers,
                            add_holds, add_accounts, add_keygen, add_channel, add_codegen})
         add(app, chosen);
+    manual::add_generate(
+        app, {.name = "fatwal",
+              .version = FATWAL_VERSION,
+              .sections = {{"EXIT STATUS",
+                            "0: done as asked. 1: failed. 2: the arguments are wrong. 3: done, but "
+                            "not all is as it should be: changes were or may have been missed "
+                            "(tail), a requirement is not met (check), others have to do something "
+                            "(init)."}},
+              .see_also = {"fatwald(8)", "fatwal-channel(8)", "psql(1)"}});
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {

@@ -1,23 +1,26 @@
 // fatwal-channel: portal/README.md.
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <cerrno>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <fstream>
+#include <functional>
 #include <string>
+#include <utility>
 
 #include "portal/process/privileges.h"
 #include "portal/process/process.h"
 #include "portal/process/publication.h"
 #include "service/failure.h"
+#include "service/reload.h"
+#include "service/service_manager.h"
 
 namespace {
 
@@ -35,13 +38,66 @@ void raise_descriptor_limit(const fatwal::process::Settings& settings) {
             settings.max_sessions, wanted, limit.rlim_cur);
 }
 
+// Calls `act` whenever the signal comes.
+class SignalHandler {
+public:
+    SignalHandler(boost::asio::io_context& io, int signal, std::function<void()> act)
+        : signals_(io, signal), act_(std::move(act)) {
+        wait();
+    }
+
+private:
+    void wait() {
+        signals_.async_wait([this](boost::system::error_code error, int) {
+            if (error) return;
+            act_();
+            wait();
+        });
+    }
+
+    boost::asio::signal_set signals_;
+    std::function<void()> act_;
+};
+
+// While the loop turns systemd's watchdog is fed.
+class Watchdog {
+public:
+    Watchdog(boost::asio::io_context& io, fatwal::service::ServiceManager& manager)
+        : manager_(manager), timer_(io) {
+        feed();
+    }
+
+private:
+    void feed() {
+        manager_.alive(std::chrono::steady_clock::now());
+        const auto next = manager_.next();
+        if (!next) return;
+        timer_.expires_at(*next);
+        timer_.async_wait([this](boost::system::error_code error) {
+            if (!error) feed();
+        });
+    }
+
+    fatwal::service::ServiceManager& manager_;
+    boost::asio::steady_timer timer_;
+};
+
 // Until SIGTERM; the exit status.
-int run(const fatwal::process::Settings& settings) {
+int run(fatwal::process::Settings& settings, int argc, char** argv) {
     auto publication = fatwal::process::check_publication(settings.database, settings.publications);
     fatwal::process::check_privileges(settings.database);
     boost::asio::io_context io(1);
     boost::asio::signal_set signals(io, SIGTERM, SIGINT);
     fatwal::process::Process process(io, settings);
+    fatwal::service::ServiceManager manager;
+    const std::string listening = "listening on port " + std::to_string(process.port());
+    const SignalHandler hangup(io, SIGHUP, [&] {
+        manager.reloading();
+        fatwal::service::reload(fatwal::process::program(), settings,
+                                fatwal::process::specifications, fatwal::process::load_settings,
+                                argc, argv);
+        manager.ready(listening);
+    });
     const fatwal::process::PublicationWatch watch(
         settings.database, settings.publications, std::move(publication),
         [&](fatwal::process::PublicationLook look) {
@@ -51,6 +107,7 @@ int run(const fatwal::process::Settings& settings) {
     const std::function<void()> wait = [&] {
         signals.async_wait([&](boost::system::error_code error, int) {
             if (error) return;
+            manager.stopping();
             process.drain([&] { io.stop(); });
             // A second signal is obeyed at once, whatever threads wait for.
             signals.async_wait([&](boost::system::error_code again, int) {
@@ -61,7 +118,7 @@ int run(const fatwal::process::Settings& settings) {
         });
     };
     wait();
-    spdlog::info("listening on port {}", process.port());
+    spdlog::info("{}", listening);
     if (!settings.ready_file.empty()) {
         std::ofstream file(settings.ready_file);
         if (!(file << process.port() << '\n').flush())
@@ -69,6 +126,8 @@ int run(const fatwal::process::Settings& settings) {
                                            std::strerror(errno),
                                            "Name a file in a folder that exists.");
     }
+    manager.ready(listening);
+    const Watchdog watchdog(io, manager);
     io.run();
     return 0;
 }
@@ -78,22 +137,21 @@ int run(const fatwal::process::Settings& settings) {
 int main(int argc, char** argv) {
     std::string hint;
     try {
-        const auto settings = fatwal::process::load_settings(argc, argv);
+        auto settings = fatwal::process::load_settings(argc, argv);
         if (!settings) return 0;
-        spdlog::set_default_logger(spdlog::stderr_logger_mt("fatwal-channel"));
-        spdlog::set_level(static_cast<spdlog::level::level_enum>(settings->log_level));
+        fatwal::service::begin_log("fatwal-channel", settings->log_level, settings->log_format);
         std::signal(SIGPIPE, SIG_IGN);
         raise_descriptor_limit(*settings);
         hint = "look whether --listen " + settings->listen + " and the endpoint " +
                (settings->fleet_endpoint.empty() ? "(none)" : settings->fleet_endpoint) +
                " are free and may be had.";
-        return run(*settings);
+        return run(*settings, argc, argv);
     } catch (const fatwal::service::Failure& failure) {
-        std::fprintf(stderr, "fatwal-channel: %s\n", failure.text().c_str());
+        fatwal::service::write_last_line("fatwal-channel", failure.text());
     } catch (const std::exception& error) {
         const fatwal::service::Failure failure(std::string("cannot start: ") + error.what(), {},
                                                hint);
-        std::fprintf(stderr, "fatwal-channel: %s\n", failure.text().c_str());
+        fatwal::service::write_last_line("fatwal-channel", failure.text());
     }
     return 1;
 }

@@ -18,13 +18,17 @@
 namespace fatwal::process {
 namespace {
 
-constexpr service::Program kProgram = {
+const service::Program kProgram = {
     .name = "fatwal-channel",
     .version = FATWAL_VERSION,
     .prefix = "FATWAL_CHANNEL_",
     .purpose =
         "Serves the connected clients, gateways and relays of a portal: follows their "
         "accounts, pushes what changes, authorizes flows.",
+    .exit_status =
+        "0: ended by SIGTERM or SIGINT, after its devices were sent elsewhere. 1: it cannot start, "
+        "and the message says what mends it; or a second signal.",
+    .see_also = {"fatwal(1)", "fatwald(8)"},
 };
 
 constexpr std::size_t kLeastSecret = 32;
@@ -186,7 +190,8 @@ std::vector<service::Setting> specifications(Settings& s) {
                      "written",
          .more = "Its role needs a few privileges, most of them on single columns "
                  "([security.md](security.md)); the process names the missing `GRANT` statements, "
-                 "and does not start without these privileges"},
+                 "and does not start without these privileges",
+         .example = "host=/var/run/postgresql dbname=portal user=fatwal-channel"},
         {.name = "publication",
          .value = &s.publication,
          .unit = "[publication names](#publication-names)",
@@ -194,12 +199,14 @@ std::vector<service::Setting> specifications(Settings& s) {
          .sentence = "the publications that fatwald streams, as they are given there",
          .more = "Checked when the process starts: a table that decides access has to be in them, "
                  "with all that is done to it, and with `REPLICA IDENTITY FULL` on it and on each "
-                 "of its partitions"},
+                 "of its partitions",
+         .example = "portal"},
         {.name = "control",
          .value = &s.control,
          .unit = "ZeroMQ endpoints",
          .needed = true,
-         .sentence = "control sockets of the fatwalds that take over from each other"},
+         .sentence = "control sockets of the fatwalds that take over from each other",
+         .example = "ipc:///run/fatwal/control.sock"},
         {.name = "key_file",
          .value = &s.key_file,
          .unit = "file of `fatwal keygen`",
@@ -218,7 +225,8 @@ std::vector<service::Setting> specifications(Settings& s) {
          .unit = "file, at least 32 bytes",
          .needed = true,
          .sentence = "the fleet's secret, the same in every process: signs references, derives "
-                     "keys"},
+                     "keys",
+         .example = "/etc/fatwal/fatwal-channel.secret"},
         {.name = "listen",
          .value = &s.listen,
          .unit = "ADDRESS:PORT",
@@ -416,7 +424,12 @@ std::vector<service::Setting> specifications(Settings& s) {
          .sentence = "the process makes it, with the port in it, when devices can connect"},
         {.name = "log_level",
          .value = service::choice(s.log_level, service::log_levels()),
+         .reloads = true,
          .sentence = "least severity that is logged, to standard error"},
+        {.name = "log_format",
+         .value = service::choice(s.log_format, service::log_formats()),
+         .sentence = "whether a line of the log is text, or a JSON object with `time`, `level` and "
+                     "`message`"},
     };
 }
 

@@ -10,7 +10,7 @@
 #include "fatwal/client/keys.h"
 #include "portal/process/join_request.h"
 #include "service/http.h"
-#include "service/log_level.h"
+#include "service/log.h"
 #include "service/settings.h"
 
 namespace fatwal::process {
@@ -35,6 +35,7 @@ struct Settings {
     std::string minimum_gateway_version;
     std::string ready_file;
     service::LogLevel log_level = service::LogLevel::Info;
+    service::LogFormat log_format = service::LogFormat::Text;
     int max_sessions = 10'000;
     int max_pending = 10'000;
     int connects_per_second = 500;

@@ -117,6 +117,41 @@ void expect_each_setting_is_read(const service::Program& program,
     }
 }
 
+// The example of a file explains each setting with its default, changes nothing as it is, and is
+// read when the comment signs before all names are taken away.
+template <class Settings>
+void expect_example(const service::Program& program,
+                    std::vector<service::Setting> (*specifications)(Settings&)) {
+    Settings settings;
+    const std::string example = service::example_of(program, specifications(settings));
+    std::string counted;
+    std::istringstream lines(example);
+    for (std::string line; std::getline(lines, line);) {
+        EXPECT_TRUE(line.empty() || line[0] == '#') << line;
+        EXPECT_LE(line.size(), 100U) << line;
+        if (line.size() > 1 && line[1] != ' ') counted += line.substr(1) + '\n';
+    }
+    for (const service::Setting& setting : specifications(settings))
+        EXPECT_NE(('\n' + counted).find('\n' + std::string(setting.name) + " = "),
+                  std::string::npos)
+            << setting.name;
+    // Some have no value that could be shown: 0 for "it follows from others".
+    std::string text;
+    std::istringstream settable(counted);
+    for (std::string line; std::getline(settable, line);)
+        if (!line.starts_with("send_high_water_mark")) text += line + '\n';
+    const TemporaryFile file(text);
+    Settings read;
+    ASSERT_EQ(load(program, specifications(read), {"--config", file.path()}), service::Load::Done);
+    const auto before = specifications(settings);
+    const auto after = specifications(read);
+    for (std::size_t i = 0; i < before.size(); ++i) {
+        if (*before[i].example == '\0') {
+            EXPECT_EQ(service::value_of(before[i]), service::value_of(after[i])) << before[i].name;
+        }
+    }
+}
+
 // docs/configuration.md has the table between `<!-- settings of NAME -->` and `<!-- end -->`. With
 // FATWAL_UPDATE_GOLDEN set it is written there.
 inline void expect_documented(const std::string& name, const std::string& table) {

@@ -28,6 +28,10 @@ TEST(ChannelSettings, AreInTheDocs) {
     test::expect_documented("fatwal-channel", service::table_of(specifications(settings)));
 }
 
+TEST(ChannelSettings, AreInTheExampleOfAFile) {
+    test::expect_example<Settings>(program(), specifications);
+}
+
 TEST(ChannelSettings, WhatIsNotGivenFollowsFromOthersAndWhatCannotBeIsRefused) {
     const test::TemporaryFile secret(std::string(32, 's') + "\n");
     const auto load = [&](const std::map<std::string, std::string>& more) {

@@ -11,8 +11,8 @@
 #include <gtest/gtest.h>
 
 #include "fatwal/wire/invariant.h"
+#include "service/log.h"
 #include "sidecar/failure.h"
-#include "sidecar/log.h"
 #include "sidecar/postgres/patience.h"
 #include "sidecar/postgres/silence.h"
 #include "sidecar/postgres/slot_session.h"
@@ -234,11 +234,11 @@ TEST(Log, ALineThatWouldHaveToWaitIsDropped) {
     std::array<int, 2> pipe_ends{};
     ASSERT_EQ(pipe(pipe_ends.data()), 0);
     int written = 0;
-    while (write_line(pipe_ends[1], std::string(1000, 'x'))) ASSERT_LT(++written, 1000);
+    while (service::write_line(pipe_ends[1], std::string(1000, 'x'))) ASSERT_LT(++written, 1000);
     EXPECT_GT(written, 10);
     std::array<char, 8192> read_away{};
     ASSERT_GT(read(pipe_ends[0], read_away.data(), read_away.size()), 0);
-    EXPECT_TRUE(write_line(pipe_ends[1], std::string(10'000, 'y'))) << "cut to what fits";
+    EXPECT_TRUE(service::write_line(pipe_ends[1], std::string(10'000, 'y'))) << "cut to what fits";
     close(pipe_ends[0]);
     close(pipe_ends[1]);
 }

@@ -29,6 +29,10 @@ TEST(FatwaldSettings, AreInTheDocs) {
     test::expect_documented("fatwald", service::table_of(specifications(settings)));
 }
 
+TEST(FatwaldSettings, AreInTheExampleOfAFile) {
+    test::expect_example<Settings>(program(), specifications);
+}
+
 TEST(FatwaldSettings, WhatIsNotGivenFollowsFromOthers) {
     const auto settings =
         load({"--database", "d", "--run-dir", "/r", "--publication", "a, \"b,c\""});
