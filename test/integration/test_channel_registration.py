@@ -708,7 +708,8 @@ class Registration(Portal):
         until(lambda: self.post('client', body('d'))[0] == 200, 'it to be renewed')
 
     def test_a_device_that_leaves_gives_its_place_back(self):
-        self.channel(**{'join-timeout-s': '1', 'max-sessions': '3'})
+        # Long enough to be seen waiting.
+        self.channel(**{'join-timeout-s': '4', 'max-sessions': '3'})
         session = self.house.locking('accounts')
         for _ in range(2):
             with socket.create_connection(
@@ -723,7 +724,6 @@ class Registration(Portal):
                 until(lambda: self.stats()['registrations_waiting'] == 1, 'it to wait')
             until(lambda: self.stats()['registrations_waiting'] == 0, 'its time to be over')
         session.run('COMMIT')
-        # Each has a second, which a machine with much to do may not have.
         until(lambda: self.post('client', body('d'))[0] < 300, 'its place')
 
     def test_the_privileges_that_registration_needs_are_named_at_the_start(self):
