@@ -20,11 +20,18 @@ wire::StatusReply status_of(const StatusSources& of) {
     const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(
                             std::chrono::steady_clock::now() - of.started)
                             .count();
+    const auto clock = std::chrono::duration_cast<std::chrono::milliseconds>(
+                           std::chrono::system_clock::now().time_since_epoch())
+                           .count();
     const SlotHealth::Slot& slot = of.slot.health();
     return {{{"version", FATWAL_VERSION},
              {"state", of.slot.text()},
              {"slot", of.settings.slot},
              {"publication", of.settings.publication},
+             {"plugin", of.settings.plugin_name()},
+             {"retention_bytes", std::to_string(of.settings.retention_bytes)},
+             {"retention_seconds", std::to_string(of.settings.retention_s)},
+             {"clock_unix_ms", std::to_string(clock)},
              {"epoch", std::to_string(of.epoch.number)},
              {"received_lsn", wire::lsn_text(of.ledger.received())},
              {"published_lsn", wire::lsn_text(of.ledger.published())},

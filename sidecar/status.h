@@ -1,4 +1,4 @@
-// What STATUS answers: the values that `fatwal check` shows and judges. docs/operations.md explains
+// What STATUS answers: the values that `fatwal status` shows and `doctor` judges. docs/operations.md explains
 // each of them, and test/docs holds its table to this list.
 #pragma once
 

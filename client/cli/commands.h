@@ -1,6 +1,6 @@
 // The commands of the command line. Each gives the exit status: 0 as asked, 1 failed, 2 bad
-// arguments, 3 done, but not all is as it should be: changes were or may have been missed (tail), a
-// requirement is not met (check).
+// arguments, 3 done, but not all is as it should be: changes were or may have been missed (tail).
+// Of doctor: 0 all is well or a note, 1 a warning, 2 an error.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,22 @@ struct TailArguments {
 };
 int tail(const TailArguments& arguments);
 
-struct CheckArguments {
+struct DoctorArguments {
     std::string control;
     KeyArguments keys;
-    std::string database;
-    std::string format = "text";
+    std::string database;  // libpq connection string; read by psql
+    std::string slot;      // empty: the one that fatwald names, or that the database has
+    bool json = false;
+    bool all = false;  // list what is well, too
 };
-int check(const CheckArguments& arguments);
+int doctor(const DoctorArguments& arguments);
+
+struct StatusArguments {
+    std::string control;
+    KeyArguments keys;
+    bool json = false;
+};
+int status(const StatusArguments& arguments);
 
 struct InitArguments {
     std::string database;  // libpq connection string; read by psql

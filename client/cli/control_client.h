@@ -31,11 +31,19 @@ public:
     // The reply; nothing when there is none or it is an error, which is printed.
     template <class Answer>
     std::optional<Answer> ask(wire::ControlBody body) {
+        auto answer = try_ask<Answer>(std::move(body));
+        if (!answer) std::fprintf(stderr, "%s\n", failure_.c_str());
+        return answer;
+    }
+
+    // The same, but nothing is printed: failure() says what there was instead.
+    template <class Answer>
+    std::optional<Answer> try_ask(wire::ControlBody body) {
         const std::string request = wire::encode({++id_, std::move(body)});
         socket_.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
         zmq::message_t reply;
         if (!socket_.recv(reply)) {
-            std::fprintf(stderr, "%s\n", no_reply_from(control_, keys_).c_str());
+            failure_ = no_reply_from(control_, keys_);
             socket_.set(zmq::sockopt::linger, 0);
             return std::nullopt;
         }
@@ -45,20 +53,21 @@ public:
             if (auto* answer = std::get_if<Answer>(&decoded.message->body))
                 return std::move(*answer);
             if (const auto* error = std::get_if<wire::ControlError>(&decoded.message->body)) {
-                std::fprintf(stderr, "fatwal: %s. %s %s\n", error->message.c_str(),
-                             error->detail.c_str(), error->hint.c_str());
+                failure_ = "fatwal: " + error->message + ". " + error->detail + " " + error->hint;
                 return std::nullopt;
             }
         }
-        std::fprintf(stderr, "fatwald's answer is not understood: it may be of another version\n");
+        failure_ = "fatwald's answer is not understood: it may be of another version";
         return std::nullopt;
     }
+    [[nodiscard]] const std::string& failure() const { return failure_; }
 
 private:
     std::string control_;
     KeyArguments keys_;
     zmq::context_t context_;
     zmq::socket_t socket_;
+    std::string failure_;
     std::uint32_t id_ = 0;
 };
 

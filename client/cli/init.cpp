@@ -191,7 +191,7 @@ int init(const InitArguments& arguments) {
     else if (!execute(arguments, *plan))
         return kFailed;
     std::printf(
-        "Next: a password for role %s, if it needs one (\\password in psql); fatwal check "
+        "Next: a password for role %s, if it needs one (\\password in psql); fatwal doctor "
         "--database …; fatwald%s --publication %s --slot %s …\n",
         arguments.role.c_str(), arguments.plugin == "pgoutput" ? " --plugin pgoutput" : "",
         arguments.publication.c_str(), arguments.slot.c_str());

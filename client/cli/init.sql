@@ -233,7 +233,7 @@ WITH me AS (
      GROUP BY t.name, g.number, g.rights, g.tables
     HAVING bool_or(c.oid IS NULL OR NOT has_table_privilege(t.acts_as, c.oid, priv))
     UNION ALL
-    -- For the account columns, and for `fatwal check`.
+    -- For the account columns, and for `fatwal doctor`.
     SELECT 3, 4, format('GRANT USAGE ON SCHEMA fatwal TO %I;', me.rolname),
            'the owner of the schema: ' || quote_ident(pg_get_userbyid(n.nspowner))
       FROM me LEFT JOIN pg_namespace n ON n.nspname = 'fatwal'

@@ -145,22 +145,45 @@ void add_tail(CLI::App& app, Chosen& chosen) {
     });
 }
 
-void add_check(CLI::App& app, Chosen& chosen) {
-    const auto arguments = std::make_shared<CheckArguments>();
+// What doctor and bundle ask alike.
+void add_doctor_options(CLI::App& command, DoctorArguments& arguments) {
+    command.add_option("--control", arguments.control, kControlHelp)->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments.keys);
+    command.add_option("--database", arguments.database, kDatabaseHelp)->envname("FATWAL_DATABASE");
+    command
+        .add_option("--slot", arguments.slot,
+                    "fatwald's slot, if fatwald is not there to name it and it is not the only one")
+        ->envname("FATWAL_SLOT");
+}
+
+void add_doctor(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<DoctorArguments>();
     CLI::App& command = *app.add_subcommand(
-        "check",
-        "say whether fatwald streams and the database has what the stream needs; "
-        "exit status 0 yes, 3 no, 1 it could not be checked");
-    command.add_option("--control", arguments->control, kControlHelp)->envname("FATWAL_CONTROL");
-    add_key_options(command, arguments->keys);
-    command.add_option("--database", arguments->database, kDatabaseHelp)
-        ->envname("FATWAL_DATABASE");
-    command.add_option("--format", arguments->format, "text or json")
-        ->check(CLI::IsMember({"text", "json"}))
-        ->capture_default_str();
+        "doctor",
+        "say what is not as it should be with fatwald, the database, the slot, keys, clocks and "
+        "versions, what it means and what mends it; exit status 0 all is well, 1 a warning, 2 an "
+        "error");
+    command.alias("check");
+    add_doctor_options(command, *arguments);
+    command.add_flag("--json", arguments->json, "one JSON object for each finding, one a line");
+    command.add_flag("-v,--verbose", arguments->all, "list what is well, too");
     command.callback([arguments, &chosen] {
         check_keys(arguments->keys, {arguments->control});
-        chosen = [arguments] { return check(*arguments); };
+        chosen = [arguments] { return doctor(*arguments); };
+    });
+}
+
+void add_status(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<StatusArguments>();
+    CLI::App& command = *app.add_subcommand("status", "print fatwald's values, one a line");
+    command.add_option("--control", arguments->control, kControlHelp)
+        ->required()
+        ->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
+    command.add_flag("--json", arguments->json, "one JSON object, of strings");
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, {arguments->control});
+        chosen = [arguments] { return status(*arguments); };
     });
 }
 
@@ -396,8 +419,9 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add : {add_tail, add_check, add_init, add_slot, add_durable, add_subscribers,
-                           add_holds, add_accounts, add_keygen, add_channel, add_codegen})
+    for (const auto add :
+         {add_tail, add_doctor, add_status, add_init, add_slot, add_durable, add_subscribers,
+          add_holds, add_accounts, add_keygen, add_channel, add_codegen})
         add(app, chosen);
     manual::add_generate(
         app, {.name = "fatwal",

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 #include <stdexcept>
 #include <string_view>
 #include <thread>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr int kNotFound = 127;
 
-enum class Errors { ToStderr, ToOutput };
+enum class Errors { ToStderr, ToOutput, Apart };
 
 struct Pipe {
     int read = -1;
@@ -44,10 +45,10 @@ struct Pipe {
 };
 
 // In the child. Does not return.
-[[noreturn]] void become_psql(std::vector<std::string>& arguments, int in, int out, Errors errors) {
+[[noreturn]] void become_psql(std::vector<std::string>& arguments, int in, int out, int errors) {
     dup2(in, STDIN_FILENO);
     dup2(out, STDOUT_FILENO);
-    if (errors == Errors::ToOutput) dup2(out, STDERR_FILENO);
+    dup2(errors, STDERR_FILENO);
     setenv("PGCLIENTENCODING", "UTF8", 1);
     std::vector<char*> pointers;
     pointers.reserve(arguments.size() + 1);
@@ -80,18 +81,37 @@ void write_all(int to, std::string_view text) {
 
 struct Done {
     std::string output;
+    std::string errors;  // of Errors::Apart
     bool succeeded = false;
 };
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+std::string text_in(std::FILE* file) {
+    std::string text;
+    std::array<char, 4096> part;
+    std::rewind(file);
+    while (const std::size_t length = std::fread(part.data(), 1, part.size(), file))
+        text.append(part.data(), length);
+    return text;
+}
 
 Done psql(std::vector<std::string> arguments, const std::string& script, Errors errors) {
     Pipe in;
     Pipe out;
+    // A file and no third pipe: it never fills, so nobody has to read it meanwhile.
+    const File apart(errors == Errors::Apart ? std::tmpfile() : nullptr, std::fclose);
+    if (errors == Errors::Apart && apart == nullptr)
+        throw std::runtime_error("no temporary file for psql's errors can be made");
+    const int to = errors == Errors::Apart      ? fileno(apart.get())
+                   : errors == Errors::ToOutput ? out.write
+                                                : STDERR_FILENO;
     const pid_t child = fork();
     if (child < 0) throw std::runtime_error("psql cannot be started: no process can be made");
     if (child == 0) {
         Pipe::close_end(in.write);
         Pipe::close_end(out.read);
-        become_psql(arguments, in.read, out.write, errors);
+        become_psql(arguments, in.read, out.write, to);
     }
     Pipe::close_end(in.read);
     Pipe::close_end(out.write);
@@ -102,13 +122,27 @@ Done psql(std::vector<std::string> arguments, const std::string& script, Errors 
         write_all(in.write, script);
         Pipe::close_end(in.write);
     });
-    Done done{read_all(out.read)};
+    Done done{read_all(out.read), {}, false};
     writer.join();
     int status = 0;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR) return done;
+    if (apart != nullptr) done.errors = text_in(apart.get());
     done.succeeded = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return done;
+}
+
+std::vector<std::string> arguments_for(
+    const std::string& database,
+    const std::vector<std::pair<std::string, std::string>>& variables) {
+    std::vector<std::string> arguments{"psql", "-X",     "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
+                                       "-d",   database, "-f", "-"};
+    for (const auto& [name, value] : variables) {
+        arguments.emplace_back("-v");
+        arguments.push_back(name);
+        arguments.back().append("=").append(value);
+    }
+    return arguments;
 }
 
 // The connection string, or the name of a database, as one that asks for replication.
@@ -130,16 +164,20 @@ std::string replicating(const std::string& database) {
 std::optional<std::string> run_psql(
     const std::string& database, const std::vector<std::pair<std::string, std::string>>& variables,
     const std::string& script) {
-    std::vector<std::string> arguments{"psql", "-X",     "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-                                       "-d",   database, "-f", "-"};
-    for (const auto& [name, value] : variables) {
-        arguments.emplace_back("-v");
-        arguments.push_back(name);
-        arguments.back().append("=").append(value);
-    }
-    Done done = psql(std::move(arguments), script, Errors::ToStderr);
+    Done done = psql(arguments_for(database, variables), script, Errors::ToStderr);
     if (!done.succeeded) return std::nullopt;
     return std::move(done.output);
+}
+
+PsqlAnswer ask_psql(const std::string& database,
+                    const std::vector<std::pair<std::string, std::string>>& variables,
+                    const std::string& script) {
+    Done done = psql(arguments_for(database, variables), script, Errors::Apart);
+    if (done.succeeded) return {std::move(done.output), {}};
+    for (char& c : done.errors)
+        if (c == '\n' || c == '\t') c = ' ';
+    done.errors.erase(done.errors.find_last_not_of(' ') + 1);
+    return {std::nullopt, std::move(done.errors)};
 }
 
 // A server refuses such a connection too, for a lack of rights, but in words of its own.

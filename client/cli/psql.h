@@ -14,6 +14,15 @@ namespace fatwal::cli {
     const std::string& database, const std::vector<std::pair<std::string, std::string>>& variables,
     const std::string& script);
 
+// The same, but what psql says on stderr is kept: `error`, on one line, when there is no output.
+struct PsqlAnswer {
+    std::optional<std::string> output;
+    std::string error;
+};
+[[nodiscard]] PsqlAnswer ask_psql(const std::string& database,
+                                  const std::vector<std::pair<std::string, std::string>>& variables,
+                                  const std::string& script);
+
 // Whether a connection pooler answers at this address, which lets no replication connection
 // through. False also where nobody answers.
 [[nodiscard]] bool is_pooled(const std::string& database);

@@ -2,7 +2,6 @@
 // object a line. A page is asked for at a time; the table is printed when all of them are there, as
 // its columns are as wide as their widest value.
 #include <algorithm>
-#include <array>
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "client/cli/commands.h"
 #include "client/cli/control_client.h"
+#include "client/cli/diagnosis.h"
 #include "client/cli/event_line.h"
 #include "fatwal/wire/text_sink.h"
 
@@ -41,21 +41,9 @@ Cell account_cell(const wire::AccountKey& account) {
 }
 Cell bool_cell(bool value) { return {value ? "yes" : "no", value ? "true" : "false"}; }
 
-Cell bytes_cell(std::uint64_t bytes) {
-    constexpr std::array kUnits = {"B", "kB", "MB", "GB", "TB", "PB"};
-    auto value = static_cast<double>(bytes);
-    std::size_t unit = 0;
-    for (; value >= 1000 && unit + 1 < kUnits.size(); ++unit) value /= 1000;
-    std::array<char, 32> text{};
-    std::snprintf(text.data(), text.size(), unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
-    return {text.data(), std::to_string(bytes)};
-}
-
+Cell bytes_cell(std::uint64_t bytes) { return {bytes_text(bytes), std::to_string(bytes)}; }
 Cell seconds_cell(std::uint32_t seconds) {
-    std::string text = std::to_string(seconds % 60) + " s";
-    if (seconds >= 60) text = std::to_string(seconds / 60 % 60) + " min";
-    if (seconds >= 3600) text = std::to_string(seconds / 3600) + " h " + text;
-    return {text, std::to_string(seconds)};
+    return {seconds_text(seconds), std::to_string(seconds)};
 }
 
 // `names` begins with the name of number 1. A later release may have more.

@@ -4,6 +4,7 @@
 namespace fatwal::cli {
 
 extern const char kInitScript[];      // client/cli/init.sql
+extern const char kDoctorScript[];    // client/cli/doctor.sql
 extern const char kManagedScript[];   // what extension/managed-sql prints
 extern const char kManagedComment[];  // on the schema that this kManagedScript has made
 

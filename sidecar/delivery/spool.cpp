@@ -67,7 +67,7 @@ void Spool::append(wire::Bytes message) {
                         "The snapshots and replays that wait for their readers hold " +
                             std::to_string(budget_.used()) + " of " +
                             std::to_string(budget_.most()) + " bytes.",
-                        "Raise --spool-bytes, or see which subscribers do not read (fatwal check).",
+                        "Raise --spool-bytes, or see which subscribers do not read (fatwal subscribers).",
                         false};
         failure.out_of_room = true;
         throw failure;

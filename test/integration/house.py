@@ -231,7 +231,7 @@ class House:
     def status(self):
         """What fatwald tells of itself, by name."""
         text = subprocess.run(
-            [BUILD / 'client' / 'fatwal', 'check', '--control', self.control],
+            [BUILD / 'client' / 'fatwal', 'status', '--control', self.control],
             capture_output=True,
             text=True,
         ).stdout

@@ -1,5 +1,4 @@
-"""The command line: what `fatwal tail` acknowledges, its JSON, what `fatwal check` exits with,
-keys.
+"""The command line: what `fatwal tail` acknowledges, its JSON, and keys.
 """
 import fcntl
 import json
@@ -337,63 +336,6 @@ class TailJson(WithHouse):
         self.assertEqual(house.stop(house.processes[1]), 3)
 
 
-class Check(WithHouse):
-    def check(self, *arguments):
-        return subprocess.run(
-            [FATWAL, 'check', *map(str, arguments)], capture_output=True, text=True
-        )
-
-    def test_the_exit_status_says_whether_all_is_there(self):
-        house = self.house
-        database = ('--database', house.conninfo())
-        house.sql(
-            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
-            'CREATE TABLE country (code text PRIMARY KEY)',
-            'ALTER TABLE country REPLICA IDENTITY FULL',
-            'CREATE PUBLICATION p FOR TABLE t, country',
-        )
-        done = self.check(*database)
-        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
-        self.assertIn('NOT OK public.t has REPLICA IDENTITY FULL', done.stdout)
-        house.sql('ALTER TABLE t REPLICA IDENTITY FULL')
-        done = self.check(*database)
-        self.assertEqual(
-            (done.returncode, 'NOT OK' in done.stdout), (0, False), done.stdout + done.stderr
-        )
-        # That a table without an account column is for the operators is for people to say.
-        self.assertRegex(
-            done.stdout, r'note +public.country names its account: no column account_id'
-        )
-        house.fatwald()
-        done = self.check('--control', house.control, *database, '--format', 'json')
-        found = json.loads(done.stdout)
-        self.assertEqual(
-            (done.returncode, found['ok'], found['fatwald']['state']), (0, True, 'streaming')
-        )
-        self.assertIn(
-            {'requirement': 'wal_level is logical', 'ok': True, 'found': 'logical', 'mend': None},
-            found['database'],
-        )
-
-    def test_what_cannot_be_checked_has_a_status_of_its_own(self):
-        house = self.house
-        for arguments in (
-            ('--database', 'host=/nowhere'),
-            ('--control', f'ipc://{house.folder}/nobody.sock'),
-            ('--control', f'ipc://{house.folder}/nobody.sock', '--database', house.conninfo()),
-        ):
-            done = self.check(*arguments)
-            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-            self.assertNotEqual(done.stderr, '')
-        done = self.check('--database', 'host=/nowhere', '--format', 'json')
-        self.assertEqual(json.loads(done.stdout), {'database': None, 'ok': False})
-        house.sql('DROP EXTENSION fatwal')
-        done = self.check('--database', house.conninfo())
-        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
-        self.assertIn('CREATE EXTENSION fatwal;', done.stdout)
-        self.assertEqual(self.check().returncode, 2)
-
-
 class Keys(unittest.TestCase):
     """Key files, and what is said when keys lack or do not fit."""
 
@@ -450,7 +392,8 @@ class Keys(unittest.TestCase):
         tcp, ipc = 'tcp://127.0.0.1:1', f'ipc://{self.folder}/no.sock'
         for command in (
             ('tail', '--account', '1', '--control'),
-            ('check', '--control'),
+            ('doctor', '--control'),
+            ('status', '--control'),
             ('durable', '--control'),
         ):
             end = ('list',) if command[0] == 'durable' else ()
@@ -469,7 +412,7 @@ class Keys(unittest.TestCase):
     def test_a_key_file_that_others_can_read_is_refused_with_the_statement(self):
         file, public = self.keygen('a')
         file.chmod(0o640)
-        for command in (('tail', '--account', '1'), ('check',), ('durable',)):
+        for command in (('tail', '--account', '1'), ('status',), ('durable',)):
             refused = self.fatwal(
                 *command,
                 *('--control', 'tcp://127.0.0.1:1', '--key-file', file, '--server-key', public),
@@ -478,22 +421,21 @@ class Keys(unittest.TestCase):
             self.assertEqual(refused.returncode, 1, refused)
             self.assertIn(f'chmod 600 {file}', refused.stderr)
 
-    def test_check_speaks_with_the_keys_and_says_when_nobody_answers(self):
+    def test_status_speaks_with_the_keys_and_says_when_nobody_answers(self):
         _, server = self.keygen('server')
         file, public = self.keygen('client')
         port = self.answer_status(self.folder / 'server')
         keys = ('--key-file', file, '--server-key', server)
-        checked = self.fatwal('check', '--control', f'tcp://127.0.0.1:{port}', *keys)
+        control = ('--control', f'tcp://127.0.0.1:{port}')
+        checked = self.fatwal('status', *control, *keys)
         self.assertEqual(checked.returncode, 0, checked)
-        self.assertIn('streaming', checked.stdout)
+        self.assertRegex(checked.stdout, r'^state +streaming$')
         by_variables = self.fatwal(
-            *('check', '--control', f'tcp://127.0.0.1:{port}'),
-            FATWAL_KEY_FILE=str(file),
-            FATWAL_SERVER_KEY=server,
+            'status', *control, FATWAL_KEY_FILE=str(file), FATWAL_SERVER_KEY=server
         )
         self.assertEqual(by_variables.returncode, 0, by_variables)
         wrong = ('--key-file', file, '--server-key', public)
-        refused = self.fatwal('check', '--control', f'tcp://127.0.0.1:{port}', *wrong)
+        refused = self.fatwal('status', *control, *wrong)
         self.assertEqual(refused.returncode, 1, refused)
         self.assertIn('--server-key', refused.stderr)
 

@@ -85,8 +85,11 @@ class Init(unittest.TestCase):
         )
 
     def check(self):
+        """2: the database lacks something. The server of the tests has warnings."""
         done = subprocess.run(
-            [FATWAL, 'check', '--database', self.house.conninfo()], capture_output=True, text=True
+            [FATWAL, 'doctor', '-v', '--database', self.house.conninfo()],
+            capture_output=True,
+            text=True,
         )
         return done.returncode, done.stdout
 
@@ -113,7 +116,7 @@ class Init(unittest.TestCase):
 
     def test_a_superuser_sets_all_up_and_fatwald_streams(self):
         self.assert_done()
-        self.assertEqual(self.check()[0], 0, self.check()[1])
+        self.assertLess(self.check()[0], 2, self.check()[1])
         self.assert_streams()
 
     def test_the_dry_run_is_a_script_that_does_the_same(self):
@@ -158,7 +161,7 @@ class Init(unittest.TestCase):
         self.assertEqual(output.count('to be run by'), 1, output)
         self.house.sql(*statements)
         self.assert_done('--plugin', 'pgoutput', user=owner)
-        self.assertEqual(self.check()[0], 0, self.check()[1])
+        self.assertLess(self.check()[0], 2, self.check()[1])
         self.assert_streams(plugin='pgoutput')
 
     def test_the_extension_is_for_a_superuser(self):
@@ -171,7 +174,7 @@ class Init(unittest.TestCase):
         self.assertEqual(statements[4], f'GRANT USAGE ON SCHEMA fatwal TO {owner};')
         self.house.sql(*statements)
         self.assert_done(user=owner)
-        self.assertEqual(self.check()[0], 0, self.check()[1])
+        self.assertLess(self.check()[0], 2, self.check()[1])
 
     def test_the_slot_is_made_last_and_only_if_asked(self):
         slots = f"SELECT plugin FROM pg_replication_slots WHERE slot_name = '{self.house.slot}'"
@@ -180,7 +183,7 @@ class Init(unittest.TestCase):
         output = self.assert_done('--plugin', 'pgoutput', '--create-slot')
         self.assertEqual(self.house.sql(slots), 'pgoutput')
         self.assertEqual(output.count('  done '), 1, output)
-        self.assertRegex(self.check()[1], r'ok +publication p is older than slot')
+        self.assertRegex(self.check()[1], r'ok +database +publication p is older than slot')
 
     def test_a_failure_leaves_nothing_behind(self):
         self.house.locking('orders')
@@ -306,7 +309,7 @@ class Init(unittest.TestCase):
             'CREATE PUBLICATION p FOR TABLE orders',
         )
         self.assertRegex(
-            self.check()[1], r'note +publication p is older than slot .*: not for sure'
+            self.check()[1], r'note +database +publication p is older than slot .*: not for sure'
         )
 
     def test_a_slot_of_another_plugin(self):
@@ -393,12 +396,14 @@ class Init(unittest.TestCase):
     def test_an_account_column_outside_the_identity(self):
         self.assert_done('--plugin', 'pgoutput', '--keep-identities')
         status, output = self.check()
-        self.assertEqual(status, 3)
-        self.assertIn('NOT OK public.orders has REPLICA IDENTITY FULL: default', output)
+        self.assertEqual(status, 2)
+        self.assertRegex(
+            output, 'error +database +public.orders has REPLICA IDENTITY FULL: default'
+        )
         self.assertIn('ALTER TABLE public.orders REPLICA IDENTITY FULL;', output)
         output = self.assert_done('--plugin', 'pgoutput')
         self.assertIn('ALTER TABLE orders REPLICA IDENTITY FULL;', output)
-        self.assertEqual(self.check()[0], 0, self.check()[1])
+        self.assertLess(self.check()[0], 2, self.check()[1])
 
     def test_a_pooler_in_front(self):
         house = self.house
@@ -411,10 +416,10 @@ class Init(unittest.TestCase):
         self.assertIn('db.REF.supabase.co:5432', output)
         self.assert_done()
         done = subprocess.run(
-            [FATWAL, 'check', '--database', pooler.conninfo], capture_output=True, text=True
+            [FATWAL, 'doctor', '--database', pooler.conninfo], capture_output=True, text=True
         )
-        self.assertEqual(done.returncode, 3, done.stdout + done.stderr)
-        self.assertIn('NOT OK the database is reached without a pooler', done.stdout)
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, 'error +database +the database is reached without a pooler')
         process = house.fatwald(wait=False, database=pooler.conninfo)
         self.assertEqual(process.wait(60), 1)
         self.assertIn('This looks like a connection pooler', house.read('fatwald.err'))
@@ -430,7 +435,9 @@ class Init(unittest.TestCase):
         self.assertIn('NOT OK idle_replication_slot_timeout', output)
         mend = re.search(r'(ALTER SYSTEM [^;]*;) (SELECT pg_reload_conf\(\);)', output)
         self.house.sql('CREATE EXTENSION fatwal', 'CREATE PUBLICATION p FOR TABLE orders')
-        self.assertRegex(self.check()[1], r'NOT OK idle_replication_slot_timeout .*: 3600 s')
+        self.assertRegex(
+            self.check()[1], r'error +database +idle_replication_slot_timeout .*: 3600 s'
+        )
         self.house.fatwald()
         self.assertIn('idle_replication_slot_timeout is 3600 s', self.house.read('fatwald.err'))
         self.house.sql(mend[1], mend[2])

@@ -280,38 +280,6 @@ class Stream(unittest.TestCase):
         self.assertEqual(events[3000]['op'], 'truncate')
         self.assertEqual([e['last'] for e in events], [False] * 3001 + [True])
 
-    def test_status_and_check(self):
-        house = self.house
-        house.sql(*TABLE)
-        house.fatwald()
-        done = subprocess.run(
-            [
-                BUILD / 'client' / 'fatwal',
-                'check',
-                '--control',
-                house.control,
-                '--database',
-                house.conninfo(),
-            ],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r'state +streaming')
-        self.assertIn('public.t has REPLICA IDENTITY FULL', done.stdout)
-        away = subprocess.run(
-            [
-                BUILD / 'client' / 'fatwal',
-                'check',
-                '--control',
-                f'ipc://{house.folder}/nobody.sock',
-            ],
-            capture_output=True,
-            text=True,
-        )
-        self.assertEqual(away.returncode, 1)
-        self.assertIn('does not answer', away.stderr)
-
     def test_what_the_plugin_warns_of_is_in_fatwalds_log(self):
         house = self.house
         house.sql(

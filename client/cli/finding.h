@@ -1,0 +1,38 @@
+// What `fatwal doctor` finds: one fact each, how bad it is, what it means and what mends it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace fatwal::cli {
+
+// From good to bad. Note: only the person knows whether it is meant so.
+enum class Severity : std::uint8_t { Ok, Note, Warning, Error };
+
+struct Finding {
+    Severity severity = Severity::Ok;
+    const char* about = "";  // database, slot, fatwald, holds, keys, clock or versions
+    std::string what;        // what is asked for, or what there is
+    std::string found;
+    std::string means;  // one sentence: what comes of it. Empty when it is well
+    std::string mend;   // a statement or a command. Empty when it is well
+};
+
+[[nodiscard]] const char* name_of(Severity severity);
+
+// The worst first; those that are equally bad stay in their order.
+void sort_by_severity(std::vector<Finding>& findings);
+
+// 0: nothing but notes; 1: a warning; 2: an error.
+[[nodiscard]] int exit_status_of(const std::vector<Finding>& findings);
+
+// For a person: the sorted findings, and how many are well; with `all` also which. For a terminal
+// of `columns`, in which the sentences are wrapped; statements are not, so that they can be copied.
+[[nodiscard]] std::string to_table(const std::vector<Finding>& findings, bool all,
+                                   std::size_t columns);
+
+// One line with one object.
+[[nodiscard]] std::string finding_json(const Finding& finding);
+
+}  // namespace fatwal::cli

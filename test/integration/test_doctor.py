@@ -1,0 +1,257 @@
+"""`fatwal doctor` with real faults: each is made, found with what mends it, and mended by that."""
+import json
+import os
+import re
+import struct
+import subprocess
+import threading
+import time
+import unittest
+
+import zmq
+
+from house import BUILD, House, of_the_plugin, until
+from peer import Peer
+
+FATWAL = str(BUILD / 'client' / 'fatwal')
+TABLE = (
+    'CREATE TABLE t (id int PRIMARY KEY, account_id int, note text)',
+    'ALTER TABLE t REPLICA IDENTITY FULL',
+    'CREATE PUBLICATION p FOR TABLE t',
+)
+NO_BOUND = 'max_slot_wal_keep_size bounds the WAL of slots'
+
+
+def fatwal(*arguments, **variables):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith('FATWAL_')}
+    return subprocess.run(
+        [FATWAL, *map(str, arguments)],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+class WithDoctor(unittest.TestCase):
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+        self.database = ('--database', self.house.conninfo())
+        self.control = ('--control', self.house.control)
+
+    def findings(self, *arguments):
+        """By what they ask for; the exit status is the worst of them."""
+        done = fatwal('doctor', '--json', *arguments)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual(done.stderr, '')
+        severities = ['ok', 'note', 'warning', 'error']
+        order = [severities.index(each['severity']) for each in found]
+        self.assertEqual(order, sorted(order, reverse=True))
+        self.assertEqual(done.returncode, max(0, order[0] - 1), found)
+        for each in found:
+            self.assertEqual(each['severity'] == 'ok', each['means'] == '', each)
+            self.assertEqual(each['severity'] == 'ok', each['mend'] == '', each)
+        return {each['what']: each for each in found}
+
+    def faults(self, *arguments):
+        """Without what is so on the server of all tests."""
+        found = self.findings(*arguments)
+        found.pop(NO_BOUND, None)
+        return {what: each for what, each in found.items() if each['severity'] != 'ok'}
+
+
+class Doctor(WithDoctor):
+    @of_the_plugin
+    def test_nothing_is_found_where_all_is_well(self):
+        self.house.sql(*TABLE)
+        self.house.fatwald()
+        self.assertEqual(self.faults(*self.database, *self.control), {})
+        text = fatwal('doctor', *self.database, *self.control).stdout
+        self.assertRegex(text, r'\n\d\d checks are well \(-v lists them\)\.\n$')
+        all_of_them = fatwal('check', '-v', *self.database, *self.control).stdout
+        self.assertRegex(all_of_them, r'\nok +database +wal_level is logical: logical\n')
+
+    def test_a_slot_without_a_bound_is_a_warning_and_its_statement_mends_it(self):
+        house = self.house
+        house.sql(*TABLE)
+        self.addCleanup(
+            house.sql,
+            'ALTER SYSTEM RESET max_slot_wal_keep_size',
+            'SELECT pg_reload_conf()',
+            database='postgres',
+        )
+        done = fatwal('doctor', *self.database)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertRegex(done.stdout, rf'^warning +slot +{NO_BOUND}: it is not set\n')
+        statement = re.search(r'-> (ALTER SYSTEM [^;]*;)', done.stdout)[1]
+        house.sql(statement, 'SELECT pg_reload_conf()', database='postgres')
+        until(
+            lambda: self.findings(*self.database)[NO_BOUND]['severity'] == 'ok', 'the new setting'
+        )
+
+    def test_what_the_database_lacks_is_an_error(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'CREATE TABLE country (code text PRIMARY KEY)',
+            'ALTER TABLE country REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t, country',
+        )
+        found = self.faults(*self.database)
+        fault = found['public.t has REPLICA IDENTITY FULL']
+        self.assertEqual(fault['severity'], 'error')
+        house.sql(fault['mend'])
+        found = self.faults(*self.database)
+        self.assertNotIn('public.t has REPLICA IDENTITY FULL', found)
+        # That a table without an account column is for the operators is for people to say.
+        self.assertEqual(
+            [
+                (what, each['severity'])
+                for what, each in found.items()
+                if each['about'] == 'database'
+            ],
+            [('public.country names its account', 'note')],
+        )
+        house.sql('DROP EXTENSION fatwal')
+        fault = self.faults(*self.database)['the extension fatwal is installed']
+        self.assertIn('CREATE EXTENSION fatwal;', fault['mend'])
+
+    def test_who_cannot_be_reached_is_an_error_and_hides_nothing_else(self):
+        away = ('--control', f'ipc://{self.house.folder}/nobody.sock')
+        found = self.faults(*away, *self.database)
+        self.assertIn('does not answer', found['fatwald answers']['found'])
+        self.assertEqual(found['a publication exists']['severity'], 'error')
+        found = self.faults('--database', 'host=/nowhere')
+        self.assertEqual(list(found), ['the database can be read'])
+        self.assertIn('/nowhere', found['the database can be read']['found'])
+        self.assertEqual(fatwal('doctor').returncode, 2)
+
+    def test_a_role_without_rights_is_named_the_statement(self):
+        house = self.house
+        role = house.role()
+        found = self.faults('--database', house.conninfo(role))
+        fault = found['the role may use the schema fatwal']
+        self.assertEqual(fault['mend'], f'GRANT USAGE ON SCHEMA fatwal TO "{role}";')
+        house.sql(fault['mend'])
+        found = self.faults('--database', house.conninfo(role))
+        self.assertNotIn('the role may use the schema fatwal', found)
+        house.sql(f'REVOKE USAGE ON SCHEMA fatwal FROM "{role}"')
+
+    @of_the_plugin
+    def test_who_holds_the_slot_back_is_named_until_forgotten(self):
+        house = self.house
+        house.sql(*TABLE)
+        house.fatwald()
+        peer = Peer(house.control)
+        self.addCleanup(peer.close)
+        away = peer.attach('1', b'away', durable=True)
+        house.sql("INSERT INTO t VALUES (1, 1, 'x')")
+        until(lambda: peer.hold_list()[1] == 1, 'the hold')
+        peer.detach(away.nonce)
+        found = self.faults(*self.control, *self.database)['the slot is held back']
+        self.assertEqual(found['severity'], 'note')
+        self.assertRegex(found['found'], r'^"away" of account 1 is absent, .* dropped in 23 h')
+        command = found['mend'].partition('fatwal ')[2].split()
+        self.assertEqual(fatwal(*command, *self.control).returncode, 0)
+        until(lambda: self.faults(*self.control, *self.database) == {}, 'the hold to end')
+
+    def test_a_slot_that_nobody_reads_and_an_old_transaction(self):
+        house = self.house
+        house.sql(*TABLE)
+        process = house.fatwald()
+        house.stop(process)
+        found = self.faults(*self.database, '--slot', house.slot)
+        fault = found[f'slot "{house.slot}" is read']
+        self.assertEqual((fault['severity'], fault['found'][:2]), ('warning', 'no'))
+        found = self.faults(*self.database, '--slot', 'another')
+        self.assertEqual(found["fatwald's slot is there"]['severity'], 'error')
+
+    def test_a_credential_that_expires_soon(self):
+        house = self.house
+        _, key = house.keyring.make('worker')
+        house.sql(
+            f"SELECT fatwal.add_credential('worker', '{key}', now() + interval '13 days')"
+        )
+        fault = self.faults(*self.database)['the key of credential "worker" is valid']
+        self.assertEqual(fault['severity'], 'warning')
+        self.assertRegex(fault['found'], '^it expires in (12 d 23 h|13 d 0 h)$')
+        house.sql("UPDATE fatwal.credential SET expires_at = now() + interval '15 days'")
+        self.assertNotIn('the key of credential "worker" is valid', self.faults(*self.database))
+
+    def test_a_key_file_that_others_can_read(self):
+        file, public = self.house.keyring.make('mine')
+        keys = ('--key-file', file, '--server-key', public)
+        file.chmod(0o640)
+        found = self.faults('--control', 'tcp://127.0.0.1:1', *keys, *self.database)
+        fault = found[f'the key file {file} is for its owner alone']
+        self.assertEqual(fault['mend'], f'chmod 600 {file}')
+        subprocess.run(fault['mend'].split(), check=True)
+        found = self.faults('--control', 'tcp://127.0.0.1:1', *keys, *self.database)
+        self.assertNotIn(f'the key file {file} is for its owner alone', found)
+
+
+class OtherFatwalds(WithDoctor):
+    """What a fatwald says that is not as it should be: one of ours answers STATUS in its place."""
+
+    def answer(self, **values):
+        context = zmq.Context()
+        router = context.socket(zmq.ROUTER)
+        router.linger = 0
+        control = f'ipc://{self.house.folder}/other.sock'
+        router.bind(control)
+        ended = threading.Event()
+
+        def text(value):
+            return struct.pack('<H', len(value)) + value
+
+        def run():
+            while not ended.is_set():
+                if not router.poll(50):
+                    continue
+                peer, request = router.recv_multipart()
+                if request[3] == 7:  # STATUS
+                    body = struct.pack('<H', len(values)) + b''.join(
+                        text(name.encode()) + text(str(value).encode())
+                        for name, value in values.items()
+                    )
+                    kind = 8
+                else:  # ERROR: no rights
+                    kind, body = 255, struct.pack('<H', 18) + text(b'no') * 3
+                router.send_multipart([peer, b'FW\x01' + bytes([kind]) + request[4:8] + body])
+            router.close()
+            context.term()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(ended.set)
+        return self.faults('--control', control)
+
+    def test_descriptors_versions_clock_and_state(self):
+        version = fatwal('--version').stdout.split()[1]
+        found = self.answer(
+            version=version + '9',
+            state='stalled',
+            descriptors_used=950,
+            descriptors_limit=1024,
+            clock_unix_ms=int(time.time() * 1000) - 90_000,
+            snapshot_failure='no room',
+        )
+        self.assertEqual(
+            {what: each['severity'] for what, each in found.items()},
+            {
+                'descriptors are left': 'error',
+                "fatwald's clock agrees with this host's": 'error',
+                'fatwald streams': 'error',
+                'snapshots succeed': 'error',
+                'fatwald and this program are of one version': 'warning',
+                'who keeps WAL can be listed': 'note',
+            },
+        )
+        clock = found["fatwald's clock agrees with this host's"]['found']
+        self.assertRegex(clock, r'^(89\.9|90\.\d|9[1-5]\.\d) s behind')
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,311 @@
+// What `fatwal doctor` finds in what was observed.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "client/cli/diagnosis.h"
+
+namespace fatwal {
+namespace cli_diagnosis_tests {
+
+using cli::Finding;
+using cli::Observed;
+using cli::Severity;
+using Json = nlohmann::json;
+
+constexpr std::int64_t kGiga = 1LL << 30;
+
+// A server and a fatwald with which all is well.
+Observed well() {
+    Observed out;
+    out.version = "0.1.0";
+    out.fatwald.emplace();
+    out.fatwald->status = {{"version", "0.1.0"},
+                           {"state", "streaming"},
+                           {"slot", "s"},
+                           {"retention_bytes", "10737418240"},
+                           {"given_up", "0"},
+                           {"resyncs_sent", "0"},
+                           {"snapshot_failure", ""},
+                           {"descriptors_used", "40"},
+                           {"descriptors_limit", "1024"},
+                           {"cut_subscribers", "0"}};
+    out.fatwald->holds.emplace();
+    out.fatwald->clock = cli::ClockDifference{3, 5};
+    out.database.emplace();
+    out.database->clock = cli::ClockDifference{-40, 50};
+    out.database->facts = {
+        {"schema_there", true},
+        {"usable", true},
+        {"in_recovery", false},
+        {"checks", {{{"requirement", "wal_level is logical"}, {"ok", true}, {"found", "logical"}}}},
+        {"credentials", Json::array()},
+        {"extension", {{"installed", "0.1"}, {"available", "0.1"}}},
+        {"walsenders", 1},
+        {"settings",
+         {{"max_slot_wal_keep_size", "51200 MB"},
+          {"max_replication_slots", "10"},
+          {"max_wal_senders", "10"}}},
+        {"slots",
+         {{{"name", "s"},
+           {"ours", true},
+           {"active", true},
+           {"wal_status", "reserved"},
+           {"safe_wal_bytes", 50 * kGiga},
+           {"retained_bytes", 4096},
+           {"catalog_age", 12}}}},
+        {"old_transactions", Json::array()},
+        {"prepared", Json::array()}};
+    return out;
+}
+
+std::vector<Finding> faults(const Observed& observed) {
+    std::vector<Finding> found = cli::diagnose(observed);
+    std::erase_if(found, [](const Finding& each) { return each.severity == Severity::Ok; });
+    return found;
+}
+
+// The one thing that is wrong: "severity what: found -> mend".
+std::string fault(const Observed& observed) {
+    const auto found = faults(observed);
+    std::string text;
+    for (const Finding& each : found) {
+        EXPECT_NE(each.means, "") << each.what;
+        EXPECT_NE(each.mend, "") << each.what;
+        text += std::string(text.empty() ? "" : "\n") + name_of(each.severity) + ' ' + each.what +
+                ": " + each.found + " -> " + each.mend;
+    }
+    return text;
+}
+
+wire::HoldEntry hold(wire::HoldKind kind, std::uint32_t held, std::uint32_t left) {
+    wire::HoldEntry out;
+    out.account = wire::AccountKey::from_text("7");
+    out.name = "mailer";
+    out.kind = static_cast<std::uint8_t>(kind);
+    out.behind = 1000;
+    out.held_s = held;
+    out.seconds_left = left;
+    out.bytes_left = 1'000'000;
+    return out;
+}
+
+TEST(DiagnosisTest, WhereAllIsWellNothingIsFound) {
+    EXPECT_EQ(fault(well()), "");
+    EXPECT_EQ(cli::exit_status_of(cli::diagnose(well())), 0);
+}
+
+TEST(DiagnosisTest, AUnboundedSlotIsAWarningWithTwiceTheRetention) {
+    Observed observed = well();
+    observed.database->facts["settings"]["max_slot_wal_keep_size"] = "-1 MB";
+    EXPECT_EQ(fault(observed),
+              "warning max_slot_wal_keep_size bounds the WAL of slots: it is not set -> ALTER "
+              "SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf(); -- less than "
+              "the disk has free");
+    observed.database->facts["settings"]["max_slot_wal_keep_size"] = "1024 MB";
+    EXPECT_EQ(faults(observed).at(0).found, "1.1 GB, and retention_bytes is 10.7 GB");
+}
+
+TEST(DiagnosisTest, ASlotIsJudgedByItsStateAndItsBounds) {
+    const auto with = [](const char* name, const Json& value) {
+        Observed observed = well();
+        observed.database->facts["slots"][0][name] = value;
+        return faults(observed);
+    };
+    EXPECT_EQ(with("wal_status", "lost").at(0).severity, Severity::Error);
+    EXPECT_EQ(with("wal_status", "unreserved").at(0).severity, Severity::Error);
+    EXPECT_EQ(with("active", false).at(0).severity, Severity::Warning);
+    EXPECT_EQ(with("retained_bytes", kGiga - 1).size(), 0U);
+    EXPECT_EQ(with("retained_bytes", kGiga).at(0).found,
+              "1.1 GB, and 53.7 GB may still be written");
+    EXPECT_EQ(with("safe_wal_bytes", 1000).size(), 0U);  // of a small bound
+    EXPECT_EQ(with("catalog_age", 150'000'000).at(0).severity, Severity::Warning);
+    EXPECT_EQ(with("name", "other").at(0).what, "fatwald's slot is there");
+}
+
+TEST(DiagnosisTest, AnotherSlotCountsOnceItKeepsMuch) {
+    Observed observed = well();
+    observed.database->facts["slots"].push_back(
+        {{"name", "it's"}, {"ours", false}, {"active", false}, {"retained_bytes", kGiga - 1}});
+    EXPECT_EQ(fault(observed), "");
+    observed.database->facts["slots"][1]["retained_bytes"] = 2 * kGiga;
+    EXPECT_EQ(fault(observed),
+              "warning slot \"it's\", not fatwald's, keeps WAL: 2.1 GB -> if nobody needs it: "
+              "SELECT pg_drop_replication_slot('it''s');");
+}
+
+TEST(DiagnosisTest, SlotsAndSendersAreToBeFree) {
+    Observed observed = well();
+    observed.database->facts["settings"]["max_replication_slots"] = "4";
+    EXPECT_EQ(fault(observed), "");
+    observed.database->facts["settings"]["max_replication_slots"] = "3";
+    EXPECT_EQ(fault(observed),
+              "warning max_replication_slots leaves some free: 1 of 3 in use -> ALTER SYSTEM SET "
+              "max_replication_slots = 6; then restart the server");
+}
+
+TEST(DiagnosisTest, ARowOfTheDatabasesOwnCheckHasAMeaning) {
+    Observed observed = well();
+    Json& checks = observed.database->facts["checks"];
+    checks.push_back({{"requirement", "public.t has REPLICA IDENTITY FULL"},
+                      {"ok", false},
+                      {"found", "default"},
+                      {"mend", "ALTER TABLE public.t REPLICA IDENTITY FULL;"}});
+    EXPECT_EQ(fault(observed),
+              "error public.t has REPLICA IDENTITY FULL: default -> ALTER TABLE public.t REPLICA "
+              "IDENTITY FULL;");
+    EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 2);
+    checks[1] = {{"requirement", "public.t names its account"},
+                 {"ok", nullptr},
+                 {"found", "no column account_id"},
+                 {"mend", "SELECT 1;"}};
+    EXPECT_EQ(faults(observed).at(0).severity, Severity::Note);
+    EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 0);
+}
+
+TEST(DiagnosisTest, HoldsAreNotesUntilTheirEndIsNear) {
+    Observed observed = well();
+    const auto with = [&](const wire::HoldEntry& entry) {
+        observed.fatwald->holds = {entry};
+        return fault(observed);
+    };
+    EXPECT_EQ(with(hold(wire::HoldKind::Unacknowledged, 5, 3595)), "");  // comes and goes
+    EXPECT_EQ(with(hold(wire::HoldKind::Absent, 5, 3595)),
+              "note the slot is held back: \"mailer\" of account 7 is absent, 1.0 kB behind for "
+              "5 s; dropped in 59 min or after 1.0 MB -> start it; or, if it does not come back: "
+              "fatwal subscribers forget mailer --account 7");
+    EXPECT_EQ(with(hold(wire::HoldKind::Absent, 2700, 900)).substr(0, 7), "warning");
+    EXPECT_EQ(with(hold(wire::HoldKind::Replay, 61, 3600)).substr(0, 4), "note");
+    observed.disguise = [](const std::string& name) { return "#" + name; };
+    EXPECT_NE(with(hold(wire::HoldKind::Absent, 5, 3595)).find("\"#mailer\" of account #7"),
+              std::string::npos);
+}
+
+TEST(DiagnosisTest, OnlyTheWorstHoldsAreListed) {
+    Observed observed = well();
+    observed.fatwald->holds = std::vector(8, hold(wire::HoldKind::Absent, 5, 3595));
+    const auto found = faults(observed);
+    ASSERT_EQ(found.size(), 6U);
+    EXPECT_EQ(found.back().found, "3");
+}
+
+TEST(DiagnosisTest, DescriptorsAreCountedAgainstTheirLimit) {
+    const auto with = [](const char* used) {
+        Observed observed = well();
+        observed.fatwald->status["descriptors_used"] = used;
+        const auto found = faults(observed);
+        return found.empty() ? Severity::Ok : found.at(0).severity;
+    };
+    EXPECT_EQ(with("511"), Severity::Ok);
+    EXPECT_EQ(with("512"), Severity::Warning);
+    EXPECT_EQ(with("922"), Severity::Error);
+}
+
+TEST(DiagnosisTest, CountsOfWhatShouldNotHappen) {
+    Observed observed = well();
+    observed.fatwald->status["given_up"] = "2";
+    observed.fatwald->status["resyncs_sent"] = "9";
+    const auto found = faults(observed);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].severity, Severity::Warning);  // the worst first
+    EXPECT_EQ(found[0].found, "given_up is 2");
+    EXPECT_EQ(found[1].severity, Severity::Note);
+}
+
+TEST(DiagnosisTest, AStateOtherThanStreamingIsAFault) {
+    Observed observed = well();
+    observed.fatwald->status["state"] = "stalled";
+    EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 2);
+    observed.fatwald->status["state"] = "connecting";
+    EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 1);
+}
+
+TEST(DiagnosisTest, ACredentialIsNamedFourteenDaysAhead) {
+    const auto with = [](std::int64_t left) {
+        Observed observed = well();
+        observed.database->facts["credentials"] = {{{"name", "w"}, {"expires_in_s", left}}};
+        return fault(observed);
+    };
+    EXPECT_EQ(with(14 * 86'400), "");
+    EXPECT_EQ(with(14 * 86'400 - 1),
+              "warning the key of credential \"w\" is valid: it expires in 13 d 23 h -> SELECT "
+              "fatwal.add_credential('w', 'PUBLIC KEY'); with the key that fatwal keygen FILE "
+              "prints");
+    EXPECT_EQ(with(-90).substr(0, 5), "error");
+}
+
+TEST(DiagnosisTest, AClockIsWrongOnlyBeyondWhatIsUnsure) {
+    const auto with = [](std::int64_t ahead, std::int64_t unsure) {
+        Observed observed = well();
+        observed.fatwald->clock = cli::ClockDifference{ahead, unsure};
+        const auto found = faults(observed);
+        return found.empty() ? Severity::Ok : found.at(0).severity;
+    };
+    EXPECT_EQ(with(1900, 0), Severity::Ok);
+    EXPECT_EQ(with(9000, 8000), Severity::Ok);
+    EXPECT_EQ(with(-9000, 100), Severity::Warning);
+    EXPECT_EQ(with(70'000, 100), Severity::Error);
+}
+
+TEST(DiagnosisTest, VersionsThatDiffer) {
+    Observed observed = well();
+    observed.fatwald->status["version"] = "0.2.0";
+    ASSERT_EQ(faults(observed).size(), 2U);  // of fatwal, and of the extension
+    observed = well();
+    observed.database->facts["extension"]["available"] = "0.2";
+    EXPECT_EQ(faults(observed).at(0).mend, "ALTER EXTENSION fatwal UPDATE;");
+    observed = well();
+    observed.database->facts["extension"] = nullptr;
+    observed.database->facts["managed"] = "fatwal 0.1 without its extension, script 1";
+    observed.managed = "fatwal 0.1 without its extension, script 2";
+    EXPECT_EQ(faults(observed).at(0).about, std::string("versions"));
+}
+
+TEST(DiagnosisTest, AKeyFileThatOthersReadIsAnError) {
+    Observed observed = well();
+    observed.key_file = {"k", 0100640, ""};
+    EXPECT_EQ(fault(observed), "error the key file k is for its owner alone: 0640 -> chmod 600 k");
+    observed.key_file = {"k", 0100600, ""};
+    EXPECT_EQ(fault(observed), "");
+}
+
+TEST(DiagnosisTest, WhatCannotBeReachedIsAnErrorAndHidesNothingElse) {
+    Observed observed = well();
+    observed.fatwald->status.clear();
+    observed.fatwald->failure = "fatwald does not answer";
+    observed.database->facts["slots"][0]["active"] = false;
+    const auto found = faults(observed);
+    ASSERT_EQ(found.size(), 2U);
+    EXPECT_EQ(found[0].found, "fatwald does not answer");
+    EXPECT_EQ(found[1].what, "slot \"s\" is read");
+    observed.database->facts = nullptr;
+    observed.database->failure = "no route";
+    EXPECT_EQ(faults(observed).size(), 2U);
+}
+
+TEST(FindingTest, TheTableIsWrappedButStatementsAreWhole) {
+    const std::string statement = "SELECT " + std::string(90, 'x') + ';';
+    std::vector<Finding> findings = {
+        {Severity::Ok, "slot", "a", "b", "", ""},
+        {Severity::Warning, "database", "one two three four five six seven", "", "It is bad.",
+         statement}};
+    cli::sort_by_severity(findings);
+    EXPECT_EQ(cli::to_table(findings, false, 45),
+              "warning  database  one two three four five\n"
+              "                   six seven\n"
+              "                   It is bad.\n"
+              "                   -> " +
+                  statement + "\n1 check is well (-v lists them).\n");
+    EXPECT_NE(cli::to_table(findings, true, 45).find("ok       slot      a: b\n"),
+              std::string::npos);
+}
+
+TEST(FindingTest, JsonOfABadEncodingIsJson) {
+    const std::string line = cli::finding_json({Severity::Note, "slot", "a\xff", "b", "", ""});
+    EXPECT_EQ(Json::parse(line).at("severity"), "note");
+}
+
+}  // namespace cli_diagnosis_tests
+}  // namespace fatwal
