@@ -65,12 +65,18 @@ struct InitArguments {
 };
 int init(const InitArguments& arguments);
 
-struct SlotSkipArguments {
+struct SlotArguments {
     std::string database;  // libpq connection string; read by psql
     std::string slot = "fatwal";
+    std::string control;  // of status; empty: without those who hold the slot back
+    KeyArguments keys;
+    std::string upto;  // of advance; empty: to the end of the WAL
     bool yes = false;  // without it nothing is done
 };
-int slot_skip(const SlotSkipArguments& arguments);
+int slot_status(const SlotArguments& arguments);
+int slot_advance(const SlotArguments& arguments);
+int slot_drop(const SlotArguments& arguments);
+int slot_skip(const SlotArguments& arguments);
 
 struct DurableArguments {
     std::string control;

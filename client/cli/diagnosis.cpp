@@ -424,7 +424,7 @@ private:
             add(Severity::Error, "slot", its + " has its WAL",
                 because.empty() ? wal_status : wal_status + " (" + because + ")",
                 "Changes are gone for good: every subscriber has to take a snapshot.",
-                "drop it (pg_drop_replication_slot), and start fatwald with --on-lost-slot=resync");
+                "fatwal slot drop --yes, and start fatwald with --on-lost-slot=resync");
         else
             add(wal_status == "unreserved" ? Severity::Error : Severity::Ok, "slot",
                 its + " has its WAL", wal_status,
@@ -437,9 +437,7 @@ private:
             : idle ? "not for " + seconds_text(unsigned_of(*idle))
                    : "no",
             "Nothing is streamed, and WAL piles up on the server.",
-            std::string("start fatwald; or, if nobody needs it any more: SELECT "
-                        "pg_drop_replication_slot(") +
-                sql_literal(name) + ");");
+            "start fatwald; or, if nobody needs it any more: fatwal slot drop");
         judge_retained(slot, its);
         if (const auto age = number_at(slot, "catalog_age"))
             add(*age >= kOldCatalog ? Severity::Warning : Severity::Ok, "slot",

@@ -241,22 +241,40 @@ void add_init(CLI::App& app, Chosen& chosen) {
 }
 
 void add_slot(CLI::App& app, Chosen& chosen) {
-    const auto arguments = std::make_shared<SlotSkipArguments>();
+    const auto arguments = std::make_shared<SlotArguments>();
     CLI::App& slot = *app.add_subcommand("slot", "look after fatwald's replication slot");
     slot.require_subcommand(1);
-    CLI::App& command = *slot.add_subcommand(
-        "skip",
-        "move the slot to the end of the log, past a change that cannot be decoded; every "
-        "subscriber then takes a new snapshot");
-    command.add_option("--database", arguments->database, kDatabaseHelp)
-        ->required()
-        ->envname("FATWAL_DATABASE");
-    command.add_option("--slot", arguments->slot, "fatwald's slot")
-        ->envname("FATWAL_SLOT")
-        ->capture_default_str();
-    command.add_flag("--yes", arguments->yes, "do it; without it the cost is only printed");
-    command.callback(
-        [arguments, &chosen] { chosen = [arguments] { return slot_skip(*arguments); }; });
+    const auto add = [&](const char* name, int (*run)(const SlotArguments&),
+                         const char* description) -> CLI::App& {
+        CLI::App& command = *slot.add_subcommand(name, description);
+        command.add_option("--database", arguments->database, kDatabaseHelp)
+            ->required()
+            ->envname("FATWAL_DATABASE");
+        command.add_option("--slot", arguments->slot, "fatwald's slot")
+            ->envname("FATWAL_SLOT")
+            ->capture_default_str();
+        command.callback([arguments, run, &chosen] {
+            check_keys(arguments->keys, {arguments->control});
+            chosen = [arguments, run] { return run(*arguments); };
+        });
+        return command;
+    };
+    CLI::App& status =
+        add("status", slot_status, "print how far it is, what it keeps and who holds it back");
+    status.add_option("--control", arguments->control, kControlHelp)->envname("FATWAL_CONTROL");
+    add_key_options(status, arguments->keys);
+    CLI::App& advance =
+        add("advance", slot_advance,
+            "confirm WAL that fatwald has not confirmed, so that the server may take it away");
+    advance.add_option("--upto", arguments->upto,
+                       "the position, as 1/2A3B4C; without it the end of the WAL");
+    CLI::App& drop = add("drop", slot_drop, "end it: the server keeps nothing more for fatwald");
+    CLI::App& skip =
+        add("skip", slot_skip,
+            "move the slot to the end of the log, past a change that cannot be decoded; every "
+            "subscriber then takes a new snapshot");
+    for (CLI::App* command : {&advance, &drop, &skip})
+        command->add_flag("--yes", arguments->yes, "do it; without it the cost is only printed");
 }
 
 void add_durable(CLI::App& app, Chosen& chosen) {

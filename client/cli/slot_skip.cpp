@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/cli/diagnosis.h"
 #include "client/cli/psql.h"
+#include "client/cli/slot.h"
 
 namespace fatwal::cli {
 
@@ -22,60 +24,28 @@ namespace {
 constexpr std::chrono::seconds kPatience{30};
 constexpr std::chrono::milliseconds kPause{200};
 
-// A slot of pgoutput may be a subscription's: of fatwald's the database has a record.
-constexpr char kLook[] =
-    "SELECT coalesce(active_pid::text, '-'), CASE WHEN plugin = 'fatwal' OR plugin = 'pgoutput' "
-    "AND EXISTS (SELECT FROM fatwal.slot s WHERE s.slot = slot_name) THEN 'ours' ELSE '' END, "
-    "coalesce(confirmed_flush_lsn::text, '-'), "
-    "pg_current_wal_insert_lsn(), pg_size_pretty(pg_current_wal_insert_lsn() - "
-    "confirmed_flush_lsn) FROM pg_replication_slots WHERE slot_name = :'slot';\n";
-
 // Moves the slot unless somebody has it; prints nothing then.
 constexpr char kSkip[] =
     "SET statement_timeout = 0;\n"
     "SELECT (pg_replication_slot_advance(slot_name, pg_current_wal_insert_lsn())).end_lsn FROM "
     "pg_replication_slots WHERE slot_name = :'slot' AND NOT active;\n";
 
-std::vector<std::string> fields(const std::string& row) {
-    std::vector<std::string> fields;
-    std::size_t begin = 0;
-    const std::size_t last = row.find('\n');
-    const std::string line = row.substr(0, last);
-    for (std::size_t end = 0; end != std::string::npos; begin = end + 1) {
-        end = line.find('|', begin);
-        fields.push_back(line.substr(begin, end == std::string::npos ? end : end - begin));
-    }
-    return fields;
-}
-
 }  // namespace
 
-int slot_skip(const SlotSkipArguments& arguments) {
+int slot_skip(const SlotArguments& arguments) {
     const std::vector<std::pair<std::string, std::string>> variables = {{"slot", arguments.slot}};
-    const auto found = run_psql(arguments.database, variables, kLook);
-    if (!found) return 1;
-    if (found->empty()) {
-        std::fprintf(stderr,
-                     "slot \"%s\" does not exist\n"
-                     "  hint: SELECT slot_name FROM pg_replication_slots; lists those that do.\n",
-                     arguments.slot.c_str());
-        return 1;
-    }
-    const auto slot = fields(*found);
-    if (slot.size() != 5 || slot[1] != "ours") {
-        std::fprintf(stderr,
-                     "slot \"%s\" is not fatwald's\n"
-                     "  hint: give fatwald's slot with --slot.\n",
-                     arguments.slot.c_str());
-        return 1;
-    }
+    const auto slot = find_slot(arguments.database, arguments.slot);
+    if (!slot) return 1;
+    const std::string confirmed = slot->value("confirmed_lsn", "-");
+    const auto later = slot->at("unconfirmed_bytes");
     std::fprintf(
         stderr,
         "Slot \"%s\" stands at %s; the log ends at %s, %s later.\n"
         "All changes between them, of every account, are never delivered as changes.\n"
         "Each subscriber is notified and takes a new snapshot, which has what they did to\n"
         "rows. Messages (fatwal.emit) between them are lost.\n",
-        arguments.slot.c_str(), slot[2].c_str(), slot[3].c_str(), slot[4].c_str());
+        arguments.slot.c_str(), confirmed.c_str(), slot->value("wal_end", "-").c_str(),
+        bytes_text(later.is_number() ? later.get<std::uint64_t>() : 0).c_str());
     if (!arguments.yes) {
         std::fprintf(stderr, "Nothing is done yet. Add --yes to do it.\n");
         return 2;

@@ -116,7 +116,7 @@ std::optional<Failure> SlotSession::check(const SlotHealth& health) {
     if (health.slot->wal_status != health_.wal_status && health.slot->wal_status == "unreserved")
         spdlog::warn(
             "the server may take away WAL that slot {} needs: raise max_slot_wal_keep_size, or see "
-            "who holds it (fatwal holds)",
+            "who holds it (fatwal slot status)",
             settings_.slot);
     health_ = *health.slot;
     return std::nullopt;

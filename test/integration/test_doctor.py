@@ -191,6 +191,83 @@ class Doctor(WithDoctor):
         self.assertNotIn(f'the key file {file} is for its owner alone', found)
 
 
+@of_the_plugin
+class Slot(WithDoctor):
+    """`fatwal slot`: what it prints before it costs anything, and what it does."""
+
+    def setUp(self):
+        super().setUp()
+        house = self.house
+        house.sql(*TABLE)
+        self.fatwald = house.fatwald(**{'confirm-interval-ms': 200})
+        peer = Peer(house.control)
+        self.addCleanup(peer.close)
+        away = peer.attach('1', b'away', durable=True)
+        house.sql("INSERT INTO t VALUES (1, 1, 'x')")
+        until(lambda: peer.hold_list()[1] == 1, 'the hold')
+        peer.detach(away.nonce)
+        self.arguments = (*self.database, '--slot', house.slot)
+
+    def slot(self, command, *arguments):
+        return fatwal('slot', command, *self.arguments, *arguments)
+
+    def confirmed(self):
+        return self.house.sql(
+            'SELECT confirmed_flush_lsn FROM pg_replication_slots'
+            f" WHERE slot_name = '{self.house.slot}'"
+        )
+
+    def test_status_has_the_positions_and_the_holders(self):
+        done = self.slot('status', *self.control)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r'\nread +by process \d+\n')
+        self.assertRegex(done.stdout, r'\nwal_status +reserved\n')
+        self.assertRegex(done.stdout, r'\nsafe +without bound\n')
+        self.assertRegex(done.stdout, r'\n1 +away +absent')
+        self.assertIn('give --control', self.slot('status').stdout)
+
+    def test_advance_names_who_loses_and_does_it_only_when_told(self):
+        before = self.confirmed()
+        done = self.slot('advance')
+        self.assertEqual((done.returncode, self.confirmed()), (2, before), done.stderr)
+        self.assertRegex(done.stderr, r'"away" of account 1: acknowledged up to .*, loses \d')
+        self.assertIn('Add --yes', done.stderr)
+        done = self.slot('advance', '--yes')
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn('Stop fatwald', done.stderr)
+        self.house.stop(self.fatwald)
+        end = self.house.sql('SELECT pg_current_wal_insert_lsn()')
+        done = self.slot('advance', '--upto', end, '--yes')
+        self.assertEqual((done.returncode, self.confirmed()), (0, end), done.stderr)
+        nobody = self.slot('advance', '--upto', '0/1')
+        self.assertIn('No durable subscriber', nobody.stderr)
+
+    def test_drop_names_who_loses_and_fatwald_does_not_begin_as_if_nothing_had_been(self):
+        done = self.slot('drop')
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn('"away" of account 1', done.stderr)
+        self.assertNotEqual(self.confirmed(), '')
+        self.house.stop(self.fatwald)
+        done = self.slot('drop', '--yes')
+        self.assertEqual((done.returncode, self.confirmed()), (0, ''), done.stderr)
+        process = self.house.fatwald('again', wait=False)
+        self.assertEqual(process.wait(60), 1)
+        self.assertIn('is missing', self.house.read('again.err'))
+        self.house.fatwald('resync', **{'on-lost-slot': 'resync'})
+
+    def test_another_slot_is_left_alone(self):
+        done = fatwal('slot', 'drop', *self.database, '--slot', 'nobody', '--yes')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('does not exist', done.stderr)
+        self.house.sql("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')")
+        self.addCleanup(self.house.sql, "SELECT pg_drop_replication_slot('theirs')")
+        for command in ('status', 'drop', 'advance'):
+            arguments = () if command == 'status' else ('--yes',)
+            done = fatwal('slot', command, *self.database, '--slot', 'theirs', *arguments)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("is not fatwald's", done.stderr)
+
+
 class OtherFatwalds(WithDoctor):
     """What a fatwald says that is not as it should be: one of ours answers STATUS in its place."""
 
