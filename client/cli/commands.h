@@ -42,6 +42,15 @@ struct DoctorArguments {
 };
 int doctor(const DoctorArguments& arguments);
 
+struct BundleArguments {
+    DoctorArguments doctor;  // what is asked
+    std::string file;        // that is made
+    std::string settings;    // a settings file of fatwald; empty: without
+    std::vector<std::string> logs;
+    bool accounts = false;  // with the names of accounts and subscribers as they are
+};
+int bundle(const BundleArguments& arguments);
+
 struct StatusArguments {
     std::string control;
     KeyArguments keys;

@@ -173,6 +173,25 @@ void add_doctor(CLI::App& app, Chosen& chosen) {
     });
 }
 
+void add_bundle(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<BundleArguments>();
+    CLI::App& command = *app.add_subcommand(
+        "bundle",
+        "write an archive for whoever helps: what doctor finds, fatwald's values and lists, the "
+        "server's settings, publications; no rows, passwords or keys");
+    command.add_option("file", arguments->file, "the archive, as fatwal.tar.gz")->required();
+    add_doctor_options(command, arguments->doctor);
+    command.add_option("--log", arguments->logs,
+                       "a log of fatwald, of which the last MiB; may be given several times");
+    command.add_option("--settings", arguments->settings, "fatwald's settings file");
+    command.add_flag("--accounts", arguments->accounts,
+                     "with the names of accounts and subscribers; without it they are hashed");
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->doctor.keys, {arguments->doctor.control});
+        chosen = [arguments] { return bundle(*arguments); };
+    });
+}
+
 void add_status(CLI::App& app, Chosen& chosen) {
     const auto arguments = std::make_shared<StatusArguments>();
     CLI::App& command = *app.add_subcommand("status", "print fatwald's values, one a line");
@@ -438,8 +457,8 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     Chosen chosen;
     for (const auto add :
-         {add_tail, add_doctor, add_status, add_init, add_slot, add_durable, add_subscribers,
-          add_holds, add_accounts, add_keygen, add_channel, add_codegen})
+         {add_tail, add_doctor, add_bundle, add_status, add_init, add_slot, add_durable,
+          add_subscribers, add_holds, add_accounts, add_keygen, add_channel, add_codegen})
         add(app, chosen);
     manual::add_generate(
         app, {.name = "fatwal",

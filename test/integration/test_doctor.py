@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import subprocess
+import tarfile
 import threading
 import time
 import unittest
@@ -266,6 +267,125 @@ class Slot(WithDoctor):
             done = fatwal('slot', command, *self.database, '--slot', 'theirs', *arguments)
             self.assertEqual(done.returncode, 1)
             self.assertIn("is not fatwald's", done.stderr)
+
+
+@of_the_plugin
+class Bundle(WithDoctor):
+    SECRET, ROW, TENANT = 'hunter2-secret', 'a-value-of-a-row', 'tenant-of-ours'
+
+    def setUp(self):
+        super().setUp()
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id text, note text)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            f"CREATE PUBLICATION p FOR TABLE t WHERE (note <> '{self.SECRET}')",
+            f"SELECT fatwal.add_credential('{self.TENANT}', '{house.keyring.make('w')[1]}',"
+            " now() + interval '1 day')",
+        )
+        house.fatwald()
+        peer = Peer(house.control)
+        self.addCleanup(peer.close)
+        away = peer.attach(self.TENANT, self.TENANT.encode() + b'-away', durable=True)
+        house.sql(f"INSERT INTO t VALUES (1, '{self.TENANT}', '{self.ROW}')")
+        until(lambda: peer.hold_list()[1] == 1, 'the hold')
+        peer.detach(away.nonce)
+        peer.attach(self.TENANT, self.TENANT.encode() + b'-here')
+        self.log = house.folder / 'a.log'
+        self.log.write_text(
+            f'durable subscriber "{self.TENANT}-away" of account {self.TENANT}: it is absent\n'
+            f'host=db password={self.SECRET} dbname=app\n'
+            f'invalid input syntax for type integer: "{self.ROW}"\n'
+            'streaming from 0/1\n'
+        )
+        self.settings = house.folder / 'fatwald.conf'
+        self.settings.write_text(
+            f'database = postgresql://fatwal:{self.SECRET}@db/app\nslot = kept\n'
+        )
+
+    def bundle(self, name, *arguments):
+        """The texts of the archive, by their names."""
+        file = self.house.folder / name
+        database = f"{self.house.conninfo()} password={self.SECRET}"
+        done = fatwal(
+            *('bundle', file, *self.control, '--database', database),
+            *('--log', self.log, '--settings', self.settings, *arguments),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(file.stat().st_mode & 0o777, 0o600)
+        with tarfile.open(file) as archive:
+            return {
+                member.name.rpartition('/')[2]: archive.extractfile(member).read().decode()
+                for member in archive.getmembers()
+                if member.isfile()
+            }
+
+    def test_it_has_what_helps_and_neither_secrets_nor_rows_nor_names(self):
+        texts = self.bundle('a.tgz')
+        self.assertEqual(
+            sorted(texts),
+            [
+                'database.json',
+                'doctor.jsonl',
+                'holds.jsonl',
+                'log-1.txt',
+                'settings.txt',
+                'status.json',
+                'subscribers.jsonl',
+                'versions.json',
+            ],
+        )
+        for name, text in texts.items():
+            for planted in (self.SECRET, self.ROW, self.TENANT):
+                self.assertNotIn(planted, text, name)
+            for key in (self.house.keyring.make('w')[1], self.house.keyring.server_key):
+                self.assertNotIn(key, text, name)
+        self.assertEqual(json.loads(texts['status.json'])['state'], 'streaming')
+        findings = [json.loads(line) for line in texts['doctor.jsonl'].splitlines()]
+        self.assertIn('the slot is held back', [each['what'] for each in findings])
+        database = json.loads(texts['database.json'])
+        self.assertEqual(database['settings']['wal_level'], 'logical')
+        self.assertEqual(
+            [(each['name'], each['filtered']) for each in database['publications'][0]['tables']],
+            [('public.t', True)],
+        )
+        self.assertIn('slot = kept', texts['settings.txt'])
+        self.assertIn('streaming from 0/1', texts['log-1.txt'])
+        # One account is one hash in all of it.
+        (hold,) = [json.loads(line) for line in texts['holds.jsonl'].splitlines()]
+        (here,) = [json.loads(line) for line in texts['subscribers.jsonl'].splitlines()]
+        self.assertEqual(hold['account'], here['account'])
+        self.assertIn(f"of account {hold['account']}", texts['log-1.txt'])
+
+    def test_names_are_there_when_asked_for_and_secrets_never(self):
+        texts = self.bundle('a.tgz', '--accounts')
+        self.assertIn(f'"account":"{self.TENANT}"', texts['holds.jsonl'])
+        self.assertIn(f'of account {self.TENANT}', texts['log-1.txt'])
+        for name, text in texts.items():
+            self.assertNotIn(self.SECRET, text, name)
+            self.assertNotIn(self.ROW, text, name)
+
+    def test_nothing_is_overwritten_or_left_behind(self):
+        file = self.house.folder / 'there'
+        file.write_text('mine')
+        scratch = self.house.folder / 'scratch'
+        scratch.mkdir()
+        done = fatwal('bundle', file, *self.control, TMPDIR=str(scratch))
+        self.assertEqual((done.returncode, file.read_text()), (1, 'mine'))
+        self.assertIn('Give another name', done.stderr)
+        self.assertEqual(list(scratch.iterdir()), [])
+        done = fatwal('bundle', f'{file}2', *self.control, '--log', '/nonexistent')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('/nonexistent', done.stderr)
+        self.assertEqual(fatwal('bundle', f'{file}3').returncode, 2)
+
+    def test_a_fatwald_that_is_away_is_in_it(self):
+        file = self.house.folder / 'away.tgz'
+        done = fatwal('bundle', file, '--control', f'ipc://{self.house.folder}/nobody.sock')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with tarfile.open(file) as archive:
+            found = archive.extractfile('fatwal-bundle/doctor.jsonl').read().decode()
+        self.assertIn('does not answer', found)
 
 
 class OtherFatwalds(WithDoctor):
