@@ -5,7 +5,9 @@ SET jit = off;
 SELECT coalesce(has_schema_privilege(to_regnamespace('fatwal'), 'USAGE'), false) AS usable \gset
 \if :usable
 SELECT to_regproc('fatwal.check') IS NOT NULL AS installed,
-       coalesce(has_table_privilege(to_regclass('fatwal.slot'), 'SELECT'), false) AS has_slots,
+       coalesce(has_table_privilege(to_regclass('fatwal.slot'), 'SELECT') AND
+                has_table_privilege(to_regclass('fatwal.publication_state'), 'SELECT'), false)
+           AS has_slots,
        coalesce(has_table_privilege(to_regclass('fatwal.credential'), 'SELECT'), false) AS has_keys
 \gset
 \else
@@ -20,7 +22,8 @@ SELECT coalesce(json_agg(c), '[]') AS checks FROM fatwal.check() AS c \gset
 -- By it a slot of pgoutput is known as fatwald's: it may be a subscription's.
 \set recorded '{}'
 \if :has_slots
-SELECT coalesce(array_agg(slot), '{}') AS recorded FROM fatwal.slot \gset
+SELECT coalesce(array_agg(slot), '{}') AS recorded
+  FROM (SELECT slot FROM fatwal.slot UNION SELECT slot FROM fatwal.publication_state) AS r \gset
 \endif
 \set credentials null
 \if :has_keys

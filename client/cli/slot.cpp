@@ -21,14 +21,16 @@ namespace fatwal::cli {
 
 namespace {
 
-// A slot of pgoutput may be a subscription's: of fatwald's the database has a record.
+// A slot of pgoutput may be a subscription's. Of fatwald's the database has a record: of the
+// publications that it follows, and of a slot that has, or had, durable subscribers.
 constexpr char kFind[] = R"(
 SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
             ELSE pg_current_wal_insert_lsn() END AS wal_end \gset
 SELECT json_build_object(
     'name', s.slot_name, 'plugin', s.plugin, 'database', s.database,
     'ours', s.plugin = 'fatwal' OR s.plugin = 'pgoutput'
-            AND EXISTS (SELECT FROM fatwal.slot f WHERE f.slot = s.slot_name),
+            AND s.slot_name IN (SELECT slot FROM fatwal.slot
+                                UNION ALL SELECT slot FROM fatwal.publication_state),
     'active', s.active, 'active_pid', s.active_pid, 'wal_status', s.wal_status,
     'safe_wal_bytes', s.safe_wal_size, 'restart_lsn', s.restart_lsn,
     'confirmed_lsn', s.confirmed_flush_lsn, 'wal_end', :'wal_end',

@@ -222,6 +222,29 @@ TEST(DiagnosisTest, AStateOtherThanStreamingIsAFault) {
     EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 1);
 }
 
+TEST(DiagnosisTest, AnOldTransactionIsNamedByWhatEndsIt) {
+    Observed observed = well();
+    observed.database->facts["old_transactions"] = {
+        {{"pid", 77}, {"seconds", 7500}, {"state", "idle in transaction"}}};
+    EXPECT_EQ(fault(observed),
+              "warning no transaction is old: process 77 has one since 2 h 5 min (idle in "
+              "transaction) -> let it end, or SELECT pg_terminate_backend(77);");
+    observed = well();
+    observed.database->facts["prepared"] = {{{"gid", "it's"}, {"seconds", 700}}};
+    EXPECT_EQ(fault(observed),
+              "warning no prepared transaction is old: \"it's\" since 11 min -> COMMIT PREPARED or "
+              "ROLLBACK PREPARED 'it''s';");
+}
+
+TEST(DiagnosisTest, AStandbyAndAPoolerAreNotThePrimary) {
+    Observed observed = well();
+    observed.database->facts["in_recovery"] = true;
+    EXPECT_EQ(faults(observed).at(0).what, "the server is the primary");
+    observed = well();
+    observed.database->pooled = true;
+    EXPECT_EQ(faults(observed).at(0).severity, Severity::Error);
+}
+
 TEST(DiagnosisTest, ACredentialIsNamedFourteenDaysAhead) {
     const auto with = [](std::int64_t left) {
         Observed observed = well();
