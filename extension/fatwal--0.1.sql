@@ -74,58 +74,117 @@ COMMENT ON TABLE fatwal.publication_state IS
 
 -- Of each published table, and partition (and of what is not published nothing):
 -- - its route: as which table the rows go, and which of them; by rows of the catalogs that are others (xmin) when they
---   were altered and altered back meanwhile (of a table that was renamed, the row of its type); and which columns were
---   added with a default that no change brings;
+--   were altered and altered back meanwhile (of a table that was renamed, the row of its type; of one that was detached,
+--   its links); which columns were added with a default that no change brings; which one is account_id;
 -- - its columns and its file. A new file for other columns has values that no change brings; one for the same columns is
---   VACUUM FULL's or TRUNCATE's.
--- A table that is new goes its way from its first row on, unless it is listed, which comes after it was made.
+--   VACUUM FULL's or TRUNCATE's. A rewrite by ALTER TABLE makes a new TOAST table, which is in the route;
+-- - whether it has moved since it was made: a table that is new to the comparison goes its way from its first row on,
+--   unless it was made first, and then listed, renamed, attached, or moved into a schema.
+--
+-- A row of a system column (attnum -1) is written when the table is made, and never again: what is younger than that came
+-- later. In one transaction the command tells (cmin). ATTACH writes the columns again, in the command of its link.
+--
+-- Who had a transaction open when a publication was altered may have written rows that are decoded by how it was before,
+-- and no snapshot sees them yet. So another resync follows when the last of those transactions has ended ("until").
 CREATE FUNCTION fatwal.note_publications(slot_name name, publications text[]) RETURNS boolean
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off AS $$
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET lock_timeout = '1s' AS $$
 DECLARE
-    before  jsonb;
-    found   jsonb;
-    differs boolean;
+    before    jsonb;
+    found_now jsonb;
+    sees      pg_snapshot;
+    until     bigint;
+    due       boolean;
+    differs   boolean;
 BEGIN
-    SELECT routes INTO before FROM fatwal.publication_state WHERE slot = slot_name FOR UPDATE;
+    -- What the stream would not show is not noted: it is when it is published again.
+    IF NOT EXISTS (SELECT FROM fatwal.published_relations(publications) JOIN pg_publication USING (pubname)
+                    WHERE relation = 'fatwal.publication_state'::regclass
+                      AND pubinsert AND prattrs IS NULL AND prqual IS NULL) THEN
+        RETURN NULL;
+    END IF;
+    -- One at a time: who waits for the other is to see what that one has noted.
+    LOCK TABLE fatwal.publication_state IN SHARE ROW EXCLUSIVE MODE;
+    SELECT routes INTO before FROM fatwal.publication_state WHERE slot = slot_name;
+    IF jsonb_typeof(before) <> 'object' THEN before := NULL; END IF;
+    until := (before ->> 'until')::bigint;
+    before := before - 'until';
     WITH published AS (
-        SELECT p.relation, bool_or(l.prrelid = p.relation) AS listed,
+        SELECT p.relation,
                string_agg(concat_ws('/', n.nspname, k.relname, p.prattrs, p.prqual, q.pubinsert,
-                                    q.pubupdate, q.pubdelete, q.xmin, l.xmin, s.xmin, t.xmin), ','
-                          ORDER BY p.pubname) AS route
+                                    q.pubupdate, q.pubdelete, q.xmin, l.xmin, s.xmin, t.xmin,
+                                    above.links), ','
+                          ORDER BY p.pubname) AS route,
+               bool_or(l.prrelid = p.relation OR above.is_late OR age(q.xmin) < age(made.xmin)
+                       OR age(s.xmin) <= age(made.xmin) OR age(l.xmin) <= age(made.xmin)
+                       OR own.xmin <> made.xmin OR own.cmin::text <> made.cmin::text) AS moved
           FROM fatwal.published_relations(publications) AS p
           JOIN pg_publication q USING (pubname)
+          JOIN pg_class c ON c.oid = p.relation
+          JOIN pg_type own ON own.oid = c.reltype
+          JOIN pg_attribute made ON made.attrelid = c.oid AND made.attnum = -1
           JOIN pg_class k ON k.oid = p.published_as
           JOIN pg_namespace n ON n.oid = k.relnamespace
           JOIN pg_type t ON t.oid = k.reltype
           LEFT JOIN pg_publication_rel l ON l.prpubid = q.oid AND l.prrelid = p.published_as
           LEFT JOIN pg_publication_namespace s ON s.pnpubid = q.oid AND s.pnnspid = k.relnamespace
+         CROSS JOIN LATERAL (
+            SELECT string_agg(concat_ws('.', i.inhparent, i.xmin), ',' ORDER BY a.level) AS links,
+                   bool_or(CASE WHEN i.inhrelid = c.oid
+                                THEN NOT EXISTS (
+                                    SELECT FROM pg_attribute y
+                                     WHERE y.attrelid = c.oid AND y.attnum > 0 AND y.xmin = i.xmin
+                                       AND y.cmin::text::bigint < i.cmin::text::bigint)
+                                ELSE age(i.xmin) < age(made.xmin)
+                                     OR i.xmin = made.xmin
+                                        AND i.cmin::text::bigint > made.cmin::text::bigint
+                           END) AS is_late
+              FROM pg_partition_ancestors(CASE WHEN c.relispartition THEN c.oid END)
+                   WITH ORDINALITY AS a (relid, level)
+              JOIN pg_inherits i ON i.inhrelid = a.relid) AS above
          GROUP BY p.relation
     ), columns AS (
         SELECT a.attrelid, string_agg(concat(a.attnum, '.', a.xmin), ',' ORDER BY a.attnum) AS all,
-               string_agg(a.attnum::text, ',' ORDER BY a.attnum) FILTER (WHERE a.atthasmissing) AS given
+               string_agg(a.attnum::text, ',' ORDER BY a.attnum) FILTER (WHERE a.atthasmissing) AS given,
+               max(a.attnum) FILTER (WHERE a.attname = 'account_id') AS account
           FROM pg_attribute a WHERE a.attrelid >= 16384 AND a.attnum > 0
          GROUP BY a.attrelid
     )
     SELECT coalesce(jsonb_object_agg(c.oid, CASE WHEN p.relation IS NOT NULL THEN jsonb_build_array(
-               hashtextextended(concat_ws('/', p.route, a.given), 0), hashtextextended(a.all, 0),
-               c.relfilenode, coalesce(p.listed, false)) ELSE '[]' END), '{}')
-      INTO found
+               hashtextextended(concat_ws('/', p.route, a.given, 'account', a.account,
+                                          'toast', c.reltoastrelid), 0),
+               hashtextextended(a.all, 0), c.relfilenode,
+               coalesce(p.moved, false) OR c.relfilenode <> c.oid OR a.given IS NOT NULL)
+               ELSE '[]' END), '{}'), pg_current_snapshot()
+      INTO found_now, sees
       FROM pg_class c
       LEFT JOIN published p ON p.relation = c.oid
       LEFT JOIN columns a ON a.attrelid = c.oid
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384
-       AND c.relnamespace <> 'fatwal'::regnamespace;
-    IF before = found THEN RETURN false; END IF;
+       -- fatwald's notes of itself are not; its other tables decide who gets the rows.
+       AND c.oid <> ALL ('{fatwal.subscriber,fatwal.slot,fatwal.publication_state}'::regclass[]);
+    due := coalesce(pg_snapshot_xmin(sees)::text::bigint >= until, false);
+    IF before = found_now AND NOT due THEN RETURN false; END IF;
     differs := EXISTS (
-        SELECT FROM jsonb_each(before) AS b LEFT JOIN jsonb_each(found) AS f USING (key)
+        SELECT FROM jsonb_each(before) AS b LEFT JOIN jsonb_each(found_now) AS f USING (key)
          WHERE b.value -> 0 IS DISTINCT FROM f.value -> 0
             OR b.value -> 1 <> f.value -> 1 AND b.value -> 2 <> f.value -> 2)
         OR EXISTS (
-        SELECT FROM jsonb_each(found) AS f WHERE f.value ->> 3 = 'true' AND NOT before ? f.key);
+        SELECT FROM jsonb_each(found_now) AS f WHERE f.value ->> 3 = 'true' AND NOT before ? f.key);
+    IF differs THEN
+        SELECT max(x::text::bigint) + 1 INTO until FROM pg_snapshot_xip(sees) AS x
+         WHERE x IS DISTINCT FROM pg_current_xact_id_if_assigned();
+    ELSIF due THEN
+        until := NULL;
+    END IF;
+    IF until IS NOT NULL THEN found_now := found_now || jsonb_build_object('until', until::text); END IF;
     -- An INSERT, for a publication that publishes no updates.
     DELETE FROM fatwal.publication_state WHERE slot = slot_name;
-    INSERT INTO fatwal.publication_state (slot, routes, resync) VALUES (slot_name, found, differs);
-    RETURN differs;
+    INSERT INTO fatwal.publication_state (slot, routes, resync) VALUES (slot_name, found_now, differs OR due);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'fatwal.publication_state was not written'
+            USING HINT = 'A trigger of that table keeps its rows away: DROP TRIGGER ... ON fatwal.publication_state;';
+    END IF;
+    RETURN differs OR due;
 END
 $$;
 COMMENT ON FUNCTION fatwal.note_publications(name, text[]) IS

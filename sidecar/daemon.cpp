@@ -583,6 +583,7 @@ void Daemon::handle(const SlotHealth& health) {
 void Daemon::handle(const PublicationsNoted& noted) {
     next_publications_ = Clock::now() + std::max<Clock::duration>(kPublicationsInterval,
                                                                   kPublicationsPause * noted.took);
+    if (noted.lack && slot_.streams()) lose(*noted.lack);
 }
 
 void Daemon::handle(const KeeperFailure& failed) {

@@ -1,5 +1,5 @@
-// What STATUS answers: the values that `fatwal status` shows and `doctor` judges. docs/operations.md explains
-// each of them, and test/docs holds its table to this list.
+// What STATUS answers: the values that `fatwal status` shows and `doctor` judges.
+// docs/operations.md explains each of them, and test/docs holds its table to this list.
 #pragma once
 
 #include <chrono>

@@ -30,8 +30,8 @@ SELECT pubname, relation::regclass, published_as::regclass, prattrs, prqual IS N
  ORDER BY pubname, relation::regclass::text COLLATE "C";
 
 -- What sends rows elsewhere is noticed once; a table that is new is not, unless it is listed.
-CREATE PUBLICATION noted FOR TABLE shown.plain, shown.parted WITH (publish_via_partition_root);
-CREATE PUBLICATION noted_schema FOR TABLES IN SCHEMA shown WITH (publish = 'insert');
+CREATE PUBLICATION noted FOR TABLE shown.plain, shown.parted, fatwal.publication_state WITH (publish_via_partition_root);
+CREATE PUBLICATION noted_schema FOR TABLE fatwal.publication_state, TABLES IN SCHEMA shown WITH (publish = 'insert');
 CREATE FUNCTION note(publication text DEFAULT 'noted') RETURNS boolean LANGUAGE sql
     AS $$ SELECT fatwal.note_publications('one', ARRAY[publication]) $$;
 SELECT note() AS first, note() AS again;
@@ -48,7 +48,7 @@ SELECT note() AS added;
 CREATE TABLE shown.both_at_once (id int);
 ALTER PUBLICATION noted ADD TABLE shown.both_at_once;
 SELECT note() AS listed;
-ALTER PUBLICATION noted SET TABLE shown.plain WHERE (id > 3), shown.parted, shown.both_at_once;
+ALTER PUBLICATION noted SET TABLE shown.plain WHERE (id > 3), shown.parted, shown.both_at_once, fatwal.publication_state;
 SELECT note() AS filtered, note() AS again;
 ALTER PUBLICATION noted SET (publish = 'insert');
 SELECT note() AS actions;
@@ -81,6 +81,24 @@ GRANT SELECT ON shown.plainer TO PUBLIC;
 ANALYZE shown.plainer;
 CREATE INDEX ON shown.plainer (note);
 SELECT note() AS of_every_day;
+ALTER TABLE shown.plainer ADD COLUMN account int;
+ALTER TABLE shown.plainer RENAME account_id TO tenant_id;
+SELECT note() AS other_account;
+ALTER TABLE shown.low DETACH PARTITION shown.low_7;
+ALTER TABLE shown.low ATTACH PARTITION shown.low_7 FOR VALUES IN (7);
+SELECT note() AS detached_and_attached;
+BEGIN;
+CREATE TABLE shown.loaded (LIKE shown.low);
+ALTER TABLE shown.low ATTACH PARTITION shown.loaded FOR VALUES IN (11);
+COMMIT;
+SELECT note() AS loaded_and_attached;
+ALTER PUBLICATION noted DROP TABLE fatwal.publication_state;
+ALTER PUBLICATION noted ADD TABLE shown.other;
+SELECT note() IS NULL AS not_noted;
+ALTER PUBLICATION noted ADD TABLE fatwal.publication_state;
+SELECT note() AS noted_late;
+ALTER PUBLICATION noted DROP TABLE shown.other;
+SELECT note() AS left;
 DROP TABLE shown.other;
 SELECT note() AS dropped_elsewhere;
 DROP TABLE shown.both_at_once;

@@ -249,8 +249,10 @@ WITH me AS (
     UNION ALL
     SELECT 5, 0, format('ALTER TABLE %s REPLICA IDENTITY FULL;', r.name),
            CASE WHEN NOT r.mine THEN r.owner END
-      FROM read r
-     WHERE :'keep_identities' <> 'true' AND r.relkind = 'r' AND r.relreplident <> 'f'
+      FROM me, read r
+     -- pgoutput describes a partition's row by the identity of the table that it is published as.
+     WHERE :'keep_identities' <> 'true' AND (r.relkind = 'r' OR NOT me.by_extension)
+       AND r.relreplident <> 'f'
        AND NOT r.has_virtual
     UNION ALL
     SELECT DISTINCT 6, 0, format('GRANT USAGE ON SCHEMA %I TO %I;', n.nspname, t.name),

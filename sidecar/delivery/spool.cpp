@@ -63,12 +63,13 @@ void Spool::append(wire::Bytes message) {
     const auto length = static_cast<std::uint32_t>(message.size());
     const std::uint64_t bytes = sizeof length + message.size();
     if (!budget_.reserve(bytes)) {
-        Failure failure{"there is no room for what waits to be read",
-                        "The snapshots and replays that wait for their readers hold " +
-                            std::to_string(budget_.used()) + " of " +
-                            std::to_string(budget_.most()) + " bytes.",
-                        "Raise --spool-bytes, or see which subscribers do not read (fatwal subscribers).",
-                        false};
+        Failure failure{
+            "there is no room for what waits to be read",
+            "The snapshots and replays that wait for their readers hold " +
+                std::to_string(budget_.used()) + " of " + std::to_string(budget_.most()) +
+                " bytes.",
+            "Raise --spool-bytes, or see which subscribers do not read (fatwal subscribers).",
+            false};
         failure.out_of_room = true;
         throw failure;
     }

@@ -105,12 +105,41 @@ Decoder::Fed Decoder::take(const Commit& commit) {
 // It comes before the relation's first change of a session, and again after something of it has
 // changed: then the catalogs are read again too.
 Decoder::Fed Decoder::take(Relation& relation) {
+    note_leaf(relation);
+    described_last_ = relation.oid;
     Table& table = tables_[relation.oid];
     table.relation = std::move(relation);
+    if (table.has_keyed_leaf) forget_identity(table);
     table.facts.reset();
     table.plan.reset();
     table.as_text.clear();
     return Fed::Done;
+}
+
+// A partition that is published as its table comes with two Relations, the table's and then its
+// own, before its first change. The changes name the table, and have of old rows what the partition
+// logs: nulls where a row of the table would have its values. From there on nothing is taken from
+// the table's old rows.
+void Decoder::note_leaf(const Relation& leaf) {
+    if (!described_last_ || *described_last_ == leaf.oid || leaf.replica_identity == 'f') return;
+    Table& table = tables_.at(*described_last_);
+    const auto has = [&](const Relation::Column& column) {
+        return std::any_of(
+            leaf.columns.begin(), leaf.columns.end(),
+            [&](const Relation::Column& other) { return other.name == column.name; });
+    };
+    const auto& columns = table.relation.columns;
+    if (table.relation.replica_identity != 'f' || columns.size() != leaf.columns.size() ||
+        !std::all_of(columns.begin(), columns.end(), has))
+        return;
+    table.has_keyed_leaf = true;
+    forget_identity(table);
+}
+
+void Decoder::forget_identity(Table& table) {
+    table.relation.replica_identity = 'n';
+    for (Relation::Column& column : table.relation.columns) column.identity = false;
+    table.plan.reset();
 }
 
 Decoder::Fed Decoder::take(const Type& type) {
@@ -304,6 +333,7 @@ void Decoder::forget_settings() {
 }
 
 Decoder::Fed Decoder::take(const Change& change) {
+    described_last_.reset();
     Table* table = table_of(change.relation);
     if (table == nullptr || !begun_) return Fed::Malformed;
     const OwnTable own = own_table_of(table->relation);
@@ -320,6 +350,7 @@ Decoder::Fed Decoder::take(const Change& change) {
 }
 
 Decoder::Fed Decoder::take(const Truncate& truncate) {
+    described_last_.reset();
     if (!begun_) return Fed::Malformed;
     std::vector<Table*> tables;
     for (const std::uint32_t relation : truncate.relations) {

@@ -105,7 +105,8 @@ private:
         std::unique_ptr<Plan> plan;
         std::vector<bool> as_text;  // columns of which a value was not understood
         wire::SchemaId described;
-        std::string route;  // of the plan before
+        std::string route;            // of the plan before
+        bool has_keyed_leaf = false;  // which logs less of an old row than the table says
         bool warned_of_identity = false;
         bool warned_of_key = false;
     };
@@ -120,6 +121,8 @@ private:
     Fed take(const Passed&) { return Fed::Done; }
 
     Table* table_of(std::uint32_t relation);
+    void note_leaf(const Relation& leaf);
+    static void forget_identity(Table& table);
     Fed want(const Table& table);
     // Gives Wants when the catalogs have to be read first.
     Fed make_ready(Table& table);
@@ -140,6 +143,7 @@ private:
 
     const Options options_;
     std::map<std::uint32_t, Table> tables_;
+    std::optional<std::uint32_t> described_last_;  // no change has come since its Relation
     NamedTypes named_types_;
     AccountSettings settings_;
     std::vector<std::uint32_t> provisional_;  // tables with facts for the transaction in hand alone

@@ -242,8 +242,15 @@ void Keeper::ask_facts(const pgoutput::Wanted& wanted, std::uint64_t ticket) {
 void Keeper::note_publications() {
     post({0, [this](PGconn* connection) -> std::optional<KeeperEvent> {
               const auto begin = std::chrono::steady_clock::now();
+              PublicationsNoted noted;
               sidecar::note_publications(connection, settings_);
-              return PublicationsNoted{std::chrono::steady_clock::now() - begin};
+              if (auto own = unpublished_own_tables(connection, settings_);
+                  own && own->stream_is_wrong) {
+                  noted.lack = std::move(own->failure);
+                  noted.lack->fatal = false;  // it may be mended
+              }
+              noted.took = std::chrono::steady_clock::now() - begin;
+              return noted;
           }});
 }
 

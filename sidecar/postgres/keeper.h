@@ -64,6 +64,7 @@ struct FactsResult {
 };
 // The publications were compared with how they were.
 struct PublicationsNoted {
+    std::optional<Failure> lack;  // what the stream is wrong without
     std::chrono::steady_clock::duration took = {};
 };
 using KeeperEvent = std::variant<VisibleSnapshot, SlotHealth, StoreResult, RecordResult,

@@ -2,11 +2,13 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <spdlog/spdlog.h>
 
 #include "fatwal/wire/publication_names.h"
+#include "sidecar/postgres/published_tables.h"
 #include "sidecar/postgres/read_facts.h"
 
 namespace fatwal::sidecar {
@@ -70,6 +72,14 @@ void check_plugin_allowed(PGconn* connection, const std::string& plugin) {
                       "it)"};
 }
 
+bool has_schema(PGconn* connection) {
+    const Result schema =
+        query(connection,
+              "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+              "WHERE n.nspname = 'fatwal' AND c.relname = 'subscriber'");
+    return PQntuples(schema.get()) > 0;
+}
+
 void check_database(PGconn* connection, const Settings& settings) {
     const std::string encoding =
         value(query(connection, "SELECT current_setting('server_encoding')"));
@@ -79,11 +89,7 @@ void check_database(PGconn* connection, const Settings& settings) {
     if (settings.plugin == Plugin::Pgoutput) {
         // A server that loads no plugin of ours has no extension of ours either, but its tables and
         // functions.
-        const Result schema =
-            query(connection,
-                  "SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-                  "WHERE n.nspname = 'fatwal' AND c.relname = 'subscriber'");
-        if (PQntuples(schema.get()) > 0) return;
+        if (has_schema(connection)) return;
         throw Failure{
             "the schema fatwal is not in the database",
             "Database " + std::string(PQdb(connection)) + ".",
@@ -95,7 +101,9 @@ void check_database(PGconn* connection, const Settings& settings) {
     if (PQntuples(extension.get()) == 0)
         throw Failure{"the extension fatwal is not in the database",
                       "Database " + std::string(PQdb(connection)) + ".",
-                      "CREATE EXTENSION fatwal;"};
+                      has_schema(connection)
+                          ? "The schema fatwal is there without it: start with --plugin pgoutput."
+                          : "CREATE EXTENSION fatwal;"};
 }
 
 void check_role(PGconn* connection, Plugin plugin) {
@@ -225,7 +233,7 @@ std::string full_identities(const Result& tables) {
 
 // The leaves of a table that is published as a whole. pgoutput names the identity of the table, and
 // sends rows by that of the leaf.
-void require_one_identity(PGconn* connection, const std::string& names) {
+std::optional<Failure> check_one_identity(PGconn* connection, const std::string& names) {
     const Result leaves =
         query(connection,
               "SELECT DISTINCT leaf.oid::regclass, root.oid::regclass "
@@ -234,20 +242,23 @@ void require_one_identity(PGconn* connection, const std::string& names) {
               "JOIN pg_class leaf ON leaf.oid = t.relation AND leaf.relkind = 'r' "
               "WHERE root.relreplident = 'f' AND leaf.relreplident <> 'f' ORDER BY 1",
               {names});
-    if (PQntuples(leaves.get()) == 0) return;
-    throw Failure{"partition " + value(leaves) + " has another replica identity than table " +
-                      value(leaves, 0, 1) + ", which is published in its place",
-                  "Its old rows would be taken for whole.", full_identities(leaves)};
+    if (PQntuples(leaves.get()) == 0) return std::nullopt;
+    return Failure{"partition " + value(leaves) + " has another replica identity than table " +
+                       value(leaves, 0, 1) + ", which is published in its place",
+                   "The table's old rows say nothing then: all subscribers take a new snapshot "
+                   "after each transaction that updates or deletes some.",
+                   full_identities(leaves)};
 }
 
 // Tables whose old rows lack the account, whoever has them locked: with pgoutput a DELETE does not
-// say whose row it was.
+// say whose row it was. Of a partition that is published as its table the table's own identity
+// counts, too: by that pgoutput describes the row.
 std::optional<Failure> check_identities(PGconn* connection, const std::string& names) {
     const Result lacking =
         query(connection,
               "SELECT DISTINCT c.oid::regclass FROM fatwal.published_relations($1::text[]) AS t "
               "JOIN pg_publication p ON p.pubname = t.pubname "
-              "JOIN pg_class c ON c.oid = t.relation AND c.relkind = 'r' "
+              "JOIN pg_class c ON c.oid IN (t.relation, t.published_as) "
               "CROSS JOIN LATERAL (SELECT coalesce(" +
                   account_setting_of(connection, "t.published_as") +
                   ", 'account_id') AS name) AS account "
@@ -267,42 +278,16 @@ std::optional<Failure> check_identities(PGconn* connection, const std::string& n
                    "A DELETE would not say whose row it was.", full_identities(lacking)};
 }
 
-// The stream of the plugin fatwal has fatwal's own tables without a publication; pgoutput has what
-// is published.
-std::optional<Failure> check_published(PGconn* connection, const std::string& names,
-                                       const char* tables, const char* why) {
-    const Result missing = query(connection,
-                                 "SELECT string_agg('fatwal.' || name, ', ') FROM "
-                                 "unnest($2::text[]) AS name WHERE NOT EXISTS "
-                                 "(SELECT FROM fatwal.published_relations($1::text[]) t "
-                                 "WHERE t.relation = to_regclass('fatwal.' || name))",
-                                 {names, tables});
-    if (value(missing).empty()) return std::nullopt;
-    const Result publication = query(connection, "SELECT quote_ident(($1::text[])[1])", {names});
-    return Failure{
-        value(missing) + " is not published", why,
-        "ALTER PUBLICATION " + value(publication) + " ADD TABLE " + value(missing) + ";"};
-}
-
 std::vector<Failure> check_pgoutput(PGconn* connection, const Settings& settings) {
     const std::string names = wire::text_array(settings.publications);
     require_one_list(connection, names);
-    require_one_identity(connection, names);
-    const auto require = [](const std::optional<Failure>& lack) {
-        if (lack) throw Failure(*lack);
-    };
-    if (settings.keyed())
-        require(check_published(connection, names, "{credential,credential_grant}",
-                                "fatwald would not learn that a credential was revoked."));
-    if (has_table_of_settings(connection))
-        require(check_published(connection, names, "{account_setting}",
-                                "fatwald would not learn which column names the account."));
     std::vector<Failure> lacks;
-    for (auto& lack :
-         {check_published(connection, names, "{publication_state}",
-                          "Subscribers would not learn that the publication was altered."),
-          check_identities(connection, names)})
-        if (lack) lacks.push_back(*lack);
+    if (auto other = check_one_identity(connection, names)) lacks.push_back(std::move(*other));
+    if (auto own = unpublished_own_tables(connection, settings)) {
+        if (own->stream_is_wrong) throw Failure(own->failure);
+        lacks.push_back(std::move(own->failure));
+    }
+    if (auto lacking = check_identities(connection, names)) lacks.push_back(std::move(*lacking));
     return lacks;
 }
 

@@ -6,6 +6,7 @@
 
 #include "fatwal/wire/publication_names.h"
 #include "sidecar/postgres/number.h"
+#include "sidecar/postgres/read_facts.h"
 
 namespace fatwal::sidecar {
 
@@ -95,7 +96,35 @@ std::vector<PublishedTable> published_tables(PGconn* session,
     return tables;
 }
 
-// A walsender's connection takes no parameters.
+// Here and below: a walsender's connection takes no parameters.
+std::optional<UnpublishedOwnTables> unpublished_own_tables(PGconn* session,
+                                                           const Settings& settings) {
+    const std::string publications =
+        quote_literal(session, wire::text_array(settings.publications));
+    std::string names = "publication_state";
+    if (settings.keyed()) names += ",credential,credential_grant";
+    if (has_table_of_settings(session)) names += ",account_setting";
+    const Result missing =
+        run(session, "cannot look for fatwal's own tables in the publications",
+            "SELECT string_agg('fatwal.' || name, ', ' ORDER BY name), bool_or(name <> "
+            "'publication_state'), quote_ident((" +
+                publications + "::text[])[1]) FROM unnest('{" + names +
+                "}'::text[]) AS name WHERE NOT EXISTS (SELECT FROM "
+                "fatwal.published_relations(" +
+                publications + ") t WHERE t.relation = to_regclass('fatwal.' || name))");
+    const std::string tables = PQgetvalue(missing.get(), 0, 0);
+    if (tables.empty()) return std::nullopt;
+    const bool stream_is_wrong = *PQgetvalue(missing.get(), 0, 1) == 't';
+    return UnpublishedOwnTables{
+        {tables + " is not published",
+         stream_is_wrong ? "fatwald would not learn that a credential was revoked, or which column "
+                           "names the account."
+                         : "Subscribers would not learn that the publication was altered.",
+         std::string("ALTER PUBLICATION ") + PQgetvalue(missing.get(), 0, 2) + " ADD TABLE " +
+             tables + ";"},
+        stream_is_wrong};
+}
+
 void note_publications(PGconn* session, const Settings& settings) {
     const Result altered =
         run(session, "cannot compare the publications",

@@ -2,6 +2,7 @@
 // it, and how their rows are selected.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,15 @@ struct PublishedTable {
 // Throws a Failure.
 [[nodiscard]] std::vector<PublishedTable> published_tables(
     PGconn* session, const std::vector<std::string>& publications, bool has_settings);
+
+struct UnpublishedOwnTables {
+    Failure failure;
+    bool stream_is_wrong = false;  // it lacks revocations, or settings of account columns
+};
+// fatwal's own tables that a stream of pgoutput has to have and none of the publications publishes.
+// Throws a Failure.
+[[nodiscard]] std::optional<UnpublishedOwnTables> unpublished_own_tables(PGconn* session,
+                                                                         const Settings& settings);
 
 // Writes down in fatwal.publication_state how the publications are, if they were altered since it
 // was written: a stream of pgoutput does not say so. The row's place in the stream is that of the

@@ -577,6 +577,71 @@ class Start(unittest.TestCase):
             [e['op'] for e in house.events('back', 3)], ['resync', 'insert', 'resync']
         )
 
+    def test_what_was_open_when_a_publication_was_altered_is_resynced_when_it_ends(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p',
+        )
+        house.fatwald(plugin='pgoutput')
+        house.tail('1', 'one')
+        session = house.session()
+        session.run('BEGIN', 'INSERT INTO t VALUES (1, 1)')
+        until(
+            lambda: house.sql(
+                "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND granted"
+            )
+            != '0',
+            'the row',
+        )
+        house.sql('ALTER PUBLICATION p ADD TABLE t')
+        self.assertEqual(house.events('one', 1)[0]['op'], 'resync')
+        session.run('COMMIT')
+        until(
+            lambda: house.read('one.out').count('"ordinal"') == 2, 'a resync behind the transaction'
+        )
+
+    def test_a_partition_that_comes_with_another_identity_loses_nothing(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE part (id int, account_id int, v text) PARTITION BY RANGE (id)',
+            'CREATE TABLE one_to_9 PARTITION OF part FOR VALUES FROM (1) TO (10)',
+            'ALTER TABLE part REPLICA IDENTITY FULL',
+            'ALTER TABLE one_to_9 REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE part WITH (publish_via_partition_root)',
+        )
+        house.fatwald(plugin='pgoutput')
+        house.tail('1', 'one')
+        house.sql(
+            "INSERT INTO part VALUES (1, 1, 'a')",
+            'CREATE TABLE ten_to_19 (LIKE part, PRIMARY KEY (id))',
+            'ALTER TABLE part ATTACH PARTITION ten_to_19 FOR VALUES FROM (10) TO (20)',
+            "INSERT INTO part VALUES (11, 1, 'x')",
+            'DELETE FROM part WHERE id = 11',
+        )
+        until(
+            lambda: '"resync"' in house.read('one.out').split('"id":11')[-1],
+            'a resync behind the delete',
+        )
+
+    def test_the_stream_rests_while_its_own_tables_are_not_published(self):
+        house = self.house
+        house.sql(
+            'CREATE TABLE fatwal.account_setting (relation regclass PRIMARY KEY, relation_oid'
+            ' oid NOT NULL, column_name name NOT NULL)',
+            'CREATE TABLE t (id int PRIMARY KEY, account_id int)',
+            'ALTER TABLE t REPLICA IDENTITY FULL',
+            'CREATE PUBLICATION p FOR TABLE t, fatwal.account_setting',
+        )
+        house.fatwald(plugin='pgoutput')
+        house.sql('ALTER PUBLICATION p SET TABLE t')
+        lacking = 'fatwal.account_setting, fatwal.publication_state is not published'
+        until(lambda: lacking in house.read('fatwald.err'), 'the stream to end with its reason')
+        house.sql(re.search(r'hint: (ALTER [^;]*);', house.read('fatwald.err'))[1])
+        until(lambda: house.read('fatwald.err').count('streaming slot') == 2, 'it to be back')
+        self.assertEqual(self.noted(), 't')
+
     def noted(self):
         return self.house.sql('SELECT resync FROM fatwal.publication_state')
 

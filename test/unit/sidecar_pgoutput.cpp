@@ -457,6 +457,32 @@ TEST(Pgoutput, ASettingOfTheStreamTakesEffectAtItsPlace) {
               (Lines{R"(42 0 insert {"id":2,"account_id":42,"owner":7})", " 1 resync"}));
 }
 
+// A partition that is published as its table, and logs less of an old row than the table says.
+TEST(Pgoutput, OldRowsOfAPartitionWithAnotherIdentityAreNotTakenForWhole) {
+    Out leaf('R');
+    leaf.number(kTable + 1).name("public").name("tasks_1").letter('d');
+    leaf.number(static_cast<std::uint16_t>(kColumns.size()));
+    for (const ColumnOf& column : kColumns)
+        leaf.number(std::uint8_t{column.name == "id"})
+            .name(column.name)
+            .number(column.type)
+            .number(std::int32_t{-1});
+    Reading reading(facts_of(kColumns));
+    reading.feed_all({begin(), relation(kColumns), leaf.text(),
+                      change('D', {}, {"1", Out::null(), Out::null()}), commit()});
+    ASSERT_FALSE(reading.lines().empty());
+    EXPECT_EQ(reading.lines().back(), " 1 resync");
+    for (const std::string& line : reading.lines())
+        EXPECT_EQ(line.find("\"account_id\":null"), std::string::npos) << line;
+    // Another table that is described next, and is no partition of it, changes nothing.
+    Reading apart(facts_of(kColumns));
+    Out other('R');
+    other.number(kTable + 1).name("public").name("other").letter('d').number(std::uint16_t{0});
+    apart.feed_all(
+        {begin(), relation(kColumns), other.text(), change('D', {}, {"1", "42", "a"}), commit()});
+    EXPECT_EQ(apart.lines().size(), 1U);
+}
+
 // A row of fatwal.publication_state, which fatwald writes.
 TEST(Pgoutput, AnAlteredPublicationIsAResyncOfAllTables) {
     constexpr std::uint32_t kState = 8;
