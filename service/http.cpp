@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include <sstream>
 #include <utility>
 
+#include "service/accepting.h"
 #include "service/failure.h"
 #include "service/helper_thread.h"
 
@@ -34,17 +34,7 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr std::size_t kLeastTokenBytes = 16;
-constexpr std::chrono::milliseconds kAcceptAgain{200};
 constexpr std::string_view kBearer = "Bearer ";
-
-// The kernel gives a new descriptor the lowest number that is free, so the number tells how many
-// are open. An eighth is kept for what the process is there for, and for kMostOfTheLast of those
-// who ask: that descriptors run out is what they have to see.
-bool is_among_last(int descriptor) {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
-    return static_cast<rlim_t>(descriptor) >= limit.rlim_cur - limit.rlim_cur / 8;
-}
 
 std::string_view std_view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -291,6 +281,7 @@ void HttpServer::Listener::accept() {
 }
 
 void HttpServer::Listener::begin(tcp::socket socket) {
+    // Who asks has to see that descriptors run out.
     const std::size_t most =
         is_among_last(socket.native_handle()) ? kMostOfTheLast : kMostConnections;
     while (connections_.size() >= most) connections_.front()->close();

@@ -14,8 +14,8 @@
 #include <stdexcept>
 
 #include "portal/process/envelope.h"
-#include "portal/process/pause.h"
 #include "portal/process/query.h"
+#include "service/accepting.h"
 
 namespace fatwal::process {
 namespace {
@@ -182,7 +182,7 @@ private:
 
     // After a failed accept, mostly for want of descriptors: to retry at once would spin.
     void accept_later() {
-        retry_.expires_after(kAcceptAgain);
+        retry_.expires_after(service::kAcceptAgain);
         retry_.async_wait([self = shared_from_this()](error_code stopped) {
             if (!stopped) self->accept();
         });

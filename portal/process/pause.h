@@ -8,10 +8,6 @@
 
 namespace fatwal::process {
 
-// After a connection that could not be accepted, mostly for want of descriptors: without a pause
-// the next attempt would find the same, and the loop would spin.
-inline constexpr std::chrono::milliseconds kAcceptAgain{200};
-
 // Doubles with each failure; begins again with the first pause only after all has been well for a
 // while, as what fails again soon has not been mended.
 class Pause {

@@ -1,7 +1,6 @@
 #include "portal/process/server.h"
 
 #include <spdlog/spdlog.h>
-#include <sys/resource.h>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -10,7 +9,7 @@
 #include <utility>
 
 #include "portal/process/beast.h"
-#include "portal/process/pause.h"
+#include "service/accepting.h"
 
 namespace fatwal::process {
 namespace {
@@ -25,15 +24,6 @@ constexpr std::uint32_t kMostHeaderBytes = 16'384;
 constexpr auto kRequestTimeout = std::chrono::seconds(10);
 constexpr auto kRestWithin = std::chrono::seconds(2);  // of a request that is refused unread
 constexpr std::size_t kRestAtOnce = 8192;
-
-// The kernel gives a new descriptor the lowest number that is free, so the number tells how many
-// are open. An eighth is kept for what a device brings about: ZeroMQ, which ends the process when
-// it gets none, the database, files.
-bool is_among_last(int descriptor) {
-    rlimit limit{};
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return false;
-    return static_cast<rlim_t>(descriptor) >= limit.rlim_cur - limit.rlim_cur / 8;
-}
 
 std::string_view view_of(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -149,7 +139,7 @@ public:
             if (error) {
                 // Out of descriptors, mostly: it comes again at once.
                 spdlog::warn("cannot accept a connection: {}", error.message());
-                self->retry_.expires_after(kAcceptAgain);
+                self->retry_.expires_after(service::kAcceptAgain);
                 self->retry_.async_wait([self](error_code stopped) {
                     if (!stopped) self->accept();
                 });
@@ -174,8 +164,9 @@ public:
 
 private:
     void begin(tcp::socket socket) {
-        // Closed at once: there is no descriptor to lose.
-        if (is_among_last(socket.native_handle())) return;
+        // Closed at once: the last descriptors are for what a device brings about, ZeroMQ, which
+        // ends the process when it gets none, the database, files.
+        if (service::is_among_last(socket.native_handle())) return;
         error_code ignored;
         socket.set_option(tcp::no_delay(true), ignored);
         if (pending_.size() >= options_.most_pending) {
