@@ -14,7 +14,8 @@
 //
 // A body must therefore bear to be run again from any of its statements: what it shares is under a
 // lock and complete whenever that is released, and work that it has taken from a queue stands where
-// the next run finds it until its result is there.
+// the next run finds it until its result is there. Nor may it hold what allocates in a destructor,
+// from which no exception can come (nlohmann::json does): text is handed to it and taken from it.
 //
 // The thread is to be the last member of its class: the others exist before it starts, and are
 // destroyed after it has ended. Its destructor asks it to stop and waits for it. The body sees that

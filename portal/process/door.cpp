@@ -164,10 +164,10 @@ void Door::register_device(const std::shared_ptr<Exchange>& exchange, Registrati
     // The body is read behind the rate, as reading it costs more than the rest.
     auto body = read_device(registration.role, exchange->body());
     if (const auto* bad = std::get_if<BadRequest>(&body)) return refuse(*exchange, *bad);
-    registration.device = std::get<access::Json>(std::move(body));
+    registration.device = text_of(std::get<access::Json>(body));
     registrar_.ask(std::move(registration),
                    [exchange, place = std::move(place)](const Registrar::Answer& said) {
-                       exchange->answer(said.status, said.body.dump());
+                       exchange->answer(said.status, text_of(said.fields));
                    });
 }
 

@@ -1,5 +1,6 @@
 #include "portal/process/last_seen.h"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -8,17 +9,14 @@
 #include <span>
 #include <vector>
 
+#include "fatwal/wire/json.h"
 #include "fatwal/wire/publication_names.h"
-#include "portal/access/json_text.h"
+#include "fatwal/wire/text_sink.h"
 #include "portal/process/by_halves.h"
 #include "portal/process/connection.h"
-#include "portal/process/envelope.h"
 
 namespace fatwal::process {
 namespace {
-
-using access::Json;
-using access::or_null;
 
 constexpr std::size_t kMostDevicesWaiting = 100'000;
 constexpr std::size_t kMostDevicesAtOnce = 1000;  // devices of one transaction
@@ -74,21 +72,40 @@ constexpr int kMostPruned = 5000;
 constexpr std::size_t kMostRefused = 1000;  // rows that are left out; beyond it all are tried again
 constexpr std::chrono::seconds kPruneEvery{30};
 
-Json facts_of(std::size_t number, const JoinRequest& device) {
-    Json out = {{"n", number},
-                {"id", device.device_id.to_text()},
-                {"kind", name_of(device.role)},
-                {"token", device.token.token_id.to_text()},
-                {"version", device.version},
-                {"user_agent", device.user_agent},
-                {"ip", device.remote_ip ? Json(device.remote_ip->to_text()) : Json()},
-                {"region", or_null(device.region)},
-                {"city", or_null(device.city)}};
+// Written by hand: the destructor of a Json allocates, and what it throws ends the process.
+struct Facts {
+    std::size_t number = 0;
+    const JoinRequest* device = nullptr;
+};
+
+// A column of kFacts and what it has, as part of an object.
+void add(std::string& object, std::string_view name, std::string_view value) {
+    object.append(",\"").append(name).append("\":");
+    wire::render_string(value, wire::sink_to(object));
+}
+
+std::string text_of(const Facts& facts) {
+    const JoinRequest& device = *facts.device;
+    std::string out = "{\"n\":" + std::to_string(facts.number);
+    add(out, "id", device.device_id.to_text());
+    add(out, "kind", name_of(device.role));
+    add(out, "token", device.token.token_id.to_text());
+    add(out, "version", device.version);
+    add(out, "user_agent", device.user_agent);
+    if (device.remote_ip) add(out, "ip", device.remote_ip->to_text());
+    if (device.region) add(out, "region", *device.region);
+    if (device.city) add(out, "city", *device.city);
     if (device.location) {
-        out["lat"] = device.location->lat;
-        out["lon"] = device.location->lon;
+        add(out, "lat", fmt::format("{}", device.location->lat));
+        add(out, "lon", fmt::format("{}", device.location->lon));
     }
-    return out;
+    return out + '}';
+}
+
+std::string text_of(std::span<const Facts> all) {
+    std::string out = "[";
+    for (const Facts& facts : all) out += (out.size() > 1 ? "," : "") + text_of(facts);
+    return out + ']';
 }
 
 }  // namespace
@@ -101,9 +118,9 @@ public:
 
     // Those of the devices that were locked.
     [[nodiscard]] Devices write(const Devices& devices) {
-        std::vector<Json> facts;
+        std::vector<Facts> facts;
         facts.reserve(devices.size());
-        for (const auto& [key, device] : devices) facts.push_back(facts_of(facts.size(), device));
+        for (const auto& [key, device] : devices) facts.push_back({facts.size(), &device});
         std::set<std::size_t> devices_done;
         std::set<std::size_t> tokens_done;
         run(update_devices("clients", "client"), facts, devices_done);
@@ -147,21 +164,20 @@ public:
 private:
     // Adds the numbers that the statement gives; those of facts that the database refuses, too: to
     // try them again would be in vain.
-    void run(const std::string& statement, std::span<const Json> facts,
+    void run(const std::string& statement, std::span<const Facts> facts,
              std::set<std::size_t>& done) {
         by_halves(
             facts,
-            [&](std::span<const Json> part) {
-                const auto rows = connection_.run(
-                    statement, {text_of(std::vector<Json>(part.begin(), part.end()))});
+            [&](std::span<const Facts> part) {
+                const auto rows = connection_.run(statement, {text_of(part)});
                 for (int i = 0; i < PQntuples(rows.get()); ++i)
                     done.insert(std::stoul(PQgetvalue(rows.get(), i, 0)));
             },
-            [&](const Json& fact, const SqlError& error) {
+            [&](const Facts& one, const SqlError& error) {
                 spdlog::error("cannot write where the {} {} was last seen: {}",
-                              fact["kind"].get<std::string>(), fact["id"].get<std::string>(),
+                              name_of(one.device->role), one.device->device_id.to_text(),
                               error.what());
-                done.insert(fact["n"].get<std::size_t>());
+                done.insert(one.number);
             });
     }
 

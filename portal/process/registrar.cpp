@@ -11,7 +11,6 @@
 #include "portal/process/background_thread.h"
 #include "portal/process/clock.h"
 #include "portal/process/connection.h"
-#include "portal/process/envelope.h"
 #include "portal/process/token_row.h"
 
 namespace fatwal::process {
@@ -224,12 +223,12 @@ private:
         const auto row =
             connection.run(registration.role == Role::Client ? kRegisterClient : kRegisterGateway,
                            {registration.token.account_id->to_text(),
-                            registration.token.token_id.to_text(), text_of(registration.device)});
+                            registration.token.token_id.to_text(), registration.device});
         const auto text = [&](int column) { return std::string(PQgetvalue(row.get(), 0, column)); };
         const unsigned status = status_of(text(0));
         if (status < 300) return {status, {{"id", text(2)}, {"ipv4", text(3)}, {"ipv6", text(4)}}};
         Answer out = refusal(text(0));
-        if (PQgetisnull(row.get(), 0, 1) == 0) out.body["field"] = text(1);
+        if (PQgetisnull(row.get(), 0, 1) == 0) out.fields["field"] = text(1);
         return out;
     }
 
@@ -275,7 +274,9 @@ void Registrar::ask(Registration registration, Done done) {
 void Registrar::answered(Number number, Answer answer) {
     const auto waiting = waiting_.extract(number);
     if (!waiting) return;
-    if (answer.body.value("reason", "") == "invalid_token" && waiting.mapped().remote_ip)
+    const auto reason = answer.fields.find("reason");
+    if (reason != answer.fields.end() && reason->second == "invalid_token" &&
+        waiting.mapped().remote_ip)
         unproven_(*waiting.mapped().remote_ip);
     waiting.mapped().done(std::move(answer));
 }

@@ -26,7 +26,7 @@ class Registrar {
 public:
     struct Answer {
         unsigned status = 0;
-        access::Json body;
+        std::map<std::string, std::string> fields;  // of the body
     };
     using Done = std::function<void(Answer)>;
     // A device had a token that is none.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 #include <variant>
 
@@ -15,8 +16,8 @@ struct Registration {
     DeviceToken token;
     std::optional<access::IpAddress> remote_ip;
     // What it says of itself, as the columns of its table are named: external_id, name, public_key,
-    // and of a client whichever of kHardwareIds it has.
-    access::Json device;
+    // and of a client whichever of kHardwareIds it has. A JSON object.
+    std::string device;
 };
 
 inline constexpr std::string_view kHardwareIds[] = {"device_serial", "device_uuid",

@@ -40,6 +40,15 @@ def until(condition, what):
         time.sleep(0.02)
 
 
+def failing(threads, times):
+    """The environment of a program whose threads of these names lack memory now and then."""
+    return {
+        'LD_PRELOAD': str(BUILD / 'test' / 'libfailing_new.so'),
+        'FAIL_NEW_THREADS': ','.join(threads),
+        'FAIL_NEW_TIMES': str(times),
+    }
+
+
 def position(lsn):
     """What a textual LSN is ordered by."""
     high, low = lsn.split('/')
