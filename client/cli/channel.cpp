@@ -1,8 +1,10 @@
-// fatwal channel: who is connected to a process fatwal-channel, and to end one of them.
+// fatwal channel: who is connected to a process fatwal-channel, why a client reaches a resource or
+// not, and to end a session.
 #include <cstdio>
 
 #include "client/cli/admin_socket.h"
 #include "client/cli/commands.h"
+#include "client/cli/explanation.h"
 
 namespace fatwal::cli {
 
@@ -24,6 +26,17 @@ void list(const ChannelArguments& arguments) {
     } while (!after.empty());
 }
 
+void why(const ChannelArguments& arguments) {
+    std::string target = "/why?client=" + percent_encoded(arguments.client) +
+                         "&resource=" + percent_encoded(arguments.resource);
+    if (!arguments.account.empty()) target += "&account=" + percent_encoded(arguments.account);
+    const auto answer = ask_admin(arguments.socket, "GET", target);
+    if (arguments.json)
+        print(answer);
+    else
+        std::fputs(explained(answer).c_str(), stdout);
+}
+
 }  // namespace
 
 int channel(const ChannelArguments& arguments) {
@@ -33,6 +46,7 @@ int channel(const ChannelArguments& arguments) {
         case ChannelArguments::Command::Stats:
             print(ask_admin(arguments.socket, "GET", "/stats"));
             break;
+        case ChannelArguments::Command::Why: why(arguments); break;
         case ChannelArguments::Command::Disconnect:
             print(ask_admin(arguments.socket, "POST",
                             "/disconnect?" + account + "&kind=" + percent_encoded(arguments.kind) +

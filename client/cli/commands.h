@@ -110,14 +110,15 @@ struct RosterArguments {
 int roster(const RosterArguments& arguments);
 
 struct ChannelArguments {
-    enum class Command : std::uint8_t { List, Stats, Disconnect, Reject };
+    enum class Command : std::uint8_t { List, Stats, Why, Disconnect, Reject };
     Command command = Command::List;
     std::string socket;   // of the process
-    std::string account;  // empty: all (of List)
+    std::string account;  // empty: all (of List), the client's (of Why)
     std::string kind;     // client or gateway (of Disconnect)
     std::string id;
-    std::string client;  // of Reject
+    std::string client;  // of Why and Reject
     std::string resource;
+    bool json = false;  // of Why
 };
 int channel(const ChannelArguments& arguments);
 

@@ -406,6 +406,12 @@ void add_channel(CLI::App& app, Chosen& chosen) {
     add("list", Command::List, "print the sessions of the process, one a line, as JSON")
         .add_option("--account", arguments->account, "of this account alone");
     add("stats", Command::Stats, "print the counts of the process");
+    CLI::App& why =
+        add("why", Command::Why,
+            "say why a client reaches a resource, or why not: the policies with their conditions, "
+            "until when, and through which gateway");
+    why.add_option("--account", arguments->account, "the account; without it the client's");
+    why.add_flag("--json", arguments->json, "print the whole answer as one JSON object");
     CLI::App& disconnect = add(
         "disconnect", Command::Disconnect,
         "end a session, whichever process has it. The device may connect again: to keep it out, "
@@ -420,8 +426,10 @@ void add_channel(CLI::App& app, Chosen& chosen) {
         ->required()
         ->check(CLI::IsMember({"client", "gateway"}));
     disconnect.add_option("--id", arguments->id, "of the device")->required();
-    reject.add_option("--client", arguments->client, "of the pair")->required();
-    reject.add_option("--resource", arguments->resource, "of the pair")->required();
+    for (CLI::App* command : {&why, &reject}) {
+        command->add_option("--client", arguments->client, "of the pair")->required();
+        command->add_option("--resource", arguments->resource, "of the pair")->required();
+    }
     channel_command.callback(
         [arguments, &chosen] { chosen = [arguments] { return channel(*arguments); }; });
 }

@@ -29,12 +29,9 @@ std::optional<Refusal> identity_refusal(const AccountState& state, const std::op
 
 std::optional<Grant> grant_of(const Policy& policy, const AccountState& state, const Uuid& actor_id,
                               const ClientContext& context, Instant now) {
-    if (!state.in_force(policy) || !policy.row.actor_group_id) return std::nullopt;
-    const Uuid* membership = state.membership(actor_id, *policy.row.actor_group_id);
-    if (membership == nullptr) return std::nullopt;
-    const auto verdict = policy.conditions.evaluate(context, now);
-    if (!verdict.holds) return std::nullopt;
-    return Grant{policy.row.id, *membership, verdict.until};
+    const auto judgement = judge(policy, state, actor_id, context, now);
+    if (judgement.standing != PolicyStanding::Grants) return std::nullopt;
+    return judgement.grant;
 }
 
 }  // namespace
@@ -93,6 +90,17 @@ ClientContext context_of_row(const AccountState& state, const portal::Clients& c
     out.region = client.last_seen_remote_ip_location_region;
     complete_context(state, client, out);
     return out;
+}
+
+PolicyJudgement judge(const Policy& policy, const AccountState& state, const Uuid& actor_id,
+                      const ClientContext& context, Instant now) {
+    if (!state.in_force(policy)) return {PolicyStanding::NotInForce, {}};
+    if (!policy.row.actor_group_id) return {PolicyStanding::NoGroup, {}};
+    const Uuid* membership = state.membership(actor_id, *policy.row.actor_group_id);
+    if (membership == nullptr) return {PolicyStanding::NotMember, {}};
+    const auto verdict = policy.conditions.evaluate(context, now);
+    if (!verdict.holds) return {PolicyStanding::NotConforming, {}};
+    return {PolicyStanding::Grants, {policy.row.id, *membership, verdict.until}};
 }
 
 bool is_better(const Grant& one, const Grant& other) {

@@ -52,6 +52,24 @@ struct Grant {
     std::optional<Instant> until;  // nothing: no end
 };
 
+// What one policy is to an actor, in the order in which it is checked.
+enum class PolicyStanding : std::uint8_t {
+    NotInForce,     // disabled, or of conditions that the account may not use
+    NoGroup,        // it names none
+    NotMember,      // the actor is not in its group
+    NotConforming,  // a condition does not hold
+    Grants,
+};
+struct PolicyJudgement {
+    PolicyStanding standing = PolicyStanding::NotInForce;
+    Grant grant;  // of Grants
+};
+
+// The one place where a policy is judged for a client; longest_grant() and grant_by() ask it.
+[[nodiscard]] PolicyJudgement judge(const Policy& policy, const AccountState& state,
+                                    const Uuid& actor_id, const ClientContext& context,
+                                    Instant now);
+
 // Whether to grant by `one` rather than by `other`: it holds longer, or as long and its policy has
 // the smaller id.
 [[nodiscard]] bool is_better(const Grant& one, const Grant& other);

@@ -110,6 +110,7 @@ public:
     using Rows::for_each_group_of;
     using Rows::gateway;
     using Rows::gateways_of_site;
+    using Rows::group;
     using Rows::has_feature;
     using Rows::identity;
     using Rows::in_force;

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -43,5 +44,8 @@ using Generation = std::uint64_t;
 // Seconds since 1970, the form of every time in a payload; rounded down, so that no device holds on
 // for longer than it may.
 [[nodiscard]] std::int64_t unix_seconds(Instant time);
+
+// As people read it, in whole seconds that are rounded down: 2026-03-01T17:59:59Z.
+[[nodiscard]] std::string utc_text(Instant time);
 
 }  // namespace fatwal::access

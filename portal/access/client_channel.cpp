@@ -22,6 +22,11 @@ ClientContext ClientChannel::session() const {
     return {join_.remote_ip, join_.region, std::nullopt, false};
 }
 
+FlowAsker ClientChannel::asker() const {
+    return {join_.client_id, join_.token_id, version(),
+            session(),       join_.location, token_expires_at()};
+}
+
 std::optional<Refusal> ClientChannel::refusal(Instant now) const {
     return client_refusal(state(), join_.client_id, join_.token_id, now);
 }
@@ -106,31 +111,16 @@ void ClientChannel::create_flow(const CreateFlow& message, Instant now, Actions&
 
 void ClientChannel::ask(const Uuid& resource_id, const std::vector<Uuid>& connected,
                         bool may_be_known, Instant now, Actions& out) {
-    const auto fail = [&](std::string_view reason) {
-        out.emplace_back(to_push(FlowFailed{resource_id, reason}));
-    };
-    if (!state().live()) return fail("offline");
-    // Its end may have come before anybody has called on_time().
-    if (const auto reason = refusal(now)) return end_if(reason, out);
-    const auto& client = *state().client(join_.client_id);
-    const auto* resource = state().resource(resource_id);
-    if (resource == nullptr || !has_policy(state(), client.actor_id, resource_id) ||
-        state().view_of(resource_id, version()) == nullptr)
-        return fail("not_found");
-    ClientContext about = session();
-    complete_context(state(), client, about);
-    const auto grant = longest_grant(state(), client.actor_id, resource_id, about, now);
-    if (!grant) {
-        out.emplace_back(to_push(
-            FlowFailed{resource_id, "forbidden",
-                       violated_properties(state(), client.actor_id, resource_id, about, now)}));
-        return;
+    FlowDecision decision = decide_flow(context(), asker(), resource_id, connected, now);
+    switch (decision.outcome) {
+        case FlowOutcome::Granted: return authorize(decision, may_be_known, now, out);
+        case FlowOutcome::SessionOver: return end_if(decision.refusal, out);
+        case FlowOutcome::NotConforming:
+            out.emplace_back(to_push(FlowFailed{resource_id, failure_of(decision.outcome),
+                                                std::move(decision.violated)}));
+            return;
+        default: out.emplace_back(to_push(FlowFailed{resource_id, failure_of(decision.outcome)}));
     }
-    const auto choice = choose_gateway(state(), context().presence, *resource, version(),
-                                       join_.location, connected, context().random);
-    if (const auto* none = std::get_if<NoGateway>(&choice))
-        return fail(*none == NoGateway::Offline ? "offline" : "version_mismatch");
-    authorize(*resource, *std::get<const OnlineGateway*>(choice), *grant, may_be_known, now, out);
 }
 
 const PairCredentials& ClientChannel::credentials(const portal::Clients& client,
@@ -166,8 +156,10 @@ std::optional<ClientChannel::KnownFlow> ClientChannel::known_flow(const Uuid& re
     return std::nullopt;
 }
 
-void ClientChannel::authorize(const portal::Resources& resource, const OnlineGateway& gateway,
-                              const Grant& grant, bool may_be_known, Instant now, Actions& out) {
+void ClientChannel::authorize(const FlowDecision& decision, bool may_be_known, Instant now,
+                              Actions& out) {
+    const portal::Resources& resource = *decision.resource;
+    const OnlineGateway& gateway = *decision.gateway;
     const auto& client = *state().client(join_.client_id);
     // Its row is there: it was found by its site.
     const auto& keys = credentials(client, *state().gateway(gateway.id));
@@ -175,8 +167,8 @@ void ClientChannel::authorize(const portal::Resources& resource, const OnlineGat
     Authorize message;
     message.client_id = join_.client_id;
     message.resource_id = resource.id;
-    message.by = {grant.policy_id, grant.membership_id, join_.token_id};
-    message.expires_at = context().end_of_flow(earlier(grant.until, token_expires_at()), now);
+    message.by = {decision.grant.policy_id, decision.grant.membership_id, join_.token_id};
+    message.expires_at = decision.expires_at;
     const auto known = may_be_known ? known_flow(resource.id, gateway.id, message, now)
                                     : std::optional<KnownFlow>();
     message.flow_id = known ? known->id : random_uuid(context().random);

@@ -3,7 +3,8 @@
 // What the device is shown is a view, a pure function of the account's state, the session and now.
 // Each event makes the view again, and the difference is pushed. No event has a push of its own.
 //
-// A flow that the device asks for is decided here, in memory, and waits for its gateway's answer:
+// A flow that the device asks for is decided in memory (decide_flow()), and waits for its gateway's
+// answer:
 //
 //     create_flow ─► connectable? ─► holds, until when? ─► gateway ─► Authorize to its channel
 //                      not_found       forbidden            offline, version_mismatch
@@ -30,7 +31,7 @@
 
 #include "portal/access/channel.h"
 #include "portal/access/client_view.h"
-#include "portal/access/gateway_choice.h"
+#include "portal/access/flow_decision.h"
 
 namespace fatwal::access {
 
@@ -57,6 +58,8 @@ public:
 
     [[nodiscard]] const Uuid& client_id() const { return join_.client_id; }
     [[nodiscard]] const ClientView& view() const { return view_; }
+    // By what it is decided when the device asks for a flow.
+    [[nodiscard]] FlowAsker asker() const;
 
 private:
     struct Pending {
@@ -96,8 +99,7 @@ private:
     // A known flow is asked for again unless that is what has just failed.
     void ask(const Uuid& resource_id, const std::vector<Uuid>& connected, bool may_be_known,
              Instant now, Actions& out);
-    void authorize(const portal::Resources& resource, const OnlineGateway& gateway,
-                   const Grant& grant, bool may_be_known, Instant now, Actions& out);
+    void authorize(const FlowDecision& decision, bool may_be_known, Instant now, Actions& out);
     // Notes that the flow waits for an answer.
     void await_answer(const Authorize& message, const Uuid& gateway_id, Instant now);
     // The flow by which this client has already what it would be given.

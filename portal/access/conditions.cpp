@@ -20,6 +20,7 @@ using Verdict = Conditions::Verdict;
 //     kForm                   its property and operator
 //     parse(values)           nothing when any value is malformed
 //     evaluate(client, now)   whether it holds, and how long if no row changes
+//     value(client, now)      what it looks at, as text; empty when that is unknown
 //     next_change(now)        the first instant after `now` at which evaluate() can differ by time
 //                             alone; without it nothing is revoked when its time comes
 // None has a default: a type without one of them does not compile. Known is the list.
@@ -55,6 +56,10 @@ struct Region : Timeless {
         if (!std::all_of(values.begin(), values.end(), is_region)) return std::nullopt;
         return Region{{}, values};
     }
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)now;
+        return client.region.value_or("");
+    }
     // What an IP database writes for an address that it cannot place is no region, and an unknown
     // region meets neither operator.
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
@@ -77,6 +82,10 @@ struct Network : Timeless {
         if (!networks) return std::nullopt;
         return Network{{}, std::move(*networks)};
     }
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)now;
+        return client.remote_ip ? client.remote_ip->to_text() : std::string();
+    }
     // An unknown address meets neither operator.
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
@@ -98,6 +107,10 @@ struct Provider : Timeless {
         if (!ids) return std::nullopt;
         return Provider{{}, std::move(*ids)};
     }
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)now;
+        return client.provider_id ? client.provider_id->to_text() : std::string();
+    }
     // A service account has no provider, which is in no list.
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
@@ -116,6 +129,10 @@ struct ClientVerified : Timeless {
             return std::nullopt;
         return ClientVerified{{}, values[0] == "true"};
     }
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)now;
+        return client.verified ? "true" : "false";
+    }
     // "false" asks for nothing: a verified client meets it too.
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)now;
@@ -132,6 +149,10 @@ struct Hours {
         if (!windows) return std::nullopt;
         return Hours{std::move(windows)};
     }
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)client;
+        return utc_text(now);
+    }
     [[nodiscard]] Verdict evaluate(const ClientContext& client, Instant now) const {
         (void)client;
         const TimeWindows::At& at = windows->at(now);
@@ -144,6 +165,10 @@ struct Hours {
 
 // What cannot be understood: nobody ever meets it.
 struct Never : Timeless {
+    [[nodiscard]] static std::string value(const ClientContext& client, Instant now) {
+        (void)client, (void)now;
+        return {};
+    }
     [[nodiscard]] static Verdict evaluate(const ClientContext& client, Instant now) {
         (void)client, (void)now;
         return {};
@@ -181,6 +206,9 @@ struct Conditions::Condition {
     }
     [[nodiscard]] std::optional<Instant> next_change(Instant now) const {
         return std::visit([&](const auto& one) { return one.next_change(now); }, form);
+    }
+    [[nodiscard]] std::string value(const ClientContext& client, Instant now) const {
+        return std::visit([&](const auto& one) { return one.value(client, now); }, form);
     }
     // Takes from `left` as many values as it lists. One that lists more is not understood.
     [[nodiscard]] static Condition parse(const std::optional<Json>& json, std::size_t& left);
@@ -248,6 +276,16 @@ std::vector<std::string> Conditions::violated(const ClientContext& client, Insta
         if (!condition.evaluate(client, now).holds &&
             std::find(out.begin(), out.end(), condition.property) == out.end())
             out.push_back(condition.property);
+    return out;
+}
+
+std::vector<Conditions::Part> Conditions::parts(const ClientContext& client, Instant now) const {
+    std::vector<Part> out;
+    if (!conditions_) return out;
+    out.reserve(conditions_->size());
+    for (const Condition& one : *conditions_)
+        out.push_back({one.property, one.is_understood(), one.value(client, now),
+                       one.evaluate(client, now), one.next_change(now)});
     return out;
 }
 

@@ -61,6 +61,16 @@ public:
     // Empty exactly when evaluate() holds.
     [[nodiscard]] std::vector<std::string> violated(const ClientContext& client, Instant now) const;
 
+    // Each condition alone, in their order, for who asks why.
+    struct Part {
+        std::string property;
+        bool is_understood = true;
+        std::string value;  // the client's, of what the property asks for; empty: unknown
+        Verdict verdict;
+        std::optional<Instant> next_change;
+    };
+    [[nodiscard]] std::vector<Part> parts(const ClientContext& client, Instant now) const;
+
     // The first instant after `now` at which evaluate() can differ though nothing but the time
     // does; nothing: never.
     [[nodiscard]] std::optional<Instant> next_change(Instant now) const;

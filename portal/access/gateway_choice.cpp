@@ -14,43 +14,55 @@ bool expresses(const Version& version, const portal::Resources& resource) {
     return resource.address && older_dns_address(*resource.address).has_value();
 }
 
+// Nothing of it is made unless somebody wants the trace.
+void note(std::vector<TracedGateway>* trace, const Uuid& id, const Uuid& site_id,
+          GatewayStanding standing, const GatewayCandidate& candidate = {}) {
+    if (trace != nullptr) trace->push_back({id, site_id, standing, candidate});
+}
+
 }  // namespace
+
+bool is_better(const GatewayCandidate& one, const GatewayCandidate& other) {
+    if (one.connected != other.connected) return one.connected;
+    if (one.distance != other.distance) return one.distance < other.distance;
+    return one.gateway->version > other.gateway->version;
+}
 
 std::variant<const OnlineGateway*, NoGateway> choose_gateway(
     const AccountState& state, const Presence& presence, const portal::Resources& resource,
     const Version& client_version, const std::optional<Location>& client_location,
-    const std::vector<Uuid>& connected, const Random& random) {
-    struct Candidate {
-        const OnlineGateway* gateway = nullptr;
-        bool connected = false;
-        double distance = 0;
-    };
-    const auto better = [](const Candidate& a, const Candidate& b) {
-        if (a.connected != b.connected) return a.connected;
-        if (a.distance != b.distance) return a.distance < b.distance;
-        return a.gateway->version > b.gateway->version;
-    };
+    const std::vector<Uuid>& connected, const Random& random, std::vector<TracedGateway>* trace) {
     bool online = false;
-    Candidate best;
+    GatewayCandidate best;
     std::uint64_t ties = 0;
     for (const Uuid& site_id : state.sites_of_resource(resource.id)) {
         for (const Uuid& id : state.gateways_of_site(site_id)) {
             const OnlineGateway* gateway = presence.find(id);
-            if (gateway == nullptr || gateway->process == 0) continue;
-            online = true;
-            if (!compatible(gateway->version, client_version) ||
-                !expresses(gateway->version, resource))
+            if (gateway == nullptr || gateway->process == 0) {
+                note(trace, id, site_id,
+                     gateway == nullptr ? GatewayStanding::Offline : GatewayStanding::NotHeld);
                 continue;
-            Candidate candidate{
+            }
+            online = true;
+            if (!compatible(gateway->version, client_version)) {
+                note(trace, id, site_id, GatewayStanding::Incompatible);
+                continue;
+            }
+            if (!expresses(gateway->version, resource)) {
+                note(trace, id, site_id, GatewayStanding::Inexpressive);
+                continue;
+            }
+            GatewayCandidate candidate{
                 gateway, std::find(connected.begin(), connected.end(), id) != connected.end(), 0};
             if (client_location)
                 candidate.distance = gateway->location
                                          ? distance_km(*client_location, *gateway->location)
                                          : std::numeric_limits<double>::infinity();
-            if (best.gateway == nullptr || better(candidate, best)) {
+            note(trace, id, site_id, GatewayStanding::Candidate, candidate);
+            if (best.gateway == nullptr || is_better(candidate, best)) {
                 best = candidate;
                 ties = 1;
-            } else if (!better(best, candidate) && random() % ++ties == 0) {
+            } else if (!is_better(best, candidate) && random() % ++ties == 0) {
                 // Each of those alike is kept with the same chance.
                 best = candidate;
             }

@@ -40,6 +40,9 @@ public:
     [[nodiscard]] const OnlineGateway* find(const Uuid& id) const;
     [[nodiscard]] const OnlineClient* client(const Uuid& id) const;
     [[nodiscard]] std::size_t size() const { return gateways_.size(); }
+    [[nodiscard]] const std::unordered_map<Uuid, OnlineGateway>& gateways() const {
+        return gateways_;
+    }
     [[nodiscard]] const std::unordered_map<Uuid, OnlineClient>& clients() const { return clients_; }
 
 private:

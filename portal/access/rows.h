@@ -96,6 +96,9 @@ public:
     [[nodiscard]] const portal::Actors* actor(const Uuid& id) const {
         return find<portal::Actors>(id);
     }
+    [[nodiscard]] const portal::ActorGroups* group(const Uuid& id) const {
+        return find<portal::ActorGroups>(id);
+    }
     [[nodiscard]] const portal::AuthProviders* provider(const Uuid& id) const {
         return find<portal::AuthProviders>(id);
     }

@@ -5,6 +5,7 @@
 
 #include "fatwal/wire/invariant.h"
 #include "portal/access/access.h"
+#include "portal/access/explanation.h"
 #include "portal/access/json_text.h"
 #include "portal/process/clock.h"
 #include "portal/process/directory.h"
@@ -529,6 +530,16 @@ bool Account::list(std::optional<Admin::Cursor> after, std::size_t limit, Json& 
                        {"connected_at", info.connected_at.time_since_epoch().count()}});
         return true;
     });
+}
+
+std::optional<Json> Account::explain(const Uuid& client_id, const Uuid& resource_id) {
+    if (!work_.is_whole()) return std::nullopt;
+    const auto& state = feed_->state();
+    const Session* session = sessions_.find(Device::Client, client_id);
+    const auto asker =
+        session != nullptr ? session->client().asker() : access::asker_of_row(state, client_id);
+    return access::explain(channel_context(), asker, session != nullptr, resource_id,
+                           access::gateways_of_flows(state, client_id), wall_clock());
 }
 
 bool Account::disconnect_device(Device device, const Uuid& id) {

@@ -81,6 +81,13 @@ public:
     // now.
     bool list(std::optional<Admin::Cursor> after, std::size_t limit, access::Json& out) const;
     bool disconnect_device(access::Device device, const Uuid& id);
+    // Why a client can reach a resource or not (portal/access/explanation.h); nothing in the middle
+    // of a transaction.
+    [[nodiscard]] std::optional<access::Json> explain(const Uuid& client_id,
+                                                      const Uuid& resource_id);
+    [[nodiscard]] bool has_client(const Uuid& id) const {
+        return feed_->state().client(id) != nullptr;
+    }
     std::size_t reject(const access::Pair& pair);
     // Closes at most `count` sessions of the kind; gives how many.
     std::size_t close_some(access::Device device, std::size_t count);

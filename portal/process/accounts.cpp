@@ -27,6 +27,13 @@ Account* Accounts::find(const Uuid& id) const {
     return found == accounts_.end() ? nullptr : found->second.get();
 }
 
+Account* Accounts::with_client(const Uuid& client_id) const {
+    const auto found = std::find_if(accounts_.begin(), accounts_.end(), [&](const auto& entry) {
+        return entry.second->has_client(client_id);
+    });
+    return found == accounts_.end() ? nullptr : found->second.get();
+}
+
 Account& Accounts::follow(const Uuid& id) {
     auto& account = accounts_[id];
     if (!account) {

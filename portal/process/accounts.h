@@ -36,6 +36,8 @@ public:
 
     // Null when it is not followed.
     [[nodiscard]] Account* find(const Uuid& id) const;
+    // The account that has the client; null when none does that is followed.
+    [[nodiscard]] Account* with_client(const Uuid& client_id) const;
     Account& follow(const Uuid& id);
     // Ends those that have been without devices for long enough.
     void sweep();

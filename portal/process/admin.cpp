@@ -101,6 +101,26 @@ Answer reject(const Admin::Handlers& handlers, const Query& query) {
     return {http::status::ok, {{"gateways", handlers.reject(*account, *client, *resource)}}};
 }
 
+Answer why(const Admin::Handlers& handlers, const Query& query) {
+    const auto client = Uuid::from_text(value_of(query, "client"));
+    const auto resource = Uuid::from_text(value_of(query, "resource"));
+    if (!client || !resource) return bad_id("client and resource are ids");
+    Admin::Question question{{}, *client, *resource};
+    if (const auto account = value_of(query, "account"); !account.empty()) {
+        question.account = Uuid::from_text(account);
+        if (!question.account) return bad_id("account is the id of an account");
+    }
+    Admin::Explained explained = handlers.why(question);
+    if (!explained.is_followed)
+        return wrong(http::status::not_found, "not_followed",
+                     "no account that this process follows has the client: ask a process to which "
+                     "a device of its account is connected, and check the id");
+    if (!explained.answer)
+        return wrong(http::status::service_unavailable, "try_again",
+                     "the account is in the middle of a transaction");
+    return {http::status::ok, std::move(*explained.answer)};
+}
+
 Answer answer_to(const Admin::Handlers& handlers, const http::request<http::empty_body>& request) {
     const std::string_view target(request.target().data(), request.target().size());
     const auto query = query_of(target);
@@ -111,10 +131,11 @@ Answer answer_to(const Admin::Handlers& handlers, const http::request<http::empt
     const bool post = request.method() == http::verb::post;
     if (path == "/stats" && get) return {http::status::ok, handlers.stats()};
     if (path == "/sessions" && get) return list(handlers, *query);
+    if (path == "/why" && get) return why(handlers, *query);
     if (path == "/disconnect" && post) return disconnect(handlers, *query);
     if (path == "/reject" && post) return reject(handlers, *query);
     return wrong(http::status::not_found, "not_found",
-                 "GET /stats, GET /sessions, POST /disconnect or POST /reject");
+                 "GET /stats, GET /sessions, GET /why, POST /disconnect or POST /reject");
 }
 
 // Takes away what a process that is dead has left.

@@ -4,10 +4,12 @@
 //
 //   GET  /stats                                            counts of this process
 //   GET  /sessions?account=ID&after=CURSOR&limit=N         who is connected to this process
+//   GET  /why?client=ID&resource=ID&account=ID             why the client reaches it, or why not
 //   POST /disconnect?account=ID&kind=client|gateway&id=ID  ends a session, of any process
 //   POST /reject?account=ID&client=ID&resource=ID          takes a pair away from every gateway
 //
-// Each answers a JSON object; what is wrong is answered 400 or 404 with {"reason", "hint"}.
+// Each answers a JSON object; what is wrong is answered 400, 404 or 503 with {"reason", "hint"}.
+// portal/access/explanation.h has what /why answers.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -35,6 +37,15 @@ public:
         std::optional<Cursor> after;
         std::size_t limit = 0;
     };
+    struct Question {
+        std::optional<access::Uuid> account;  // nothing: the one that has the client
+        access::Uuid client;
+        access::Uuid resource;
+    };
+    struct Explained {
+        bool is_followed = false;            // the account is, by this process
+        std::optional<access::Json> answer;  // nothing: it is in the middle of a transaction
+    };
     struct Handlers {
         std::function<access::Json()> stats;
         // {"sessions": [...]}, and "next", such a text, when there are more.
@@ -45,6 +56,7 @@ public:
         std::function<std::size_t(const access::Uuid& account, const access::Uuid& client,
                                   const access::Uuid& resource)>
             reject;
+        std::function<Explained(const Question&)> why;
     };
 
     // Makes the socket at `path`, in place of one that a dead process has left. Throws

@@ -149,6 +149,14 @@ Admin::Handlers Process::admin_handlers() {
                 const RejectPair message{account, {client, resource}};
                 fleet_.broadcast(to_json(message));
                 return reject(message);
+            },
+            [this](const Admin::Question& question) {
+                Account* account = question.account ? accounts_.find(*question.account)
+                                                    : accounts_.with_client(question.client);
+                return account == nullptr
+                           ? Admin::Explained{}
+                           : Admin::Explained{true,
+                                              account->explain(question.client, question.resource)};
             }};
 }
 

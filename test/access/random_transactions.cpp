@@ -3,6 +3,8 @@
 
 #include <sstream>
 
+#include "portal/access/explanation.h"
+
 #include "test/access/world.h"
 
 namespace fatwal::access::test {
@@ -29,6 +31,7 @@ protected:
     std::mt19937 random_{GetParam()};
     std::map<std::string, std::set<std::string>> shown_;  // to a client
     std::map<std::string, Allowed> allowed_;              // at a gateway
+    std::map<std::string, std::string> refused_;  // what a client whose join failed was sent
     std::size_t flows_ = 0;
 
     unsigned roll(unsigned sides) { return static_cast<unsigned>(random_() % sides); }
@@ -298,6 +301,56 @@ protected:
         }
     }
 
+    // What explain() says is what the channel decides when it is asked: by the same policy, until
+    // the same end, through one of the gateways that are called chosen or alike; or the same
+    // refusal.
+    void check_explanation(const std::string& name, const std::string& resource,
+                           std::set<std::string>& verdicts) {
+        SCOPED_TRACE(name + " " + resource);
+        std::vector<Uuid> connected;
+        Json ids = Json::array();
+        for (const char* gateway : {"w1", "w2", "w3", "w4"})
+            if (roll(4) == 0) {
+                connected.push_back(id(gateway));
+                ids.push_back(id(gateway).to_text());
+            }
+        auto& channel = *w_.clients.at(name);
+        const Json answer =
+            explain(w_.context(), channel.asker(), true, id(resource), connected, w_.now);
+        const Json& verdict = answer.at("verdict");
+        if (channel.closed()) {
+            ASSERT_EQ(verdict.at("reason"), "session");
+            ASSERT_EQ(refused_[name], "refuse(" + verdict.at("detail").get<std::string>() + ')');
+            verdicts.insert("session");
+            return;
+        }
+        const Actions actions = channel.on_message(
+            "create_flow",
+            {{"resource_id", id(resource).to_text()}, {"connected_gateway_ids", ids}}, w_.now);
+        ASSERT_FALSE(actions.empty());
+        if (const auto* push = std::get_if<Push>(&actions.front())) {
+            ASSERT_EQ(push->event, "flow_creation_failed");
+            ASSERT_EQ(verdict.at("granted"), false) << verdict;
+            ASSERT_EQ(push->payload.at("reason"), verdict.at("device_reason"));
+            ASSERT_EQ(push->payload.value("violated_properties", Json()),
+                      verdict.value("violated_properties", Json()));
+            verdicts.insert(verdict.at("reason"));
+        } else {
+            const auto& send = std::get<Send>(actions.front());
+            const auto& wanted = std::get<Authorize>(send.message);
+            ASSERT_EQ(verdict.at("granted"), true) << verdict;
+            ASSERT_EQ(verdict.at("policy_id"), wanted.by.policy_id.to_text());
+            ASSERT_EQ(verdict.at("expires_at"),
+                      wanted.expires_at ? Json(utc_text(*wanted.expires_at)) : Json());
+            std::string standing = "none";
+            for (const Json& one : answer.at("gateways"))
+                if (one.at("id") == send.to.id.to_text()) standing = one.at("standing");
+            ASSERT_TRUE(standing == "chosen" || standing == "alike") << standing;
+            verdicts.insert(standing);
+        }
+        w_.carry_out(name, actions);
+    }
+
     void check() {
         follow();
         EXPECT_TRUE(w_.state.indexes_match());
@@ -328,6 +381,43 @@ TEST_P(RandomTransactions, DevicesHaveWhatAFreshStartGives) {
         ASSERT_NO_FATAL_FAILURE(check());
     }
     EXPECT_GT(flows_, 15U);
+}
+
+TEST_P(RandomTransactions, ExplanationsAreWhatChannelsDecide) {
+    w_.client_location = Location{52.5, 13.4};
+    w_.locations = {
+        {"w1", {48.1, 11.6}}, {"w2", {40.7, -74.0}}, {"w3", {48.1, 11.6}}, {"w4", {51.5, 0.0}}};
+    start();
+    w_.gateway_row("w3", "s2").gateway_token("tw3", "s2");
+    w_.gateway_row("w4", "s3").gateway_token("tw4", "s3").commit();
+    w_.join_gateway("w3", "1.5.0", "tw3").join_gateway("w4", "1.6.0", "tw4");
+    std::set<std::string> verdicts;
+    for (int step = 0; step < 200; ++step) {
+        SCOPED_TRACE("step " + std::to_string(step));
+        for (unsigned changes = 1 + roll(4); changes > 0; --changes) change();
+        w_.commit();
+        if (const std::string gateway = "w" + std::to_string(1 + roll(4)); roll(3) == 0) {
+            // Who has left answers nothing more.
+            std::erase_if(w_.refs, [&](const auto& ref) { return ref.starts_with(gateway + ' '); });
+            if (w_.gateways.contains(gateway))
+                w_.leave(gateway);
+            else
+                w_.join_gateway(gateway, gateway == "w2" ? "1.2.0" : "1.5.0", "t" + gateway);
+        }
+        for (const char* name : kClients) (void)w_.sent(name);
+        rejoin();
+        for (const char* name : kClients) refused_[name] = w_.sent(name);
+        for (const char* name : kClients)
+            for (const char* resource : {"r1", "r2", "r3", "r4"})
+                ASSERT_NO_FATAL_FAILURE(check_explanation(name, resource, verdicts));
+        if (roll(4) != 0) w_.answer();
+        if (roll(4) != 0) write_flows();
+        act();
+    }
+    // The walk comes by most of them.
+    for (const char* one : {"chosen", "session", "no_resource", "no_policy", "not_shown",
+                            "not_conforming", "no_gateway_online", "no_gateway_fits"})
+        EXPECT_TRUE(verdicts.contains(one)) << one;
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomTransactions, testing::Range(1U, 13U));

@@ -143,10 +143,12 @@ public:
     std::vector<Uuid> unwanted;     // flows that channels wanted deleted
     std::vector<std::string> refs;  // that gateways' devices have not answered, "w1 ref"
 
-private:
-    void carry_out(const std::string& device, const Actions& actions);
+    // What channels are given that join now.
     [[nodiscard]] ChannelContext context();
+    // What the device's channel wants done.
+    void carry_out(const std::string& device, const Actions& actions);
 
+private:
     std::map<std::tuple<std::size_t, Uuid, Uuid>, portal::AnyRow> rows_;
     std::vector<RowChange> changes_;
     std::uint64_t lsn_ = 100;

@@ -15,6 +15,7 @@ from portal import (
     OTHER_ACCOUNT,
     OTHER_CLIENT,
     OTHER_TOKEN,
+    P1,
     R1,
     TOKEN,
     Portal,
@@ -105,6 +106,61 @@ class AdminSocket(Portal):
         self.expect(gateway, 'reject_access', client_id=CLIENT, resource_id=R1)
         until(lambda: self.house.sql('SELECT count(*) FROM flows') == '0', 'the row to be gone')
 
+    def why(self, *arguments, process='channel'):
+        """The sentences about the client and r1, and the whole answer."""
+        question = ['why', '--client', CLIENT, '--resource', R1, *arguments]
+        command = [BUILD / 'client' / 'fatwal', 'channel', '--admin-socket', self.admin(process)]
+        done = subprocess.run([*command, *question], capture_output=True, text=True, timeout=30)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout, self.fatwal_channel(*question, '--json', process=process)[0]
+
+    def test_says_why_a_client_reaches_a_resource(self):
+        self.channel()
+        gateway, client = self.gateway(), self.client()
+        self.joined(gateway)
+        self.joined(client)
+        text, answer = self.why()
+        self.assertTrue(text.startswith(f'Granted by policy {P1}, through gateway '), text)
+        self.assertEqual(answer['verdict']['gateway_id'], GATEWAY)
+        self.assertEqual(answer['client']['source'], 'session')
+        self.flow(client, gateway)
+        until(lambda: 'It has a flow now' in self.why()[0], 'the flow to be shown')
+
+        self.house.sql(
+            'UPDATE policies SET conditions = ARRAY[\'{"property": "remote_ip", "operator": '
+            f'"is_in_cidr", "values": ["10.0.0.0/8"]}}\']::jsonb[] WHERE id = \'{P1}\''
+        )
+        self.expect(client, 'resource_deleted', id=R1)
+        text, answer = self.why('--account', ACCOUNT)
+        self.assertTrue(text.startswith('Refused. '), text)
+        self.assertIn(
+            'remote_ip is_in_cidr 10.0.0.0/8: the client has 127.0.0.1, which does not hold.', text
+        )
+        client.send('create_flow', {'resource_id': R1, 'connected_gateway_ids': []})
+        failed = self.expect(client, 'flow_creation_failed')['payload']
+        self.assertEqual(
+            [failed['reason'], failed['violated_properties']],
+            [answer['verdict']['device_reason'], answer['verdict']['violated_properties']],
+        )
+
+    def test_says_why_of_a_client_of_another_process(self):
+        self.two_processes()
+        gateway, client = self.gateway('b'), self.client('a')
+        self.joined(gateway)
+        self.joined(client)
+        self.news('a')
+        for process, source in (('a', 'session'), ('b', 'last_seen')):
+            # The row of who was last seen is written a second later.
+            until(
+                lambda: self.why(process=process)[1]['verdict']['granted'],
+                f'process {process} to grant it',
+            )
+            answer = self.why(process=process)[1]
+            self.assertEqual(answer['verdict']['gateway_id'], GATEWAY)
+            self.assertEqual(
+                (answer['client']['source'], answer['client']['online']), (source, True)
+            )
+
     def test_reaches_the_other_processes(self):
         self.two_processes()
         gateway, client = self.gateway('b'), self.client('a')
@@ -128,8 +184,13 @@ class AdminSocket(Portal):
             'invalid_id',
             self.refused('disconnect', '--account', ACCOUNT, '--kind', 'client', '--id', 'x'),
         )
+        for arguments in (('--client', 'x'), ('--client', CLIENT, '--account', 'x')):
+            self.assertIn('invalid_id', self.refused('why', *arguments, '--resource', R1))
+        self.assertIn('not_followed', self.refused('why', '--client', CLIENT, '--resource', R1))
         for request in (
             'GET /x',
+            'GET /why',
+            'POST /why',
             'GET /disconnect',
             'POST /stats',
             'GET /sessions?limit=0',
