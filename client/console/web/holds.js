@@ -1,0 +1,61 @@
+// Who holds the slot back, the worst first, and until when.
+import {html} from './vendor/htm-preact.js';
+import {bytes, countdown, duration, NONE} from './format.js';
+import {sinceState} from './live.js';
+import {Account, Badge, Bytes, Table, useTick} from './parts.js';
+import {Forget} from './forget.js';
+
+const KINDS = {
+  'absent': 'away',
+  'unacknowledged': 'has not acknowledged',
+  'replay': 'is being sent what it missed',
+  'snapshot reader': 'reads a snapshot',
+  'snapshot': 'a snapshot is being read',
+};
+
+// By what is left of the retention: a quarter is a warning, a tenth an error.
+export function severityOfHold(hold, retention) {
+  const left = [];
+  if (hold.dropped_in_seconds !== null && retention.seconds)
+    left.push(hold.dropped_in_seconds / retention.seconds);
+  if (hold.dropped_after_bytes !== null && retention.bytes)
+    left.push(hold.dropped_after_bytes / retention.bytes);
+  const least = Math.min(1, ...left);
+  return least <= 0.1 ? 'error' : least <= 0.25 ? 'warning' : 'note';
+}
+
+function Left({hold, severity}) {
+  if (hold.dropped_in_seconds === null && hold.dropped_after_bytes === null)
+    return html`<span class="muted">ends by itself</span>`;
+  const seconds = hold.dropped_in_seconds === null ? null
+    : hold.dropped_in_seconds - sinceState();
+  return html`<span class="left ${severity}"><b class="number countdown">${
+    seconds === null ? NONE : countdown(seconds)}</b>
+    ${hold.dropped_after_bytes !== null && html`<small>or after ${
+      bytes(hold.dropped_after_bytes)}</small>`}</span>`;
+}
+
+export function Holds({holds, retention, limit = Infinity}) {
+  useTick();
+  const canForget = (hold) => hold.name !== null &&
+    (hold.kind === 'absent' || hold.kind === 'unacknowledged' || hold.kind === 'replay');
+  const columns = [
+    {head: 'Subscriber', cell: (hold) => html`<span class="who"><${Badge}
+      severity=${severityOfHold(hold, retention)}>${hold.name ?? 'a snapshot'}</${Badge}></span>`},
+    {head: 'Account', kind: 'key-cell', cell: (hold) => html`<${Account} of=${hold.account}/>`},
+    {head: 'Why', cell: (hold) => KINDS[hold.kind] ?? hold.kind, kind: 'text'},
+    {head: 'Needs WAL from', kind: 'lsn', cell: (hold) => html`<code>${hold.from}</code>`},
+    {head: 'Behind', kind: 'number', cell: (hold) => html`<${Bytes} of=${hold.behind_bytes}/>`},
+    {head: 'For', kind: 'number', cell: (hold) => duration(hold.held_seconds + sinceState())},
+    {head: 'Dropped in', kind: 'number', cell: (hold) => html`<${Left} hold=${hold}
+      severity=${severityOfHold(hold, retention)}/>`},
+    {head: html`<span class="hidden">Action</span>`, kind: 'action',
+     cell: (hold) => canForget(hold) && html`<${Forget} subscriber=${{
+       account: hold.account, name: hold.name, behind: hold.behind_bytes,
+       isAttached: hold.kind !== 'absent', droppedIn: hold.dropped_in_seconds}}/>`},
+  ];
+  return html`<${Table} label="Who holds the slot back" columns=${columns}
+    rows=${holds.slice(0, limit)} empty="Nobody holds the slot back."
+    keyOf=${(hold) => `${hold.account} ${hold.name} ${hold.kind} ${hold.from}`}
+    classOf=${(hold) => `hold ${severityOfHold(hold, retention)}`}/>`;
+}

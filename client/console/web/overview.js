@@ -1,0 +1,71 @@
+// The first screen: is it well, and if not, what mends it.
+import {html} from './vendor/htm-preact.js';
+import {live} from './live.js';
+import {bytes, bytesPerSecond, milliseconds, perSecond} from './format.js';
+import {Icon, Mend, Panel, severityOf, Spark} from './parts.js';
+import {Flow} from './flow.js';
+import {Holds} from './holds.js';
+import {RetainedChart} from './chart.js';
+import {SlotPanel} from './slot_panel.js';
+import {EventList} from './event_list.js';
+
+const RECENT = 8;
+const SPARK_POINTS = 150;  // 5 min
+const SHOWN_HOLDS = 8;
+
+export function Verdict({verdict}) {
+  const severity = severityOf(verdict.severity);
+  return html`<section class="verdict ${severity}" aria-label="Verdict">
+    <${Icon} severity=${severity} label=${severity}/>
+    <div><h1 role="status" aria-live="polite">${verdict.sentence}</h1>
+      <${Mend} text=${verdict.mend}/></div></section>`;
+}
+
+function Tile({name, value, unit, values, title}) {
+  return html`<div class="tile" title=${title}><span>${name}</span>
+    <strong class="number">${value}${unit && html` <small>${unit}</small>`}</strong>
+    <${Spark} values=${values}/></div>`;
+}
+
+function Rates({flow}) {
+  const recent = live.points.slice(-SPARK_POINTS);
+  const of = (name) => recent.map((point) => point[name]);
+  return html`<div class="tiles">
+    <${Tile} name="Changes" value=${perSecond(flow.changes_s)} unit="/s" values=${of('changes_s')}
+      title="Changes that fatwald publishes"/>
+    <${Tile} name="Frames" value=${perSecond(flow.frames_s)} unit="/s" values=${of('frames_s')}
+      title="One frame for each account of a transaction, or more"/>
+    <${Tile} name="Sent" value=${bytesPerSecond(flow.sent_bytes_s)} values=${of('bytes_s')}
+      title="Bytes that go to the accounts' sockets"/>
+    <${Tile} name="COMMIT to published, median" value=${milliseconds(flow.publish_p50_ms)}
+      values=${of('publish_p50_ms')} title="Half of the changes are published sooner"/>
+    <${Tile} name="… of 99 in 100" value=${milliseconds(flow.publish_p99_ms)}
+      values=${of('publish_p99_ms')} title="99 of 100 changes are published sooner"/>
+    <${Tile} name="Published behind Postgres" value=${bytes(flow.lag_published_bytes)}
+      values=${of('lag_bytes')} title="WAL between what is published and what is written"/>
+  </div>`;
+}
+
+export function Overview() {
+  const {state, points, events} = live;
+  const {holds} = state;
+  return html`<${Verdict} verdict=${state.verdict}/>
+    <div class="columns">
+      <${Panel} id="slot" title="The slot against its limits" kind="narrow">
+        <${SlotPanel} state=${state}/></${Panel}>
+      <${Panel} id="holds" title="Who holds it back" kind="wide" note=${holds.length > SHOWN_HOLDS
+        ? `the worst ${SHOWN_HOLDS} of ${holds.length}` : 'the worst first'}>
+        <${Holds} holds=${holds} retention=${state.retention} limit=${SHOWN_HOLDS}/></${Panel}>
+    </div>
+    <${Panel} id="rates" title="Rates and delays" note="the lines are the last 5 minutes">
+      <${Rates} flow=${state.flow}/></${Panel}>
+    <${Panel} id="flow" title="The way of a change"><${Flow} state=${state}/></${Panel}>
+    <div class="columns">
+      <${Panel} id="retained" title="WAL kept by the slot" kind="wide" note="the last hour">
+        <${RetainedChart} points=${points}/></${Panel}>
+      <${Panel} id="events" title="Recent events" kind="narrow"
+        actions=${html`<a href="#/events">All events</a>`}>
+        <${EventList} events=${events.slice(-RECENT).reverse()}
+          empty="Nothing has happened since the console began."/></${Panel}>
+    </div>`;
+}
