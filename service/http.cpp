@@ -5,10 +5,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
 #include <cerrno>
@@ -71,6 +74,13 @@ bool is_local_host(std::string_view host) {
     error_code bad;
     (void)asio::ip::make_address(std::string(host), bad);
     return host == "localhost" || !bad;
+}
+
+std::string in_small_letters(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return out;
 }
 
 HttpQuery query_of(std::string_view target) {
@@ -164,6 +174,7 @@ private:
     tcp::acceptor acceptor_;
     asio::steady_timer retry_;
     Connections connections_;  // the oldest first
+    Connections streams_;      // those whose answer has no end
     HelperThread thread_;
 };
 
@@ -172,7 +183,7 @@ public:
     Connection(tcp::socket socket, Listener& listener)
         : listener_(listener), stream_(std::move(socket)), timer_(stream_.get_executor()) {
         parser_.header_limit(kMostHeaderBytes);
-        parser_.body_limit(0);
+        parser_.body_limit(listener.options_.most_body_bytes);
     }
 
     void start(Connections::iterator place) {
@@ -192,14 +203,23 @@ public:
         if (std::exchange(closed_, true)) return;
         timer_.cancel();
         stream_.close();
-        listener_.connections_.erase(place_);
+        if (body_) body_->detach();
+        (body_ ? listener_.streams_ : listener_.connections_).erase(place_);
     }
 
 private:
     void handle() {
-        const auto& request = parser_.get();
-        if (request.method() != http::verb::get) return answer({405, "GET alone\n"});
+        auto& request = parser_.get();
+        const bool takes_posts = listener_.options_.most_body_bytes > 0;
+        const bool is_post = request.method() == http::verb::post;
+        if (request.method() != http::verb::get && !(is_post && takes_posts))
+            return answer({405, takes_posts ? "GET and POST alone\n" : "GET alone\n"});
         query_ = query_of(std_view(request.target()));
+        query_.is_post = is_post;
+        for (const auto& field : request)
+            query_.headers.insert_or_assign(in_small_letters(std_view(field.name_string())),
+                                            std::string(std_view(field.value())));
+        query_.body = std::move(request.body());
         const std::string_view token = std_view(request[http::field::authorization]);
         if (listener_.options_.token.empty()) {
             if (!is_local_host(std_view(request[http::field::host])))
@@ -212,7 +232,13 @@ private:
     }
 
     void ask(std::chrono::steady_clock::time_point until) {
-        if (auto answered = listener_.handler_(query_)) return answer(std::move(*answered));
+        if (!later_) {
+            auto answered = listener_.handler_(query_);
+            if (answered && !answered->later) return answer(std::move(*answered));
+            if (answered) later_ = std::move(answered->later);
+        }
+        if (later_)
+            if (auto given = later_->take()) return answer(std::move(*given));
         if (std::chrono::steady_clock::now() >= until)
             return answer({503, "the process has not answered in time\n"});
         timer_.expires_after(kAskAgain);
@@ -222,19 +248,74 @@ private:
     }
 
     void answer(HttpAnswer given) {
+        if (given.stream && listener_.streams_.size() >= kMostStreams) {
+            given.stream->detach();
+            given = {503, "as many streams are open as may be: close some\n"};
+        }
         response_.version(11);
         response_.result(given.status);
         response_.set(http::field::content_type, given.type);
         response_.set(http::field::cache_control, "no-store");
         if (given.status == 401) response_.set(http::field::www_authenticate, "Bearer");
+        for (const auto& [name, value] : given.headers) response_.set(name, value);
         response_.body() = std::move(given.body);
         response_.keep_alive(false);
+        if (given.stream) return begin_stream(std::move(given.stream));
         response_.prepare_payload();
         stream_.expires_after(kAnswerWithin);
         http::async_write(stream_, response_, [self = shared_from_this()](error_code, std::size_t) {
             error_code ignored;
             self->stream_.socket().shutdown(tcp::socket::shutdown_send, ignored);
             self->close();
+        });
+    }
+
+    // Its end is the connection's.
+    void begin_stream(std::shared_ptr<HttpStream> body) {
+        body_ = std::move(body);
+        listener_.streams_.splice(listener_.streams_.end(), listener_.connections_, place_);
+        std::ostringstream head;
+        head << response_.base();
+        sending_ = head.str();
+        // Nothing more is to come from the reader but its end.
+        stream_.socket().async_read_some(
+            asio::buffer(unexpected_),
+            [self = shared_from_this()](error_code, std::size_t) { self->close(); });
+        send();
+        body_->attach([io = &listener_.io_, weak = weak_from_this()] {
+            asio::post(*io, [weak] {
+                if (const auto self = weak.lock()) self->send();
+            });
+        });
+    }
+
+    // What waits, when what was before it is sent.
+    void send() {
+        if (closed_ || is_sending_) return;
+        if (sending_.empty()) sending_ = body_->take();
+        if (sending_.empty()) {
+            if (body_->ended()) return close();
+            return beat_later();
+        }
+        is_sending_ = true;
+        timer_.cancel();
+        stream_.expires_after(kAnswerWithin);
+        asio::async_write(stream_, asio::buffer(sending_),
+                          [self = shared_from_this()](error_code error, std::size_t) {
+                              self->is_sending_ = false;
+                              self->sending_.clear();
+                              if (error) return self->close();
+                              self->stream_.expires_never();
+                              self->send();
+                          });
+    }
+
+    void beat_later() {
+        timer_.expires_after(HttpStream::kBeat);
+        timer_.async_wait([self = shared_from_this()](error_code stopped) {
+            if (stopped || self->closed_ || self->is_sending_) return;
+            self->sending_ = ":\n\n";
+            self->send();
         });
     }
 
@@ -245,7 +326,12 @@ private:
     http::request_parser<http::string_body> parser_;
     http::response<http::string_body> response_;
     HttpQuery query_;
+    std::shared_ptr<HttpLater> later_;
+    std::shared_ptr<HttpStream> body_;
+    std::string sending_;
+    std::array<char, 64> unexpected_{};
     Connections::iterator place_;
+    bool is_sending_ = false;
     bool closed_ = false;
 };
 
@@ -262,6 +348,7 @@ void HttpServer::Listener::run(const Stop& stop) {
     io_.run();
     if (!stop.requested()) return;
     while (!connections_.empty()) connections_.front()->close();
+    while (!streams_.empty()) streams_.front()->close();
 }
 
 void HttpServer::Listener::accept() {

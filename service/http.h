@@ -1,8 +1,9 @@
 // A small HTTP server for those who watch a process: Prometheus, a load balancer, a person with
-// curl. GET alone, one request a connection, on a thread of its own.
+// curl or a browser. One request a connection, on a thread of its own.
 //
 // It is no door for strangers, and is bounded as if it were one. At most kMostConnections are open,
-// and with another one the oldest goes. A request has kRequestWithin to come and at most
+// and with another one the oldest goes; answers that have no end (http_stream.h) are counted apart,
+// and beyond kMostStreams refused. A request has kRequestWithin to come and at most
 // kMostHeaderBytes; its answer has kAnswerWithin to be taken. So one that says nothing, or does not
 // read, costs a descriptor for some seconds, and never anything of the process's loop: the handler
 // runs on this thread and reads what the loop has left there (service/watch.h).
@@ -19,16 +20,22 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
+
+#include "service/http_stream.h"
 
 namespace fatwal::service {
 
 struct HttpOptions {
     std::string address;
-    std::uint16_t port = 0;  // 0: one that is free
-    std::string token;       // empty: none is asked for
+    std::uint16_t port = 0;           // 0: one that is free
+    std::string token;                // empty: none is asked for
+    std::size_t most_body_bytes = 0;  // of a POST; 0: GET alone
 };
 
 // From the settings `http` (ADDRESS:PORT; empty: nothing) and `http_token_file`. Throws a Failure
@@ -41,24 +48,58 @@ struct HttpOptions {
 [[nodiscard]] bool is_token(std::string_view given, std::string_view token);
 
 struct HttpQuery {
+    bool is_post = false;
     std::string path;
     std::map<std::string, std::string> parameters;  // as they stand there, not decoded
     bool trusted = false;                           // it has the token, or none is asked for
+    std::map<std::string, std::string> headers;     // by their names in small letters
+    std::string body;
+
+    // Empty when there is none.
+    [[nodiscard]] std::string header(const std::string& name) const {
+        const auto at = headers.find(name);
+        return at == headers.end() ? std::string() : at->second;
+    }
 };
+class HttpLater;
 struct HttpAnswer {
     unsigned status = 200;
-    std::string body;
+    std::string body{};
     std::string type = "text/plain; charset=utf-8";
+    std::vector<std::pair<std::string, std::string>> headers{};
+    std::shared_ptr<HttpStream> stream{};  // instead of the body
+    // Instead of all else: the answer, once another thread has it.
+    std::shared_ptr<HttpLater> later{};
+};
+
+// An answer that another thread gives, once.
+class HttpLater {
+public:
+    void give(HttpAnswer answer) {
+        const std::lock_guard lock(mutex_);
+        answer_ = std::move(answer);
+    }
+    // Nothing: not yet.
+    [[nodiscard]] std::optional<HttpAnswer> take() {
+        const std::lock_guard lock(mutex_);
+        return std::exchange(answer_, std::nullopt);
+    }
+
+private:
+    std::mutex mutex_;
+    std::optional<HttpAnswer> answer_;
 };
 
 class HttpServer {
 public:
     static constexpr std::size_t kMostConnections = 32;
+    static constexpr std::size_t kMostStreams = 32;
     static constexpr std::size_t kMostOfTheLast = 4;  // while descriptors are short
     static constexpr std::uint32_t kMostHeaderBytes = 8192;
     static constexpr std::chrono::seconds kRequestWithin{5};
     static constexpr std::chrono::seconds kAnswerWithin{10};
-    // A handler that has no answer yet is asked again at this interval, for so long.
+    // A handler that has no answer yet is asked again at this interval, for so long; so is a later
+    // answer.
     static constexpr std::chrono::milliseconds kAskAgain{50};
     static constexpr std::chrono::seconds kAskWithin{5};
 

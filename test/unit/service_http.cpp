@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <fstream>
 #include <future>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -176,6 +178,146 @@ TEST(Http, AHandlerThatIsNotReadyIsAskedAgain) {
                             });
     EXPECT_EQ(told(get(server.port(), "/x")), "200 now");
     EXPECT_EQ(asked, 4);
+}
+
+TEST(Http, AnotherThreadMayHaveTheAnswerLater) {
+    std::atomic<int> asked = 0;
+    const HttpAnswer later{.later = std::make_shared<HttpLater>()};
+    const HttpServer server({"127.0.0.1", 0, ""}, [&](const HttpQuery&) {
+        ++asked;
+        return later;
+    });
+    auto page = std::async([&] { return told(get(server.port(), "/x")); });
+    std::this_thread::sleep_for(200ms);
+    later.later->give({200, "now"});
+    EXPECT_EQ(page.get(), "200 now");
+    EXPECT_EQ(asked, 1);
+}
+
+TEST(Http, BodiesAreTakenWhereTheyAreAskedFor) {
+    const HttpServer server({"127.0.0.1", 0, "", 10}, [](const HttpQuery& query) {
+        return HttpAnswer{200,
+                          (query.is_post ? "post " : "get ") + query.header("x-a") + query.body,
+                          "text/plain",
+                          {{"X-B", "b"}}};
+    });
+    const auto ask = [&](const std::string& request) {
+        const Connection connection(server.port());
+        connection.send(request);
+        return connection.rest();
+    };
+    const std::string host = " /x HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: 1 \r\n";
+    EXPECT_EQ(told(ask("POST" + host + "Content-Length: 3\r\n\r\nabc")), "200 post 1abc");
+    EXPECT_EQ(told(ask("GET" + host + "\r\n")), "200 get 1");
+    EXPECT_NE(ask("GET" + host + "\r\n").find("X-B: b\r\n"), std::string::npos);
+    EXPECT_EQ(told(ask("POST" + host + "Content-Length: 11\r\n\r\n")).substr(0, 3), "413");
+    EXPECT_EQ(told(ask("PUT" + host + "\r\n")).substr(0, 3), "405");
+}
+
+// A server whose every answer is a stream, and the streams.
+class Streaming {
+public:
+    [[nodiscard]] std::shared_ptr<HttpStream> next() {
+        std::unique_lock lock(mutex_);
+        EXPECT_TRUE(there_.wait_for(lock, 10s, [&] { return streams_.size() > taken_; }));
+        return streams_.at(taken_++);
+    }
+    [[nodiscard]] std::uint16_t port() const { return server_.port(); }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable there_;
+    std::vector<std::shared_ptr<HttpStream>> streams_;
+    std::size_t taken_ = 0;
+    HttpServer server_{{"127.0.0.1", 0, ""}, [this](const HttpQuery&) {
+                           const std::lock_guard lock(mutex_);
+                           streams_.push_back(std::make_shared<HttpStream>(1000));
+                           streams_.back()->push("first ");
+                           there_.notify_all();
+                           return HttpAnswer{.type = kEventStream, .stream = streams_.back()};
+                       }};
+};
+
+const std::string kGet = "GET /x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n";
+
+bool becomes_closed(const HttpStream& stream) {
+    for (int i = 0; i < 1000 && !stream.closed(); ++i) std::this_thread::sleep_for(10ms);
+    return stream.closed();
+}
+
+TEST(HttpStream, GoesOnUntilItsEnd) {
+    Streaming server;
+    const Connection connection(server.port());
+    connection.send(kGet);
+    const auto stream = server.next();
+    EXPECT_TRUE(stream->push("second "));
+    std::this_thread::sleep_for(50ms);
+    EXPECT_TRUE(stream->push("third"));
+    EXPECT_FALSE(stream->closed());
+    stream->end();
+    EXPECT_FALSE(stream->push("more"));
+    const std::string all = connection.rest();
+    EXPECT_EQ(told(all), "200 first second third");
+    EXPECT_NE(all.find("text/event-stream"), std::string::npos);
+    EXPECT_TRUE(becomes_closed(*stream));
+}
+
+TEST(HttpStream, TellsThatItsReaderIsGone) {
+    Streaming server;
+    std::shared_ptr<HttpStream> stream;
+    {
+        const Connection connection(server.port());
+        connection.send(kGet);
+        stream = server.next();
+        EXPECT_FALSE(stream->closed());
+    }
+    EXPECT_TRUE(becomes_closed(*stream));
+    EXPECT_FALSE(stream->push("more"));
+}
+
+TEST(HttpStream, OneThatIsNotReadKeepsABoundOfBytes) {
+    Streaming server;
+    const Connection connection(server.port());
+    connection.send(kGet);
+    const auto stream = server.next();
+    EXPECT_FALSE(stream->push(std::string(1001, 'x')));
+    const std::string part(900, 'x');
+    const auto begun = std::chrono::steady_clock::now();
+    std::size_t refused = 0;
+    while (!stream->closed() && std::chrono::steady_clock::now() < begun + 60s)
+        if (!stream->push(part)) ++refused;
+    EXPECT_GT(refused, 0U);
+    // It was cut, as nothing of it was taken for so long.
+    EXPECT_TRUE(stream->closed());
+    EXPECT_GE(std::chrono::steady_clock::now() - begun, HttpServer::kAnswerWithin);
+}
+
+TEST(HttpStream, MoreThanMayBeAreRefusedAndOthersAreAnswered) {
+    Streaming server;
+    std::vector<Connection> readers;
+    for (std::size_t i = 0; i < HttpServer::kMostStreams; ++i) {
+        readers.emplace_back(server.port());
+        readers.back().send(kGet);
+        EXPECT_FALSE(server.next()->closed());
+    }
+    std::string answer;
+    for (int i = 0; i < 100 && answer != "503"; ++i) {
+        Connection connection(server.port());
+        connection.send(kGet);
+        answer = told(connection.rest()).substr(0, 3);
+        EXPECT_TRUE(becomes_closed(*server.next()));
+    }
+    EXPECT_EQ(answer, "503");
+    // Those are streams still.
+    std::vector<Connection> silent;
+    for (std::size_t i = 0; i < HttpServer::kMostConnections; ++i)
+        silent.emplace_back(server.port());
+    EXPECT_EQ(silent.size(), HttpServer::kMostConnections);
+}
+
+TEST(HttpStream, AnEventIsLines) {
+    EXPECT_EQ(server_sent_event("a", "{}"), "event: a\ndata: {}\n\n");
+    EXPECT_EQ(server_sent_event("a", "{}", "7"), "id: 7\nevent: a\ndata: {}\n\n");
 }
 
 TEST(Http, APortThatIsTakenIsSaid) {
