@@ -151,23 +151,15 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
 }
 
 StatusSources Daemon::status_sources() const {
-    return {settings_,
-            slot_,
-            epoch_,
-            ledger_,
-            confirmation_,
-            accounts_,
-            attachments_,
-            durables_,
-            publishers_,
-            replays_,
-            snapshots_,
-            spools_,
-            tally_,
-            descriptors_,
-            credentials_,
-            keyed_connections_,
-            zap_ ? &*zap_ : nullptr,
+    return {settings_,     slot_,
+            epoch_,        ledger_,
+            confirmation_, accounts_,
+            attachments_,  durables_,
+            publishers_,   replays_,
+            snapshots_,    spools_,
+            tally_,        descriptors_,
+            credentials_,  keyed_connections_,
+            measures_,     zap_ ? &*zap_ : nullptr,
             started_};
 }
 
@@ -413,6 +405,7 @@ std::optional<Failure> Daemon::publish(PluginMessage received) {
                 std::max<wire::Microseconds>(*server - frame->commit_time(), 0)));
         const std::uint64_t resyncs = tally_.resyncs;
         tally_.add(*frame);
+        measures_.published_changes += frame->record_count();
         if (tally_.resyncs != resyncs) epoch_.newest_resync = frame->commit_lsn();
         ledger_.frame_published(*frame);
         publishers_.set_position(ledger_.published());

@@ -1,11 +1,14 @@
 #include "sidecar/status.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include "fatwal/wire/text_sink.h"
 #include "sidecar/delivery/confirmation.h"
 #include "sidecar/delivery/credentials.h"
 #include "sidecar/delivery/epoch.h"
 #include "sidecar/delivery/snapshots.h"
 #include "sidecar/delivery/tally.h"
+#include "sidecar/http/measures.h"
 #include "sidecar/postgres/slot_session.h"
 #include "sidecar/subscribers/durable_store.h"
 #include "sidecar/subscribers/handshakes.h"
@@ -15,6 +18,23 @@
 #include "sidecar/subscribers/zap.h"
 
 namespace fatwal::sidecar {
+
+namespace {
+
+// The buckets that have any, as their upper bound in seconds and how many, such as
+// "0.0005=12 0.001=3 inf=1".
+std::string text_of(const service::Histogram& histogram) {
+    std::string out;
+    for (std::size_t i = 0; i < histogram.counts().size(); ++i) {
+        if (histogram.counts()[i] == 0) continue;
+        if (!out.empty()) out += ' ';
+        out += i < histogram.bounds().size() ? fmt::format("{}", histogram.bounds()[i]) : "inf";
+        out += '=' + std::to_string(histogram.counts()[i]);
+    }
+    return out;
+}
+
+}  // namespace
 
 wire::StatusReply status_of(const StatusSources& of) {
     const auto uptime = std::chrono::duration_cast<std::chrono::seconds>(
@@ -26,6 +46,7 @@ wire::StatusReply status_of(const StatusSources& of) {
     const SlotHealth::Slot& slot = of.slot.health();
     return {{{"version", FATWAL_VERSION},
              {"state", of.slot.text()},
+             {"state_reason", of.slot.streams() ? "" : of.slot.why()},
              {"slot", of.settings.slot},
              {"publication", of.settings.publication},
              {"plugin", of.settings.plugin_name()},
@@ -46,6 +67,10 @@ wire::StatusReply status_of(const StatusSources& of) {
              {"holds", std::to_string(of.ledger.holds.size())},
              {"given_up", std::to_string(of.durables.dropped())},
              {"schemas", std::to_string(of.epoch.schemas.size())},
+             {"received_frames", std::to_string(of.measures.received_frames)},
+             {"received_bytes", std::to_string(of.measures.received_bytes)},
+             {"published_changes", std::to_string(of.measures.published_changes)},
+             {"publish_latency", text_of(of.measures.publish_latency)},
              {"published_frames", std::to_string(of.accounts.frames())},
              {"published_bytes", std::to_string(of.publishers.bytes())},
              {"resyncs_sent", std::to_string(of.tally.resyncs)},

@@ -17,6 +17,7 @@ class DurableStore;
 struct Epoch;
 class KeyedConnections;
 class Ledger;
+struct Measures;
 class Publishers;
 class Replays;
 struct Settings;
@@ -43,6 +44,7 @@ struct StatusSources {
     const Descriptors& descriptors;
     const Credentials& credentials;
     const KeyedConnections& keyed_connections;
+    const Measures& measures;
     const Zap* zap;  // nullptr: peers with keys are not taken
     std::chrono::steady_clock::time_point started;
 };

@@ -129,8 +129,10 @@ private:
 
     void judge_state() {
         const std::string state = status("state");
+        const std::string reason = status("state_reason");
         if (state == "connecting")
-            add(Severity::Warning, "fatwald", "fatwald streams", state,
+            add(Severity::Warning, "fatwald", "fatwald streams",
+                reason.empty() ? state : state + ": " + reason,
                 "It waits for the slot, because another fatwald has it, or for the server.",
                 "nothing, if it is the one that is to take over; else its log has the reason");
         else

@@ -15,8 +15,9 @@ struct Measures {
     // transaction was handed to its sockets.
     service::Histogram publish_latency{service::latency_bounds()};
     std::uint64_t received_frames = 0;
-    std::uint64_t received_bytes = 0;  // of all messages of the plugin
-    std::uint64_t gaps = 0;            // starts that left changes out
+    std::uint64_t received_bytes = 0;     // of all messages of the plugin
+    std::uint64_t published_changes = 0;  // of all accounts
+    std::uint64_t gaps = 0;               // starts that left changes out
     PositionAges received;
 };
 

@@ -70,6 +70,8 @@ void write_stream(const Report& of, MetricsText& text) {
     text.counter("fatwal_received_frames_total", "Frames that came from the slot",
                  of.received_frames);
     text.counter("fatwal_received_bytes_total", "Bytes that came from the slot", of.received_bytes);
+    text.counter("fatwal_published_changes_total", "Changes and messages, of all accounts",
+                 of.published_changes);
     text.counter("fatwal_published_frames_total", "Frames that were numbered for an account",
                  of.published_frames);
     text.counter("fatwal_published_bytes_total", "Bytes that were handed to accounts' sockets",

@@ -38,6 +38,7 @@ struct Report : service::Report {
     // The stream.
     std::uint64_t received_frames = 0;
     std::uint64_t received_bytes = 0;
+    std::uint64_t published_changes = 0;
     std::uint64_t published_frames = 0;
     std::uint64_t published_bytes = 0;
     std::uint64_t resyncs = 0;

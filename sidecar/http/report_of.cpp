@@ -94,6 +94,7 @@ void fill_slot(const StatusSources& of, const Measures& measures, Time now, Repo
 void fill_stream(const StatusSources& of, const Measures& measures, Report& out) {
     out.received_frames = measures.received_frames;
     out.received_bytes = measures.received_bytes;
+    out.published_changes = measures.published_changes;
     out.published_frames = of.accounts.frames();
     out.published_bytes = of.publishers.bytes();
     out.resyncs = of.tally.resyncs;
