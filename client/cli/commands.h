@@ -122,6 +122,18 @@ struct ChannelArguments {
 };
 int channel(const ChannelArguments& arguments);
 
+struct ConsoleArguments {
+    std::vector<std::string> control;  // of all fatwalds that take over from each other
+    KeyArguments keys;
+    std::string database;  // libpq connection string; read by psql. Empty: without the database
+    std::string slot;      // empty: the one that fatwald names
+    std::vector<std::string> channels;  // admin sockets of processes fatwal-channel
+    std::string http = "127.0.0.1:7490";
+    std::string http_token_file;
+    std::string ready_file;  // gets the port
+};
+int console(const ConsoleArguments& arguments);
+
 struct KeygenArguments {
     std::string file;  // that is made
 };

@@ -20,12 +20,13 @@ namespace fatwal::cli {
 
 class ControlClient {
 public:
-    static constexpr std::chrono::milliseconds kReplyWithin{5000};
+    static constexpr std::chrono::milliseconds kReplyWithin{5000};  // of one message
 
-    ControlClient(const std::string& control, const KeyArguments& keys)
+    ControlClient(const std::string& control, const KeyArguments& keys,
+                  std::chrono::milliseconds reply_within = kReplyWithin)
         : control_(control), keys_(keys), socket_(control_socket(context_, control, keys)) {
-        socket_.set(zmq::sockopt::linger, static_cast<int>(kReplyWithin.count()));
-        socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(kReplyWithin.count()));
+        socket_.set(zmq::sockopt::linger, static_cast<int>(reply_within.count()));
+        socket_.set(zmq::sockopt::rcvtimeo, static_cast<int>(reply_within.count()));
     }
 
     // The reply; nothing when there is none or it is an error, which is printed.
@@ -42,13 +43,17 @@ public:
         const std::string request = wire::encode({++id_, std::move(body)});
         socket_.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
         zmq::message_t reply;
-        if (!socket_.recv(reply)) {
-            failure_ = no_reply_from(control_, keys_);
-            socket_.set(zmq::sockopt::linger, 0);
-            return std::nullopt;
-        }
-        auto decoded =
-            wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
+        wire::DecodedControl decoded;
+        do {
+            if (!socket_.recv(reply)) {
+                failure_ = no_reply_from(control_, keys_);
+                socket_.set(zmq::sockopt::linger, 0);
+                return std::nullopt;
+            }
+            decoded =
+                wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
+            // The late reply to a request that was given up is not ours.
+        } while (decoded.message && decoded.message->request_id < id_);
         if (decoded.message) {
             if (auto* answer = std::get_if<Answer>(&decoded.message->body))
                 return std::move(*answer);

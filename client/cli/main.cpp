@@ -379,6 +379,39 @@ void add_accounts(CLI::App& app, Chosen& chosen) {
     command.add_option("--top", arguments->top, "at most so many")->check(CLI::PositiveNumber);
 }
 
+void add_console(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<ConsoleArguments>();
+    CLI::App& command = *app.add_subcommand(
+        "console", "show fatwald, its slot, accounts and subscribers in a browser, live");
+    command
+        .add_option("--control", arguments->control,
+                    "endpoint of fatwald's control socket; several, by commas, of those that take "
+                    "over")
+        ->required()
+        ->delimiter(',')
+        ->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
+    command.add_option("--database", arguments->database, kDatabaseHelp)
+        ->envname("FATWAL_DATABASE");
+    command
+        .add_option("--slot", arguments->slot,
+                    "fatwald's slot, to show it while no fatwald is there to name it")
+        ->envname("FATWAL_SLOT");
+    command.add_option("--channel", arguments->channels,
+                       "admin socket of a process fatwal-channel; may be repeated");
+    command
+        .add_option("--http", arguments->http,
+                    "ADDRESS:PORT for browsers; any but a loopback address needs --http-token-file")
+        ->capture_default_str();
+    command.add_option("--http-token-file", arguments->http_token_file,
+                       "file whose one line is what people log in with");
+    command.add_option("--ready-file", arguments->ready_file, "gets the port, once it listens");
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, arguments->control);
+        chosen = [arguments] { return console(*arguments); };
+    });
+}
+
 void add_keygen(CLI::App& app, Chosen& chosen) {
     const auto arguments = std::make_shared<KeygenArguments>();
     CLI::App& command = *app.add_subcommand(
@@ -464,9 +497,9 @@ int run(int argc, char** argv) {
     app.set_version_flag("--version", "fatwal " FATWAL_VERSION);
     app.require_subcommand(1);
     Chosen chosen;
-    for (const auto add :
-         {add_tail, add_doctor, add_bundle, add_status, add_init, add_slot, add_durable,
-          add_subscribers, add_holds, add_accounts, add_keygen, add_channel, add_codegen})
+    for (const auto add : {add_tail, add_doctor, add_bundle, add_status, add_init, add_slot,
+                           add_durable, add_subscribers, add_holds, add_accounts, add_console,
+                           add_keygen, add_channel, add_codegen})
         add(app, chosen);
     manual::add_generate(
         app, {.name = "fatwal",

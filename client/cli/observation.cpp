@@ -29,7 +29,7 @@ ClockDifference difference(std::int64_t clock, std::int64_t before, std::int64_t
     return {clock - before - half, half};
 }
 
-void observe_holds(ControlClient& client, Observed::Fatwald& out) {
+void observe_holds(ControlClient& client, std::size_t most, Observed::Fatwald& out) {
     std::vector<wire::HoldEntry> holds;
     wire::ListHolds request;
     for (;;) {
@@ -38,46 +38,20 @@ void observe_holds(ControlClient& client, Observed::Fatwald& out) {
         request.skip += static_cast<std::uint32_t>(page->holds.size());
         const bool ends = page->end || page->holds.empty();
         for (wire::HoldEntry& entry : page->holds) holds.push_back(std::move(entry));
-        if (ends) break;
+        if (ends || holds.size() >= most) break;
     }
     out.holds = std::move(holds);
 }
 
 Observed::Fatwald observe_fatwald(const DoctorArguments& arguments) {
-    Observed::Fatwald out;
     try {
         ControlClient client(arguments.control, arguments.keys);
-        const std::int64_t before = now_ms();
-        const auto reply = client.try_ask<wire::StatusReply>(wire::Status{});
-        if (!reply) {
-            out.failure = client.failure();
-            return out;
-        }
-        const std::int64_t after = now_ms();
-        out.status = {reply->values.begin(), reply->values.end()};
-        if (const auto at = out.status.find("clock_unix_ms"); at != out.status.end())
-            out.clock = difference(std::strtoll(at->second.c_str(), nullptr, 10), before, after);
-        observe_holds(client, out);
+        return observe_fatwald(client);
     } catch (const std::invalid_argument& error) {  // of the keys
+        Observed::Fatwald out;
         out.failure = error.what();
-    }
-    return out;
-}
-
-Observed::Database observe_database(const std::string& database) {
-    Observed::Database out;
-    const std::int64_t before = now_ms();
-    PsqlAnswer answer = ask_psql(database, {}, kDoctorScript);
-    const std::int64_t after = now_ms();
-    out.failure = std::move(answer.error);
-    if (!answer.output) {
-        if (out.failure.empty()) out.failure = "psql failed";
         return out;
     }
-    out.facts = nlohmann::json::parse(*answer.output);
-    out.clock = difference(out.facts.at("clock_unix_ms").get<std::int64_t>(), before, after);
-    out.pooled = is_pooled(database);
-    return out;
 }
 
 Observed::KeyFile observe_key_file(const KeyArguments& keys) {
@@ -98,6 +72,37 @@ Observed::KeyFile observe_key_file(const KeyArguments& keys) {
 
 }  // namespace
 
+Observed::Fatwald observe_fatwald(ControlClient& client, std::size_t most_holds) {
+    Observed::Fatwald out;
+    const std::int64_t before = now_ms();
+    const auto reply = client.try_ask<wire::StatusReply>(wire::Status{});
+    if (!reply) {
+        out.failure = client.failure();
+        return out;
+    }
+    const std::int64_t after = now_ms();
+    out.status = {reply->values.begin(), reply->values.end()};
+    if (const auto at = out.status.find("clock_unix_ms"); at != out.status.end())
+        out.clock = difference(std::strtoll(at->second.c_str(), nullptr, 10), before, after);
+    observe_holds(client, most_holds, out);
+    return out;
+}
+
+Observed::Database observe_database(const std::function<PsqlAnswer()>& run_script) {
+    Observed::Database out;
+    const std::int64_t before = now_ms();
+    PsqlAnswer answer = run_script();
+    const std::int64_t after = now_ms();
+    out.failure = std::move(answer.error);
+    if (!answer.output) {
+        if (out.failure.empty()) out.failure = "psql failed";
+        return out;
+    }
+    out.facts = nlohmann::json::parse(*answer.output);
+    out.clock = difference(out.facts.at("clock_unix_ms").get<std::int64_t>(), before, after);
+    return out;
+}
+
 Observed observe(const DoctorArguments& arguments) {
     Observed out;
     out.version = FATWAL_VERSION;
@@ -105,7 +110,11 @@ Observed observe(const DoctorArguments& arguments) {
     out.slot = arguments.slot;
     if (!arguments.keys.key_file.empty()) out.key_file = observe_key_file(arguments.keys);
     if (!arguments.control.empty()) out.fatwald = observe_fatwald(arguments);
-    if (!arguments.database.empty()) out.database = observe_database(arguments.database);
+    if (!arguments.database.empty()) {
+        out.database =
+            observe_database([&] { return ask_psql(arguments.database, {}, kDoctorScript); });
+        if (out.database->failure.empty()) out.database->pooled = is_pooled(arguments.database);
+    }
     return out;
 }
 

@@ -1,5 +1,7 @@
 #include "client/cli/psql.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,7 +29,8 @@ struct Pipe {
 
     Pipe() {
         std::array<int, 2> ends{};
-        if (pipe(ends.data()) != 0) throw std::runtime_error("no pipe to psql can be made");
+        if (pipe2(ends.data(), O_CLOEXEC) != 0)
+            throw std::runtime_error("no pipe to psql can be made");
         read = ends[0];
         write = ends[1];
     }
@@ -178,6 +181,62 @@ PsqlAnswer ask_psql(const std::string& database,
         if (c == '\n' || c == '\t') c = ' ';
     done.errors.erase(done.errors.find_last_not_of(' ') + 1);
     return {std::nullopt, std::move(done.errors)};
+}
+
+PsqlAnswer PsqlSession::ask(const std::string& script, std::chrono::milliseconds within) {
+    // psql prints it when the script is done. No value has a line of its own like it.
+    static constexpr std::string_view kDone = "\n-- fatwal: done --\n";
+    const auto until = std::chrono::steady_clock::now() + within;
+    if (child_ < 0) begin();
+    write_all(in_, script + "\n\\echo\n\\echo '" + std::string(kDone.substr(1, kDone.size() - 2)) +
+                       "'\n");
+    std::string text;
+    while (read_some(text, until))
+        if (text.ends_with(kDone)) return {text.substr(0, text.size() - kDone.size()), {}};
+    const bool late = std::chrono::steady_clock::now() >= until;
+    end();
+    if (late) return {std::nullopt, "the database has not answered within the time for it"};
+    for (char& c : text)
+        if (c == '\n' || c == '\t') c = ' ';
+    text.erase(text.find_last_not_of(' ') + 1);
+    return {std::nullopt, text.empty() ? "psql has ended" : text};
+}
+
+void PsqlSession::begin() {
+    Pipe in;
+    Pipe out;
+    std::vector<std::string> arguments = arguments_for(database_, {});
+    arguments.emplace_back("-w");  // nobody is there to type a password
+    const pid_t child = fork();
+    if (child < 0) throw std::runtime_error("psql cannot be started: no process can be made");
+    if (child == 0) become_psql(arguments, in.read, out.write, out.write);
+    std::signal(SIGPIPE, SIG_IGN);
+    child_ = child;
+    in_ = std::exchange(in.write, -1);
+    out_ = std::exchange(out.read, -1);
+}
+
+void PsqlSession::end() {
+    if (child_ < 0) return;
+    Pipe::close_end(in_);
+    Pipe::close_end(out_);
+    kill(child_, SIGKILL);
+    while (waitpid(child_, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    child_ = -1;
+}
+
+bool PsqlSession::read_some(std::string& to, std::chrono::steady_clock::time_point until) const {
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd readable{out_, POLLIN, 0};
+    if (left <= left.zero() || poll(&readable, 1, static_cast<int>(left.count())) <= 0)
+        return false;
+    std::array<char, 65536> part;
+    const ssize_t length = read(out_, part.data(), part.size());
+    if (length <= 0) return false;
+    to.append(part.data(), static_cast<std::size_t>(length));
+    return true;
 }
 
 // A server refuses such a connection too, for a lack of rights, but in words of its own.

@@ -1,6 +1,7 @@
 // Runs psql, which every client installation has: the command line does not link libpq.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <utility>
@@ -22,6 +23,31 @@ struct PsqlAnswer {
 [[nodiscard]] PsqlAnswer ask_psql(const std::string& database,
                                   const std::vector<std::pair<std::string, std::string>>& variables,
                                   const std::string& script);
+
+// A psql that stays, for scripts that are run again and again on one connection. It is started when
+// there is something to run, and again after a failure. One thread.
+class PsqlSession {
+public:
+    explicit PsqlSession(std::string database) : database_(std::move(database)) {}
+    ~PsqlSession() { end(); }
+    PsqlSession(const PsqlSession&) = delete;
+    PsqlSession& operator=(const PsqlSession&) = delete;
+
+    // What ask_psql() gives. A script that has not ended within `within` is given up, and its
+    // connection with it.
+    [[nodiscard]] PsqlAnswer ask(const std::string& script, std::chrono::milliseconds within);
+
+private:
+    void begin();
+    void end();
+    // False: psql has ended, or the time is over.
+    bool read_some(std::string& to, std::chrono::steady_clock::time_point until) const;
+
+    std::string database_;
+    int child_ = -1;
+    int in_ = -1;
+    int out_ = -1;
+};
 
 // Whether a connection pooler answers at this address, which lets no replication connection
 // through. False also where nobody answers.

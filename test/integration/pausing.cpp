@@ -94,8 +94,8 @@ private:
     int live_ = 0;
     bool paused_ = true;
     bool was_handed_out_ = false;  // the first, while it pauses
-    int rows_ = 0;           // of account 2
-    std::size_t bytes_ = 0;  // of account 1
+    int rows_ = 0;                 // of account 2
+    std::size_t bytes_ = 0;        // of account 1
 };
 
 }  // namespace
