@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include "fatwal/wire/json.h"
 #include "fatwal/wire/text_sink.h"
@@ -18,13 +20,22 @@ namespace {
 // Of write_last_line(), which is called from any thread.
 std::atomic<LogFormat> current_format{LogFormat::Text};
 
+std::int64_t microseconds_of(spdlog::log_clock::time_point time) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+}
+
+// At most so many bytes of it, and no part of a character.
+std::string_view cut_text(std::string_view text, std::size_t most) {
+    if (text.size() <= most) return text;
+    while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xC0U) == 0x80U) --most;
+    return text.substr(0, most);
+}
+
 std::string json_of(const spdlog::details::log_msg& message, std::string_view text) {
-    const auto since_epoch =
-        std::chrono::duration_cast<std::chrono::microseconds>(message.time.time_since_epoch());
     std::string line = "{\"time\":\"";
     const wire::Sink sink = wire::sink_to(line);
-    wire::render_timestamp(since_epoch.count() - wire::kPostgresEpochUnixSeconds * 1'000'000, true,
-                           sink);
+    wire::render_timestamp(
+        microseconds_of(message.time) - wire::kPostgresEpochUnixSeconds * 1'000'000, true, sink);
     const auto level = spdlog::level::to_string_view(message.level);
     line += "\",\"level\":\"";
     line.append(level.data(), level.size());
@@ -54,9 +65,7 @@ void JsonFormatter::format(const spdlog::details::log_msg& message, spdlog::memo
     std::string json = json_of(message, text);
     // An escape is up to six bytes for one, so what has to go is estimated, and checked again.
     while (json.size() > kMost) {
-        std::size_t kept = text.size() - std::max<std::size_t>((json.size() - kMost) / 6, 1);
-        while (kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xC0U) == 0x80U) --kept;
-        text = text.substr(0, kept);
+        text = cut_text(text, text.size() - std::max<std::size_t>((json.size() - kMost) / 6, 1));
         json = json_of(message, text);
     }
     line.append(json.data(), json.data() + json.size());
@@ -79,17 +88,55 @@ void LogSink::sink_it_(const spdlog::details::log_msg& message) {
 
 static_assert(static_cast<int>(LogLevel::Off) == spdlog::level::off);
 
-void begin_log(const char* program, LogLevel level, LogFormat format) {
-    auto sink = std::make_shared<LogSink>(STDERR_FILENO);
-    auto logger = std::make_shared<spdlog::logger>(program, std::move(sink));
+RecentLines::RecentLines()
+    : start_(static_cast<std::uint64_t>(microseconds_of(std::chrono::system_clock::now()))) {
+    set_level(spdlog::level::info);
+}
+
+void RecentLines::sink_it_(const spdlog::details::log_msg& message) {
+    std::string_view text(message.payload.data(), message.payload.size());
+    text = cut_text(text, kMostTextBytes);
+    lines_.push_back({++newest_, microseconds_of(message.time),
+                      static_cast<LogLevel>(message.level), std::string(text)});
+    bytes_ += text.size();
+    while (lines_.size() > kMostLines || bytes_ > kMostBytes) {
+        bytes_ -= lines_.front().text.size();
+        lines_.pop_front();
+    }
+}
+
+std::vector<LogLine> RecentLines::behind(std::uint64_t number, std::size_t most, bool& more) {
+    const std::scoped_lock lock(mutex_);
+    // The numbers have no gaps, so the place of a line follows from its number.
+    const std::uint64_t oldest = newest_ - lines_.size() + 1;
+    const std::size_t first = number < oldest ? 0 : std::min(number - oldest + 1, lines_.size());
+    const std::size_t count = std::min(most, lines_.size() - first);
+    more = first + count < lines_.size();
+    const auto begin = lines_.begin() + static_cast<std::ptrdiff_t>(first);
+    return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+}
+
+void begin_log(const char* program, LogLevel level, LogFormat format,
+               std::shared_ptr<RecentLines> recent) {
+    std::vector<spdlog::sink_ptr> sinks{std::make_shared<LogSink>(STDERR_FILENO)};
+    if (recent) sinks.push_back(std::move(recent));
+    auto logger = std::make_shared<spdlog::logger>(program, sinks.begin(), sinks.end());
     if (format == LogFormat::Json) logger->set_formatter(std::make_unique<JsonFormatter>());
     current_format = format;
     spdlog::set_default_logger(std::move(logger));
     set_log_level(level);
 }
 
+// The logger asks each sink, and drops at once what none of them takes.
 void set_log_level(LogLevel level) {
-    spdlog::set_level(static_cast<spdlog::level::level_enum>(level));
+    spdlog::logger& logger = *spdlog::default_logger();
+    auto lowest = static_cast<spdlog::level::level_enum>(level);
+    for (const spdlog::sink_ptr& sink : logger.sinks()) {
+        if (dynamic_cast<RecentLines*>(sink.get()) == nullptr)
+            sink->set_level(static_cast<spdlog::level::level_enum>(level));
+        lowest = std::min(lowest, sink->level());
+    }
+    logger.set_level(lowest);
 }
 
 void write_last_line(const char* program, std::string_view text) {

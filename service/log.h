@@ -5,16 +5,21 @@
 // Lines are text, or with LogFormat::Json an object each:
 //
 //     {"time":"2026-11-29T09:15:02.123456Z","level":"warning","message":"the stream is stalled: …"}
+//
+// RecentLines keeps the newest lines in memory, for who cannot read standard error. It has its own
+// level, so it has lines that log_level leaves out of standard error.
 #pragma once
 
 #include <spdlog/formatter.h>
 #include <spdlog/sinks/base_sink.h>
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "service/log_level.h"
 #include "service/settings.h"
@@ -57,8 +62,45 @@ private:
     std::uint64_t dropped_ = 0;
 };
 
-// The process's logger, of this level and above. `program` lives as long as the process.
-void begin_log(const char* program, LogLevel level, LogFormat format);
+struct LogLine {
+    std::uint64_t number = 0;  // rises by one, from 1
+    std::int64_t unix_us = 0;
+    LogLevel level = LogLevel::Info;
+    std::string text;
+};
+
+// The newest lines of level info and above. When there are more than kMostLines or kMostBytes, the
+// oldest go. Written and read by any thread.
+class RecentLines : public spdlog::sinks::base_sink<std::mutex> {
+public:
+    static constexpr std::size_t kMostLines = 1000;
+    static constexpr std::size_t kMostBytes = 256 * 1024;  // of all texts
+    static constexpr std::size_t kMostTextBytes = 1024;    // of one
+
+    RecentLines();
+
+    // When this process began to log, in microseconds since 1970: which process the numbers are of.
+    [[nodiscard]] std::uint64_t start() const { return start_; }
+    // At most so many of the lines behind this number, the oldest first, and whether there are
+    // more.
+    [[nodiscard]] std::vector<LogLine> behind(std::uint64_t number, std::size_t most, bool& more);
+
+protected:
+    void sink_it_(const spdlog::details::log_msg& message) override;
+    void flush_() override {}
+
+private:
+    const std::uint64_t start_;
+    std::deque<LogLine> lines_;
+    std::size_t bytes_ = 0;
+    std::uint64_t newest_ = 0;
+};
+
+// The process's logger. Standard error has lines of this level and above; `recent`, if it is there,
+// all from info on. `program` lives as long as the process.
+void begin_log(const char* program, LogLevel level, LogFormat format,
+               std::shared_ptr<RecentLines> recent = nullptr);
+// Of standard error.
 void set_log_level(LogLevel level);
 
 // The line with which a process ends: written whatever the level is, and without the logger, whose

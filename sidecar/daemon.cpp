@@ -103,7 +103,7 @@ FoundSlot found_slot(const StreamStart& found, const Accounts& accounts) {
 
 }  // namespace
 
-Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
+Daemon::Daemon(const Settings& settings, const RunDir& run_dir, service::RecentLines& log)
     : settings_(settings),
       started_(Clock::now()),
       context_(make_context(descriptors_, settings.keyed())),
@@ -125,7 +125,7 @@ Daemon::Daemon(const Settings& settings, const RunDir& run_dir)
       keeper_(settings),
       durables_(settings, accounts_, attachments_, ledger_.holds, keeper_, control_, peer_log_),
       snapshot_requests_(settings, accounts_, attachments_, epoch_, ledger_, snapshots_, control_),
-      roster_(settings, ledger_, accounts_, attachments_, snapshots_, snapshot_requests_),
+      roster_(settings, ledger_, accounts_, attachments_, snapshots_, snapshot_requests_, log),
       requests_({slot_, epoch_, ledger_, confirmation_, credentials_, accounts_, attachments_,
                  durables_, replays_, snapshot_requests_, peer_log_, [this] { confirm(); },
                  [this] { return status_of(status_sources()); }, roster_,

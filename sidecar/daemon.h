@@ -33,6 +33,7 @@
 
 #include <zmq.hpp>
 
+#include "service/log.h"
 #include "service/service_manager.h"
 #include "sidecar/delivery/confirmation.h"
 #include "sidecar/delivery/credentials.h"
@@ -66,8 +67,9 @@ namespace fatwal::sidecar {
 
 class Daemon {
 public:
-    // Binds the control socket; throws a Failure when that fails.
-    Daemon(const Settings& settings, const RunDir& run_dir);
+    // Binds the control socket; throws a Failure when that fails. `log` has what LIST_EVENTS
+    // answers.
+    Daemon(const Settings& settings, const RunDir& run_dir, service::RecentLines& log);
     ~Daemon();
     Daemon(const Daemon&) = delete;
     Daemon& operator=(const Daemon&) = delete;

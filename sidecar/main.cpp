@@ -1,5 +1,6 @@
 // fatwald: see README.md of this folder.
 #include <csignal>
+#include <memory>
 
 #include "service/reload.h"
 #include "sidecar/daemon.h"
@@ -22,14 +23,15 @@ int run(int argc, char** argv) {
     auto loaded = sidecar::load_settings(argc, argv);
     if (!loaded) return 0;
     sidecar::Settings& settings = *loaded;
-    fatwal::service::begin_log("fatwald", settings.log_level, settings.log_format);
+    const auto log = std::make_shared<fatwal::service::RecentLines>();
+    fatwal::service::begin_log("fatwald", settings.log_level, settings.log_format, log);
     std::signal(SIGPIPE, SIG_IGN);
     const sidecar::Signals signals(std::chrono::milliseconds(settings.shutdown_drain_ms) +
                                    kFarewell);
     sidecar::RunDir run_dir;
     if (const auto failure = sidecar::RunDir::open(settings.run_dir, run_dir))
         return fail(*failure);
-    sidecar::Daemon daemon(settings, run_dir);
+    sidecar::Daemon daemon(settings, run_dir, *log);
     const auto reload = [&] {
         fatwal::service::reload(sidecar::program(), settings, sidecar::specifications,
                                 sidecar::load_settings, argc, argv);

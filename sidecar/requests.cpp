@@ -153,6 +153,9 @@ public:
     Answer operator()(const wire::ListAccounts& request) const {
         return list_for_operator([&] { return of_.roster.accounts(request); });
     }
+    Answer operator()(const wire::ListEvents& request) const {
+        return list_for_operator([&] { return of_.roster.events(request); });
+    }
 
     // The epoch that is streamed, by which a subscriber finds the fatwald that has the slot.
     Answer operator()(const wire::Ping&) const {

@@ -109,6 +109,14 @@ struct RosterArguments {
 };
 int roster(const RosterArguments& arguments);
 
+struct EventsArguments {
+    std::string control;
+    KeyArguments keys;
+    bool follow = false;
+    bool json = false;
+};
+int events(const EventsArguments& arguments);
+
 struct ChannelArguments {
     enum class Command : std::uint8_t { List, Stats, Why, Disconnect, Reject };
     Command command = Command::List;

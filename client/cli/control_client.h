@@ -42,9 +42,10 @@ public:
     std::optional<Answer> try_ask(wire::ControlBody body) {
         const std::string request = wire::encode({++id_, std::move(body)});
         socket_.send(zmq::message_t(request.data(), request.size()), zmq::send_flags::dontwait);
-        zmq::message_t reply;
+        refused_.reset();
         wire::DecodedControl decoded;
         do {
+            zmq::message_t reply;
             if (!socket_.recv(reply)) {
                 failure_ = no_reply_from(control_, keys_);
                 socket_.set(zmq::sockopt::linger, 0);
@@ -52,20 +53,27 @@ public:
             }
             decoded =
                 wire::decode_control({static_cast<const std::byte*>(reply.data()), reply.size()});
-            // The late reply to a request that was given up is not ours.
-        } while (decoded.message && decoded.message->request_id < id_);
+            // What answers an earlier request came too late for it.
+        } while (decoded.message && decoded.message->request_id != id_);
         if (decoded.message) {
             if (auto* answer = std::get_if<Answer>(&decoded.message->body))
                 return std::move(*answer);
             if (const auto* error = std::get_if<wire::ControlError>(&decoded.message->body)) {
-                failure_ = "fatwal: " + error->message + ". " + error->detail + " " + error->hint;
+                refused_ = error->code;
+                failure_ =
+                    error->code == wire::ErrorCode::UnknownType
+                        ? "fatwald does not know this request: it is older than this "
+                          "command (fatwal " FATWAL_VERSION "). Upgrade fatwald."
+                        : "fatwal: " + error->message + ". " + error->detail + " " + error->hint;
                 return std::nullopt;
             }
         }
         failure_ = "fatwald's answer is not understood: it may be of another version";
         return std::nullopt;
     }
+    // Of the last request: what there was instead of a reply, and the code if that was an error.
     [[nodiscard]] const std::string& failure() const { return failure_; }
+    [[nodiscard]] std::optional<wire::ErrorCode> refused() const { return refused_; }
 
 private:
     std::string control_;
@@ -73,6 +81,7 @@ private:
     zmq::context_t context_;
     zmq::socket_t socket_;
     std::string failure_;
+    std::optional<wire::ErrorCode> refused_;
     std::uint32_t id_ = 0;
 };
 

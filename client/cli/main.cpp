@@ -412,6 +412,23 @@ void add_console(CLI::App& app, Chosen& chosen) {
     });
 }
 
+void add_events(CLI::App& app, Chosen& chosen) {
+    const auto arguments = std::make_shared<EventsArguments>();
+    CLI::App& command = *app.add_subcommand(
+        "events", "print the newest lines of fatwald's log, which it keeps in memory");
+    command.add_option("--control", arguments->control, kControlHelp)
+        ->required()
+        ->envname("FATWAL_CONTROL");
+    add_key_options(command, arguments->keys);
+    command.add_flag("--follow", arguments->follow,
+                     "go on with those that come, also of a fatwald that was restarted");
+    command.add_flag("--json", arguments->json, "one JSON object a line");
+    command.callback([arguments, &chosen] {
+        check_keys(arguments->keys, {arguments->control});
+        chosen = [arguments] { return events(*arguments); };
+    });
+}
+
 void add_keygen(CLI::App& app, Chosen& chosen) {
     const auto arguments = std::make_shared<KeygenArguments>();
     CLI::App& command = *app.add_subcommand(
@@ -498,8 +515,8 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     Chosen chosen;
     for (const auto add : {add_tail, add_doctor, add_bundle, add_status, add_init, add_slot,
-                           add_durable, add_subscribers, add_holds, add_accounts, add_console,
-                           add_keygen, add_channel, add_codegen})
+                           add_durable, add_subscribers, add_holds, add_accounts, add_events,
+                           add_console, add_keygen, add_channel, add_codegen})
         add(app, chosen);
     manual::add_generate(
         app, {.name = "fatwal",

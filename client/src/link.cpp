@@ -364,6 +364,7 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
         [](const wire::HoldList&) {},
         [](const wire::SubscriberList&) {},
         [](const wire::AccountList&) {},
+        [](const wire::EventList&) {},
         []<wire::ControlRequest Request>(const Request&) {},
     };
     std::visit(handle, body);

@@ -15,6 +15,13 @@ std::uint32_t whole_seconds(Clock::duration duration) {
     return static_cast<std::uint32_t>(std::clamp<std::int64_t>(seconds, 0, 0xFFFF'FFFF));
 }
 
+std::uint8_t level_of(service::LogLevel level) {
+    constexpr int kFirst = static_cast<int>(service::LogLevel::Info) - 1;
+    static_assert(static_cast<int>(service::LogLevel::Critical) - kFirst ==
+                  static_cast<int>(wire::EventLevel::Critical));
+    return static_cast<std::uint8_t>(static_cast<int>(level) - kFirst);
+}
+
 }  // namespace
 
 std::uint64_t Roster::behind(wire::Lsn from) const {
@@ -132,6 +139,17 @@ wire::AccountList Roster::accounts(const wire::ListAccounts& request) const {
                                  .newest = order[i]->log.newest(),
                                  .frames = order[i]->frames,
                                  .bytes = order[i]->bytes});
+    return list;
+}
+
+wire::EventList Roster::events(const wire::ListEvents& request) const {
+    wire::EventList list;
+    list.start = log_.start();
+    bool more = false;
+    for (service::LogLine& line : log_.behind(request.after, kMostLines, more))
+        list.events.push_back(
+            {line.number, line.unix_us, level_of(line.level), std::move(line.text)});
+    list.end = !more;
     return list;
 }
 

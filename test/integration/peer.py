@@ -167,6 +167,23 @@ class Peer:
         ]
         return accounts, total, end
 
+    def event_list(self, after=0):
+        """One page of the newest lines of the log, the start of the process, and whether it is the
+        last.
+        """
+        reader = Reader(self.ask(28, struct.pack('<Q', after))[0], 8)
+        end, start = reader.get('B'), reader.get('Q')
+        events = [
+            {
+                'number': reader.get('Q'),
+                'unix_us': reader.get('q'),
+                'level': reader.get('B'),
+                'text': reader.str(),
+            }
+            for _ in range(reader.get('H'))
+        ]
+        return events, start, end
+
     @staticmethod
     def account(reader):
         """Its kind and the bytes of its key."""

@@ -274,6 +274,7 @@ class Network(unittest.TestCase):
             peer.hold_list,
             peer.subscriber_list,
             peer.account_list,
+            peer.event_list,
         ):
             self.assertForbidden(ask, "fatwal.grant_operators('worker')")
         for kind, body in ((18, b'\0\0\0\0'), (20, b'\x03\x08' + bytes(8) + b'\x01\0d')):

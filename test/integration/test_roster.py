@@ -1,7 +1,12 @@
-"""What operators list: who holds WAL and until when, who is attached, which accounts there are."""
+"""What operators list: who holds WAL and until when, who is attached, which accounts there are, and
+what the log says.
+"""
 import json
+import re
+import signal
 import struct
 import subprocess
+import time
 import unittest
 
 from house import BUILD, House, until
@@ -16,6 +21,8 @@ TABLE = (
 )
 RETENTION_S, RETENTION_BYTES = 3600, 1 << 30
 PAGE = 512
+INFO, WARNING = 1, 2
+PAGE_OF_LINES = 128
 
 
 def key(number):
@@ -36,6 +43,11 @@ class Roster(unittest.TestCase):
             }
         )
         self.peer = self.new_peer()
+
+    def restart(self, **settings):
+        self.house.stop(self.process)
+        self.process = self.house.fatwald(wait=False, **settings)
+        until(lambda: self.house.status().get('state') == 'streaming', 'fatwald to stream')
 
     def new_peer(self):
         peer = Peer(self.house.control)
@@ -200,6 +212,71 @@ class Roster(unittest.TestCase):
         self.assertEqual((len(page), end), (20, 1))
         self.assertEqual(len(self.listed('subscribers')), len(names))
         self.assertEqual(len(self.listed('holds')), len(names))
+
+    def sighup(self, count):
+        """Each writes a warning, as there is no settings file."""
+        newest = self.peer.event_list()[0][-1]['number']
+        for number in range(newest, newest + count):
+            self.process.send_signal(signal.SIGHUP)
+            until(lambda: self.peer.event_list(number)[0], 'the warning')
+
+    def test_the_log_is_listed_whatever_is_written_of_it(self):
+        begun = time.time()
+        self.restart(**{'log-level': 'error'})
+        self.sighup(1)
+        events, start, end = self.peer.event_list()
+        self.assertEqual(end, 1)
+        self.assertEqual([each['number'] for each in events], list(range(1, len(events) + 1)))
+        self.assertEqual(events[0]['text'], f'control endpoint {self.house.control}')
+        self.assertEqual((events[0]['level'], events[-1]['level']), (INFO, WARNING))
+        self.assertRegex(events[-1]['text'], '^SIGHUP: nothing to read again')
+        self.assertAlmostEqual(start / 1e6, begun, delta=60)
+        times = [start] + [each['unix_us'] for each in events] + [time.time() * 1e6]
+        self.assertEqual(times, sorted(times))
+        self.assertEqual(self.peer.event_list(events[0]['number'])[0], events[1:])
+        self.assertEqual(self.peer.event_list(events[-1]['number']), ([], start, 1))
+        self.assertEqual(self.peer.event_list(2**64 - 1), ([], start, 1))
+        self.assertNotIn('control endpoint', self.house.read('fatwald.err'))
+        listed = self.listed('events')
+        self.assertEqual([each['text'] for each in listed], [each['text'] for each in events])
+        self.assertEqual((listed[0]['level'], listed[-1]['level']), ('info', 'warning'))
+        for line in self.fatwal('events').splitlines():
+            self.assertTrue(re.match(r'\d{4}-\d\d-\d\dT\S+Z (info|warning) +\S', line), line)
+
+    def test_the_log_comes_in_pages(self):
+        self.sighup(PAGE_OF_LINES)
+        page, _, end = self.peer.event_list()
+        self.assertEqual((len(page), end), (PAGE_OF_LINES, 0))
+        rest, _, end = self.peer.event_list(page[-1]['number'])
+        self.assertEqual(end, 1)
+        self.assertEqual(
+            [each['number'] for each in self.listed('events')],
+            [each['number'] for each in page + rest],
+        )
+
+    def test_who_follows_the_log_reads_on_behind_a_restart(self):
+        self.house.start(
+            [
+                *(BUILD / 'client' / 'fatwal', 'events', '--follow', '--json'),
+                *('--control', self.house.control),
+            ],
+            'events',
+        )
+        printed = lambda: self.house.read('events.out').split('\n')
+        lines = lambda: [json.loads(line) for line in printed()[:-1]]
+        until(lambda: len(lines()) == len(self.peer.event_list()[0]), 'the first lines')
+        self.sighup(1)
+        until(lambda: lines()[-1]['level'] == 'warning', 'a line that came later')
+        first = lines()
+        self.restart()
+        again = until(
+            lambda: [each for each in lines() if each['start'] != first[0]['start']],
+            'the lines of the new process',
+        )
+        self.assertEqual(again[0]['number'], 1)
+        self.assertEqual(again[0]['text'], f'control endpoint {self.house.control}')
+        numbers = [each['number'] for each in lines() if each['start'] == first[0]['start']]
+        self.assertEqual(numbers, list(range(1, len(numbers) + 1)), 'each once')
 
 
 if __name__ == '__main__':

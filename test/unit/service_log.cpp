@@ -83,5 +83,86 @@ TEST(Log, WhatNobodyReadsIsDroppedAndCounted) {
     }
 }
 
+// A logger whose lines are kept.
+class Kept {
+public:
+    void info(const std::string& text) { logger_.info("{}", text); }
+    RecentLines& operator*() { return *lines_; }
+    std::vector<LogLine> behind(std::uint64_t number, std::size_t most = 10'000) {
+        return lines_->behind(number, most, more);
+    }
+    bool more = false;
+
+private:
+    std::shared_ptr<RecentLines> lines_ = std::make_shared<RecentLines>();
+    spdlog::logger logger_{"fatwald", lines_};
+};
+
+TEST(RecentLines, TheNewestAreKeptByTheirNumber) {
+    Kept kept;
+    EXPECT_TRUE(kept.behind(0).empty());
+    constexpr std::uint64_t kGone = 7;
+    for (std::uint64_t i = 1; i <= RecentLines::kMostLines + kGone; ++i)
+        kept.info(std::to_string(i));
+    const auto all = kept.behind(0);
+    ASSERT_EQ(all.size(), RecentLines::kMostLines);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        EXPECT_EQ(all[i].number, i + kGone + 1);
+        EXPECT_EQ(all[i].text, std::to_string(all[i].number));
+    }
+    EXPECT_FALSE(kept.more);
+    const std::uint64_t newest = all.back().number;
+    EXPECT_EQ(kept.behind(kGone - 1, 2).front().number, kGone + 1);
+    EXPECT_TRUE(kept.more);
+    EXPECT_EQ(kept.behind(newest - 2, 1).front().number, newest - 1);
+    EXPECT_TRUE(kept.more);
+    EXPECT_EQ(kept.behind(newest - 1, 1).front().number, newest);
+    EXPECT_FALSE(kept.more);
+    for (const std::uint64_t number : {newest, newest + 1, ~std::uint64_t{0}}) {
+        EXPECT_TRUE(kept.behind(number).empty());
+        EXPECT_FALSE(kept.more);
+    }
+}
+
+TEST(RecentLines, LongLinesAreCutAndTheirBytesBounded) {
+    Kept kept;
+    for (int i = 0; i < 400; ++i) kept.info('x' + std::string(2000, 'y'));
+    kept.info("x" + std::string(RecentLines::kMostTextBytes - 2, 'y') + "é");
+    const auto all = kept.behind(0);
+    EXPECT_EQ(all.front().text.size(), RecentLines::kMostTextBytes);
+    EXPECT_EQ(all.back().text.size(), RecentLines::kMostTextBytes - 1) << "no half of a character";
+    EXPECT_EQ(all.size(), RecentLines::kMostBytes / RecentLines::kMostTextBytes);
+    EXPECT_EQ(all.back().number, 401U);
+}
+
+TEST(RecentLines, TheLevelOfStandardErrorIsNotTheirs) {
+    const auto before = spdlog::default_logger();
+    const auto lines = std::make_shared<RecentLines>();
+    testing::internal::CaptureStderr();
+    begin_log("fatwald", LogLevel::Error, LogFormat::Text, lines);
+    spdlog::debug("one");
+    spdlog::info("two");
+    spdlog::error("three");
+    set_log_level(LogLevel::Debug);
+    spdlog::debug("four");
+    set_log_level(LogLevel::Off);
+    spdlog::critical("five");
+    spdlog::set_default_logger(before);
+    const std::string written = testing::internal::GetCapturedStderr();
+    std::string kept;
+    bool more = false;
+    for (const LogLine& line : lines->behind(0, 10, more)) {
+        kept += line.text + ' ';
+        EXPECT_EQ(line.level, line.text == "two"     ? LogLevel::Info
+                              : line.text == "three" ? LogLevel::Error
+                                                     : LogLevel::Critical);
+        EXPECT_GE(line.unix_us, static_cast<std::int64_t>(lines->start()));
+    }
+    EXPECT_EQ(kept, "two three five ");
+    for (const char* text : {"three", "four"}) EXPECT_NE(written.find(text), std::string::npos);
+    for (const char* text : {"one", "two", "five"})
+        EXPECT_EQ(written.find(text), std::string::npos) << written;
+}
+
 }  // namespace log_tests
 }  // namespace fatwal::service

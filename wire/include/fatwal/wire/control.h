@@ -117,6 +117,7 @@ struct Forgotten;
 struct HoldList;
 struct SubscriberList;
 struct AccountList;
+struct EventList;
 
 struct Attach {
     using Reply = Attached;
@@ -521,6 +522,43 @@ struct AccountList {
         wire.list16(self.accounts);
     }
 };
+// Asks for the newest lines of fatwald's log behind the one of this number; 0 begins with the
+// oldest that is kept. The numbers begin with 1 in each process, and `start` names the process:
+// where it is another than before, ask again from 0.
+struct ListEvents {
+    using Reply = EventList;
+    static constexpr std::uint8_t kType = 28;
+    std::uint64_t after = 0;
+
+    static void fields(auto& self, auto& wire) { wire(self.after); }
+};
+enum class EventLevel : std::uint8_t { Info = 1, Warning = 2, Error = 3, Critical = 4 };
+struct EventEntry {
+    std::uint64_t number = 0;
+    std::int64_t unix_us = 0;
+    std::uint8_t level = 0;  // an EventLevel; a later release may have others
+    std::string text;        // may have several lines, and is cut behind 1 KiB
+
+    static void fields(auto& self, auto& wire) {
+        wire(self.number);
+        wire(self.unix_us);
+        wire(self.level);
+        wire(self.text);
+    }
+};
+struct EventList {
+    static constexpr std::uint8_t kType = 29;
+    static constexpr bool kMayBeLarge = true;
+    std::uint64_t start = 0;  // when the process began, in microseconds since 1970
+    std::vector<EventEntry> events;
+    bool end = false;  // there are no more behind them yet
+
+    static void fields(auto& self, auto& wire) {
+        wire.flags8(self.end);
+        wire(self.start);
+        wire.list16(self.events);
+    }
+};
 struct ControlError {
     static constexpr std::uint8_t kType = 255;
     ErrorCode code = ErrorCode::Internal;
@@ -540,8 +578,8 @@ using ControlBody =
     std::variant<Attach, Attached, Detach, Detached, Describe, Described, Status, StatusReply,
                  Confirm, Confirmed, Ping, Pong, Replay, Replayed, SnapshotRequest, SnapshotPart,
                  Acknowledge, ListDurables, DurableList, ForgetDurable, Forgotten, ListHolds,
-                 HoldList, ListSubscribers, SubscriberList, ListAccounts, AccountList,
-                 ControlError>;
+                 HoldList, ListSubscribers, SubscriberList, ListAccounts, AccountList, ListEvents,
+                 EventList, ControlError>;
 
 struct ControlMessage {
     std::uint32_t request_id = 0;  // chosen by who asks, repeated in the reply; 0: nobody asked
