@@ -125,6 +125,12 @@ public:
         return find<portal::Flows>(id);
     }
 
+    // Calls `visit(row)` for each row of the type, in no order.
+    template <class Row, class Visit>
+    void for_each(Visit visit) const {
+        for (const auto& [key, row] : table<Row>()) visit(row);
+    }
+
     // The membership of an actor in a group that exists, kEveryone in one that is everyone's; null:
     // none.
     [[nodiscard]] const Uuid* membership(const Uuid& actor_id, const Uuid& group_id) const;

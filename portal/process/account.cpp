@@ -5,6 +5,7 @@
 
 #include "fatwal/wire/invariant.h"
 #include "portal/access/access.h"
+#include "portal/access/choices.h"
 #include "portal/access/explanation.h"
 #include "portal/access/json_text.h"
 #include "portal/process/clock.h"
@@ -540,6 +541,11 @@ std::optional<Json> Account::explain(const Uuid& client_id, const Uuid& resource
         session != nullptr ? session->client().asker() : access::asker_of_row(state, client_id);
     return access::explain(channel_context(), asker, session != nullptr, resource_id,
                            access::gateways_of_flows(state, client_id), wall_clock());
+}
+
+std::optional<Json> Account::choices() const {
+    if (!work_.is_whole() || !feed_->state().live()) return std::nullopt;
+    return access::choices(feed_->state());
 }
 
 bool Account::disconnect_device(Device device, const Uuid& id) {

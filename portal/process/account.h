@@ -85,6 +85,8 @@ public:
     // of a transaction.
     [[nodiscard]] std::optional<access::Json> explain(const Uuid& client_id,
                                                       const Uuid& resource_id);
+    // Its clients and resources by name (choices.h); nothing while its rows are not whole.
+    [[nodiscard]] std::optional<access::Json> choices() const;
     [[nodiscard]] bool has_client(const Uuid& id) const {
         return feed_->state().client(id) != nullptr;
     }

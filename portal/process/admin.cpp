@@ -101,6 +101,15 @@ Answer reject(const Admin::Handlers& handlers, const Query& query) {
     return {http::status::ok, {{"gateways", handlers.reject(*account, *client, *resource)}}};
 }
 
+Answer explained(Admin::Explained found, const char* hint_if_not_followed) {
+    if (!found.is_followed)
+        return wrong(http::status::not_found, "not_followed", hint_if_not_followed);
+    if (!found.answer)
+        return wrong(http::status::service_unavailable, "try_again",
+                     "a transaction or a snapshot of the account is being read");
+    return {http::status::ok, std::move(*found.answer)};
+}
+
 Answer why(const Admin::Handlers& handlers, const Query& query) {
     const auto client = Uuid::from_text(value_of(query, "client"));
     const auto resource = Uuid::from_text(value_of(query, "resource"));
@@ -110,15 +119,17 @@ Answer why(const Admin::Handlers& handlers, const Query& query) {
         question.account = Uuid::from_text(account);
         if (!question.account) return bad_id("account is the id of an account");
     }
-    Admin::Explained explained = handlers.why(question);
-    if (!explained.is_followed)
-        return wrong(http::status::not_found, "not_followed",
+    return explained(handlers.why(question),
                      "no account that this process follows has the client: ask a process to which "
                      "a device of its account is connected, and check the id");
-    if (!explained.answer)
-        return wrong(http::status::service_unavailable, "try_again",
-                     "the account is in the middle of a transaction");
-    return {http::status::ok, std::move(*explained.answer)};
+}
+
+Answer choices(const Admin::Handlers& handlers, const Query& query) {
+    const auto account = Uuid::from_text(value_of(query, "account"));
+    if (!account) return bad_id("account is the id of an account");
+    return explained(handlers.choices(*account),
+                     "this process does not follow the account: ask one to which a device of it "
+                     "is connected, and check the id");
 }
 
 Answer answer_to(const Admin::Handlers& handlers, const http::request<http::empty_body>& request) {
@@ -132,10 +143,12 @@ Answer answer_to(const Admin::Handlers& handlers, const http::request<http::empt
     if (path == "/stats" && get) return {http::status::ok, handlers.stats()};
     if (path == "/sessions" && get) return list(handlers, *query);
     if (path == "/why" && get) return why(handlers, *query);
+    if (path == "/choices" && get) return choices(handlers, *query);
     if (path == "/disconnect" && post) return disconnect(handlers, *query);
     if (path == "/reject" && post) return reject(handlers, *query);
-    return wrong(http::status::not_found, "not_found",
-                 "GET /stats, GET /sessions, GET /why, POST /disconnect or POST /reject");
+    return wrong(
+        http::status::not_found, "not_found",
+        "GET /stats, GET /sessions, GET /why, GET /choices, POST /disconnect or POST /reject");
 }
 
 // Takes away what a process that is dead has left.

@@ -5,11 +5,12 @@
 //   GET  /stats                                            counts of this process
 //   GET  /sessions?account=ID&after=CURSOR&limit=N         who is connected to this process
 //   GET  /why?client=ID&resource=ID&account=ID             why the client reaches it, or why not
+//   GET  /choices?account=ID                               its clients and resources, by name
 //   POST /disconnect?account=ID&kind=client|gateway&id=ID  ends a session, of any process
 //   POST /reject?account=ID&client=ID&resource=ID          takes a pair away from every gateway
 //
 // Each answers a JSON object; what is wrong is answered 400, 404 or 503 with {"reason", "hint"}.
-// portal/access/explanation.h has what /why answers.
+// portal/access/explanation.h has what /why answers, portal/access/choices.h what /choices does.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -44,7 +45,7 @@ public:
     };
     struct Explained {
         bool is_followed = false;            // the account is, by this process
-        std::optional<access::Json> answer;  // nothing: it is in the middle of a transaction
+        std::optional<access::Json> answer;  // nothing: its rows are not whole now
     };
     struct Handlers {
         std::function<access::Json()> stats;
@@ -57,6 +58,7 @@ public:
                                   const access::Uuid& resource)>
             reject;
         std::function<Explained(const Question&)> why;
+        std::function<Explained(const access::Uuid& account)> choices;
     };
 
     // Makes the socket at `path`, in place of one that a dead process has left. Throws

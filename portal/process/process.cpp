@@ -157,6 +157,11 @@ Admin::Handlers Process::admin_handlers() {
                            ? Admin::Explained{}
                            : Admin::Explained{true,
                                               account->explain(question.client, question.resource)};
+            },
+            [this](const Uuid& account) {
+                const Account* followed = accounts_.find(account);
+                return followed == nullptr ? Admin::Explained{}
+                                           : Admin::Explained{true, followed->choices()};
             }};
 }
 

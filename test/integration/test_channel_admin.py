@@ -17,6 +17,7 @@ from portal import (
     OTHER_TOKEN,
     P1,
     R1,
+    R2,
     TOKEN,
     Portal,
 )
@@ -161,6 +162,50 @@ class AdminSocket(Portal):
                 (answer['client']['source'], answer['client']['online']), (source, True)
             )
 
+    def choices(self, account=ACCOUNT):
+        return self.http(f'GET /choices?account={account} HTTP/1.0\r\n\r\n')
+
+    def test_names_the_clients_and_resources_of_an_account(self):
+        self.channel()
+        status, answer = self.choices()
+        self.assertEqual((status, answer['reason']), (404, 'not_followed'))
+        self.joined(self.client())
+        status, answer = self.choices()
+        self.assertEqual(status, 200)
+        self.assertEqual(
+            [(each['id'], each['name']) for each in answer['clients']],
+            [(CLIENT, 'c1'), (OTHER_CLIENT, 'c2')],
+        )
+        actor = self.house.sql(
+            f"SELECT a.name FROM actors a JOIN clients c ON a.id = actor_id WHERE c.id = '{CLIENT}'"
+        )
+        self.assertEqual(answer['clients'][0]['actor'], actor)
+        self.assertEqual(
+            answer['resources'],
+            [
+                {'id': R1, 'name': 'r1', 'type': 'dns', 'address': 'r1.example.com'},
+                {'id': R2, 'name': 'r2', 'type': 'cidr', 'address': '10.0.0.0/8'},
+            ],
+        )
+        self.assertFalse(answer['more'])
+        self.assertEqual(self.choices(OTHER_ACCOUNT)[0], 404)
+
+    def test_names_the_first_clients_and_resources_where_there_are_many(self):
+        self.channel()
+        self.joined(self.client())
+        self.house.sql(
+            'INSERT INTO resources (id, account_id, name, type, address) SELECT'
+            f" gen_random_uuid(), '{ACCOUNT}', to_char(n, 'FM00000'), 'dns', 'x.example.com'"
+            ' FROM generate_series(1, 5001) n'
+        )
+        answer = until(
+            lambda: (answer := self.choices()[1]).get('more') and answer, 'the rows to come'
+        )
+        self.assertEqual(
+            [each['name'] for each in answer['resources']], [f'{n:05}' for n in range(1, 5001)]
+        )
+        self.assertEqual(len(answer['clients']), 2)
+
     def test_reaches_the_other_processes(self):
         self.two_processes()
         gateway, client = self.gateway('b'), self.client('a')
@@ -191,6 +236,8 @@ class AdminSocket(Portal):
             'GET /x',
             'GET /why',
             'POST /why',
+            'GET /choices',
+            'GET /choices?account=x',
             'GET /disconnect',
             'POST /stats',
             'GET /sessions?limit=0',
