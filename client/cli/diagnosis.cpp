@@ -214,6 +214,12 @@ private:
     }
 
     void judge_holds(const Observed::Fatwald& fatwald) {
+        if (!fatwald.knows_holds) {
+            add(Severity::Note, "holds", "who keeps WAL can be listed", "fatwald is older",
+                "It is of a version that has no list of who keeps the slot back.",
+                "upgrade fatwald (UPGRADING.md)");
+            return;
+        }
         if (!fatwald.holds) {
             add(Severity::Note, "holds", "who keeps WAL can be listed", "fatwald refuses",
                 "The credential does not read the operators' stream, so the lists stay closed.",

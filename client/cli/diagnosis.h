@@ -39,7 +39,8 @@ struct Observed {
     struct Fatwald {
         std::map<std::string, std::string> status;  // empty with a failure
         std::string failure;
-        std::optional<std::vector<wire::HoldEntry>> holds;  // nothing: they may not be read
+        std::optional<std::vector<wire::HoldEntry>> holds;  // nothing: they cannot be read
+        bool knows_holds = true;                            // false: it is older than their list
         std::optional<ClockDifference> clock;               // nothing: an older fatwald
     };
     struct KeyFile {

@@ -34,7 +34,10 @@ void observe_holds(ControlClient& client, std::size_t most, Observed::Fatwald& o
     wire::ListHolds request;
     for (;;) {
         auto page = client.try_ask<wire::HoldList>(request);
-        if (!page) return;
+        if (!page) {
+            out.knows_holds = client.refused() != wire::ErrorCode::UnknownType;
+            return;
+        }
         request.skip += static_cast<std::uint32_t>(page->holds.size());
         const bool ends = page->end || page->holds.empty();
         for (wire::HoldEntry& entry : page->holds) holds.push_back(std::move(entry));

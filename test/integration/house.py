@@ -202,8 +202,8 @@ class House:
     def read(self, name):
         return (self.folder / name).read_text()
 
-    def fatwald(self, name='fatwald', wait=True, environment=None, by=(), **settings):
-        """`by`: a command that runs it."""
+    def fatwald(self, name='fatwald', wait=True, environment=None, by=(), build=BUILD, **settings):
+        """`by`: a command that runs it. `build`: the folder of a build that it is of."""
         settings = {
             'database': self.conninfo(),
             'slot': self.slot,
@@ -217,7 +217,7 @@ class House:
         if self.is_keyed:
             settings |= self.keyring.settings(settings['control'])
         arguments = [part for key, value in settings.items() for part in (f'--{key}', value)]
-        program = BUILD / 'sidecar' / 'fatwald'
+        program = build / 'sidecar' / 'fatwald'
         process = self.start([*by, program, *arguments], name, environment)
         if wait:
             until(
@@ -248,7 +248,7 @@ class House:
             line.split(None, 1) for line in text.splitlines() if len(line.split(None, 1)) == 2
         )
 
-    def tail(self, account, name, *options):
+    def tail(self, account, name, *options, build=BUILD):
         """`fatwal tail` of an account, joined when this returns. Python's int and float are
         numbers enough for the tests.
         """
@@ -257,7 +257,7 @@ class House:
         numbers = () if '--numbers' in options else ('--numbers', 'json')
         process = self.start(
             [
-                BUILD / 'client' / 'fatwal',
+                build / 'client' / 'fatwal',
                 'tail',
                 '--control',
                 self.control,

@@ -183,6 +183,16 @@ TEST(DiagnosisTest, HoldsAreNotesUntilTheirEndIsNear) {
               std::string::npos);
 }
 
+TEST(DiagnosisTest, AnOlderFatwaldHasNoListOfHolds) {
+    Observed observed = well();
+    observed.fatwald->holds.reset();
+    EXPECT_NE(fault(observed).find("SELECT fatwal.grant_operators"), std::string::npos);
+    observed.fatwald->knows_holds = false;
+    EXPECT_EQ(fault(observed),
+              "note who keeps WAL can be listed: fatwald is older -> upgrade fatwald "
+              "(UPGRADING.md)");
+}
+
 TEST(DiagnosisTest, OnlyTheWorstHoldsAreListed) {
     Observed observed = well();
     observed.fatwald->holds = std::vector(8, hold(wire::HoldKind::Absent, 5, 3595));
