@@ -36,11 +36,11 @@ constexpr std::chrono::milliseconds kTurnEvery{200};  // who joins waits for so 
 constexpr std::chrono::milliseconds kStateEvery{1000};
 constexpr std::chrono::milliseconds kStateEveryUnseen{2000};  // for the history
 
-Json happening_json(std::uint64_t number, const std::string& endpoint, const Happening& of) {
+Json happening_json(std::uint64_t number, const std::string& endpoint, const wire::EventEntry& of) {
     constexpr const char* kLevels[] = {"info", "warning", "error", "critical"};
     return {
         {"id", number},
-        {"at", of.at_ms},
+        {"at", of.unix_us / 1000},
         {"level", of.level == 0 || of.level > std::size(kLevels) ? "info" : kLevels[of.level - 1]},
         {"endpoint", endpoint},
         {"text", of.text}};
@@ -83,7 +83,7 @@ private:
     void turn() {
         Json happened = Json::array();
         for (const auto& fatwald : fatwalds_)
-            for (const Happening& each : fatwald->take_happenings())
+            for (const wire::EventEntry& each : fatwald->take_events())
                 happened.push_back(happening_json(++happening_, fatwald->endpoint(), each));
         for (const Json& each : happened) {
             happenings_.push_back(each);

@@ -39,7 +39,10 @@ void FatwaldObserver::loop(const service::Stop& stop) {
             if (!client)
                 client = std::make_unique<cli::ControlClient>(endpoint_, keys_, kReplyWithin);
             now = cli::observe_fatwald(*client, kMostHolds);
-            if (!now.failure.empty()) client.reset();
+            if (now.failure.empty())
+                read_events(*client);
+            else
+                client.reset();
         } catch (const std::exception& error) {
             client.reset();
             now.failure = error.what();
@@ -54,9 +57,32 @@ cli::Observed::Fatwald FatwaldObserver::seen() const {
     return seen_;
 }
 
-std::vector<Happening> FatwaldObserver::take_happenings() {
+// A fatwald that is older answers with an error, and has none.
+void FatwaldObserver::read_events(cli::ControlClient& client) {
+    for (;;) {
+        auto page = client.try_ask<wire::EventList>(wire::ListEvents{after_});
+        if (!page) return;
+        if (page->start != start_) {
+            const bool asked_for_all = after_ == 0;
+            start_ = page->start;
+            after_ = 0;
+            if (!asked_for_all) continue;
+        }
+        const bool ends = page->end || page->events.empty();
+        const std::lock_guard lock(mutex_);
+        for (wire::EventEntry& event : page->events) {
+            after_ = event.number;
+            events_.push_back(std::move(event));
+        }
+        if (events_.size() > kMostEvents)
+            events_.erase(events_.begin(), events_.end() - kMostEvents);
+        if (ends) return;
+    }
+}
+
+std::vector<wire::EventEntry> FatwaldObserver::take_events() {
     const std::lock_guard lock(mutex_);
-    return std::exchange(happenings_, {});
+    return std::exchange(events_, {});
 }
 
 DatabaseObserver::DatabaseObserver(std::string database, std::string slot)

@@ -14,37 +14,39 @@
 #include "client/console/json.h"
 #include "service/helper_thread.h"
 
-namespace fatwal::console {
+namespace fatwal::cli {
+class ControlClient;
+}
 
-// Lines of a fatwald's log, as it keeps the newest of them.
-struct Happening {
-    std::int64_t at_ms = 0;
-    std::uint8_t level = 0;  // as wire::LogLine
-    std::string text;
-};
+namespace fatwal::console {
 
 class FatwaldObserver {
 public:
     static constexpr std::chrono::milliseconds kEvery{1000};
     static constexpr std::chrono::milliseconds kReplyWithin{2000};
-    static constexpr std::size_t kMostHolds = 200;  // the worst
+    static constexpr std::size_t kMostHolds = 200;    // the worst
+    static constexpr std::size_t kMostEvents = 1000;  // that wait to be taken
 
     FatwaldObserver(std::string endpoint, cli::KeyArguments keys);
 
     [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
     // Without status and without failure: it was not asked yet.
     [[nodiscard]] cli::Observed::Fatwald seen() const;
-    // Those that came since the last call, the oldest first.
-    [[nodiscard]] std::vector<Happening> take_happenings();
+    // The lines of its log that came since the last call, the oldest first.
+    [[nodiscard]] std::vector<wire::EventEntry> take_events();
 
 private:
     void loop(const service::Stop& stop);
+    void read_events(cli::ControlClient& client);
 
     const std::string endpoint_;
     const cli::KeyArguments keys_;
     mutable std::mutex mutex_;
     cli::Observed::Fatwald seen_;
-    std::vector<Happening> happenings_;
+    std::vector<wire::EventEntry> events_;
+    // Of the thread: the last line that came, and of which process.
+    std::uint64_t start_ = 0;
+    std::uint64_t after_ = 0;
     service::HelperThread thread_;  // last: its loop uses the others
 };
 
