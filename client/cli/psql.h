@@ -33,7 +33,7 @@ public:
     PsqlSession(const PsqlSession&) = delete;
     PsqlSession& operator=(const PsqlSession&) = delete;
 
-    // What ask_psql() gives. A script that has not ended within `within` is given up, and its
+    // What ask_psql() gives. A script that has not ended within `within` is ended, and its
     // connection with it.
     [[nodiscard]] PsqlAnswer ask(const std::string& script, std::chrono::milliseconds within);
 
