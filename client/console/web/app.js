@@ -153,8 +153,8 @@ function Navigation({current, onHelp}) {
     </ul></nav>
     <div class="foot">
       <a class="standing ${severity}" href="#/overview">${
-        severity === 'lost' ? 'Not connected' : html`<${Icon} severity=${severity}/>
-          ${severity === 'ok' || severity === 'note' ? 'All is well' : `A ${
+        severity === 'lost' ? 'Not connected' : html`<${Icon} severity=${severity}/>${
+          severity === 'ok' || severity === 'note' ? 'All is well' : `A ${
             severity === 'error' ? 'fault' : 'warning'}`}`}</a>
       <div class="tools"><button type="button" class="small" onClick=${toggleTheme}
         title="Light or dark (t)">Theme</button>

@@ -4,7 +4,6 @@ import {html, useEffect, useRef, useState} from './vendor/htm-preact.js';
 import uPlot from './vendor/uPlot.esm.js';
 import {bytes, clock} from './format.js';
 
-const HEIGHT = 220;
 const POWERS = Array.from({length: 50}, (_, i) => 2 ** i);
 const SECONDS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const LEAST_SPAN = 120;  // s: a new console's first points are no whole width
@@ -27,7 +26,7 @@ function columns(points) {
   ];
 }
 
-function options(width, withLimit, setCursor) {
+function options({clientWidth, clientHeight}, withLimit, setCursor) {
   const axis = {
     stroke: colour('muted'),
     grid: {stroke: colour('grid'), width: 1},
@@ -37,8 +36,8 @@ function options(width, withLimit, setCursor) {
   const line = (name, more = {}) => ({
     stroke: colour(name), width: 1.5, points: {show: false}, ...more});
   return {
-    width,
-    height: HEIGHT,
+    width: clientWidth,
+    height: clientHeight,
     legend: {show: false},
     padding: [10, 8, 0, 0],
     cursor: {y: false, points: {size: 7}, drag: {x: false, y: false}},
@@ -80,11 +79,11 @@ export function RetainedChart({points}) {
     const draw = () => {
       chart.current?.destroy();
       chart.current = new uPlot(
-        options(box.current.clientWidth, withLimit, setAt), columns(shown.current), box.current);
+        options(box.current, withLimit, setAt), columns(shown.current), box.current);
     };
     draw();
-    const resized = new ResizeObserver(
-      () => chart.current.setSize({width: box.current.clientWidth, height: HEIGHT}));
+    const resized = new ResizeObserver(() => chart.current.setSize(
+      {width: box.current.clientWidth, height: box.current.clientHeight}));
     resized.observe(box.current);
     const scheme = matchMedia('(prefers-color-scheme: dark)');
     scheme.addEventListener('change', draw);
@@ -111,7 +110,7 @@ export function RetainedChart({points}) {
     <div class="readout"><span class="number">${point ? clock(point.at) : ''}</span>
       <span class="key-line kept">kept <b class="number">${bytes(point?.retained_bytes)}</b></span>
       <span class="key-line behind">behind <b class="number">${bytes(point?.lag_bytes)}</b></span>
-      ${limit !== null && html`<span class="key-line limit ${withLimit ? '' : 'off'}">limit
+      ${limit !== null && html`<span class="key-line limit ${withLimit ? '' : 'off'}">limit ${' '}
         <b class="number">${bytes(limit)}</b></span>
         <button type="button" class="small" aria-pressed=${withLimit}
           onClick=${() => setWantsLimit(!withLimit)}>Scale to the limit</button>`}

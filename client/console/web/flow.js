@@ -74,6 +74,6 @@ export function Flow({state}) {
     <${Station} mark=${MARKS.subscribers} name="Subscribers" value=${count(flow.subscribers)}
       detail=${`${count(flow.durable)} durable`}/>
   </ol>
-  <p class="back"><span>acknowledged back to the slot: confirmed
+  <p class="back"><span>acknowledged back to the slot: confirmed ${' '}
     <code>${flow.confirmed_lsn ?? NONE}</code>, ${behind(flow.lag_confirmed_bytes)}</span></p></div>`;
 }

@@ -2,7 +2,7 @@
 import {html} from './vendor/htm-preact.js';
 import {bytes, countdown, duration, NONE} from './format.js';
 import {sinceState} from './live.js';
-import {Account, Badge, Bytes, Table, useTick} from './parts.js';
+import {Account, Bytes, Icon, Table, useTick} from './parts.js';
 import {Forget} from './forget.js';
 
 const KINDS = {
@@ -40,12 +40,14 @@ export function Holds({holds, retention, limit = Infinity}) {
   const canForget = (hold) => hold.name !== null &&
     (hold.kind === 'absent' || hold.kind === 'unacknowledged' || hold.kind === 'replay');
   const columns = [
-    {head: 'Subscriber', cell: (hold) => html`<span class="who"><${Badge}
-      severity=${severityOfHold(hold, retention)}>${hold.name ?? 'a snapshot'}</${Badge}></span>`},
-    {head: 'Account', kind: 'key-cell', cell: (hold) => html`<${Account} of=${hold.account}/>`},
+    {head: 'Subscriber', cell: (hold) => html`<span class="who"><${Icon}
+        severity=${severityOfHold(hold, retention)} label=${severityOfHold(hold, retention)}/>
+      <b>${hold.name ?? 'a snapshot'}</b></span>
+      <span class="under"><${Account} of=${hold.account}/></span>`},
     {head: 'Why', cell: (hold) => KINDS[hold.kind] ?? hold.kind, kind: 'text'},
-    {head: 'Needs WAL from', kind: 'lsn', cell: (hold) => html`<code>${hold.from}</code>`},
-    {head: 'Behind', kind: 'number', cell: (hold) => html`<${Bytes} of=${hold.behind_bytes}/>`},
+    {head: 'Behind', kind: 'number', cell: (hold) => html`<${Bytes} of=${hold.behind_bytes}/>
+      <span class="under" title="The WAL from here on is kept for it"><code>${
+        hold.from}</code></span>`},
     {head: 'For', kind: 'number', cell: (hold) => duration(hold.held_seconds + sinceState())},
     {head: 'Dropped in', kind: 'number', cell: (hold) => html`<${Left} hold=${hold}
       severity=${severityOfHold(hold, retention)}/>`},

@@ -9,7 +9,7 @@ import {RetainedChart} from './chart.js';
 import {SlotPanel} from './slot_panel.js';
 import {EventList} from './event_list.js';
 
-const RECENT = 8;
+const RECENT = 6;
 const SPARK_POINTS = 150;  // 5 min
 const SHOWN_HOLDS = 8;
 
@@ -37,11 +37,11 @@ function Rates({flow}) {
       title="One frame for each account of a transaction, or more"/>
     <${Tile} name="Sent" value=${bytesPerSecond(flow.sent_bytes_s)} values=${of('bytes_s')}
       title="Bytes that go to the accounts' sockets"/>
-    <${Tile} name="COMMIT to published, median" value=${milliseconds(flow.publish_p50_ms)}
-      values=${of('publish_p50_ms')} title="Half of the changes are published sooner"/>
-    <${Tile} name="… of 99 in 100" value=${milliseconds(flow.publish_p99_ms)}
-      values=${of('publish_p99_ms')} title="99 of 100 changes are published sooner"/>
-    <${Tile} name="Published behind Postgres" value=${bytes(flow.lag_published_bytes)}
+    <${Tile} name="Delay, median" value=${milliseconds(flow.publish_p50_ms)}
+      values=${of('publish_p50_ms')} title="From COMMIT to published: half of the changes are sooner"/>
+    <${Tile} name="Delay, 99 of 100" value=${milliseconds(flow.publish_p99_ms)}
+      values=${of('publish_p99_ms')} title="From COMMIT to published: 99 of 100 changes are sooner"/>
+    <${Tile} name="Behind Postgres" value=${bytes(flow.lag_published_bytes)}
       values=${of('lag_bytes')} title="WAL between what is published and what is written"/>
   </div>`;
 }
@@ -53,7 +53,7 @@ export function Overview() {
     <div class="columns">
       <${Panel} id="slot" title="The slot against its limits" kind="narrow">
         <${SlotPanel} state=${state}/></${Panel}>
-      <${Panel} id="holds" title="Who holds it back" kind="wide" note=${holds.length > SHOWN_HOLDS
+      <${Panel} id="holds" title="Who holds it back" kind="wide holds" note=${holds.length > SHOWN_HOLDS
         ? `the worst ${SHOWN_HOLDS} of ${holds.length}` : 'the worst first'}>
         <${Holds} holds=${holds} retention=${state.retention} limit=${SHOWN_HOLDS}/></${Panel}>
     </div>
