@@ -46,7 +46,7 @@ function options({clientWidth, clientHeight}, withLimit, setCursor) {
       y: {range: (_, __, most) => [0, Math.max(1024, (most ?? 0) * 1.12)]},
     },
     axes: [
-      {...axis, space: 70, incrs: SECONDS,
+      {...axis, size: 26, space: 70, incrs: SECONDS,
        values: (_, marks, __, ___, step) => marks.map((at) => {
          const text = clock(at * 1000);
          return step < 60 ? text : text.slice(0, 5);

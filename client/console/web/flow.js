@@ -47,7 +47,8 @@ function behind(of) {
 export function Flow({state}) {
   const {flow, slot, active, fatwalds} = state;
   const fatwald = active === null ? null : fatwalds[active];
-  const standing = fatwald?.state ?? (fatwalds.length ? 'not streaming' : 'not there');
+  const standing = fatwald?.state ??
+    (fatwalds.some((each) => !each.failure) ? 'not streaming' : 'no answer');
   const delay = flow.publish_p50_ms === null ? NONE
     : `${milliseconds(flow.publish_p50_ms)} · p99 ${milliseconds(flow.publish_p99_ms)}`;
   return html`<div class="flow"><ol>

@@ -10,7 +10,7 @@ const KINDS = {
   'unacknowledged': 'has not acknowledged',
   'replay': 'is being sent what it missed',
   'snapshot reader': 'reads a snapshot',
-  'snapshot': 'a snapshot is being read',
+  'snapshot': 'is being read',
 };
 
 // By what is left of the retention: a quarter is a warning, a tenth an error.
@@ -43,14 +43,14 @@ export function Holds({holds, retention, limit = Infinity}) {
     {head: 'Subscriber', cell: (hold) => html`<span class="who"><${Icon}
         severity=${severityOfHold(hold, retention)} label=${severityOfHold(hold, retention)}/>
       <b>${hold.name ?? 'a snapshot'}</b></span>
-      <span class="under"><${Account} of=${hold.account}/></span>`},
-    {head: 'Why', cell: (hold) => KINDS[hold.kind] ?? hold.kind, kind: 'text'},
+      <span class="under">${KINDS[hold.kind] ?? hold.kind} ·${' '}
+        <${Account} of=${hold.account}/></span>`},
+    {head: 'Dropped in', kind: 'number', cell: (hold) => html`<${Left} hold=${hold}
+      severity=${severityOfHold(hold, retention)}/>`},
     {head: 'Behind', kind: 'number', cell: (hold) => html`<${Bytes} of=${hold.behind_bytes}/>
       <span class="under" title="The WAL from here on is kept for it"><code>${
         hold.from}</code></span>`},
     {head: 'For', kind: 'number', cell: (hold) => duration(hold.held_seconds + sinceState())},
-    {head: 'Dropped in', kind: 'number', cell: (hold) => html`<${Left} hold=${hold}
-      severity=${severityOfHold(hold, retention)}/>`},
     {head: html`<span class="hidden">Action</span>`, kind: 'action',
      cell: (hold) => canForget(hold) && html`<${Forget} subscriber=${{
        account: hold.account, name: hold.name, behind: hold.behind_bytes,

@@ -29,9 +29,9 @@ export function Badge({severity, children, title}) {
     ${severity && html`<${Icon} severity=${severity}/>`}${children}</span>`;
 }
 
-export function Bytes({of, unit = ''}) {
-  return html`<span class="number" title=${exactBytes(of)}>${bytes(of)}${
-    of === null || of === undefined ? '' : unit}</span>`;
+export function Bytes({of}) {
+  return html`<span class="number ${of === 0 ? 'zero' : ''}" title=${exactBytes(of)}>${
+    of === 0 ? '0' : bytes(of)}</span>`;
 }
 
 export function When({at}) {

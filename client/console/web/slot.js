@@ -2,7 +2,7 @@
 import {html, useState} from './vendor/htm-preact.js';
 import {live} from './live.js';
 import {Badge, Choice, Icon, Mend, Panel, Search, severityOf, Table} from './parts.js';
-import {count, plural} from './format.js';
+import {bytes, count, duration, plural} from './format.js';
 import {useKept} from './route.js';
 import {SlotPanel} from './slot_panel.js';
 
@@ -30,10 +30,16 @@ function Findings({findings}) {
         key=${`${each.about} ${each.what}`} finding=${each}/>`)}</ul></details></${Panel}>`;
 }
 
+function readable(name, value) {
+  if (!/^[0-9]{4,15}$/.test(value)) return '';
+  if (name.endsWith('_bytes')) return bytes(Number(value));
+  return name.endsWith('_seconds') ? duration(Number(value)) : '';
+}
+
 const STATUS = [
   {head: 'Name', cell: ([name]) => html`<code>${name}</code>`},
-  {head: 'Value', kind: 'text value-cell', cell: ([, value]) => html`<span class="value">${
-    value}</span>`},
+  {head: 'Value', kind: 'text value-cell', cell: ([name, value]) => html`<span class="value">${
+    value}</span>${' '}<span class="muted">${readable(name, value)}</span>`},
 ];
 
 function Status({fatwalds, active}) {
@@ -43,7 +49,7 @@ function Status({fatwalds, active}) {
   if (!fatwald) return null;
   const all = Object.entries(fatwald.status ?? {});
   const rows = all.filter(([name]) => name.includes(search.toLowerCase().trim()));
-  return html`<${Panel} id="status" title="What fatwald says of itself"
+  return html`<${Panel} id="status" kind="values" title="What fatwald says of itself"
       note=${rows.length < all.length ? `${count(rows.length)} of ${count(all.length)} values`
         : plural(all.length, 'value')}
       actions=${html`${fatwalds.length > 1 && html`<${Choice} label="Process" value=${String(index)}

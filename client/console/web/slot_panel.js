@@ -16,8 +16,8 @@ function share(value, limit) {
   return value >= 0.9 * limit ? 'error' : value >= 0.75 * limit ? 'warning' : 'ok';
 }
 
-function Against({name, value, limit, unlimited}) {
-  return html`<div class="against"><div><span>${name}</span><span class="number">${limit
+function Against({name, title, value, limit, unlimited}) {
+  return html`<div class="against" title=${title}><div><span>${name}</span><span class="number">${limit
     ? html`<${Bytes} of=${value}/> of <${Bytes} of=${limit}/>` : unlimited}</span></div>
     <${Meter} label=${name} value=${value} limit=${limit ?? 0} severity=${share(value, limit)}/></div>`;
 }
@@ -39,9 +39,11 @@ export function SlotPanel({state}) {
       <${Badge} severity=${severity} title=${meaning}>${slot.wal_status}</${Badge}></div>
     ${slot.invalidation_reason && html`<p class="error-text">Invalidated: ${
       slot.invalidation_reason}</p>`}
-    <${Against} name="until fatwald drops who holds it back" value=${slot.retained_bytes}
+    <${Against} name="limit for durable subscribers"
+      title="Beyond it fatwald drops the durable subscriber that holds the slot back" value=${slot.retained_bytes}
       limit=${retention.bytes} unlimited="no limit in bytes"/>
-    <${Against} name="until Postgres may take it away" value=${slot.retained_bytes}
+    <${Against} name="limit of the server"
+      title="Beyond max_slot_wal_keep_size Postgres takes the WAL away, and the slot is lost" value=${slot.retained_bytes}
       limit=${most} unlimited="max_slot_wal_keep_size is not set"/>
     <dl class="facts">
       <div><dt>may still be written</dt><dd>${slot.safe_wal_size === null ? 'without limit'

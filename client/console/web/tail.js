@@ -8,6 +8,7 @@ import {DATA, MOST, positionOf, TailStream} from './tail_stream.js';
 const OPS = ['insert', 'update', 'delete', 'truncate', 'message'];
 const MARKS = {
   insert: '+', update: '~', delete: '−', truncate: '⌫', message: '✉', resync: '↻', error: '!', row: '·'};
+const MOST_PAIRS = 8;  // columns of a row in the table; the details have all
 const LONG = 120;  // characters of a value in the table; the whole one is in the details
 
 const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -34,8 +35,8 @@ function Pair({name, children}) {
   return html`<span class="pair"><span class="column">${name}</span>${children}</span>`;
 }
 
-function Before({children}) {
-  return html`<del class="value">${children}</del>`;
+function More({of}) {
+  return of > MOST_PAIRS ? html`<span class="muted">and ${of - MOST_PAIRS} more</span>` : null;
 }
 
 function Changed({event}) {
@@ -46,9 +47,10 @@ function Changed({event}) {
     const unknown = new Set(event.old_unavailable ?? []);
     return html`${who.map((name) => html`<${Pair} name=${name}><${Value} of=${row[name]}/></${Pair}>`)}
       ${names.length === 0 && html`<span class="muted">no column differs</span>`}
-      ${names.map((name) => html`<${Pair} name=${name}><del>${unknown.has(name) || !old
+      ${names.slice(0, MOST_PAIRS).map((name) => html`<${Pair} name=${name}><del>${unknown.has(name) || !old
         ? html`<span class="value null">not logged</span>` : html`<${Value} of=${old[name]}/>`}</del>
-        <span class="to" aria-label="is now">→</span><ins><${Value} of=${row[name]}/></ins></${Pair}>`)}`;
+        <span class="to" aria-label="is now">→</span><ins><${Value} of=${row[name]}/></ins></${Pair}>`)}
+      <${More} of=${names.length}/>`;
   }
   if (op === 'truncate') {
     return html`<span>all rows of the table are gone${event.cascade ? ', cascaded' : ''}${
@@ -63,10 +65,13 @@ function Changed({event}) {
 expresses; subscribers take a snapshot'}</span>`;
   }
   if (op === 'error') return html`<span>${event.message} ${event.hint}</span>`;
+  // The account's own key is in the head of the page.
   const all = row ?? old ?? {};
-  return html`${Object.keys(all).map((name) => html`<${Pair} name=${name}>${op === 'delete'
-    ? html`<del><${Value} of=${all[name]}/></del>`
-    : html`<${Value} of=${all[name]}/>`}</${Pair}>`)}`;
+  const names = Object.keys(all).filter(
+    (name) => name === 'id' || event.account === null || value(all[name]) !== event.account);
+  return html`${names.slice(0, MOST_PAIRS).map((name) => html`<${Pair} name=${name}><${Value}
+    of=${all[name]} kind=${op === 'delete' ? 'gone' : ''}/></${Pair}>`)}<${More}
+    of=${names.length}/>`;
 }
 
 function Details({event, href}) {
@@ -108,9 +113,11 @@ function Row({row, account, isOpen, isAimed, startsTransaction, onToggle}) {
     <td class="number"><button type="button" class="open" aria-expanded=${isOpen}
       aria-label=${`Details of ${event.op} at ${position ?? clock(at)}`} onClick=${onToggle}>
       <span aria-hidden="true">${isOpen ? '▾' : '▸'}</span></button>
-      <time title=${exactTime(at)}>${clock(at, true)}</time></td>
+      <time title=${exactTime(at)}>${clock(at)}<span class="milliseconds">${
+        clock(at, true).slice(8)}</span></time></td>
     <td><span class="op ${event.op}"><span aria-hidden="true">${MARKS[event.op] ?? '·'}</span>${
-      event.op.toUpperCase().replace('_', ' ')}</span></td>
+      event.op.toUpperCase().replace('_', ' ')}</span>
+      <span class="under"><code>${tableOf(event)}</code></span></td>
     <td class="key-cell"><code>${tableOf(event)}</code></td>
     <td class="changed"><${Changed} event=${event}/>
       ${['moved', 'unrouted', 'malformed'].filter((name) => event[name]).map((name) => html`

@@ -47,7 +47,7 @@ function Condition({of}) {
   const more = of.values_left_out ? ` and ${of.values_left_out} more` : '';
   return html`<li><${Icon} severity=${of.holds ? 'ok' : 'error'}
       label=${of.holds ? 'holds' : 'does not hold'}/>
-    <span><code>${of.property} ${of.operator} ${values}${more}</code>
+    <span><code>${of.property} ${of.operator} ${values}${more}</code>${' '}
       <span class="muted">the client has</span> <b>${of.value === null || of.value === undefined
         ? 'nothing known' : text(of.value)}</b>, ${of.holds ? 'which holds' : 'which does not hold'}
       ${of.holds && of.holds_until && html` until ${time(of.holds_until)}`}
@@ -90,8 +90,8 @@ export function Explanation({answer}) {
       <${Fact} name="token">${client.token_id ? (client.token_expires_at
         ? html`until ${time(client.token_expires_at)}` : 'without end') : 'none'}</${Fact}>
       ${resource && html`<${Fact} name="resource">${resource.name ?? resource.id}</${Fact}>
-      <${Fact} name="is">${resource.type} ${resource.address}</${Fact}>
-      <${Fact} name="in">${(resource.sites ?? []).map((site) => site.name ?? site.id).join(', ') ||
+      <${Fact} name="type, address">${resource.type} ${resource.address}</${Fact}>
+      <${Fact} name="sites">${(resource.sites ?? []).map((site) => site.name ?? site.id).join(', ') ||
         'no site'}</${Fact}>`}</dl>
     <h3>Memberships of ${client.actor?.name ?? 'the actor'}</h3>
     ${groups.length ? html`<ul class="chips">${groups.map((group) => html`<li><${Badge}>${
