@@ -32,6 +32,21 @@ export async function request(path, options = {}) {
                     body?.hint ?? '', answer.status);
 }
 
+// Why a stream was refused: an EventSource does not tell, a request of the same does. Null: it is
+// not refused.
+export async function refusalOf(url) {
+  const abort = new AbortController();
+  try {
+    const answer = await fetch(url, {signal: abort.signal, cache: 'no-store'});
+    if (answer.status === 401) needLogin();
+    return answer.ok ? null : await answer.json();
+  } catch {
+    return {error: 'The console cannot be reached.', hint: 'Is `fatwal console` running?'};
+  } finally {
+    abort.abort();
+  }
+}
+
 export function post(path, body) {
   return request(path, {
     method: 'POST',

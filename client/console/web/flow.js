@@ -49,7 +49,7 @@ export function Flow({state}) {
   const fatwald = active === null ? null : fatwalds[active];
   const standing = fatwald?.state ??
     (fatwalds.some((each) => !each.failure) ? 'not streaming' : 'no answer');
-  const delay = flow.publish_p50_ms === null ? NONE
+  const delay = typeof flow.publish_p50_ms !== 'number' ? 'no changes lately'
     : `${milliseconds(flow.publish_p50_ms)} · p99 ${milliseconds(flow.publish_p99_ms)}`;
   return html`<div class="flow"><ol>
     <${Station} mark=${MARKS.postgres} name="Postgres" value=${slot?.database ?? NONE}
@@ -71,7 +71,8 @@ export function Flow({state}) {
     <${Station} mark=${MARKS.accounts} name="Accounts" value=${count(flow.accounts)}
       detail=${`${perSecond(flow.frames_s)} frames/s`}/>
     <${Arrow} rate=${bytesPerSecond(flow.sent_bytes_s)} moves=${flow.sent_bytes_s > 0}
-      lag=${delay} title="Bytes that are sent to subscribers, and the time from COMMIT"/>
+      lag=${delay} title="Bytes that go to the accounts' sockets; the time from COMMIT that half of the changes
+        and that 99 of 100 do not exceed"/>
     <${Station} mark=${MARKS.subscribers} name="Subscribers" value=${count(flow.subscribers)}
       detail=${`${count(flow.durable)} durable`}/>
   </ol>

@@ -40,11 +40,11 @@ export function bytesPerSecond(value) {
   return value === null || value === undefined ? NONE : `${bytes(value)}/s`;
 }
 
+// Two digits: a delay is known as the upper bound of a histogram's bucket.
 export function milliseconds(value) {
   if (value === null || value === undefined) return NONE;
-  if (value >= 9950) return `${(value / 1000).toFixed(0)} s`;
-  if (value >= 995) return `${(value / 1000).toFixed(1)} s`;
-  return `${value.toFixed(value < 9.95 ? 1 : 0)} ms`;
+  const digits = (number) => String(Number(number.toPrecision(number < 100 ? 2 : 3)));
+  return value < 1000 ? `${digits(value)} ms` : `${digits(value / 1000)} s`;
 }
 
 // "3 h 12 min": the two greatest units.

@@ -27,6 +27,8 @@ function Tile({name, value, unit, values, title}) {
     <${Spark} values=${values}/></div>`;
 }
 
+const atMost = (of) => typeof of === 'number' ? `≤ ${milliseconds(of)}` : milliseconds(of);
+
 function Rates({flow}) {
   const recent = live.points.slice(-SPARK_POINTS);
   const of = (name) => recent.map((point) => point[name]);
@@ -37,10 +39,10 @@ function Rates({flow}) {
       title="One frame for each account of a transaction, or more"/>
     <${Tile} name="Sent" value=${bytesPerSecond(flow.sent_bytes_s)} values=${of('bytes_s')}
       title="Bytes that go to the accounts' sockets"/>
-    <${Tile} name="Delay, median" value=${milliseconds(flow.publish_p50_ms)}
-      values=${of('publish_p50_ms')} title="From COMMIT to published: half of the changes are sooner"/>
-    <${Tile} name="Delay, 99 of 100" value=${milliseconds(flow.publish_p99_ms)}
-      values=${of('publish_p99_ms')} title="From COMMIT to published: 99 of 100 changes are sooner"/>
+    <${Tile} name="Delay, median" value=${atMost(flow.publish_p50_ms)}
+      values=${of('publish_p50_ms')} title="From COMMIT to published: half of the changes take no longer"/>
+    <${Tile} name="Delay, 99 of 100" value=${atMost(flow.publish_p99_ms)}
+      values=${of('publish_p99_ms')} title="From COMMIT to published: 99 of 100 changes take no longer"/>
     <${Tile} name="Behind Postgres" value=${bytes(flow.lag_published_bytes)}
       values=${of('lag_bytes')} title="WAL between what is published and what is written"/>
   </div>`;

@@ -2,6 +2,7 @@
 // database a query.
 import {html, useEffect, useRef, useState} from './vendor/htm-preact.js';
 import {accountQuery, count, plural, value} from './format.js';
+import {refusalOf} from './api.js';
 import {Bytes, Panel, Table, Trouble} from './parts.js';
 
 const FIRST = 200;  // rows of a table that are shown
@@ -47,8 +48,10 @@ export function SnapshotRows({account}) {
     });
     source.current.addEventListener('error', (event) => {
       if (event.data !== undefined) return;
+      const {url} = source.current;
       close();
-      set({error: 'The connection to the console was lost while the rows were read.', hint: ''});
+      refusalOf(url).then((refusal) => set(refusal ??
+        {error: 'The connection was lost while the rows were read.', hint: 'Read them again.'}));
     });
   };
   const isReading = standing?.rows !== undefined;

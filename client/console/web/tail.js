@@ -113,7 +113,7 @@ function Row({row, account, isOpen, isAimed, startsTransaction, onToggle}) {
     <td class="number"><button type="button" class="open" aria-expanded=${isOpen}
       aria-label=${`Details of ${event.op} at ${position ?? clock(at)}`} onClick=${onToggle}>
       <span aria-hidden="true">${isOpen ? '▾' : '▸'}</span></button>
-      <time title=${exactTime(at)}>${clock(at)}<span class="milliseconds">${
+      <time dateTime=${event.commit_ts} title=${exactTime(at)}>${clock(at)}<span class="milliseconds">${
         clock(at, true).slice(8)}</span></time></td>
     <td><span class="op ${event.op}"><span aria-hidden="true">${MARKS[event.op] ?? '·'}</span>${
       event.op.toUpperCase().replace('_', ' ')}</span>
@@ -192,7 +192,7 @@ export function Tail({account}) {
           onClick=${() => toggleOp(op)}><span aria-hidden="true">${MARKS[op]}</span>${
           op.toUpperCase()}</button>`)}</div></div>
     ${notice && html`<p class="trouble" role="alert"><${Icon} severity="error"/><span>${
-      notice.reason} ${notice.hint} It tries again by itself.</span></p>`}
+      notice.error} ${notice.hint} It tries again by itself.</span></p>`}
     ${from && html`<p class="hint">From a position on. <button type="button" class="small"
       onClick=${toNow}>From now on</button></p>`}
     ${leftOut > 0 && html`<p class="hint" role="status">${plural(leftOut, 'change')} came too fast or

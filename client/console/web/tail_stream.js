@@ -4,6 +4,7 @@
 // It resumes by the cursor of the last batch, so that batch comes once more: what it has is known
 // by its position.
 import {accountQuery} from './format.js';
+import {refusalOf} from './api.js';
 
 export const MOST = 500;
 const PAUSES = [500, 1000, 2000, 4000];
@@ -21,7 +22,7 @@ export class TailStream {
     this.from = from;
     this.changed = changed;
     this.standing = 'joining';  // 'live', 'lost'
-    this.notice = null;  // {reason, hint}
+    this.notice = null;  // {error, hint}
     this.rows = [];  // the newest first: {id, event, cursor}
     this.waiting = [];
     this.leftOut = 0;
@@ -47,7 +48,11 @@ export class TailStream {
       this.attempts = 0;
     });
     on('batch', ({cursor, events}) => this.take(cursor, events));
-    on('lost', (notice) => {
+    on('lost', ({reason, hint}) => {
+      this.standing = 'lost';
+      this.notice = {error: `The stream is lost: ${reason}.`, hint};
+    });
+    on('failed', (notice) => {
       this.standing = 'lost';
       this.notice = notice;
     });
@@ -55,11 +60,12 @@ export class TailStream {
     this.source.addEventListener('error', () => this.retry());
   }
 
-  retry() {
+  async retry() {
     this.source.close();
+    const notice = this.standing === 'live' ? null : await refusalOf(this.source.url);
     if (this.isClosed) return;
     this.standing = 'lost';
-    this.notice ??= {reason: 'The connection to the console is lost.', hint: ''};
+    this.notice = notice ?? this.notice ?? {error: 'The stream was interrupted.', hint: ''};
     this.timer = setTimeout(
       () => this.open(), PAUSES[Math.min(this.attempts++, PAUSES.length - 1)]);
     this.changed();
