@@ -88,9 +88,7 @@ class Page:
     async def _call(self, method, parameters):
         number = next(self._numbers)
         answer = self._answers[number] = self._browser.loop.create_future()
-        await self._socket.send(
-            json.dumps({'id': number, 'method': method, 'params': parameters})
-        )
+        await self._socket.send(json.dumps({'id': number, 'method': method, 'params': parameters}))
         return await answer
 
     def call(self, method, **parameters):
@@ -134,29 +132,35 @@ class Page:
 
     def shows(self, text, selector='body'):
         return self.until(
-            f'document.querySelector({json.dumps(selector)})?.innerText'
-            f'.includes({json.dumps(text)})',
+            (
+                f'document.querySelector({json.dumps(selector)})?.innerText'
+                f'.includes({json.dumps(text)})'
+            ),
             f'{text!r} in {selector}',
         )
 
     def click(self, selector, text=''):
         """Clicks the first element that the selector finds and that has the text."""
         self.until(
-            f'(() => {{ const found = [...document.querySelectorAll({json.dumps(selector)})].find('
-            f'(e) => e.innerText.includes({json.dumps(text)})); found?.click(); return !!found;'
-            ' })()',
+            (
+                '(() => { const found ='
+                f' [...document.querySelectorAll({json.dumps(selector)})].find((e) =>'
+                f' e.innerText.includes({json.dumps(text)})); found?.click(); return !!found; }})()'
+            ),
             f'{selector} with {text!r}',
         )
 
     def choose(self, label, value):
         """Chooses an option of the select with that label."""
         self.until(
-            '(() => { const field = [...document.querySelectorAll("label")].find((e) =>'
-            f' e.innerText.startsWith({json.dumps(label)}))?.querySelector("select");'
-            f' const option = [...field?.options ?? []].find((e) => e.value === {json.dumps(value)}'
-            f' || e.text.includes({json.dumps(value)})); if (!option) return false;'
-            ' field.value = option.value;'
-            ' field.dispatchEvent(new Event("change", {bubbles: true})); return true; })()',
+            (
+                '(() => { const field = [...document.querySelectorAll("label")].find((e) =>'
+                f' e.innerText.startsWith({json.dumps(label)}))?.querySelector("select"); const'
+                ' option = [...field?.options ?? []].find((e) => e.value ==='
+                f' {json.dumps(value)} || e.text.includes({json.dumps(value)})); if (!option)'
+                ' return false; field.value = option.value; field.dispatchEvent(new'
+                ' Event("change", {bubbles: true})); return true; })()'
+            ),
             f'the option {value} of {label}',
         )
 
@@ -199,8 +203,9 @@ class Page:
             size = self.call('Page.getLayoutMetrics')['cssContentSize']
             options = {
                 'captureBeyondViewport': True,
-                'clip': {'x': 0, 'y': 0, 'scale': 1}
-                | {name: size[name] for name in ('width', 'height')},
+                'clip': {'x': 0, 'y': 0, 'scale': 1} | {
+                    name: size[name] for name in ('width', 'height')
+                },
             }
         data = self.call('Page.captureScreenshot', format='png', **options)['data']
         pathlib.Path(path).write_bytes(base64.b64decode(data))

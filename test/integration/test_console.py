@@ -75,14 +75,15 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         return page
 
     def durable(self, name, account='1'):
-        """A durable subscriber that has the changes up to now, and went away."""
-        process = self.house.tail(account, name, '--durable', name)
+        """A durable subscriber that went away, and then missed a change."""
+        cursor = self.house.folder / f'{name}.cursor'
+        process = self.house.tail(account, name, '--durable', name, '--cursor-file', cursor)
         self.house.stop(process)
+        self.house.sql(f'INSERT INTO t SELECT coalesce(max(id), 0) + 1, {account} FROM t')
         until(
             lambda: any(
                 each['subscriber'] == name and each['kind'] == 'absent' for each in self.holds()
-            )
-            or self.house.sql('INSERT INTO t SELECT coalesce(max(id), 0) + 1, 1 FROM t'),
+            ),
             f'{name} to hold the slot back',
         )
 
@@ -93,7 +94,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         """So much WAL that nobody subscribes to."""
         self.house.sql(
             "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1048576))"
-            f' FROM generate_series(1, {mebibytes})'
+            f" FROM generate_series(1, {mebibytes})"
         )
 
     def test_the_figures_of_the_slot_are_those_of_postgres(self):
@@ -151,7 +152,8 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         page = self.tail()
         delays = []
         for number in range(1, 11):
-            page.evaluate(f'''window.seen = new Promise((resolve) => {{
+            page.evaluate(
+                f'''window.seen = new Promise((resolve) => {{
                 const watch = new MutationObserver(() => {{
                     const times = document.querySelectorAll("{ROWS} time");
                     if (times.length < {number}) return;
@@ -159,7 +161,8 @@ class InTheBrowser(InABrowser, unittest.TestCase):
                     resolve(Date.now() - Date.parse(times[0].dateTime));
                 }});
                 watch.observe(document.body, {{childList: true, subtree: true}});
-            }}); null''')
+            }}); null'''
+            )
             self.house.sql(f"INSERT INTO t VALUES ({number}, 1, 'new')")
             delays.append(page.evaluate('window.seen'))
         print(f'from COMMIT to the page: {sorted(delays)} ms')
@@ -204,8 +207,8 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         def shown(*positions):
             page.until(
                 f'JSON.stringify([...document.querySelectorAll("{ROWS} span.op")].map((e) =>'
-                ' e.innerText.replace(/[^A-Z]/g, ""))) === ' + json.dumps(json.dumps(positions)
-                .replace(', ', ',')),
+                ' e.innerText.replace(/[^A-Z]/g, ""))) === '
+                + json.dumps(json.dumps(positions).replace(', ', ',')),
                 f'only {positions}',
             )
 
@@ -263,7 +266,8 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         )
         self.house.sql('INSERT INTO t VALUES (1, 1)')
         self.durable('stalled')
-        self.house.tail('2', 'attached', '--durable', 'attached')
+        cursor = self.house.folder / 'attached.cursor'
+        self.house.tail('2', 'attached', '--durable', 'attached', '--cursor-file', cursor)
         page.shows('stalled', '.hold b')
         self.assertEqual(page.texts('.hold b')[0], 'stalled')
 
@@ -327,7 +331,9 @@ class InTheBrowser(InABrowser, unittest.TestCase):
             page.press('g', key)
             page.shows(head, 'h1')
             self.assertEqual(page.evaluate('location.hash'), f'#/{name}')
-        page.press('g', 'a', '/')
+        page.press('g', 'a')
+        page.shows('Accounts', 'h1')
+        page.press('/')
         page.until('document.activeElement.type === "search"', 'the search')
         page.write('g')  # is text here
         page.press('Escape')
@@ -340,6 +346,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         page.shows('The way of a change')
         # What has the focus is to be seen.
         page.press('Tab')
+        page.until('document.activeElement.matches("main *")', 'something to have the focus')
         self.assertNotEqual(
             page.evaluate('getComputedStyle(document.activeElement).outlineStyle'), 'none'
         )
@@ -412,20 +419,22 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         self.house.sql('INSERT INTO t SELECT g, g FROM generate_series(1, 30) g')
         page = self.started('accounts')
         for account in ('7', '17'):
-            self.house.tail(account, f'of {account}')
+            self.house.tail(account, f'tail of {account}')
         self.house.sql("UPDATE t SET n = repeat('x', 100 * id)")
         page.until('document.querySelectorAll("tbody tr:not(.empty)").length >= 2', 'accounts')
         page.click('th button', 'Bytes')
         page.press('/')
         page.write('17')
         page.until(
-            'JSON.stringify([...document.querySelectorAll("tbody th")].map((e) => e.innerText))'
-            ' === \'["17"]\'',
+            (
+                'JSON.stringify([...document.querySelectorAll("tbody th")].map((e) => e.innerText))'
+                ' === \'["17"]\''
+            ),
             'account 17 alone',
         )
         page.press('Escape')
         page.click('tbody th a', '17')
-        page.shows('of 17', 'section[aria-labelledby=attached]')
+        page.shows('fatwal tail', 'section[aria-labelledby=attached]')
 
     def test_a_console_that_is_killed_disturbs_nobody_and_its_page_says_so(self):
         page = self.tail()
