@@ -240,7 +240,7 @@ private:
                 absent || hold.kind == static_cast<std::uint8_t>(wire::HoldKind::Unacknowledged);
             add(near ? Severity::Warning : Severity::Note, "holds", "the slot is held back",
                 hold_text(hold, of_.disguise),
-                near ? "It is dropped soon: then it has to take a snapshot when it comes back."
+                near ? "A subscriber is dropped soon; it then takes a snapshot when it comes back."
                      : "Postgres keeps the WAL that it has not acknowledged.",
                 !durable ? "fatwal holds, and fatwal subscribers: whether it still reads"
                          : "start it; or, if it does not come back: fatwal subscribers forget " +
