@@ -89,9 +89,9 @@ of_the_plugin = unittest.skipIf(PLUGIN == 'pgoutput', 'fatwald reads the tables 
 class House:
     count = 0
 
-    def __init__(self):
+    def __init__(self, database=None):
         House.count += 1
-        self.database = f'house_{os.getpid()}_{House.count}'
+        self.database = database or f'house_{os.getpid()}_{House.count}'
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix='fatwal-'))
         self.control = f'ipc://{self.folder}/run/control.sock'
         self.slot = self.database

@@ -105,8 +105,10 @@ def free_port():
 
 
 class Portal(unittest.TestCase):
+    database = None  # a name of its own
+
     def setUp(self):
-        self.house = House()
+        self.house = House(self.database)
         self.addCleanup(self.house.close)
         self.house.load('portal/example/schema.sql')
         self.house.sql(WORLD)

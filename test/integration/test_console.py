@@ -98,7 +98,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         )
 
     def test_the_figures_of_the_slot_are_those_of_postgres(self):
-        page = self.started()
+        page = self.started('slot')
         self.house.sql("INSERT INTO t SELECT g, 1 FROM generate_series(1, 100) g")
 
         def same():
@@ -130,7 +130,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         self.assertEqual(worst['severity'], 'warning')  # no limit bounds the slot
         page.shows(worst['mend'], '.verdict.warning')
         self.assertEqual(
-            page.evaluate('document.querySelector(".verdict h1").getAttribute("aria-live")'),
+            page.evaluate('document.querySelector(".verdict [role=status]").ariaLive'),
             'polite',
         )
         page.go('#/slot')
@@ -313,6 +313,9 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         console = self.console()
         body = {'account': '1', 'name': 'x'}
         status, _, text = console.request('api/forget', body)
+        self.assertEqual(status, 403, text)
+        # A name of somebody else that was made to lead here: its pages would be of one origin.
+        status, _, text = console.request('api/subscribers', headers={'Host': 'evil.example'})
         self.assertEqual(status, 403, text)
 
     def test_everything_can_be_done_by_the_keyboard(self):

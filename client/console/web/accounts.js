@@ -13,7 +13,8 @@ const COLUMNS = [
   {head: 'Behind', sort: 'lag', kind: 'number',
    cell: (row) => html`<${Bytes} of=${row.lag_bytes}/>`},
   {head: 'Frames/s', kind: 'number', cell: (row) => perSecond(row.frames_s)},
-  {head: 'Bytes/s', sort: 'rate', kind: 'number', cell: (row) => bytesPerSecond(row.bytes_s)},
+  {head: 'Bytes/s', sort: 'rate', kind: 'number', cell: (row) => row.bytes_s === 0
+    ? html`<span class="zero">0</span>` : bytesPerSecond(row.bytes_s)},
   {head: 'Subscribers', sort: 'subscribers', kind: 'number', cell: (row) => count(row.subscribers)},
   {head: 'Durable', kind: 'number', cell: (row) => count(row.durable)},
   {head: 'Frames', kind: 'number', cell: (row) => count(row.frames)},

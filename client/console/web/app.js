@@ -23,7 +23,8 @@ const PAGES = [
   {name: 'channels', title: 'Channels', key: 'c', page: Channels},
 ];
 const SHOWN = PAGES.filter((page) => page.key);
-const WORDS = {ok: 'well', note: 'well', warning: 'warning', error: 'error'};
+const WORDS = {ok: 'well', note: 'a note', warning: 'warning', error: 'error'};
+const STANDING = {ok: 'All is well', note: 'A note', warning: 'A warning', error: 'A fault'};
 
 // Keys of pages are handled here; those of a page by its elements with data-key.
 const KEYS = [
@@ -98,7 +99,7 @@ function useKeys(showHelp) {
   }, []);
 }
 
-const COLOURS = {ok: '#1a7f4b', note: '#1a7f4b', warning: '#b87503', error: '#c02b21', lost: '#777'};
+const COLOURS = {ok: '#1a7f4b', note: '#3b5a94', warning: '#b87503', error: '#c02b21', lost: '#777'};
 
 // The tab tells it too.
 function useTab(severity, title) {
@@ -154,8 +155,7 @@ function Navigation({current, onHelp}) {
     <div class="foot">
       <a class="standing ${severity}" href="#/overview">${
         severity === 'lost' ? 'Not connected' : html`<${Icon} severity=${severity}/>${
-          severity === 'ok' || severity === 'note' ? 'All is well' : `A ${
-            severity === 'error' ? 'fault' : 'warning'}`}`}</a>
+          STANDING[severity]}`}</a>
       <div class="tools"><button type="button" class="small" onClick=${toggleTheme}
         title="Light or dark (t)">Theme</button>
       <button type="button" class="small" onClick=${onHelp} title="Keys (?)">Keys</button></div>

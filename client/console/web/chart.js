@@ -4,7 +4,6 @@ import {html, useEffect, useRef, useState} from './vendor/htm-preact.js';
 import uPlot from './vendor/uPlot.esm.js';
 import {bytes, clock} from './format.js';
 
-const POWERS = Array.from({length: 50}, (_, i) => 2 ** i);
 const SECONDS = [1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 const LEAST_SPAN = 120;  // s: a new console's first points are no whole width
 
@@ -43,7 +42,7 @@ function options({clientWidth, clientHeight}, withLimit, setCursor) {
     cursor: {y: false, points: {size: 7}, drag: {x: false, y: false}},
     scales: {
       x: {range: (_, least, most) => [Math.min(least, most - LEAST_SPAN), most]},
-      y: {range: (_, __, most) => [0, Math.max(1024, (most ?? 0) * 1.12)]},
+      y: {range: (_, __, most) => [0, Math.max(1000, (most ?? 0) * 1.12)]},
     },
     axes: [
       {...axis, size: 26, space: 70, incrs: SECONDS,
@@ -51,7 +50,8 @@ function options({clientWidth, clientHeight}, withLimit, setCursor) {
          const text = clock(at * 1000);
          return step < 60 ? text : text.slice(0, 5);
        })},
-      {...axis, size: 64, space: 40, incrs: POWERS, values: (_, marks) => marks.map(bytes)},
+      {...axis, size: 64, space: 40,
+       values: (_, marks) => marks.map((mark) => mark === 0 ? '0' : bytes(mark))},
     ],
     series: [
       {},

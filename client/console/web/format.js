@@ -4,19 +4,19 @@ export const NONE = '–';
 
 const UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-// As Postgres counts: 1 kB is 1024 bytes. Three digits tell enough; the exact number stands in the
-// title.
+// As `fatwal doctor` and the verdict have them: 1 kB is 1000 bytes. Three digits tell enough; the
+// exact number stands in the title.
 export function bytes(count) {
   if (count === null || count === undefined) return NONE;
   let value = Math.abs(count);
   let unit = 0;
-  while (value >= 1023.5 && unit < UNITS.length - 1) {
-    value /= 1024;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
     ++unit;
   }
   const sign = count < 0 ? '−' : '';
   if (unit === 0) return `${sign}${Math.round(value)} ${value === 1 ? 'byte' : 'bytes'}`;
-  return `${sign}${value.toFixed(value < 9.95 ? 1 : 0)} ${UNITS[unit]}`;
+  return `${sign}${Number(value.toFixed(value < 99.95 ? 1 : 0))} ${UNITS[unit]}`;
 }
 
 const GROUPED = new Intl.NumberFormat('en-US', {maximumFractionDigits: 0});
@@ -25,8 +25,13 @@ export function count(value) {
   return value === null || value === undefined ? NONE : GROUPED.format(value);
 }
 
+// Settings of Postgres count in 1024s: a limit of '4GB' is 4.3 GB here.
 export function exactBytes(value) {
-  return value === null || value === undefined ? 'not known' : `${count(value)} bytes`;
+  if (value === null || value === undefined) return 'not known';
+  const mebibytes = value / 1048576;
+  const inPostgres = mebibytes >= 1 && Number.isInteger(mebibytes)
+    ? `, '${mebibytes % 1024 ? `${mebibytes}MB` : `${mebibytes / 1024}GB`}' in Postgres` : '';
+  return `${count(value)} bytes${inPostgres}`;
 }
 
 export function perSecond(value) {

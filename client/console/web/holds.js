@@ -13,6 +13,14 @@ const KINDS = {
   'snapshot': 'is being read',
 };
 
+// Every durable subscriber holds WAL for the moment between a change and its acknowledgement, which
+// is none of an operator's business.
+const MOMENT = 5;  // s
+
+export function lasting(holds) {
+  return holds.filter((hold) => hold.kind === 'absent' || hold.held_seconds >= MOMENT);
+}
+
 // By what is left of the retention: a quarter is a warning, a tenth an error.
 export function severityOfHold(hold, retention) {
   const left = [];

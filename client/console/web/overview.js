@@ -4,7 +4,7 @@ import {live} from './live.js';
 import {bytes, bytesPerSecond, milliseconds, perSecond} from './format.js';
 import {Icon, Mend, Panel, severityOf, Spark} from './parts.js';
 import {Flow} from './flow.js';
-import {Holds} from './holds.js';
+import {Holds, lasting} from './holds.js';
 import {RetainedChart} from './chart.js';
 import {SlotPanel} from './slot_panel.js';
 import {EventList} from './event_list.js';
@@ -17,7 +17,7 @@ export function Verdict({verdict}) {
   const severity = severityOf(verdict.severity);
   return html`<section class="verdict ${severity}" aria-label="Verdict">
     <${Icon} severity=${severity} label=${severity}/>
-    <div><h1 role="status" aria-live="polite">${verdict.sentence}</h1>
+    <div><div role="status" aria-live="polite"><h1>${verdict.sentence}</h1></div>
       <${Mend} text=${verdict.mend}/></div></section>`;
 }
 
@@ -50,13 +50,16 @@ function Rates({flow}) {
 
 export function Overview() {
   const {state, points, events} = live;
-  const {holds} = state;
+  const holds = lasting(state.holds);
+  const moments = state.holds.length - holds.length;
   return html`<${Verdict} verdict=${state.verdict}/>
     <div class="columns">
       <${Panel} id="slot" title="The slot against its limits" kind="narrow">
-        <${SlotPanel} state=${state}/></${Panel}>
-      <${Panel} id="holds" title="Who holds it back" kind="wide holds" note=${holds.length > SHOWN_HOLDS
-        ? `the worst ${SHOWN_HOLDS} of ${holds.length}` : 'the worst first'}>
+        <${SlotPanel} state=${state} isBrief=${true}/></${Panel}>
+      <${Panel} id="holds" title="Who holds it back" kind="wide holds" note=${[
+          holds.length > SHOWN_HOLDS ? `the worst ${SHOWN_HOLDS} of ${holds.length}`
+            : 'the worst first',
+          moments > 0 ? `and ${moments} for a moment` : ''].filter(Boolean).join(', ')}>
         <${Holds} holds=${holds} retention=${state.retention} limit=${SHOWN_HOLDS}/></${Panel}>
     </div>
     <${Panel} id="rates" title="Rates and delays" note="the lines are the last 5 minutes">

@@ -21,10 +21,10 @@ function Findings({findings}) {
   const of = (severity) => bad.filter((each) => severityOf(each.severity) === severity).length;
   const note = ['error', 'warning', 'note'].filter(of).map(
     (severity) => plural(of(severity), severity)).join(' · ');
-  return html`<${Panel} id="findings" title="Findings" note=${note || 'nothing to mend'}>
+  return html`<${Panel} id="findings" title="Findings" note=${note || 'nothing is to be mended'}>
     ${bad.length > 0 && html`<ul class="findings">${bad.map((each) => html`<${Finding}
       key=${`${each.about} ${each.what}`} finding=${each}/>`)}</ul>`}
-    <details class="well" open=${bad.length === 0}><summary>${plural(well.length, 'check')} ${
+    <details class="well"><summary>${plural(well.length, 'check')} ${
       well.length === 1 ? 'is' : 'are'} well</summary>
       <ul class="findings compact">${well.map((each) => html`<${Finding}
         key=${`${each.about} ${each.what}`} finding=${each}/>`)}</ul></details></${Panel}>`;

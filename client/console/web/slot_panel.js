@@ -22,7 +22,8 @@ function Against({name, title, value, limit, unlimited}) {
     <${Meter} label=${name} value=${value} limit=${limit ?? 0} severity=${share(value, limit)}/></div>`;
 }
 
-export function SlotPanel({state}) {
+// `isBrief`: without the positions.
+export function SlotPanel({state, isBrief = false}) {
   const {slot, retention, database_failure: failure} = state;
   if (!slot) {
     return html`<p class="nothing">${failure === null
@@ -50,12 +51,13 @@ export function SlotPanel({state}) {
         : html`<${Bytes} of=${slot.safe_wal_size}/>`}</dd></div>
       <div><dt>a durable subscriber may hold it for</dt><dd class="number">${
         duration(retention.seconds)}</dd></div>
+      <div><dt>read by</dt><dd>${slot.active ? `process ${slot.active_pid}` : 'nobody'}</dd></div>
+      ${!isBrief && html`
       <div><dt>restart</dt><dd><code data-figure="restart_lsn">${slot.restart_lsn ?? NONE}</code></dd></div>
       <div><dt>confirmed</dt><dd><code data-figure="confirmed_flush_lsn">${
         slot.confirmed_flush_lsn ?? NONE}</code></dd></div>
       <div><dt>database now</dt><dd><code data-figure="current_lsn">${slot.current_lsn}</code></dd></div>
       <div><dt>behind</dt><dd><${Bytes} of=${slot.behind_bytes}/></dd></div>
-      <div><dt>read by</dt><dd>${slot.active ? `process ${slot.active_pid}` : 'nobody'}</dd></div>
-      <div><dt>read from Postgres</dt><dd><${When} at=${slot.at}/></dd></div>
+      <div><dt>read from Postgres</dt><dd><${When} at=${slot.at}/></dd></div>`}
     </dl></div>`;
 }
