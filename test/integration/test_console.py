@@ -357,7 +357,9 @@ class InTheBrowser(InABrowser, unittest.TestCase):
 
     def test_light_and_dark_follow_the_system_until_one_is_chosen(self):
         def ground(page):
-            return page.evaluate('getComputedStyle(document.body).backgroundColor')
+            return page.until(
+                'document.body && getComputedStyle(document.body).backgroundColor', 'the page'
+            )
 
         light = self.started()
         dark = self.page(self.served.url, dark=True)

@@ -1,5 +1,5 @@
 // The frame of all pages: where one is, where one can go, whether what is shown is true.
-import {html, render, useEffect, useRef, useState} from './vendor/htm-preact.js';
+import {html, render, useEffect, useLayoutEffect, useRef, useState} from './vendor/htm-preact.js';
 import {connect, live, useLive} from './live.js';
 import {useRoute} from './route.js';
 import {clock, duration} from './format.js';
@@ -172,7 +172,8 @@ function App() {
   useKeys(() => setHelp(true));
   useTab(connection === 'live' ? severityOf(state.verdict.severity) : 'lost', place.title);
   const isFirst = useRef(true);
-  useEffect(() => {
+  // Before the next key is pressed: an effect may run after it, and take the focus away again.
+  useLayoutEffect(() => {
     if (!isFirst.current) main.current?.focus({preventScroll: true});
     isFirst.current = false;
     scrollTo(0, 0);
