@@ -207,12 +207,11 @@ service::HttpAnswer Readers::tail(const wire::AccountKey& account, const std::st
 
 service::HttpAnswer Readers::rows(const wire::AccountKey& account) {
     return begin([this, account](const service::Stop& stop, HttpStream& stream) {
-        using Clock = std::chrono::steady_clock;
         zmq::context_t context;
         client::Subscription subscription(context, options_for(control_, keys_, account));
         Rows rows;
-        const auto end = Clock::now() + kRowsWithin;
-        auto said = Clock::now();
+        const auto end = std::chrono::steady_clock::now() + kRowsWithin;
+        auto said = std::chrono::steady_clock::now();
         while (!stop.requested() && !stream.closed()) {
             if (const auto event = subscription.next(kWait)) std::visit(rows, *event);
             if (!rows.failure().empty()) {
@@ -226,14 +225,14 @@ service::HttpAnswer Readers::rows(const wire::AccountKey& account) {
                                            {"hint", "fatwal tail --snapshot prints them"}})));
                 return;
             }
-            if (Clock::now() >= end) {
+            if (std::chrono::steady_clock::now() >= end) {
                 stream.push(server_sent_event(
                     "failed", text_of({{"error", "the snapshot has not come in time"},
                                        {"hint", "fatwal doctor says whether snapshots fail"}})));
                 return;
             }
-            if (Clock::now() - said < kWait) continue;
-            said = Clock::now();
+            if (std::chrono::steady_clock::now() - said < kWait) continue;
+            said = std::chrono::steady_clock::now();
             stream.push(server_sent_event("progress", text_of({{"rows", rows.count()}})));
         }
     });
