@@ -524,8 +524,8 @@ int run(int argc, char** argv) {
               .sections = {{"EXIT STATUS",
                             "0: done as asked. 1: failed. 2: the arguments are wrong. 3: done, but "
                             "not all is as it should be: changes were or may have been missed "
-                            "(tail), a requirement is not met (check), others have to do something "
-                            "(init)."}},
+                            "(tail), others have to do something (init). doctor: 0 all is well, 1 "
+                            "a warning, 2 an error."}},
               .see_also = {"fatwald(8)", "fatwal-channel(8)", "psql(1)"}});
     try {
         app.parse(argc, argv);
