@@ -38,7 +38,7 @@ function options({clientWidth, clientHeight}, withLimit, setCursor) {
     width: clientWidth,
     height: clientHeight,
     legend: {show: false},
-    padding: [10, 8, 0, 0],
+    padding: [10, 26, 0, 0],
     cursor: {y: false, points: {size: 7}, drag: {x: false, y: false}},
     scales: {
       x: {range: (_, least, most) => [Math.min(least, most - LEAST_SPAN), most]},

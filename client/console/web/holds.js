@@ -64,8 +64,11 @@ export function Holds({holds, retention, limit = Infinity}) {
        account: hold.account, name: hold.name, behind: hold.behind_bytes,
        isAttached: hold.kind !== 'absent', droppedIn: hold.dropped_in_seconds}}/>`},
   ];
+  if (holds.length === 0) {
+    return html`<p class="nobody"><${Icon} severity="ok"/> Nobody holds the slot back.</p>`;
+  }
   return html`<${Table} label="Who holds the slot back" columns=${columns}
-    rows=${holds.slice(0, limit)} empty="Nobody holds the slot back."
+    rows=${holds.slice(0, limit)}
     keyOf=${(hold) => `${hold.account} ${hold.name} ${hold.kind} ${hold.from}`}
     classOf=${(hold) => `hold ${severityOfHold(hold, retention)}`}/>`;
 }
