@@ -130,8 +130,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         self.assertEqual(worst['severity'], 'warning')  # no limit bounds the slot
         page.shows(worst['mend'], '.verdict.warning')
         self.assertEqual(
-            page.evaluate('document.querySelector(".verdict [role=status]").ariaLive'),
-            'polite',
+            page.evaluate('document.querySelector(".verdict [role=status]").ariaLive'), 'polite'
         )
         page.go('#/slot')
         page.shows(worst['mend'], '.finding.warning')
