@@ -194,6 +194,47 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         page.shows('Copy as JSON', '.details')
         self.assertEqual(page.texts('.details tr.differs th'), ['n'])
 
+    def test_a_value_that_was_not_logged_is_no_old_value(self):
+        self.house.sql(
+            'ALTER TABLE t ALTER account_id SET NOT NULL',
+            'CREATE UNIQUE INDEX t_identity ON t (id, account_id)',
+            'ALTER TABLE t REPLICA IDENTITY USING INDEX t_identity',
+            "INSERT INTO t VALUES (1, 1, 'before')",
+        )
+        page = self.tail()
+        self.house.sql("UPDATE t SET id = 2, n = 'behind'")
+        page.shows('behind', f'{ROWS}.update .changed')
+        self.assertEqual(page.texts(f'{ROWS}.update del .value'), ['1'])
+        self.assertEqual(page.texts(f'{ROWS}.update ins .value'), ['2'])
+        page.shows('was not logged', f'{ROWS}.update .changed')
+
+    def test_the_tail_of_a_key_with_any_characters_outlives_a_fatwald(self):
+        key = '100% a&b/c #ü "<b>"'
+        self.house.sql(
+            'CREATE TABLE texts (id int PRIMARY KEY, account_id text)',
+            'ALTER TABLE texts REPLICA IDENTITY FULL',
+            'ALTER PUBLICATION p ADD TABLE texts',
+        )
+        page = self.started('accounts')
+        self.house.sql(f"INSERT INTO texts VALUES (1, '{key}'), (2, '')")
+        page.click('tbody th a', '"<b>"')
+        page.until(LIVE, 'the tail to join')
+        self.assertIn(key, page.text('h1'))
+        fatwald = self.house.processes[0]
+        fatwald.kill()
+        fatwald.wait()
+        self.house.free_slot()
+        self.house.sql(f"INSERT INTO texts VALUES (3, '{key}')")
+        self.house.fatwald('again')
+        page.until(f'document.querySelectorAll("{ROWS}").length === 1', 'what was missed')
+        self.assertIn('3', page.text(f'{ROWS} .changed'))
+        # Of the empty key, too.
+        page.go('#/accounts')
+        page.click('tbody th a', 'the empty key')
+        page.until(LIVE, 'the other tail to join')
+        self.house.sql("UPDATE texts SET id = 4 WHERE account_id = ''")
+        page.until(f'document.querySelectorAll("{ROWS}.update").length === 1', 'the change')
+
     def test_filters_by_table_operation_and_text_stand_in_the_address(self):
         page = self.tail()
         self.house.sql(
@@ -246,7 +287,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         # It and what came behind it.
         linked.until(f'document.querySelectorAll("{ROWS}").length === 3', 'the later ones')
 
-    def test_a_paused_tail_says_how_many_wait_and_keeps_at_most_500(self):
+    def test_a_paused_tail_says_how_many_wait_and_a_tail_is_bounded(self):
         page = self.tail()
         page.press('p')
         page.shows('Paused', '.tail header')
@@ -259,6 +300,11 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         page.until(f'document.querySelectorAll("{ROWS}").length === 500', 'the newest')
         page.shows('500 changes, the newest 500', '.tail')
         self.assertIn('700', page.text(f'{ROWS} .changed'))
+        # And no more than 8 million characters of them.
+        for number in range(701, 713):
+            self.house.sql(f"INSERT INTO t VALUES ({number}, 1, repeat('x', 900000))")
+        page.shows('712', f'{ROWS} .changed')
+        self.assertEqual(page.evaluate(f'document.querySelectorAll("{ROWS}").length'), 8)
 
     def test_who_holds_the_slot_back_is_named_first_with_the_countdown(self):
         page = self.started(

@@ -1,4 +1,4 @@
-// What fatwald logged, since the console began.
+// The lines of fatwald's log, as far as it has kept them.
 import {html} from './vendor/htm-preact.js';
 import {live} from './live.js';
 import {count, plural} from './format.js';
@@ -21,11 +21,11 @@ export function Events() {
   return html`<h1 class="page">Events</h1>
     <${Panel} id="happened" title=${plural(shown.length, 'event')}
       note=${shown.length < live.events.length ? `of ${count(live.events.length)}`
-        : 'since the console began, the newest first'}
+        : 'the newest first'}
       actions=${html`<${Choice} label="Level" value=${level} options=${LEVELS}
         onChange=${setLevel}/><${Search} label="Search events" value=${search}
         onInput=${setSearch}/>`}>
       <${EventList} events=${shown.slice().reverse()} withEndpoint=${several}
         empty=${live.events.length ? 'No event fits.'
-          : 'Nothing has happened since the console began.'}/></${Panel}>`;
+          : 'fatwald has logged nothing yet.'}/></${Panel}>`;
 }

@@ -71,6 +71,6 @@ export function Overview() {
       <${Panel} id="events" title="Recent events" kind="narrow"
         actions=${html`<a href="#/events">All events</a>`}>
         <${EventList} events=${events.slice(-RECENT).reverse()}
-          empty="Nothing has happened since the console began."/></${Panel}>
+          empty="fatwald has logged nothing yet."/></${Panel}>
     </div>`;
 }

@@ -42,14 +42,18 @@ function More({of}) {
 function Changed({event}) {
   const {op, old, new: row} = event;
   if (op === 'update') {
-    const names = Object.keys(row ?? {}).filter((name) => !isSame(row[name], old?.[name]));
+    // Of a column whose old value was not logged nobody knows whether it differs.
+    const isKnown = (name) => old !== undefined && name in old;
+    const names = Object.keys(row ?? {}).filter((name) => !isKnown(name) ||
+      !isSame(row[name], old[name])).sort((a, b) => isKnown(b) - isKnown(a));
     const who = identity(row).filter((name) => !names.includes(name));
-    const unknown = new Set(event.old_unavailable ?? []);
     return html`${who.map((name) => html`<${Pair} name=${name}><${Value} of=${row[name]}/></${Pair}>`)}
       ${names.length === 0 && html`<span class="muted">no column differs</span>`}
-      ${names.slice(0, MOST_PAIRS).map((name) => html`<${Pair} name=${name}><del>${unknown.has(name) || !old
-        ? html`<span class="value null">not logged</span>` : html`<${Value} of=${old[name]}/>`}</del>
-        <span class="to" aria-label="is now">→</span><ins><${Value} of=${row[name]}/></ins></${Pair}>`)}
+      ${names.slice(0, MOST_PAIRS).map((name) => html`<${Pair} name=${name}>${isKnown(name)
+        ? html`<del><${Value} of=${old[name]}/></del><span class="to" aria-label="is now">→</span>
+          <ins><${Value} of=${row[name]}/></ins>`
+        : html`<${Value} of=${row[name]}/><span class="muted" title="The server did not log its old
+          value"> (was not logged)</span>`}</${Pair}>`)}
       <${More} of=${names.length}/>`;
   }
   if (op === 'truncate') {

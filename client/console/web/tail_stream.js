@@ -7,12 +7,23 @@ import {accountQuery} from './format.js';
 import {refusalOf} from './api.js';
 
 export const MOST = 500;
+const MOST_LENGTH = 8e6;  // characters of all of them, as JSON
 const PAUSES = [500, 1000, 2000, 4000];
 
 export const DATA = new Set(['insert', 'update', 'delete', 'truncate', 'message', 'row']);
 
 export function positionOf(event) {
   return event.commit_lsn ? `${event.commit_lsn}:${event.ordinal}` : null;
+}
+
+// The newest that are within both bounds; one is kept in any case.
+function bounded(rows) {
+  let length = 0;
+  const end = rows.findIndex((row, index) => {
+    length += row.length;
+    return index === MOST || (index > 0 && length > MOST_LENGTH);
+  });
+  return end < 0 ? rows : rows.slice(0, end);
 }
 
 export class TailStream {
@@ -83,14 +94,15 @@ export class TailStream {
       const position = positionOf(event);
       if (position && known.has(position)) continue;
       if (event.table) this.tables.add(`${event.schema}.${event.table}`);
-      fresh.unshift({id: ++this.count, event, cursor, at: Date.now()});
+      fresh.unshift({id: ++this.count, event, cursor, at: Date.now(),
+                     length: JSON.stringify(event).length});
     }
     if (this.isPaused) {
-      this.waiting = [...fresh, ...this.waiting];
-      this.leftOut += Math.max(0, this.waiting.length - MOST);
-      this.waiting.length = Math.min(this.waiting.length, MOST);
+      const all = [...fresh, ...this.waiting];
+      this.waiting = bounded(all);
+      this.leftOut += all.length - this.waiting.length;
     } else {
-      this.rows = [...fresh, ...this.rows].slice(0, MOST);
+      this.rows = bounded([...fresh, ...this.rows]);
     }
     // Names of tables are data, so they are bounded too.
     if (this.tables.size > MOST) this.tables = new Set([...this.tables].slice(-MOST));
@@ -99,7 +111,7 @@ export class TailStream {
   pause(isPaused) {
     this.isPaused = isPaused;
     if (!isPaused) {
-      this.rows = [...this.waiting, ...this.rows].slice(0, MOST);
+      this.rows = bounded([...this.waiting, ...this.rows]);
       this.waiting = [];
     }
     this.changed();
