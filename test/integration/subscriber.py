@@ -76,8 +76,12 @@ def numeric(data):
         (weight,) = struct.unpack_from('<h', data, 2)
         digits = data[4:]
     digits = struct.unpack(f'<{len(digits) // 2}h', digits)
-    value = sum(digit * decimal.Decimal(10000) ** (weight - i) for i, digit in enumerate(digits))
-    return ('-' if negative else '') + format(value, f'.{scale}f')
+    with decimal.localcontext() as context:
+        context.prec = 150_000  # of a numeric's digits at most
+        value = sum(
+            digit * decimal.Decimal(10000) ** (weight - i) for i, digit in enumerate(digits)
+        )
+        return ('-' if negative else '') + format(value, f'.{scale}f')
 
 
 def jsonb(data):
@@ -124,8 +128,8 @@ def quote(text):
 def timestamp(microseconds, zone):
     if microseconds in (-(2**63), 2**63 - 1):
         return 'infinity' if microseconds > 0 else '-infinity'
-    value = EPOCH + datetime.timedelta(microseconds=microseconds)
-    return value.strftime('%Y-%m-%dT') + time(microseconds % 86_400_000_000) + zone
+    days, rest = divmod(microseconds, 86_400_000_000)
+    return f'{day(days)}T{time(rest)}{zone}'
 
 
 def time(microseconds):
@@ -137,7 +141,16 @@ def time(microseconds):
 def date(days):
     if days in (-(2**31), 2**31 - 1):
         return 'infinity' if days > 0 else '-infinity'
-    return (EPOCH + datetime.timedelta(days=days)).strftime('%Y-%m-%d')
+    return day(days)
+
+
+def day(days):
+    """The day so many days behind 2000-01-01. The calendar repeats itself after 400 years, of
+    which datetime knows some; the year before 1 is 0, as in ISO 8601."""
+    periods, days = divmod(days, 146_097)
+    value = EPOCH + datetime.timedelta(days=days)
+    year = value.year + 400 * periods
+    return f'{"-" if year < 0 else ""}{abs(year):04}' + value.strftime('-%m-%d')
 
 
 def interval(data):
