@@ -7,8 +7,10 @@ import asyncio
 import base64
 import itertools
 import json
+import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -265,5 +267,12 @@ class Browser:
             self._process.wait()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(10)
-        # Its helpers write into the folder until they notice that it has ended.
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # Its helpers, in its group, write into the folder until they end.
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        end = time.monotonic() + 10
+        while self._folder.exists() and time.monotonic() < end:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            time.sleep(0.02)
