@@ -37,7 +37,7 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr std::size_t kLeastTokenBytes = 16;
-constexpr std::string_view kBearer = "Bearer ";
+constexpr std::string_view kBearer = "bearer ";
 
 std::string_view std_view(beast::string_view text) { return {text.data(), text.size()}; }
 
@@ -148,7 +148,7 @@ public:
             acceptor_.open(endpoint.protocol());
             acceptor_.set_option(asio::socket_base::reuse_address(true));
             acceptor_.bind(endpoint);
-            acceptor_.listen(static_cast<int>(kMostConnections));
+            acceptor_.listen();
         } catch (const boost::system::system_error& error) {
             throw Failure(
                 "cannot listen at --http " + options.address + ':' + std::to_string(options.port),
@@ -189,15 +189,15 @@ public:
     void start(Connections::iterator place) {
         place_ = place;
         stream_.expires_after(kRequestWithin);
-        http::async_read(stream_, buffer_, parser_,
-                         [self = shared_from_this()](error_code error, std::size_t) {
-                             if (error == http::error::body_limit)
-                                 return self->answer({413, "a request has no body here\n"});
-                             if (error == http::error::header_limit)
-                                 return self->answer({431, "the header is too long\n"});
-                             if (error) return self->close();
-                             self->handle();
-                         });
+        http::async_read(
+            stream_, buffer_, parser_, [self = shared_from_this()](error_code error, std::size_t) {
+                if (error == http::error::body_limit)
+                    return self->answer({413, "the request has a larger body than any here\n"});
+                if (error == http::error::header_limit)
+                    return self->answer({431, "the header is too long\n"});
+                if (error) return self->close();
+                self->handle();
+            });
     }
     void close() {
         if (std::exchange(closed_, true)) return;
@@ -216,16 +216,20 @@ private:
             return answer({405, takes_posts ? "GET and POST alone\n" : "GET alone\n"});
         query_ = query_of(std_view(request.target()));
         query_.is_post = is_post;
-        for (const auto& field : request)
-            query_.headers.insert_or_assign(in_small_letters(std_view(field.name_string())),
-                                            std::string(std_view(field.value())));
+        for (const auto& field : request) {
+            const std::string name = in_small_letters(std_view(field.name_string()));
+            const auto [at, is_first] = query_.headers.try_emplace(name, std_view(field.value()));
+            if (!is_first)
+                at->second.append(name == "cookie" ? "; " : ", ").append(std_view(field.value()));
+        }
+        if (request.count(http::field::host) > 1) return answer({400, "there are several hosts\n"});
         query_.body = std::move(request.body());
         const std::string_view token = std_view(request[http::field::authorization]);
         if (listener_.options_.token.empty()) {
             if (!is_local_host(std_view(request[http::field::host])))
                 return answer({403, "ask by the address, or give an --http-token-file\n"});
             query_.trusted = true;
-        } else if (token.starts_with(kBearer)) {
+        } else if (in_small_letters(token.substr(0, kBearer.size())) == kBearer) {
             query_.trusted = is_token(token.substr(kBearer.size()), listener_.options_.token);
         }
         ask(std::chrono::steady_clock::now() + kAskWithin);
@@ -257,6 +261,7 @@ private:
         response_.set(http::field::content_type, given.type);
         response_.set(http::field::cache_control, "no-store");
         if (given.status == 401) response_.set(http::field::www_authenticate, "Bearer");
+        for (const auto& [name, value] : listener_.options_.headers) response_.set(name, value);
         for (const auto& [name, value] : given.headers) response_.set(name, value);
         response_.body() = std::move(given.body);
         response_.keep_alive(false);

@@ -33,9 +33,10 @@ namespace fatwal::service {
 
 struct HttpOptions {
     std::string address;
-    std::uint16_t port = 0;           // 0: one that is free
-    std::string token;                // empty: none is asked for
-    std::size_t most_body_bytes = 0;  // of a POST; 0: GET alone
+    std::uint16_t port = 0;                                      // 0: one that is free
+    std::string token;                                           // empty: none is asked for
+    std::size_t most_body_bytes = 0;                             // of a POST; 0: GET alone
+    std::vector<std::pair<std::string, std::string>> headers{};  // of every answer
 };
 
 // From the settings `http` (ADDRESS:PORT; empty: nothing) and `http_token_file`. Throws a Failure
@@ -52,7 +53,8 @@ struct HttpQuery {
     std::string path;
     std::map<std::string, std::string> parameters;  // as they stand there, not decoded
     bool trusted = false;                           // it has the token, or none is asked for
-    std::map<std::string, std::string> headers;     // by their names in small letters
+    // By their names in small letters; those that come twice are joined, as RFC 9110 says.
+    std::map<std::string, std::string> headers;
     std::string body;
 
     // Empty when there is none.

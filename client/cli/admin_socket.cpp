@@ -16,19 +16,20 @@ namespace fatwal::cli {
 
 namespace {
 
-constexpr timeval kTimeout{15, 0};
 constexpr std::size_t kMostAnswer = 16 * 1024 * 1024;
 
 class Connection {
 public:
-    explicit Connection(const std::string& path) : socket_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+    Connection(const std::string& path, std::chrono::seconds within)
+        : socket_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+        const timeval limit{within.count(), 0};
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
         if (path.size() >= sizeof address.sun_path)
             throw std::runtime_error("the path of a socket has at most 107 bytes: " + path);
         std::memcpy(address.sun_path, path.data(), path.size());
-        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &kTimeout, sizeof kTimeout);
-        setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &kTimeout, sizeof kTimeout);
+        setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        setsockopt(socket_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
         if (connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
             const std::string reason = std::strerror(errno);
             close(socket_);
@@ -70,8 +71,8 @@ private:
 }  // namespace
 
 nlohmann::json ask_admin(const std::string& socket, const std::string& method,
-                         const std::string& target) {
-    Connection connection(socket);
+                         const std::string& target, std::chrono::seconds within) {
+    Connection connection(socket, within);
     // Of HTTP/1.0: the answer ends with the connection, and is never in chunks.
     connection.write(method + ' ' + target + " HTTP/1.0\r\n\r\n");
     const std::string answer = connection.read_to_end();

@@ -2,6 +2,7 @@
 // answer.
 #pragma once
 
+#include <chrono>
 #include <string>
 
 #include <nlohmann/json.hpp>
@@ -9,9 +10,10 @@
 namespace fatwal::cli {
 
 // The JSON object that it answers. Throws std::runtime_error, with what to do, when there is no
-// answer within 15 s or it is a refusal.
+// answer in time or it is a refusal.
 [[nodiscard]] nlohmann::json ask_admin(const std::string& socket, const std::string& method,
-                                       const std::string& target);
+                                       const std::string& target,
+                                       std::chrono::seconds within = std::chrono::seconds(15));
 
 // A value as it may stand in a target's query.
 [[nodiscard]] std::string percent_encoded(const std::string& value);

@@ -101,7 +101,12 @@ Observed::Database observe_database(const std::function<PsqlAnswer()>& run_scrip
         if (out.failure.empty()) out.failure = "psql failed";
         return out;
     }
-    out.facts = nlohmann::json::parse(*answer.output);
+    out.facts = nlohmann::json::parse(*answer.output, nullptr, false);
+    if (!out.facts.is_object() || !out.facts.contains("clock_unix_ms")) {
+        out.facts = nullptr;
+        out.failure = "the answer of psql is not understood: " + answer.output->substr(0, 200);
+        return out;
+    }
     out.clock = difference(out.facts.at("clock_unix_ms").get<std::int64_t>(), before, after);
     return out;
 }

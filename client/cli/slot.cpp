@@ -67,8 +67,8 @@ std::string bytes_member(const nlohmann::json& slot, const char* name) {
 }
 
 bool print_losers(const SlotArguments& arguments, const std::string& upto) {
-    const auto losers =
-        run_psql(arguments.database, {{"slot", arguments.slot}, {"upto", upto}}, kLosers);
+    const auto losers = run_psql(arguments.database, {{"slot", arguments.slot}, {"upto", upto}},
+                                 kLosers, kPsqlWithin);
     if (!losers) return false;
     if (losers->empty())
         std::fputs("No durable subscriber has anything before it to acknowledge.\n", stderr);
@@ -96,7 +96,7 @@ bool is_wanted(const SlotArguments& arguments) {
 }  // namespace
 
 std::optional<nlohmann::json> find_slot(const std::string& database, const std::string& slot) {
-    const auto found = run_psql(database, {{"slot", slot}}, kFind);
+    const auto found = run_psql(database, {{"slot", slot}}, kFind, kPsqlWithin);
     if (!found) return std::nullopt;
     if (found->empty()) {
         std::fprintf(stderr,

@@ -8,6 +8,7 @@
 // Everything that waits has a thread of its own and a deadline; everything that is kept has a
 // bound. A browser that does not read loses events.
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -59,8 +60,9 @@ public:
             throw service::Failure("--http is empty", "There is nothing to listen at.",
                                    "Give --http 127.0.0.1:7490.");
         options->most_body_bytes = 4096;
+        options->headers = Pages::headers();
         pages_ = std::make_unique<Pages>(
-            arguments, options->token,
+            arguments, *options,
             Pages::Handlers{[this](std::shared_ptr<service::HttpStream> stream) {
                                 const std::lock_guard lock(mutex_);
                                 joining_.push_back(std::move(stream));
@@ -128,6 +130,7 @@ private:
             const std::lock_guard lock(mutex_);
             active_ = index.value_or(0);
         }
+        out.asks_database = database_ != nullptr;
         if (!database_) return out;
         if (index) {
             const auto& status = out.fatwalds[*index].status;
@@ -171,6 +174,7 @@ private:
 namespace fatwal::cli {
 
 int console(const ConsoleArguments& arguments) {
+    constexpr unsigned kEndWithin = 3;  // seconds
     // Before any thread: each inherits it, so that they all leave the signals to sigwait().
     sigset_t ends;
     sigemptyset(&ends);
@@ -191,6 +195,9 @@ int console(const ConsoleArguments& arguments) {
             throw std::runtime_error("--ready-file " + arguments.ready_file + " cannot be written");
         int signal = 0;
         sigwait(&ends, &signal);
+        // Who is asked may not answer; nothing is lost when it is not waited for.
+        std::signal(SIGALRM, [](int) { _exit(0); });
+        alarm(kEndWithin);
         return 0;
     } catch (const service::Failure& failure) {
         throw std::runtime_error(failure.text());

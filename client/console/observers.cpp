@@ -86,7 +86,7 @@ std::vector<wire::EventEntry> FatwaldObserver::take_events() {
 }
 
 DatabaseObserver::DatabaseObserver(std::string database, std::string slot)
-    : database_(std::move(database)), slot_(std::move(slot)) {
+    : database_(std::move(database)), is_named_(!slot.empty()), slot_(std::move(slot)) {
     thread_.start("database", [this](const service::Stop& stop) { loop(stop); });
 }
 
@@ -121,6 +121,7 @@ void DatabaseObserver::loop(const service::Stop& stop) {
                 session.ask("\\set slot " + slot + '\n' + kSlotQuery, kAnswerWithin);
             if (answer.output) {
                 now = Json::parse(*answer.output, nullptr, false);
+                now = now.is_object() ? std::move(now) : Json();
                 if (now.is_object()) now["at"] = unix_ms();
             } else {
                 doctor_at = Clock::now();
@@ -138,7 +139,7 @@ DatabaseObserver::Seen DatabaseObserver::seen() const {
 
 void DatabaseObserver::set_slot(const std::string& slot) {
     const std::lock_guard lock(mutex_);
-    if (slot_.empty()) slot_ = slot;
+    if (!is_named_) slot_ = slot;
 }
 
 }  // namespace fatwal::console

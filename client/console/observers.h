@@ -66,13 +66,14 @@ public:
         Json slot;  // of kSlotQuery, with "at" in ms since 1970; null: not known
     };
     [[nodiscard]] Seen seen() const;
-    // The slot that fatwald names.
+    // The slot that fatwald names; without effect where --slot names one.
     void set_slot(const std::string& slot);
 
 private:
     void loop(const service::Stop& stop);
 
     const std::string database_;
+    const bool is_named_;  // by --slot
     mutable std::mutex mutex_;
     std::string slot_;
     Seen seen_;

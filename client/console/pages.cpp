@@ -1,5 +1,6 @@
 #include "client/console/pages.h"
 
+#include <spdlog/spdlog.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -12,7 +13,6 @@
 #include "client/cli/admin_socket.h"
 #include "client/cli/control_client.h"
 #include "client/cli/durable.h"
-#include "client/cli/explanation.h"
 #include "client/console/answers.h"
 #include "client/console/assets.h"
 
@@ -23,9 +23,9 @@ namespace {
 using service::HttpAnswer;
 using service::HttpQuery;
 
-constexpr char kCookie[] = "fatwal_console";
 constexpr std::chrono::milliseconds kReplyWithin{4000};
 constexpr std::size_t kMostSecondsLoggedIn = 12UL * 3600;
+constexpr std::chrono::seconds kTellRefusedEvery{10};
 
 std::string random_text() {
     std::array<unsigned char, 32> bytes{};
@@ -93,16 +93,6 @@ HttpAnswer asset(const std::string& path) {
     return {200, std::string(found->content), std::string(found->type)};
 }
 
-Json channel_json(const std::string& socket) {
-    Json out = {{"socket", socket}, {"failure", ""}, {"stats", Json::object()}};
-    try {
-        out["stats"] = cli::ask_admin(socket, "GET", "/stats");
-    } catch (const std::exception& error) {
-        out["failure"] = error.what();
-    }
-    return out;
-}
-
 }  // namespace
 
 std::string parameter(const HttpQuery& query, const std::string& name) {
@@ -123,32 +113,40 @@ std::string parameter(const HttpQuery& query, const std::string& name) {
     return out;
 }
 
-Pages::Pages(const cli::ConsoleArguments& arguments, std::string token, Handlers handlers)
+Pages::Pages(const cli::ConsoleArguments& arguments, const service::HttpOptions& options,
+             Handlers handlers)
     : arguments_(arguments),
-      token_(std::move(token)),
+      token_(options.token),
+      cookie_("fatwal_console_" + std::to_string(options.port)),
       session_(random_text()),
       handlers_(std::move(handlers)),
-      readers_(arguments.control, arguments.keys) {}
+      readers_(arguments.control, arguments.keys) {
+    for (const std::string& socket : arguments.channels)
+        channels_.push_back(std::make_unique<Channel>(socket));
+}
+
+std::vector<std::pair<std::string, std::string>> Pages::headers() {
+    return {{"Content-Security-Policy",
+             "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
+             "frame-ancestors 'none'"},
+            {"X-Content-Type-Options", "nosniff"},
+            {"Referrer-Policy", "no-referrer"},
+            {"Cross-Origin-Resource-Policy", "same-origin"}};
+}
 
 HttpAnswer Pages::answer(const HttpQuery& query) {
-    const bool is_api = query.path.starts_with("/api/");
-    HttpAnswer out = !is_api                      ? asset(query.path)
-                     : query.path == "/api/login" ? login(query)
-                     : !may(query) ? refusal(401, "log in", "The token is in --http-token-file.")
-                                   : api(query);
-    out.headers.insert(
-        out.headers.end(),
-        {{"Content-Security-Policy",
-          "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; "
-          "frame-ancestors 'none'"},
-         {"X-Content-Type-Options", "nosniff"},
-         {"Referrer-Policy", "no-referrer"},
-         {"Cross-Origin-Resource-Policy", "same-origin"}});
-    return out;
+    if (!query.path.starts_with("/api/")) return asset(query.path);
+    // Nothing from a program; `none` for an address that somebody typed.
+    const std::string site = query.header("sec-fetch-site");
+    if (!site.empty() && site != "same-origin" && site != "none")
+        return refusal(403, "another site's page asks", "Open the console itself.");
+    if (query.path == "/api/login") return login(query);
+    if (!may(query)) return refusal(401, "log in", "The token is in --http-token-file.");
+    return api(query);
 }
 
 bool Pages::may(const HttpQuery& query) const {
-    return query.trusted || service::is_token(cookie_in(query.header("cookie"), kCookie), session_);
+    return query.trusted || service::is_token(cookie_in(query.header("cookie"), cookie_), session_);
 }
 
 HttpAnswer Pages::login(const HttpQuery& query) {
@@ -158,12 +156,18 @@ HttpAnswer Pages::login(const HttpQuery& query) {
         said.is_object() && said.contains("token") && said["token"].is_string()
             ? said["token"].get<std::string>()
             : std::string();
-    if (!token_.empty() && !service::is_token(given, token_))
+    if (!token_.empty() && !service::is_token(given, token_)) {
+        const auto now = std::chrono::steady_clock::now();
+        if (now - refused_at_ > kTellRefusedEvery) {
+            spdlog::warn("somebody logged in with a wrong token");
+            refused_at_ = now;
+        }
         return refusal(401, "that is not the token", "It is the line of --http-token-file.");
+    }
     return {204,
             {},
             "application/json",
-            {{"Set-Cookie", std::string(kCookie) + '=' + session_ +
+            {{"Set-Cookie", std::string(cookie_) + '=' + session_ +
                                 "; HttpOnly; SameSite=Strict; Path=/; Max-Age=" +
                                 std::to_string(kMostSecondsLoggedIn)}}};
 }
@@ -204,6 +208,7 @@ HttpAnswer Pages::list(const HttpQuery& query) {
     asked.by = parameter(query, "by");
     asked.top = number(query, "top", asked.top);
     asked.account = account_of(query);
+    if (!asked.account && query.parameters.contains("account")) return no_account();
     const bool accounts = query.path == "/api/accounts";
     return list_jobs_.run([this, asked, accounts] {
         try {
@@ -244,31 +249,25 @@ HttpAnswer Pages::forget(const HttpQuery& query) {
 
 HttpAnswer Pages::channels(const HttpQuery& query) {
     constexpr std::string_view kPrefix = "/api/channels/";
-    if (query.path == "/api/channels")
-        return channel_jobs_.run([this] {
-            Json processes = Json::array();
-            for (const std::string& socket : arguments_.channels)
-                processes.push_back(channel_json(socket));
-            return json_answer({{"processes", std::move(processes)}});
-        });
+    if (query.path == "/api/channels") {
+        Json processes = Json::array();
+        for (const auto& channel : channels_) processes.push_back(channel->seen());
+        return json_answer({{"processes", std::move(processes)}});
+    }
     if (!query.path.starts_with(kPrefix)) return refusal(404, "there is no such page", "");
     const std::string_view rest = std::string_view(query.path).substr(kPrefix.size());
     std::size_t index = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), index);
     const std::string what(end, rest.data() + rest.size());
     const bool known = what == "/sessions" || what == "/choices" || what == "/why";
-    if (error != std::errc{} || index >= arguments_.channels.size() || !known)
+    if (error != std::errc{} || index >= channels_.size() || !known)
         return refusal(404, "there is no such page", "");
     std::string target = what + '?';
     for (const char* name : {"account", "client", "resource", "after", "limit"})
         if (const std::string value = parameter(query, name); !value.empty())
             target += std::string(target.back() == '?' ? "" : "&") + name + '=' +
                       cli::percent_encoded(value);
-    return channel_jobs_.run([socket = arguments_.channels[index], target, what] {
-        Json said = cli::ask_admin(socket, "GET", target);
-        if (what == "/why") said["text"] = cli::explained(said);
-        return json_answer(said);
-    });
+    return channels_[index]->ask(target);
 }
 
 }  // namespace fatwal::console

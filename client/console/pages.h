@@ -13,16 +13,19 @@
 // cookie. The cookie is for this console alone (SameSite=Strict, HttpOnly) and ends with the
 // process. The page may load nothing from elsewhere, and stand in no other one
 // (Content-Security-Policy). What changes something is a POST with the header X-Fatwal-Console,
-// which a foreign page cannot send.
+// which a foreign page cannot send. What a browser asks for another site's page is refused
+// (Sec-Fetch-Site): a picture's address alone would have an account's rows read.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "client/cli/commands.h"
+#include "client/console/channel.h"
 #include "client/console/jobs.h"
 #include "client/console/lists.h"
 #include "client/console/readers.h"
@@ -40,7 +43,11 @@ public:
     };
     static constexpr std::size_t kMostEventBytes = 2U << 20U;
 
-    Pages(const cli::ConsoleArguments& arguments, std::string token, Handlers handlers);
+    Pages(const cli::ConsoleArguments& arguments, const service::HttpOptions& options,
+          Handlers handlers);
+
+    // Of all answers.
+    [[nodiscard]] static std::vector<std::pair<std::string, std::string>> headers();
 
     // The HTTP server's thread.
     [[nodiscard]] service::HttpAnswer answer(const service::HttpQuery& query);
@@ -57,7 +64,9 @@ private:
 
     const cli::ConsoleArguments arguments_;
     const std::string token_;    // empty: none is asked for
-    const std::string session_;  // the cookie's value
+    const std::string cookie_;   // its name: browsers send one host's cookies to all of its ports
+    const std::string session_;  // its value
+    std::chrono::steady_clock::time_point refused_at_;  // the last log-in that the log tells
     const Handlers handlers_;
     Readers readers_;
     // Of the thread of list_jobs_.
@@ -65,7 +74,7 @@ private:
     std::unique_ptr<cli::ControlClient> client_;
     Lists lists_;
     Jobs list_jobs_{"lists"};  // these last: their threads use the others
-    Jobs channel_jobs_{"channels"};
+    std::vector<std::unique_ptr<Channel>> channels_;
 };
 
 // A value of a query, decoded. Empty when there is none.

@@ -1,6 +1,7 @@
 #include "client/console/readers.h"
 
 #include <map>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <zmq.hpp>
@@ -29,6 +30,8 @@ client::SubscriptionOptions options_for(const std::vector<std::string>& control,
     options.name = "fatwal console";
     options.resync_after = std::chrono::seconds(0);
     options.max_transaction_bytes = Readers::kMostTransactionBytes;
+    options.max_ahead_bytes = Readers::kMostAheadBytes;
+    options.max_queue_bytes = Readers::kMostQueueBytes;
     return options;
 }
 
@@ -68,9 +71,14 @@ public:
             count = 0;
         };
         transaction.for_each([&](const client::Change& change) {
-            if (count == Readers::kMostEventsAtOnce) flush();
+            --left;
+            if (dropped_ > 0 || stream_.closed()) {
+                ++dropped_;
+                return;
+            }
             if (count++ > 0) events += ',';
-            events += cli::change_line(transaction, change, --left == 0, style_);
+            events += cli::change_line(transaction, change, left == 0, style_);
+            if (events.size() >= Readers::kBatchBytes) flush();
         });
         flush();
     }
@@ -82,15 +90,29 @@ public:
     template <class Other>
     void operator()(const Other&) {}
 
+    // As soon as there is room again, also when nothing else comes.
+    void tell_dropped() {
+        if (dropped_ > 0 &&
+            stream_.push(server_sent_event("dropped", text_of({{"events", dropped_}}))))
+            dropped_ = 0;
+    }
+
 private:
     void batch(const std::string& events, std::size_t count) {
         push("batch", "{\"cursor\":" + cursor_ + ",\"events\":[" + events + "]}", count);
     }
     void push(const char* name, const std::string& data, std::size_t count) {
-        if (dropped_ > 0 &&
-            stream_.push(server_sent_event("dropped", text_of({{"events", dropped_}}))))
-            dropped_ = 0;
-        if (dropped_ > 0 || !stream_.push(server_sent_event(name, data))) dropped_ += count;
+        tell_dropped();
+        if (dropped_ > 0 || !push_in_time(server_sent_event(name, data))) dropped_ += count;
+    }
+    bool push_in_time(const std::string& event) {
+        constexpr std::chrono::milliseconds kLookAgain{20};
+        for (auto left = Readers::kRoomWithin; left.count() > 0; left -= kLookAgain) {
+            if (stream_.push(event)) return true;
+            if (stream_.closed() || event.size() > Readers::kMostStreamBytes) return false;
+            std::this_thread::sleep_for(kLookAgain);
+        }
+        return false;
     }
 
     HttpStream& stream_;
@@ -201,6 +223,7 @@ service::HttpAnswer Readers::tail(const wire::AccountKey& account, const std::st
         while (!stop.requested() && !stream.closed()) {
             const auto before = subscription.cursor();
             if (const auto event = subscription.next(kWait)) tail.print(*event, before);
+            tail.tell_dropped();
         }
     });
 }

@@ -1,5 +1,6 @@
 // Follows an account for a browser: its changes as they come, or its rows. Each reader is a
 // subscription that keeps nothing on fatwald, on a thread of its own, which ends with the browser.
+// A transaction that is larger than a reader may hold is said to be missing.
 #pragma once
 
 #include <atomic>
@@ -22,8 +23,13 @@ public:
     static constexpr std::size_t kMost = 16;
     // What waits for a browser that is slow; beyond it events are left out, and counted.
     static constexpr std::size_t kMostStreamBytes = 4U << 20U;
-    static constexpr std::size_t kMostTransactionBytes = 64U << 20U;
-    static constexpr std::size_t kMostEventsAtOnce = 500;  // of one transaction
+    // Of one reader's memory: a transaction, what waits behind it, and what waits at its socket.
+    static constexpr std::size_t kMostTransactionBytes = 16U << 20U;
+    static constexpr std::size_t kMostAheadBytes = 1U << 20U;
+    static constexpr std::size_t kMostQueueBytes = 8U << 20U;
+    static constexpr std::size_t kBatchBytes = 256U << 10U;
+    // A browser that reads gets all; one that has not read for so long loses what does not fit.
+    static constexpr std::chrono::milliseconds kRoomWithin{2000};
     static constexpr std::size_t kMostRowsOfTable = 200;
     static constexpr std::size_t kMostRowBytes = 3U << 20U;  // of all tables
     static constexpr std::chrono::seconds kRowsWithin{120};

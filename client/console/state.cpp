@@ -149,9 +149,10 @@ Json verdict_of(const Seen& seen, std::optional<std::size_t> active,
                 {"sentence", sentence},
                 {"mend", worst.mend}};
     }
-    if (!active)
+    if (!active || (seen.asks_database && !seen.database))
         return {{"severity", "note"},
-                {"sentence", "Nothing is known yet: fatwald is being asked."},
+                {"sentence", std::string("Not all is known yet: ") +
+                                 (active ? "the database" : "fatwald") + " has not answered."},
                 {"mend", ""}};
     const Status& status = seen.fatwalds[*active].status;
     std::string sentence = "All is well: fatwald streams to " +
@@ -298,7 +299,9 @@ Json State::update(const Seen& seen) {
             {"fatwalds", std::move(fatwalds)},
             {"active", or_null(active)},
             {"slot", std::move(slot)},
-            {"database_failure", seen.database ? Json(seen.database->failure) : Json()},
+            {"database_failure", !seen.asks_database ? Json()
+                                 : seen.database     ? Json(seen.database->failure)
+                                                     : Json("it has not answered yet")},
             {"retention",
              {{"bytes", retention_of(status, "retention_bytes")},
               {"seconds", retention_of(status, "retention_seconds")}}},

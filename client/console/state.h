@@ -25,7 +25,8 @@ struct Seen {
     std::int64_t at_ms = 0;  // since 1970
     std::vector<std::string> endpoints;
     std::vector<cli::Observed::Fatwald> fatwalds;     // in the order of the endpoints
-    std::optional<cli::Observed::Database> database;  // nothing: none was named
+    bool asks_database = false;                       // one was named
+    std::optional<cli::Observed::Database> database;  // nothing: it has not answered yet
     Json slot;                                        // as kSlotQuery gives it, or null
     std::string slot_name;                            // of --slot
 };

@@ -1,7 +1,9 @@
 """`fatwal console` in a real browser, beside a real fatwald.
 Run by: scripts/with-postgres /usr/bin/python3 -m unittest test_console"""
 import json
+import pathlib
 import re
+import socket
 import subprocess
 import time
 import unittest
@@ -21,6 +23,12 @@ TABLES = (
 PAGES = ('overview', 'accounts', 'account?account=1', 'subscribers', 'slot', 'events', 'channels')
 LIVE = 'document.querySelector("#tail + [role=status]")?.innerText === "Live"'
 ROWS = 'tr.change'
+
+
+def memory(process):
+    """kB that are resident."""
+    status = pathlib.Path(f'/proc/{process}/status').read_text()
+    return int(re.search(r'VmRSS:\s+(\d+)', status)[1])
 
 
 def seconds_of(countdown):
@@ -548,6 +556,129 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         page.shows('The way of a change')
         # By a cookie that scripts cannot read.
         self.assertEqual(page.evaluate('document.cookie'), '')
+
+
+class Asked(unittest.TestCase):
+    """The console as a program asks it, and what it asks."""
+
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.close)
+        self.house.sql(*TABLES)
+
+    def console(self, **settings):
+        return Console(self.house, **settings)
+
+    def database_is_seen(self, console):
+        return console.state(lambda state: state['slot'] and state['verdict']['severity'] != 'note')
+
+    def test_what_psql_warns_of_is_no_failure(self):
+        self.house.fatwald()
+        passwords = self.house.folder / 'passwords'
+        passwords.write_text('nobody:1:x:y:z\n')
+        passwords.chmod(0o644)
+        console = self.console(environment={'PGPASSFILE': str(passwords)})
+        state = self.database_is_seen(console)
+        self.assertEqual(state['database_failure'], '')
+
+    def test_a_database_that_says_nothing_is_not_well_and_holds_up_nobody(self):
+        self.house.fatwald()
+        with socket.socket() as silent:
+            silent.bind(('127.0.0.1', 0))
+            silent.listen()
+            console = self.console(
+                database=f'host=127.0.0.1 port={silent.getsockname()[1]} dbname=x',
+                environment={'PGCONNECT_TIMEOUT': '3'},
+            )
+            state = console.state()
+            self.assertEqual(state['verdict']['severity'], 'note')
+            self.assertEqual(state['database_failure'], 'it has not answered yet')
+            state = console.state(lambda state: 'timeout' in state['database_failure'])
+            self.assertEqual(state['verdict']['severity'], 'error')
+            console.process.terminate()
+            self.assertEqual(console.process.wait(10), 0)
+
+    def test_a_password_is_no_argument_of_a_process(self):
+        self.house.fatwald()
+        console = self.console(
+            database=f"{self.house.conninfo()} password='it\\'s secret'",
+        )
+        self.database_is_seen(console)
+        children = pathlib.Path(f'/proc/{console.process.pid}/task').glob('*/children')
+        ids = [id for each in children for id in each.read_text().split()]
+        self.assertTrue(ids)
+        for id in ids:
+            arguments = pathlib.Path(f'/proc/{id}/cmdline').read_text()
+            self.assertIn('psql', arguments)
+            self.assertNotIn('secret', arguments)
+
+    def test_the_slot_is_that_of_the_fatwald_that_is_there(self):
+        fatwald = self.house.fatwald()
+        console = self.console()
+        first = self.database_is_seen(console)['slot']['name']
+        self.house.stop(fatwald)
+        self.house.slot = f'{first}_other'
+        self.house.fatwald('other')
+        console.state(lambda state: state['slot'] and state['slot']['name'] == f'{first}_other')
+
+    def test_wide_rows_all_come_to_a_browser_that_reads(self):
+        self.house.fatwald()
+        console = self.console()
+        events = console.events('api/tail?account=1')
+        self.assertEqual(next(events)[0], 'joined')
+        self.house.sql(
+            "INSERT INTO t SELECT g, 1, repeat('x', 10000) FROM generate_series(1, 1200) g"
+        )
+        ids = []
+        for name, data in events:
+            self.assertEqual(name, 'batch')
+            ids += [event['new']['id'] for event in data['events']]
+            if len(ids) == 1200:
+                break
+        self.assertEqual(ids, list(range(1, 1201)))
+
+    def test_one_that_does_not_read_is_told_what_it_lost(self):
+        self.house.fatwald()
+        console = self.console()
+        events = console.events('api/tail?account=1', seconds=60)
+        self.assertEqual(next(events)[0], 'joined')
+        for number in range(20):
+            self.house.sql(
+                f"INSERT INTO t SELECT g, 1, repeat('x', 10000) FROM generate_series("
+                f'{number * 1000 + 1}, {number * 1000 + 1000}) g'
+            )
+        time.sleep(4)
+        had, lost = 0, 0
+        while had + lost < 20000:
+            name, data = next(events)
+            had += len(data['events']) if name == 'batch' else 0
+            lost += data['events'] if name == 'dropped' else 0
+        self.assertEqual(had + lost, 20000)
+        self.assertGreater(lost, 0)
+        self.assertLess(memory(console.process.pid), 200_000)
+
+    def test_another_sites_page_gets_nothing(self):
+        self.house.fatwald()
+        console = self.console()
+        for site, status in (('cross-site', 403), ('same-site', 403), ('same-origin', 200)):
+            for path in ('api/channels', 'api/accounts'):
+                got, headers, _ = console.request(path, headers={'Sec-Fetch-Site': site})
+                self.assertEqual(got, status, site)
+                self.assertEqual(headers['X-Content-Type-Options'], 'nosniff')
+        self.assertEqual(console.request('api/subscribers?account=' + 'x' * 300)[0], 400)
+
+    def test_a_channel_that_says_nothing_is_named_and_holds_up_nobody(self):
+        self.house.fatwald()
+        path = str(self.house.folder / 'silent.admin')
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.bind(path)
+            silent.listen()
+            console = self.console(channel=path)
+            seen = json.loads(console.request('api/channels')[2])['processes']
+            self.assertEqual([each['socket'] for each in seen], [path])
+            until(
+                lambda: 'in time' in console.request('api/channels')[2], 'the silence to be said'
+            )
 
 
 class OfChannels(InABrowser, Portal):

@@ -69,7 +69,11 @@ TEST(ConsoleState, SaysInOneSentenceWhetherItIsWell) {
     EXPECT_NE(said["sentence"].get<std::string>().find("take over"), std::string::npos) << said;
     said = verdict({fatwald({{"state", "stalled"}})});
     EXPECT_EQ(said["severity"], "error");
-    // Nobody was asked yet.
+    // Who has not answered yet is not well.
+    Seen unknown = seen(1000, {fatwald({})});
+    unknown.asks_database = true;
+    EXPECT_EQ(state.update(unknown)["verdict"]["severity"], "note");
+    EXPECT_TRUE(state.update(unknown)["database_failure"].is_string());
     EXPECT_EQ(verdict({Observed::Fatwald()})["severity"], "note");
 }
 

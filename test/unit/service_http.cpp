@@ -214,6 +214,25 @@ TEST(Http, BodiesAreTakenWhereTheyAreAskedFor) {
     EXPECT_EQ(told(ask("PUT" + host + "\r\n")).substr(0, 3), "405");
 }
 
+TEST(Http, WhatHeadersMayBe) {
+    HttpOptions options{"127.0.0.1", 0, "0123456789abcdef"};
+    options.headers = {{"X-Content-Type-Options", "nosniff"}};
+    const HttpServer server(options, [](const HttpQuery& query) {
+        return HttpAnswer{200, query.header("cookie") + '|' + query.header("x-a") +
+                                   (query.trusted ? " trusted" : "")};
+    });
+    const auto ask = [&](const std::string& headers) {
+        const Connection connection(server.port());
+        connection.send("GET /x HTTP/1.1\r\n" + headers + "\r\n");
+        return connection.rest();
+    };
+    EXPECT_EQ(told(ask("Host: a\r\nHost: b\r\n")).substr(0, 3), "400");
+    EXPECT_NE(ask("Host: a\r\nHost: b\r\n").find("nosniff"), std::string::npos);
+    EXPECT_EQ(told(ask("Host: a\r\nCookie: a=1\r\nX-A: 1\r\nCookie: b=2\r\nX-A: 2\r\n")),
+              "200 a=1; b=2|1, 2");
+    EXPECT_EQ(told(ask("Host: a\r\nAuthorization: bearer 0123456789abcdef\r\n")), "200 | trusted");
+}
+
 // A server whose every answer is a stream, and the streams.
 class Streaming {
 public:
