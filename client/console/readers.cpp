@@ -1,7 +1,6 @@
 #include "client/console/readers.h"
 
 #include <map>
-#include <thread>
 #include <utility>
 #include <variant>
 #include <zmq.hpp>
@@ -49,8 +48,8 @@ Json lost_json(const client::Lost& lost) {
 // Events in, server-sent events out.
 class Tail {
 public:
-    Tail(HttpStream& stream, const wire::AccountKey& account)
-        : stream_(stream), style_(style_for(account)) {}
+    Tail(HttpStream& stream, const service::Stop& stop, const wire::AccountKey& account)
+        : stream_(stream), stop_(stop), style_(style_for(account)) {}
 
     // `cursor`: before the event.
     void print(const client::Event& event, const std::optional<client::Cursor>& cursor) {
@@ -110,12 +109,13 @@ private:
         for (auto left = Readers::kRoomWithin; left.count() > 0; left -= kLookAgain) {
             if (stream_.push(event)) return true;
             if (stream_.closed() || event.size() > Readers::kMostStreamBytes) return false;
-            std::this_thread::sleep_for(kLookAgain);
+            if (stop_.wait_for(kLookAgain)) return false;
         }
         return false;
     }
 
     HttpStream& stream_;
+    const service::Stop& stop_;
     const cli::LineStyle style_;
     std::string cursor_;
     std::size_t dropped_ = 0;
@@ -219,7 +219,7 @@ service::HttpAnswer Readers::tail(const wire::AccountKey& account, const std::st
         options.snapshots = false;
         options.cursor = cursor;
         client::Subscription subscription(context, std::move(options));
-        Tail tail(stream, account);
+        Tail tail(stream, stop, account);
         while (!stop.requested() && !stream.closed()) {
             const auto before = subscription.cursor();
             if (const auto event = subscription.next(kWait)) tail.print(*event, before);
