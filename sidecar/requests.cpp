@@ -30,13 +30,13 @@ std::string literal(const std::string& text) {
 Reply forbidden(const Caller& caller, const wire::AccountKey& account) {
     const bool operators = account.kind == wire::AccountKind::Operators;
     const std::string name = literal(caller.credential);
-    return refuse(
-        wire::ErrorCode::Forbidden, "the credential is not granted this",
-        "Credential " + caller.credential + " may not " +
-            (operators ? "do what operators do." : "follow account " + account.to_text() + '.'),
-        (operators ? "SELECT fatwal.grant_operators(" + name
-                   : "SELECT fatwal.grant(" + name + ", " + literal(account.to_text())) +
-            ");");
+    return refuse(wire::ErrorCode::Forbidden, "the credential is not granted this",
+                  "Credential " + log_text(caller.credential) + " may not " +
+                      (operators ? "do what operators do."
+                                 : "follow account " + log_text(account.to_text()) + '.'),
+                  (operators ? "SELECT fatwal.grant_operators(" + name
+                             : "SELECT fatwal.grant(" + name + ", " + literal(account.to_text())) +
+                      ");");
 }
 
 class Requests::Visit {
@@ -53,7 +53,7 @@ public:
             return log_refused(
                 request, refuse(wire::ErrorCode::Forbidden,
                                 "a durable subscriber's name is its credential's",
-                                "Credential " + requester_.caller.credential +
+                                "Credential " + log_text(requester_.caller.credential) +
                                     " has asked for the name " + log_text(request.subscriber) + '.',
                                 "Name it " + requester_.caller.credential + ", or " +
                                     requester_.caller.credential + "/ and more."));

@@ -70,12 +70,23 @@ void check_keys(KeyArguments& arguments, const std::vector<std::string>& endpoin
         throw CLI::ValidationError(
             "--key-file needs --server-key KEY: what `fatwal keygen` printed when fatwald's key "
             "file was made");
+    for (const std::string& endpoint : endpoints)
+        if (!endpoint.starts_with("ipc://") && !endpoint.starts_with("tcp://"))
+            throw CLI::ValidationError("--control '" + endpoint +
+                                       "' is no endpoint: give ipc:///run/fatwal/control.sock, or "
+                                       "tcp://HOST:PORT");
     if (!arguments.server_key.empty()) return;
     for (const std::string& endpoint : endpoints)
         if (endpoint.starts_with("tcp://"))
             throw CLI::ValidationError(endpoint +
                                        " needs --key-file FILE and --server-key KEY: over the "
                                        "network fatwald answers nobody without keys");
+}
+
+// Of a command that asks fatwald only where --control is given.
+std::vector<std::string> asked(const std::string& control) {
+    if (control.empty()) return {};
+    return {control};
 }
 
 void add_output_options(CLI::App& command, TailArguments& arguments) {
@@ -168,7 +179,7 @@ void add_doctor(CLI::App& app, Chosen& chosen) {
     command.add_flag("--json", arguments->json, "one JSON object for each finding, one a line");
     command.add_flag("-v,--verbose", arguments->all, "list what is well, too");
     command.callback([arguments, &chosen] {
-        check_keys(arguments->keys, {arguments->control});
+        check_keys(arguments->keys, asked(arguments->control));
         chosen = [arguments] { return doctor(*arguments); };
     });
 }
@@ -187,7 +198,7 @@ void add_bundle(CLI::App& app, Chosen& chosen) {
     command.add_flag("--accounts", arguments->accounts,
                      "with the names of accounts and subscribers; without it they are hashed");
     command.callback([arguments, &chosen] {
-        check_keys(arguments->doctor.keys, {arguments->doctor.control});
+        check_keys(arguments->doctor.keys, asked(arguments->doctor.control));
         chosen = [arguments] { return bundle(*arguments); };
     });
 }
@@ -273,7 +284,7 @@ void add_slot(CLI::App& app, Chosen& chosen) {
             ->envname("FATWAL_SLOT")
             ->capture_default_str();
         command.callback([arguments, run, &chosen] {
-            check_keys(arguments->keys, {arguments->control});
+            check_keys(arguments->keys, asked(arguments->control));
             chosen = [arguments, run] { return run(*arguments); };
         });
         return command;

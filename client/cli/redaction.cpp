@@ -26,7 +26,15 @@ const std::vector<Rule>& rules() {
         const auto add = [&](const char* pattern, const char* by) {
             out.push_back({std::regex(pattern, std::regex::icase | std::regex::optimize), by});
         };
-        add(R"((password\s*[=:]\s*)('(\\.|[^'\\])*'|"[^"]*"|[^\s'"]+))", "$1(left out)");
+        // Whatever is named like a secret, to the end of its value.
+        add(R"re((\b[\w-]*(passw(or)?d|passwd|token|api[-_]?key|secret|credential[-_]key|key)["']?\s*[=:]\s*)('(\\.|[^'\\])*'|"[^"]*"|[^\s'",;]+))re",
+            "$1(left out)");
+        add(R"re((\bpassword )('(\\.|[^'\\])*'|"[^"]*"|[^\s'"=:]+))re", "$1(left out)");
+        add(R"re(((set-)?cookie\s*:\s*).*)re", "$1(left out)");
+        add(R"re((authorization\s*:\s*).*)re", "$1(left out)");
+        // What psql says of a connection string that it cannot read quotes it.
+        add(R"re((invalid (integer value|connection option|URI query parameter|percent-encoded token)[^"]*|missing "=" after |unexpected [^"]* )".*")re",
+            "$1(left out)");
         add(R"((://[^\s:/@]*:)[^\s@]+@)", "$1(left out)@");
         add(R"((bearer )[^\s]+)", "$1(left out)");
         add(R"((secret[-_]key\s*[=:]\s*)("[^"]*"|[^\s]+))", "$1(left out)");
@@ -84,7 +92,8 @@ std::string without_secrets(const std::string& text) {
 
 std::string with_disguised_names(const std::string& text, const Disguise& disguise) {
     static const std::regex kNamed(
-        R"re((of account |subscriber )("[^"\n]*"|'[^'\n]*'|[^\s"',;:]+))re", std::regex::optimize);
+        R"re(((?:of|follow|for|to) account |\baccount (?!of |is |was |has |that |column |key |with )|subscriber |[Cc]redential )("(?:\\.|[^"\\\n])*"|'[^'\n]*'|[^\s"',;:]+))re",
+        std::regex::optimize);
     std::string out;
     auto from = text.cbegin();
     for (std::sregex_iterator at(text.begin(), text.end(), kNamed), end; at != end; ++at) {

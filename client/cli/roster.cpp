@@ -29,7 +29,7 @@ struct Column {
     bool number;  // to the right
 };
 
-Cell text_cell(const std::string& text) { return {text, json_string(text)}; }
+Cell text_cell(const std::string& text) { return {wire::shown_name(text), json_string(text)}; }
 Cell number_cell(std::uint64_t number) { return {std::to_string(number), std::to_string(number)}; }
 Cell lsn_cell(wire::Lsn lsn) {
     const std::string text = lsn == 0 ? "-" : wire::lsn_text(lsn);
@@ -117,7 +117,8 @@ std::optional<Table> subscribers(ControlClient& client, const RosterArguments& a
         for (const wire::SubscriberEntry& entry : page->subscribers) {
             const Cell account = account_cell(entry.account);
             request.after = entry.number;
-            if (!arguments.account.empty() && account.text != arguments.account) continue;
+            if (!arguments.account.empty() && entry.account.to_text() != arguments.account)
+                continue;
             table.add(
                 {account, text_cell(entry.name), bool_cell(entry.durable),
                  named_cell(entry.state, {"joining", "live", "replaying", "snapshot"}),
@@ -194,7 +195,9 @@ int roster(const RosterArguments& arguments) {
         table->print_json();
     else
         table->print();
-    return std::fflush(stdout) == 0 ? 0 : 1;
+    if (std::fflush(stdout) == 0) return 0;
+    std::perror("fatwal: standard output cannot be written");
+    return 1;
 }
 
 }  // namespace fatwal::cli

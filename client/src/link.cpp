@@ -352,7 +352,7 @@ void Link::reply(std::uint32_t request, const wire::ControlBody& body,
         },
         [&](const wire::ControlError& error) {
             if (attaches || of_attachment || !follower_.refused(error))
-                lose("the sidecar refused: " + error.message, error);
+                lose("fatwald refused: " + error.message, error);
         },
         [](const wire::Detached&) {},  // the subscription is over
         [](const wire::Pong&) {},      // answered() had it
@@ -422,7 +422,7 @@ void Link::expire(Clock::time_point now) {
     if (ends_) {
         if (data_ != nullptr && !sockets_.has_read(*data_, deadline_)) return;
         const wire::ControlError error = *std::exchange(ends_, std::nullopt);
-        return lose("the sidecar ends: " + error.message, error);
+        return lose("fatwald ends: " + error.message, error);
     }
     switch (state_) {
         case State::Waiting: return begin(now);

@@ -182,7 +182,8 @@ void Report::write_accounts(MetricsText& text, std::size_t top) const {
         for (std::size_t i = 0; i < count; ++i) {
             const wire::AccountEntry& entry = most_active.accounts[i];
             const bool operators = entry.account.kind == wire::AccountKind::Operators;
-            text.sample({{"account", operators ? "(operators)" : entry.account.to_text()}},
+            text.sample({{"account",
+                          operators ? "(operators)" : wire::shown_name(entry.account.to_text())}},
                         std::uint64_t{value_of(entry)});
         }
     };

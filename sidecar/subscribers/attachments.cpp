@@ -5,6 +5,7 @@
 
 #include "fatwal/wire/invariant.h"
 #include "fatwal/wire/text_sink.h"
+#include "sidecar/log_text.h"
 
 namespace fatwal::sidecar {
 
@@ -88,10 +89,11 @@ std::variant<wire::Attached, wire::ControlError> Attachments::attach(const wire:
     const std::string& credential = requester.caller.credential;
     const auto had = of_credential_.find(credential);
     if (had != of_credential_.end() && had->second >= kMostOfCredential)
-        return wire::ControlError{
-            wire::ErrorCode::TooManyAttachments, "the credential has too many subscribers",
-            "Credential " + credential + " has " + std::to_string(kMostOfCredential) + '.',
-            "Give a part of them a credential of their own."};
+        return wire::ControlError{wire::ErrorCode::TooManyAttachments,
+                                  "the credential has too many subscribers",
+                                  "Credential " + log_text(credential) + " has " +
+                                      std::to_string(kMostOfCredential) + '.',
+                                  "Give a part of them a credential of their own."};
     Account& account = accounts_.find_or_add(request.account.view());
     try {
         accounts_.open(account);

@@ -158,7 +158,7 @@ class Delivery(unittest.TestCase):
         self.house.fatwald()
         self.house.tail('1', 'one', '--snapshot')
         until(
-            lambda: 'the sidecar refused: cannot read a snapshot' in self.house.read('one.err'),
+            lambda: 'fatwald refused: cannot read a snapshot' in self.house.read('one.err'),
             'the refusal',
         )
         self.assertGreaterEqual(self.house.read('fatwald.err').count('is taken again'), 5)
@@ -487,7 +487,7 @@ class Delivery(unittest.TestCase):
 
     def test_a_planned_take_over_takes_a_moment(self):
         self.take_over(signal.SIGTERM, 5)
-        self.assertIn('the sidecar ends: fatwald shuts down', self.house.read('one.err'))
+        self.assertIn('fatwald ends: fatwald shuts down', self.house.read('one.err'))
 
     def test_a_take_over_after_a_kill_takes_three_heartbeats(self):
         self.take_over(signal.SIGKILL, 9)

@@ -77,6 +77,32 @@ class Roster(unittest.TestCase):
         found = [each for each in (peer or self.peer).subscriber_list()[0] if each['name'] == name]
         return found[0] if found else None
 
+    def test_a_row_whose_account_is_no_text_for_a_line_hides_no_other(self):
+        self.house.sql(
+            'CREATE TABLE named (id int PRIMARY KEY, account_id text)',
+            'ALTER TABLE named REPLICA IDENTITY FULL',
+            'ALTER PUBLICATION p ADD TABLE named',
+            "INSERT INTO named VALUES (1, e'a\\tb'), (2, e'c\\x1b[2Jd'), (3, '(operators)'), (4, 'ok')",
+        )
+
+        def accounts(*options):
+            done = subprocess.run(
+                [BUILD / 'client' / 'fatwal', 'accounts', '--control', self.house.control, *options],
+                capture_output=True,
+                text=True,
+                timeout=30,
+            )
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        until(lambda: ' ok ' in f' {accounts()} '.replace('\n', ' '), 'the accounts to be there')
+        keys = {json.loads(line)['account'] for line in accounts('--json').splitlines()}
+        self.assertLessEqual({'a\tb', 'c\x1b[2Jd', '(operators)', 'ok'}, keys)
+        shown = accounts()
+        self.assertNotIn('\x1b', shown)
+        self.assertIn('"a\\tb"', shown)
+        self.assertIn('"(operators)"', shown)
+
     def test_holds_name_who_and_why_the_worst_first(self):
         gone, slow = self.new_peer(), self.new_peer()
         away = gone.attach('1', b'gone', durable=True)

@@ -18,6 +18,12 @@ TEST(RedactionTest, SecretsAreLeftOutWhateverTheirForm) {
           std::string("password='hunter2 \\' hunter2' x"),
           std::string("postgresql://fatwal:hunter2@db:5432/app"),
           std::string("Authorization: Bearer hunter2"), std::string("secret-key = \"hunter2\""),
+          std::string("passwd = hunter2"), std::string("http_token = 'hunter2'"),
+          std::string("token: hunter2, x"), std::string("api_key=hunter2"),
+          std::string("Cookie: fatwal_console=hunter2"), std::string("the password hunter2"),
+          std::string("ALTER ROLE x PASSWORD 'hunter2';"), std::string("\"token\": \"hunter2\""),
+          std::string("invalid integer value \"hunter2\" for connection option \"port\""),
+          std::string("missing \"=\" after \"hunter2\" in connection info string"),
           std::string("Key (mail)=(hunter2) already exists."),
           std::string("Failing row contains (1, hunter2, (3))."),
           std::string("invalid input syntax for type integer: \"hunter2\""),
@@ -42,6 +48,17 @@ TEST(RedactionTest, NamesOfAccountsAndSubscribersAreDisguised) {
     EXPECT_EQ(cli::with_disguised_names(
                   "durable subscriber \"a b\" of account acme: dropped\nof account 7", disguise),
               "durable subscriber <a b> of account <acme>: dropped\nof account <7>");
+}
+
+TEST(RedactionTest, NamesInWhatFatwaldRefusesAreDisguised) {
+    const auto disguise = [](const std::string&) { return std::string("#"); };
+    for (const std::string& text :
+         {std::string(R"(Credential "acme" may not follow account "acme \"co\" x".)"),
+          std::string(R"(the snapshot of account "acme" is taken again)"),
+          std::string(R"(durable subscriber "acme \" acme" of account "x" is dropped)")}) {
+        const std::string shown = cli::with_disguised_names(text, disguise);
+        EXPECT_EQ(shown.find("acme"), std::string::npos) << shown;
+    }
 }
 
 TEST(RedactionTest, ANameHasOneHashWithinABundle) {

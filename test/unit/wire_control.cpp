@@ -3,6 +3,7 @@
 #include <typeinfo>
 
 #include "fatwal/wire/control.h"
+#include "fatwal/wire/text_sink.h"
 #include "test/support/control_samples.h"
 
 namespace fatwal {
@@ -191,6 +192,33 @@ TEST(Publication, HeaderAndMarkerComeBack) {
     nonce[15] = std::byte{9};
     EXPECT_EQ(decode_marker_topic(marker_topic(nonce)), nonce);
     EXPECT_FALSE(decode_marker_topic(as_bytes("E")));
+}
+
+// A row can have such a key, and fatwald lists it: one row must not hide all accounts.
+TEST(Control, AReplyMayNameWhatNoRequestMay) {
+    AccountList list;
+    list.accounts.emplace_back().account = AccountKey({AccountKind::Text, as_bytes("a\tb")});
+    list.end = true;
+    const DecodedControl decoded = decode_control(as_bytes(encode({1, list})));
+    ASSERT_TRUE(decoded.message);
+    EXPECT_EQ(std::get<AccountList>(decoded.message->body).accounts.at(0).account.bytes, "a\tb");
+    ForgetDurable request;
+    request.account = list.accounts[0].account;
+    request.name = "x";
+    EXPECT_FALSE(decode_control(as_bytes(encode({1, request}))).message);
+}
+
+TEST(Control, NamesAreShownSoThatNothingObeysThem) {
+    EXPECT_EQ(shown_name("acme"), "acme");
+    EXPECT_EQ(shown_name(""), "");
+    EXPECT_EQ(shown_name("(operators)"), "\"(operators)\"");
+    EXPECT_EQ(shown_name("a\x1b[2Jb"), "\"a\\u001b[2Jb\"");
+    EXPECT_EQ(shown_name("a\xe2\x80\xae"
+                         "b"),
+              "\"a\\u202eb\"");
+    EXPECT_EQ(shown_name("a\xe2\x81\xa6"
+                         "b"),
+              "\"a\\u2066b\"");
 }
 
 }  // namespace control_tests

@@ -100,7 +100,9 @@ private:
 // do not bear out costs no more than the bytes that there are.
 class Decoder {
 public:
-    explicit Decoder(Cursor cursor) : cursor_(cursor) {}
+    // `of_fatwald`: a reply. fatwald lists names as rows have them, whatever a request may name;
+    // who shows them escapes them.
+    Decoder(Cursor cursor, bool of_fatwald) : cursor_(cursor), of_fatwald_(of_fatwald) {}
 
     template <class T>
     requires is_number<T>
@@ -118,6 +120,9 @@ public:
         const Bytes bytes = cursor_.take(cursor_.read<std::uint8_t>());
         if (!cursor_.ok()) return;
         auto refusal = refusal_of_account(kind, bytes);
+        if (of_fatwald_ && kind <= static_cast<std::uint8_t>(AccountKind::Text) &&
+            is_valid_account(kind, bytes.size()))
+            refusal.reset();
         if (!refusal) account = AccountKey({static_cast<AccountKind>(kind), bytes});
         refuse(std::move(refusal));
     }
@@ -132,7 +137,7 @@ public:
 
     void name(std::string& text) {
         (*this)(text);
-        if (cursor_.ok()) refuse(refusal_of_name(text));
+        if (cursor_.ok() && !of_fatwald_) refuse(refusal_of_name(text));
     }
     template <class... Flags>
     void flags8(Flags&... set) {
@@ -191,6 +196,7 @@ private:
     }
 
     Cursor cursor_;
+    const bool of_fatwald_;
     bool malformed_ = false;
     std::optional<ControlError> refusal_;
 };
@@ -301,7 +307,12 @@ DecodedControl decode_control(Bytes bytes) {
     if (!body)
         return refuse(request_id, ErrorCode::UnknownType,
                       "unknown message type " + std::to_string(type), {});
-    Decoder in(cursor);
+    const bool of_fatwald = std::visit(
+        [](const auto& found) {
+            return !requires { typename std::decay_t<decltype(found)>::Reply; };
+        },
+        *body);
+    Decoder in(cursor, of_fatwald);
     std::visit([&](auto& found) { found.fields(found, in); }, *body);
     if (!in.is_whole())
         return refuse(request_id, ErrorCode::Malformed,
