@@ -49,11 +49,17 @@ std::uint64_t unsigned_of(std::int64_t number) {
 }
 // As doctor.sql gives a setting: "-1 MB".
 std::int64_t setting(const Facts& facts, const char* name) {
+    if (!facts.is_object()) return 0;
     const auto settings = facts.find("settings");
     if (settings == facts.end() || !settings->is_object()) return 0;
     return std::strtoll(text_at(*settings, name).c_str(), nullptr, 10);
 }
 std::string quoted(const std::string& name) { return '"' + name + '"'; }
+std::string sql_name(const std::string& name) {
+    std::string out = "\"";
+    for (const char c : name) out += c == '"' ? std::string(2, c) : std::string(1, c);
+    return out + '"';
+}
 // As a literal of SQL.
 std::string sql_literal(const std::string& text) {
     std::string out = "'";
@@ -63,6 +69,162 @@ std::string sql_literal(const std::string& text) {
     }
     return out + '\'';
 }
+
+// As a word of a shell.
+std::string shell_word(const std::string& text) {
+    constexpr std::string_view kPlain =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,#";
+    if (!text.empty() && text.front() != '#' && text.find_first_not_of(kPlain) == std::string::npos)
+        return text;
+    std::string out = "'";
+    for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + '\'';
+}
+// "set max_wal_senders" -> "Set max_wal_senders.", and nothing stays nothing.
+std::string sentence(std::string_view text) {
+    constexpr std::string_view kBlanks = " ;";
+    const std::size_t begin = text.find_first_not_of(kBlanks);
+    if (begin == std::string_view::npos) return {};
+    std::string out(text.substr(begin, text.find_last_not_of(' ') + 1 - begin));
+    if (out.front() >= 'a' && out.front() <= 'z') out.front() -= 'a' - 'A';
+    if (std::string_view(".?!;").find(out.back()) == std::string_view::npos) out += '.';
+    return out;
+}
+
+// What mends something: the statements that can be pasted, and what only a person can do.
+struct Remedy {
+    std::string mend;
+    std::string advice;
+};
+
+// fatwal.check() has both in one text: "ALTER SYSTEM ...; then restart the server". Where it cannot
+// name all of a statement, it has an ellipsis.
+Remedy remedy_of(const std::string& text) {
+    constexpr std::array kBegins = {"ALTER ", "CREATE ", "SELECT ", "GRANT ", "DELETE ", "DROP "};
+    const bool is_statement = std::any_of(
+        kBegins.begin(), kBegins.end(), [&](const char* begin) { return text.starts_with(begin); });
+    const std::size_t end = text.rfind(';');
+    if (!is_statement || end == std::string::npos || text.find("...") != std::string::npos)
+        return {{}, sentence(text)};
+    return {text.substr(0, end + 1), sentence(std::string_view(text).substr(end + 1))};
+}
+
+// A kind of row of fatwal.check(). A star stands for a name, in the fault for the same one.
+struct Kind {
+    const char* requirement;
+    const char* fault;
+    const char* id;
+    const char* found;  // before what was found
+    Severity severity;
+    const char* means;
+};
+constexpr std::array<Kind, 19> kKinds = {{
+    {"wal_level is logical", "wal_level is not logical", "wal-level", "it is ", Severity::Error,
+     "The WAL has no changes to decode: fatwald cannot start."},
+    {"output_plugin_libraries lists *", "output_plugin_libraries does not list *",
+     "output-plugin-libraries", "it has ", Severity::Error,
+     "The server refuses to load the output plugin: fatwald cannot start."},
+    {"the database is in UTF8", "the database is not in UTF8", "encoding", "it is in ",
+     Severity::Error, "The stream is in UTF-8: fatwald cannot start."},
+    {"a replication slot is left for fatwald", "no replication slot is left for fatwald",
+     "replication-slot-left", "", Severity::Error, "fatwald cannot make its slot."},
+    {"a walsender is left for fatwald", "no walsender is left for fatwald", "walsender-left", "",
+     Severity::Error, "fatwald cannot stream."},
+    {"idle_replication_slot_timeout leaves fatwald time",
+     "idle_replication_slot_timeout drops the slot of a fatwald that is away",
+     "idle-replication-slot-timeout", "after ", Severity::Error,
+     "A slot that fatwald leaves for so long is lost, with all that it did not stream."},
+    {"a publication exists", "no publication exists", "publication-exists", "there are ",
+     Severity::Error, "Nothing is published: fatwald cannot start."},
+    {"publication * lists the account column of *",
+     "publication * does not list the account column of *", "account-column-listed", "it lists ",
+     Severity::Error, "Its changes do not say whose they are: only operators receive them."},
+    {"* has REPLICA IDENTITY FULL", "* lacks REPLICA IDENTITY FULL", "replica-identity", "it has ",
+     Severity::Error,
+     "Old rows lack columns, and a deleted row may not name its account: subscribers take "
+     "snapshots instead."},
+    {"* has its account column in its replica identity",
+     "* lacks its account column in its replica identity", "replica-identity", "it has ",
+     Severity::Error,
+     "A deleted row does not name its account: subscribers take snapshots instead."},
+    {"the server accepts UPDATE and DELETE of *", "the server refuses UPDATE and DELETE of *",
+     "update-and-delete", "", Severity::Error,
+     "The server refuses the application's UPDATE and DELETE of the table."},
+    {"the server will accept UPDATE and DELETE of *",
+     "the server will refuse UPDATE and DELETE of *", "update-and-delete", "", Severity::Error,
+     "Once it is published, the server refuses the application's UPDATE and DELETE of the table."},
+    {"the row filter of publication * on * cannot fail",
+     "the row filter of publication * on * can fail", "row-filter", "", Severity::Warning,
+     "One row for which it raises an error stops the stream for all accounts."},
+    {"* names its account", "* does not name its account", "account-column", "", Severity::Error,
+     "Its changes go to the operators alone; right only if its rows are of no account."},
+    {"a publication has *, which fatwald follows", "no publication has *, which fatwald follows",
+     "own-table", "", Severity::Error, "fatwald does not see changes of its own table."},
+    {"the setting of * names a column that it has", "the setting of * names a column that it lacks",
+     "account-setting", "", Severity::Error,
+     "The table's changes go to the operators until the setting is right."},
+    {"pgoutput sends column * of *", "pgoutput does not send column * of *", "column-sent", "",
+     Severity::Error,
+     "Where it is the account column, only operators receive the table's changes."},
+    {"publication * is older than slot *", "publication * may be younger than slot *",
+     "publication-age", "", Severity::Error,
+     "pgoutput ends with an error where the slot begins before the publication."},
+    {"slot * keeps little WAL", "slot * keeps much WAL", "slot-wal", "", Severity::Warning,
+     "The WAL fills the server's disk."},
+}};
+
+// The names in the places of the stars, or nothing where it is another requirement.
+std::optional<std::vector<std::string>> names_in(std::string_view text, std::string_view pattern) {
+    std::vector<std::string> names;
+    for (;;) {
+        const std::size_t star = pattern.find('*');
+        if (!text.starts_with(pattern.substr(0, star))) return std::nullopt;
+        if (star == std::string_view::npos)
+            return text.size() == pattern.size() ? std::optional(names) : std::nullopt;
+        text.remove_prefix(star);
+        pattern.remove_prefix(star + 1);
+        const std::string_view next = pattern.substr(0, pattern.find('*'));
+        // The last part of the pattern is the end of the text.
+        const std::size_t end =
+            next.size() == pattern.size()
+                ? (text.ends_with(next) ? text.size() - next.size() : std::string_view::npos)
+                : text.find(next);
+        if (end == std::string_view::npos) return std::nullopt;
+        names.emplace_back(text.substr(0, end));
+        text.remove_prefix(end);
+    }
+}
+
+std::string with_names(std::string_view pattern, const std::vector<std::string>& names) {
+    std::string out;
+    std::size_t next = 0;
+    for (const char c : pattern)
+        if (c == '*' && next < names.size())
+            out += names[next++];
+        else
+            out += c;
+    return out;
+}
+
+// "public.t" of "replica-identity:public.t".
+std::string id_of(const char* kind, const std::vector<std::string>& names) {
+    std::string out = kind;
+    for (const std::string& name : names) out += (&name == &names.front() ? ':' : '/') + name;
+    return out;
+}
+
+// What is asked for. Of a fault there is all of it, of what is well the good case and what was
+// found.
+struct Check {
+    const char* about = "";
+    std::string id{};
+    std::string good{};
+    std::string fault{};
+    std::string found{};
+    std::string means{};
+    std::string mend{};
+    std::string advice{};
+};
 
 class Diagnosis {
 public:
@@ -79,14 +241,16 @@ public:
     }
 
 private:
-    void add(Severity severity, const char* about, std::string what, std::string found,
-             std::string means, std::string mend) {
-        if (severity == Severity::Ok) {
-            means.clear();
-            mend.clear();
+    void add(Severity severity, Check check) {
+        const bool is_well = severity == Severity::Ok;
+        Finding finding{severity, check.about, std::move(check.id),
+                        std::move(is_well ? check.good : check.fault), std::move(check.found)};
+        if (!is_well) {
+            finding.means = std::move(check.means);
+            finding.mend = std::move(check.mend);
+            finding.advice = std::move(check.advice);
         }
-        findings_.push_back({severity, about, std::move(what), std::move(found), std::move(means),
-                             std::move(mend)});
+        findings_.push_back(std::move(finding));
     }
 
     [[nodiscard]] std::string status(const char* name) const {
@@ -105,21 +269,36 @@ private:
         std::array<char, 8> mode{};
         std::snprintf(mode.data(), mode.size(), "%04o", file.mode & 07777U);
         if (open || file.failure.empty())
-            add(open ? Severity::Error : Severity::Ok, "keys",
-                "the key file " + file.path + " is for its owner alone", mode.data(),
-                "Whoever reads the secret key can act for its owner, so no program of fatwal uses "
-                "such a file.",
-                "chmod 600 " + file.path);
+            add(open ? Severity::Error : Severity::Ok,
+                {.about = "keys",
+                 .id = "key-file",
+                 .good = "the key file " + file.path + " is for its owner alone",
+                 .fault = "others may read the key file " + file.path,
+                 .found = std::string("its mode is ") + mode.data(),
+                 .means = "Whoever reads the secret key can act for its owner, so no program of "
+                          "fatwal uses such a file.",
+                 .mend = "chmod 600 " + shell_word(file.path)});
         else
-            add(Severity::Error, "keys", "the key file " + file.path + " can be used", file.failure,
-                "Without keys fatwald answers nobody over the network.",
-                "fatwal keygen FILE, and fatwal.add_credential with the key that it prints");
+            add(Severity::Error,
+                {.about = "keys",
+                 .id = "key-file",
+                 .fault = "the key file " + file.path + " cannot be used",
+                 .found = file.failure,
+                 .means = "Without keys fatwald answers nobody over the network.",
+                 .advice = "fatwal keygen FILE makes one; fatwal.add_credential takes the public "
+                           "key that it prints."});
     }
 
     void judge_fatwald(const Observed::Fatwald& fatwald) {
-        add(fatwald.failure.empty() ? Severity::Ok : Severity::Error, "fatwald", "fatwald answers",
-            fatwald.failure, "Nobody streams changes, or nobody can reach who does.",
-            "systemctl status fatwald; and check --control");
+        add(fatwald.failure.empty() ? Severity::Ok : Severity::Error,
+            {.about = "fatwald",
+             .id = "fatwald-answers",
+             .good = "fatwald answers",
+             .fault = "fatwald does not answer",
+             .found = fatwald.failure,
+             .means = "Nobody streams changes, or nobody can reach who does.",
+             .mend = "systemctl status fatwald",
+             .advice = "If it runs, check that --control names its endpoint."});
         if (!fatwald.failure.empty()) return;
         judge_state();
         judge_counts();
@@ -131,63 +310,95 @@ private:
         const std::string state = status("state");
         const std::string reason = status("state_reason");
         if (state == "connecting")
-            add(Severity::Warning, "fatwald", "fatwald streams",
-                reason.empty() ? state : state + ": " + reason,
-                "It waits for the slot, because another fatwald has it, or for the server.",
-                "nothing, if it is the one that is to take over; else its log has the reason");
+            add(Severity::Warning,
+                {.about = "fatwald",
+                 .id = "fatwald-streams",
+                 .fault = "fatwald does not stream",
+                 .found = reason.empty() ? state : state + ": " + reason,
+                 .means = "It waits for the slot, because another fatwald has it, or for the "
+                          "server.",
+                 .advice = "Nothing is to be done if it is the one that is to take over; else its "
+                           "log has the reason."});
         else
-            add(state == "streaming" ? Severity::Ok : Severity::Error, "fatwald", "fatwald streams",
-                state, "Subscribers receive nothing until the server answers again.",
-                "look at the server and the network to it; fatwald's log has the reason");
+            add(state == "streaming" ? Severity::Ok : Severity::Error,
+                {.about = "fatwald",
+                 .id = "fatwald-streams",
+                 .good = "fatwald streams",
+                 .fault = "fatwald does not stream",
+                 .found = state,
+                 .means = "Subscribers receive nothing until the server answers again.",
+                 .advice =
+                     "Check the server and the network to it; fatwald's log has the reason."});
         const std::string failure = status("snapshot_failure");
-        add(failure.empty() ? Severity::Ok : Severity::Error, "fatwald", "snapshots succeed",
-            failure, "The subscribers that wait for the snapshot of an account do not get it.",
-            "what the reason names; docs/troubleshooting.md lists them under Snapshots");
+        add(failure.empty() ? Severity::Ok : Severity::Error,
+            {.about = "fatwald",
+             .id = "snapshots",
+             .good = "snapshots succeed",
+             .fault = "snapshots fail",
+             .found = failure,
+             .means = "The subscribers that wait for the snapshot of an account do not get it.",
+             .advice = "docs/troubleshooting.md lists the reasons under Snapshots, with what mends "
+                       "each."});
     }
 
     // Counts since the start of the process, of what should not happen.
     void judge_counts() {
         struct Count {
             const char* name;
-            const char* what;
+            const char* id;
+            const char* good;
+            const char* fault;
             Severity severity;  // when it is not 0
             const char* means;
             const char* mend;
+            const char* advice;
         };
         static constexpr std::array<Count, 8> kCounts = {{
-            {"given_up", "durable subscribers are there before their retention ends",
-             Severity::Warning,
-             "So many were dropped after retention; each takes a snapshot when it comes back.",
-             "start them more often, or raise retention_bytes and retention_s"},
-            {"refused_connections", "descriptors are left for connections", Severity::Warning,
-             "So many connections were closed as they came, because descriptors ran out.",
-             "LimitNOFILE= in the unit of fatwald, and restart it"},
-            {"refused_keyed_connections", "places are left for connections with keys",
-             Severity::Warning,
-             "So many connections were closed as they came, because all places were taken.",
-             "raise max_keyed_connections, or see who connects and says nothing"},
-            {"resyncs_sent", "no resync records were sent", Severity::Note,
+            {"given_up", "dropped-subscribers", "no durable subscriber was dropped after retention",
+             "durable subscribers were dropped after retention", Severity::Warning,
+             "Each takes a snapshot when it comes back.", "",
+             "Start them more often, or raise retention_bytes and retention_s."},
+            {"refused_connections", "refused-connections",
+             "descriptors were left for all connections", "descriptors ran out for connections",
+             Severity::Warning, "So many connections were closed as they came.", "",
+             "Set LimitNOFILE= by systemctl edit fatwald, and restart it."},
+            {"refused_keyed_connections", "refused-keyed-connections",
+             "places were left for all connections with keys",
+             "places ran out for connections with keys", Severity::Warning,
+             "So many connections were closed as they came.", "",
+             "Raise max_keyed_connections, or see who connects and says nothing."},
+            {"resyncs_sent", "resyncs", "no resync records were sent", "resync records were sent",
+             Severity::Note,
              "Each had the subscribers of an account or of a table take a snapshot, as after DDL.",
-             "SELECT * FROM fatwal.check() WHERE ok IS NOT TRUE;"},
-            {"unrouted", "each change names its account", Severity::Note,
-             "So many changes did not, and only operators received them.",
-             "ALTER TABLE ... REPLICA IDENTITY FULL; of the table that fatwald's log names"},
-            {"cut_subscribers", "subscribers read what they are sent", Severity::Note,
-             "So many were cut off because they did not; each came back with a replay or a "
-             "snapshot.",
-             "fatwal subscribers: the column UNREAD shows who does not read"},
-            {"refused_keys", "all keys are those of credentials", Severity::Note,
+             "", "fatwald's log names the reason of each."},
+            {"unrouted", "unrouted-changes", "each change named its account",
+             "changes did not name their account", Severity::Note, "Only operators received them.",
+             "", "fatwald's log names the table: give it REPLICA IDENTITY FULL."},
+            {"cut_subscribers", "cut-subscribers", "subscribers read what they are sent",
+             "subscribers were cut off, as they did not read", Severity::Note,
+             "Each came back with a replay or a snapshot.", "fatwal subscribers",
+             "The column UNREAD shows who does not read."},
+            {"refused_keys", "refused-keys", "all keys are those of credentials",
+             "keys were refused", Severity::Note,
              "So many handshakes came with a key that no credential has, or that has expired.",
-             "SELECT name, expires_at FROM fatwal.credential;"},
-            {"throttled_connections", "no crowd connects at once", Severity::Note,
-             "So many connections were closed because too many came at once; they try again.",
-             "nothing after a restart; else see which address they come from"},
+             "SELECT name, expires_at FROM fatwal.credential;", ""},
+            {"throttled_connections", "throttled-connections", "no crowd connected at once",
+             "too many connected at once", Severity::Note,
+             "So many connections were closed; they try again.", "",
+             "Nothing is to be done after a restart; else see which address they come from."},
         }};
         for (const Count& each : kCounts) {
             const std::string value = status(each.name);
             if (value.empty()) continue;  // an older fatwald
-            add(value == "0" ? Severity::Ok : each.severity, "fatwald", each.what,
-                std::string(each.name) + " is " + value, each.means, each.mend);
+            add(value == "0" ? Severity::Ok : each.severity,
+                {.about = "fatwald",
+                 .id = each.id,
+                 .good = each.good,
+                 .fault = each.fault,
+                 .found = std::string(each.name) + " is " + value,
+                 .means = each.means,
+                 .mend = each.mend,
+                 .advice = each.advice});
         }
     }
 
@@ -199,10 +410,14 @@ private:
         add(part >= 0.9   ? Severity::Error
             : part >= 0.5 ? Severity::Warning
                           : Severity::Ok,
-            "fatwald", "descriptors are left",
-            std::to_string(used) + " of " + std::to_string(limit) + " in use",
-            "When they run out, fatwald closes new connections as they come.",
-            "LimitNOFILE=" + std::to_string(limit * 4) + " in the unit of fatwald, and restart it");
+            {.about = "fatwald",
+             .id = "descriptors",
+             .good = "descriptors are left",
+             .fault = "descriptors run out",
+             .found = std::to_string(used) + " of " + std::to_string(limit) + " are in use",
+             .means = "When none is left, fatwald closes new connections as they come.",
+             .advice = "Set LimitNOFILE=" + std::to_string(limit * 4) +
+                       " by systemctl edit fatwald, and restart it."});
     }
 
     static double used_up(const wire::HoldEntry& hold) {
@@ -214,16 +429,18 @@ private:
     }
 
     void judge_holds(const Observed::Fatwald& fatwald) {
-        if (!fatwald.knows_holds) {
-            add(Severity::Note, "holds", "who keeps WAL can be listed", "fatwald is older",
-                "It is of a version that has no list of who keeps the slot back.",
-                "upgrade fatwald (UPGRADING.md)");
-            return;
-        }
-        if (!fatwald.holds) {
-            add(Severity::Note, "holds", "who keeps WAL can be listed", "fatwald refuses",
-                "The credential does not read the operators' stream, so the lists stay closed.",
-                "SELECT fatwal.grant_operators('CREDENTIAL');");
+        if (!fatwald.knows_holds || !fatwald.holds) {
+            const bool old = !fatwald.knows_holds;
+            add(Severity::Note,
+                {.about = "holds",
+                 .id = "holds-listed",
+                 .fault = "who keeps WAL cannot be listed",
+                 .found = old ? "fatwald is older" : "fatwald refuses",
+                 .means = old ? "It is of a version that has no list of who keeps the slot back."
+                              : "The credential does not read the operators' stream, so the lists "
+                                "stay closed.",
+                 .advice = old ? "Upgrade fatwald: UPGRADING.md."
+                               : "Call fatwal.grant_operators with the name of your credential."});
             return;
         }
         constexpr std::uint32_t kComesAndGoes = 60;  // seconds
@@ -238,34 +455,56 @@ private:
             const bool operators = hold.account.kind == wire::AccountKind::Operators;
             const bool durable =
                 absent || hold.kind == static_cast<std::uint8_t>(wire::HoldKind::Unacknowledged);
-            add(near ? Severity::Warning : Severity::Note, "holds", "the slot is held back",
-                hold_text(hold, of_.disguise),
-                near ? "A subscriber is dropped soon; it then takes a snapshot when it comes back."
-                     : "Postgres keeps the WAL that it has not acknowledged.",
-                !durable ? "fatwal holds, and fatwal subscribers: whether it still reads"
-                         : "start it; or, if it does not come back: fatwal subscribers forget " +
-                               of_.disguise(hold.name) +
-                               (operators ? " --operators"
-                                          : " --account " + of_.disguise(hold.account.to_text())));
+            const std::string name = of_.disguise(hold.name);
+            const std::string account =
+                operators ? "operators" : of_.disguise(hold.account.to_text());
+            add(near ? Severity::Warning : Severity::Note,
+                {.about = "holds",
+                 .id = "slot-held-back:" + account + (hold.name.empty() ? "" : '/' + name),
+                 .fault = "the slot is held back",
+                 .found = hold_text(hold, of_.disguise),
+                 .means = near ? "A subscriber is dropped soon; it then takes a snapshot when it "
+                                 "comes back."
+                               : "Postgres keeps the WAL that it has not acknowledged.",
+                 .mend = durable ? "fatwal subscribers forget " + shell_word(name) +
+                                       (operators ? " --operators"
+                                                  : " --account " + shell_word(account))
+                                 : "fatwal subscribers",
+                 .advice = durable ? "Start it. Only if it does not come back, forget it."
+                                   : "See whether it still reads."});
         }
         if (shown > 5)
-            add(Severity::Note, "holds", "more hold the slot back", std::to_string(shown - 5),
-                "Only the worst are listed here.", "fatwal holds");
+            add(Severity::Note, {.about = "holds",
+                                 .id = "slot-held-back",
+                                 .fault = "more hold the slot back",
+                                 .found = std::to_string(shown - 5),
+                                 .means = "Only the worst are listed here.",
+                                 .mend = "fatwal holds"});
         if (is_quiet)
-            add(Severity::Ok, "holds", "nobody holds the slot back for long",
-                std::to_string(fatwald.holds->size()) + " holds", "", "");
+            add(Severity::Ok, {.about = "holds",
+                               .id = "slot-held-back",
+                               .good = "nobody holds the slot back for long",
+                               .found = counted(fatwald.holds->size(), "hold", "holds")});
     }
 
     void judge_database(const Observed::Database& database) {
-        add(database.failure.empty() ? Severity::Ok : Severity::Error, "database",
-            "the database can be read", database.failure,
-            "Nothing of the server, the slot and the tables could be checked.",
-            "psql with the same connection string, until that works");
+        add(database.failure.empty() ? Severity::Ok : Severity::Error,
+            {.about = "database",
+             .id = "database-read",
+             .good = "the database can be read",
+             .fault = "the database cannot be read",
+             .found = database.failure,
+             .means = "Nothing of the server, the slot and the tables could be checked.",
+             .advice = "Try psql with the same connection string, until that works."});
         if (database.pooled)
-            add(Severity::Error, "database", "the database is reached without a pooler",
-                "a pooler refused a replication connection",
-                "A pooler passes no replication slot on, so fatwald cannot stream through it.",
-                "give the address of Postgres itself");
+            add(Severity::Error,
+                {.about = "database",
+                 .id = "pooler",
+                 .fault = "the database is reached through a pooler",
+                 .found = "it refused a replication connection",
+                 .means = "A pooler passes no replication slot on, so fatwald cannot stream "
+                          "through it.",
+                 .advice = "Give the address of Postgres itself."});
         if (!database.facts.is_object()) return;
         const Facts& facts = database.facts;
         judge_schema(facts);
@@ -279,82 +518,78 @@ private:
     void judge_schema(const Facts& facts) {
         if (flag_at(facts, "schema_there") && !flag_at(facts, "usable")) {
             const std::string role = text_at(facts, "role");
-            add(Severity::Error, "database", "the role may use the schema fatwal",
-                "role " + quoted(role) + " may not",
-                "Neither fatwald's tables nor fatwal.check() can be read.",
-                "GRANT USAGE ON SCHEMA fatwal TO " + quoted(role) + ";");
+            add(Severity::Error,
+                {.about = "database",
+                 .id = "schema-usage",
+                 .fault = "the role " + role + " may not use the schema fatwal",
+                 .means = "Neither fatwald's tables nor fatwal.check() can be "
+                          "read.",
+                 .mend = "GRANT USAGE ON SCHEMA fatwal TO " + sql_name(role) + ";"});
             return;
         }
         const bool there = facts.contains("checks") && facts.at("checks").is_array();
-        add(there ? Severity::Ok : Severity::Error, "database", "the extension fatwal is installed",
-            there ? "" : "not in database " + text_at(facts, "database"),
-            "fatwald does not start without it.",
-            "CREATE EXTENSION fatwal; or, where the server loads no extension: fatwal init "
-            "--plugin pgoutput");
+        add(there ? Severity::Ok : Severity::Error,
+            {.about = "database",
+             .id = "extension-installed",
+             .good = "the extension fatwal is installed",
+             .fault = "the extension fatwal is not installed",
+             .found = there ? "" : "in database " + text_at(facts, "database"),
+             .means = "fatwald does not start without it.",
+             .mend = "CREATE EXTENSION fatwal;",
+             .advice = "Where the server loads no extension: fatwal init --plugin pgoutput."});
     }
 
     // The rows of fatwal.check(), with what each kind of them means.
     void judge_requirements(const Facts& facts) {
-        struct Kind {
-            const char* part;  // of the requirement
-            Severity severity;
-            const char* means;
-        };
-        static constexpr std::array<Kind, 16> kKinds = {{
-            {"wal_level", Severity::Error,
-             "The WAL has no changes to decode: fatwald cannot start."},
-            {"output_plugin_libraries", Severity::Error,
-             "The server refuses to load the output plugin: fatwald cannot start."},
-            {"UTF8", Severity::Error, "The stream is in UTF-8: fatwald cannot start."},
-            {"a replication slot is left", Severity::Error, "fatwald cannot make its slot."},
-            {"a walsender is left", Severity::Error, "fatwald cannot stream."},
-            {"idle_replication_slot_timeout", Severity::Error,
-             "A slot that fatwald leaves for so long is lost, with all that it did not stream."},
-            {"a publication exists", Severity::Error,
-             "Nothing is published: fatwald cannot start."},
-            {"lists the account column", Severity::Error,
-             "Its changes do not say whose they are: only operators receive them."},
-            {"REPLICA IDENTITY", Severity::Error,
-             "Old rows lack columns, and a deleted row may not name its account: subscribers "
-             "take snapshots instead."},
-            {"replica identity", Severity::Error,
-             "A deleted row does not name its account: subscribers take snapshots instead."},
-            {"UPDATE and DELETE", Severity::Error,
-             "The server refuses the application's UPDATE and DELETE of the table."},
-            {"row filter", Severity::Warning,
-             "One row for which it raises an error stops the stream for all accounts."},
-            {"names its account", Severity::Error,
-             "Its changes go to the operators alone; right only if its rows are of no account."},
-            {"which fatwald follows", Severity::Error,
-             "fatwald does not see changes of its own table."},
-            {"names a column", Severity::Error,
-             "The table's changes go to the operators until the setting is right."},
-            {"is older than slot", Severity::Error,
-             "pgoutput ends with an error where the slot begins before the publication."},
-        }};
-        for (const Facts& row : list_at(facts, "checks")) {
-            const std::string what = text_at(row, "requirement");
+        for (const Facts& row : list_at(facts, "checks")) judge_requirement(row);
+    }
+    void judge_requirement(const Facts& row) {
+        const std::string what = text_at(row, "requirement");
+        const bool judged = row.contains("ok") && row.at("ok").is_boolean();
+        const bool is_well = flag_at(row, "ok");
+        Remedy remedy = remedy_of(text_at(row, "mend"));
+        std::string found = text_at(row, "found");
+        for (const Kind& kind : kKinds) {
+            const auto names = names_in(what, kind.requirement);
+            if (!names) continue;
             // Of the slots there is more to say: judge_slots().
-            if (what.find("keeps little WAL") != std::string::npos) continue;
-            const auto* kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const Kind& each) {
-                return what.find(each.part) != std::string::npos;
-            });
-            const bool known = kind != kKinds.end();
-            const bool judged = row.contains("ok") && row.at("ok").is_boolean();
-            add(!judged              ? Severity::Note
-                : flag_at(row, "ok") ? Severity::Ok
-                : known              ? kind->severity
-                                     : Severity::Error,
-                "database", what, text_at(row, "found"),
-                known ? kind->means : "The stream needs it.", text_at(row, "mend"));
+            if (std::string_view(kind.id) == "slot-wal") return;
+            if (!is_well) found = kind.found + found;
+            add(!judged   ? Severity::Note
+                : is_well ? Severity::Ok
+                          : kind.severity,
+                {.about = "database",
+                 .id = id_of(kind.id, *names),
+                 .good = what,
+                 .fault = with_names(kind.fault, *names),
+                 .found = std::move(found),
+                 .means = kind.means,
+                 .mend = std::move(remedy.mend),
+                 .advice = std::move(remedy.advice)});
+            return;
         }
+        // Of an extension that is newer than this program.
+        add(!judged   ? Severity::Note
+            : is_well ? Severity::Ok
+                      : Severity::Error,
+            {.about = "database",
+             .id = "check:" + what,
+             .good = what,
+             .fault = "fatwal.check() asks in vain: " + what,
+             .found = std::move(found),
+             .means = "The stream needs it.",
+             .mend = std::move(remedy.mend),
+             .advice = std::move(remedy.advice)});
     }
 
     void judge_server(const Facts& facts) {
         if (flag_at(facts, "in_recovery"))
-            add(Severity::Warning, "database", "the server is the primary", "it is a standby",
-                "fatwald waits until it is promoted; nothing is streamed from it.",
-                "name all servers: host=a,b");
+            add(Severity::Warning,
+                {.about = "database",
+                 .id = "primary",
+                 .fault = "the server is a standby",
+                 .means = "fatwald waits until it is promoted; nothing is streamed from it.",
+                 .advice = "Name all servers in one connection string: host=a,b."});
         const std::int64_t keep_mb = setting(facts, "max_slot_wal_keep_size");
         const std::int64_t retention = count("retention_bytes");
         // Twice what fatwald keeps for durable subscribers: so it drops one long before the server
@@ -363,22 +598,25 @@ private:
             std::max<std::int64_t>(20, (2 * retention + (1 << 30) - 1) >> 30);
         const std::string mend = "ALTER SYSTEM SET max_slot_wal_keep_size = '" +
                                  std::to_string(wanted_gb) + "GB'; SELECT pg_reload_conf();";
-        if (keep_mb < 0)
-            add(Severity::Warning, "slot", "max_slot_wal_keep_size bounds the WAL of slots",
-                "it is not set",
-                "While fatwald is away the slot keeps all WAL, until the disk is full and Postgres "
-                "stops.",
-                mend + " -- less than the disk has free");
-        else
-            add((keep_mb << 20) < retention ? Severity::Warning : Severity::Ok, "slot",
-                "max_slot_wal_keep_size bounds the WAL of slots",
-                bytes_text(unsigned_of(keep_mb) << 20) +
-                    (retention > 0
-                         ? ", and retention_bytes is " + bytes_text(unsigned_of(retention))
-                         : ""),
-                "The server drops the slot, and everybody takes a snapshot, before fatwald drops "
-                "one durable subscriber.",
-                mend);
+        const bool unset = keep_mb < 0;
+        add(unset || (keep_mb << 20) < retention ? Severity::Warning : Severity::Ok,
+            {.about = "slot",
+             .id = "max-slot-wal-keep-size",
+             .good = "max_slot_wal_keep_size bounds the WAL of slots",
+             .fault = unset ? "max_slot_wal_keep_size does not bound the WAL of slots"
+                            : "max_slot_wal_keep_size is below retention_bytes",
+             .found = unset ? "it is not set"
+                            : "it is " + bytes_text(unsigned_of(keep_mb) << 20) +
+                                  (retention > 0 ? ", and retention_bytes is " +
+                                                       bytes_text(unsigned_of(retention))
+                                                 : ""),
+             .means = unset
+                          ? "While fatwald is away the slot keeps all WAL, until the disk is full "
+                            "and Postgres stops."
+                          : "The server drops the slot, and everybody takes a snapshot, before "
+                            "fatwald drops one durable subscriber.",
+             .mend = mend,
+             .advice = "Choose less than the disk has free."});
         // Replays read the slot through copies of it, and a second fatwald may come.
         judge_headroom(list_at(facts, "slots").size(), setting(facts, "max_replication_slots"),
                        "max_replication_slots");
@@ -388,12 +626,18 @@ private:
 
     void judge_headroom(std::uint64_t used, std::int64_t limit, const char* name) {
         if (limit <= 0) return;
+        std::string id = name;
+        std::replace(id.begin(), id.end(), '_', '-');
         add(used + kFewFreeSlots <= unsigned_of(limit) ? Severity::Ok : Severity::Warning,
-            "database", std::string(name) + " leaves some free",
-            std::to_string(used) + " of " + std::to_string(limit) + " in use",
-            "Replays from the slot, a base backup or a second fatwald find none.",
-            std::string("ALTER SYSTEM SET ") + name + " = " + std::to_string(used + 5) +
-                "; then restart the server");
+            {.about = "database",
+             .id = std::move(id),
+             .good = std::string(name) + " leaves some free",
+             .fault = std::string(name) + " leaves few free",
+             .found = std::to_string(used) + " of " + std::to_string(limit) + " are in use",
+             .means = "Replays from the slot, a base backup or a second fatwald find none.",
+             .mend =
+                 std::string("ALTER SYSTEM SET ") + name + " = " + std::to_string(used + 5) + ";",
+             .advice = "Then restart the server."});
     }
 
     void judge_slots(const Facts& facts) {
@@ -406,56 +650,91 @@ private:
             if (ours)
                 judge_slot(slot, name);
             else if (number_at(slot, "retained_bytes").value_or(0) >= kMuchWal)
-                add(Severity::Warning, "slot",
-                    "slot " + quoted(name) + ", not fatwald's, keeps WAL",
-                    bytes_text(unsigned_of(*number_at(slot, "retained_bytes"))),
-                    "It fills the same disk.",
-                    flag_at(slot, "active")
-                        ? "see pg_stat_replication for who reads it"
-                        : "if nobody needs it: SELECT pg_drop_replication_slot(" +
-                              sql_literal(name) + ");");
+                judge_other_slot(slot, name);
         }
         if (is_there) return;
         const bool streaming = status("state") == "streaming";
-        add(streaming || !of_.slot.empty() ? Severity::Error : Severity::Note, "slot",
-            "fatwald's slot is there", named.empty() ? "none" : "no slot " + quoted(named),
-            "fatwald makes it at its first start; before that the server keeps nothing for it.",
-            streaming ? "--database names another server or database than fatwald's"
-                      : "SELECT slot_name FROM pg_replication_slots; lists those that are there");
+        add(streaming || !of_.slot.empty() ? Severity::Error : Severity::Note,
+            {.about = "slot",
+             .id = "slot-there",
+             .fault = "fatwald's slot is not there",
+             .found = named.empty() ? "" : "no slot " + quoted(named),
+             .means = "fatwald makes it at its first start; before that the server keeps nothing "
+                      "for it.",
+             .mend = "SELECT slot_name, database FROM pg_replication_slots;",
+             .advice = streaming ? "--database names another server or database than fatwald's."
+                                 : "The statement lists those that are there."});
+    }
+
+    void judge_other_slot(const Facts& slot, const std::string& name) {
+        const bool active = flag_at(slot, "active");
+        add(Severity::Warning,
+            {.about = "slot",
+             .id = "other-slot:" + name,
+             .fault = "slot " + quoted(name) + ", not fatwald's, keeps WAL",
+             .found = bytes_text(unsigned_of(number_at(slot, "retained_bytes").value_or(0))),
+             .means = "It fills the same disk.",
+             .mend = active ? "SELECT * FROM pg_stat_replication;"
+                            : "SELECT pg_drop_replication_slot(" + sql_literal(name) + ");",
+             .advice = active ? "See who reads it." : "Drop it only if nobody needs it."});
     }
 
     void judge_slot(const Facts& slot, const std::string& name) {
         const std::string its = "slot " + quoted(name);
         const std::string wal_status = text_at(slot, "wal_status");
         const std::string because = text_at(slot, "lost_because");
+        const std::int64_t keep_mb = 2 * setting(of_.database->facts, "max_slot_wal_keep_size");
         if (wal_status == "lost")
-            add(Severity::Error, "slot", its + " has its WAL",
-                because.empty() ? wal_status : wal_status + " (" + because + ")",
-                "Changes are gone for good: every subscriber has to take a snapshot.",
-                "fatwal slot drop --yes, and start fatwald with --on-lost-slot=resync");
+            add(Severity::Error,
+                {.about = "slot",
+                 .id = "slot-wal:" + name,
+                 .fault = its + " has lost its WAL",
+                 .found = because.empty() ? wal_status : wal_status + " (" + because + ")",
+                 .means = "Changes are gone for good: every subscriber has to take a snapshot.",
+                 .advice = "Drop the slot by fatwal slot drop --yes, and start fatwald once with "
+                           "--on-lost-slot=resync."});
         else
-            add(wal_status == "unreserved" ? Severity::Error : Severity::Ok, "slot",
-                its + " has its WAL", wal_status,
-                "The server takes the WAL away at its next checkpoint.",
-                "raise max_slot_wal_keep_size at once, and see who holds the slot: fatwal holds");
+            add(wal_status == "unreserved" ? Severity::Error : Severity::Ok,
+                {.about = "slot",
+                 .id = "slot-wal:" + name,
+                 .good = its + " has its WAL",
+                 .fault = its + " is about to lose its WAL",
+                 .found = wal_status,
+                 .means = "The server takes the WAL away at its next checkpoint.",
+                 .mend = keep_mb <= 0
+                             ? ""
+                             : "ALTER SYSTEM SET max_slot_wal_keep_size = '" +
+                                   std::to_string(keep_mb) + "MB'; SELECT pg_reload_conf();",
+                 .advice = "Raise max_slot_wal_keep_size at once. fatwal holds names who holds the "
+                           "slot."});
         const bool active = flag_at(slot, "active");
         const auto idle = number_at(slot, "inactive_s");
-        add(active ? Severity::Ok : Severity::Warning, "slot", its + " is read",
-            active ? "yes"
-            : idle ? "not for " + seconds_text(unsigned_of(*idle))
-                   : "no",
-            "Nothing is streamed, and WAL piles up on the server.",
-            "start fatwald; or, if nobody needs it any more: fatwal slot drop");
-        judge_retained(slot, its);
+        add(active ? Severity::Ok : Severity::Warning,
+            {.about = "slot",
+             .id = "slot-read:" + name,
+             .good = its + " is read",
+             .fault = its + " is not read",
+             .found = active || !idle ? "" : "for " + seconds_text(unsigned_of(*idle)),
+             .means = "Nothing is streamed, and WAL piles up on the server.",
+             .mend = "systemctl start fatwald",
+             .advice = "Start fatwald. If nobody needs the slot any more, fatwal slot drop drops "
+                       "it."});
+        judge_retained(slot, name, its);
         if (const auto age = number_at(slot, "catalog_age"))
-            add(*age >= kOldCatalog ? Severity::Warning : Severity::Ok, "slot",
-                its + " lets the catalogs be vacuumed", std::to_string(*age) + " transactions old",
-                "Dead rows of the catalogs stay, and at last the server runs out of transaction "
-                "ids.",
-                "end old transactions (pg_stat_activity, pg_prepared_xacts), and see fatwal holds");
+            add(*age >= kOldCatalog ? Severity::Warning : Severity::Ok,
+                {.about = "slot",
+                 .id = "slot-catalogs:" + name,
+                 .good = its + " lets the catalogs be vacuumed",
+                 .fault = its + " keeps the catalogs from being vacuumed",
+                 .found = std::to_string(*age) + " transactions old",
+                 .means = "Dead rows of the catalogs stay, and at last the server runs out of "
+                          "transaction ids.",
+                 .mend = "fatwal holds",
+                 .advice = "It names who holds the slot. Else end old transactions: "
+                           "pg_stat_activity and pg_prepared_xacts have them."});
     }
 
-    void judge_retained(const Facts& slot, const std::string& its) {
+    void judge_retained(const Facts& slot, const std::string& name, const std::string& its) {
         const std::int64_t retained = number_at(slot, "retained_bytes").value_or(0);
         const auto safe = number_at(slot, "safe_wal_bytes");
         const bool near =
@@ -465,12 +744,17 @@ private:
         const bool much = retained >= kMuchWal || (near && retained >= kMuchWal / 4);
         std::string found = bytes_text(unsigned_of(retained));
         if (safe) found += ", and " + bytes_text(unsigned_of(*safe)) + " may still be written";
-        add(much ? Severity::Warning : Severity::Ok, "slot", its + " keeps little WAL",
-            std::move(found),
-            safe ? "When what may still be written is used up, the server drops the slot."
-                 : "WAL fills the server's disk.",
-            "fatwal holds names who holds it; else end old transactions (pg_stat_activity, "
-            "pg_prepared_xacts)");
+        add(much ? Severity::Warning : Severity::Ok,
+            {.about = "slot",
+             .id = "slot-retained-wal:" + name,
+             .good = its + " keeps little WAL",
+             .fault = its + " keeps much WAL",
+             .found = std::move(found),
+             .means = safe ? "When what may still be written is used up, the server drops the slot."
+                           : "WAL fills the server's disk.",
+             .mend = "fatwal holds",
+             .advice = "It names who holds the slot. Else end old transactions: pg_stat_activity "
+                       "and pg_prepared_xacts have them."});
     }
 
     void judge_transactions(const Facts& facts) {
@@ -478,21 +762,34 @@ private:
         const Facts& prepared = list_at(facts, "prepared");
         for (const Facts& each : running) {
             const std::string pid = std::to_string(number_at(each, "pid").value_or(0));
-            add(Severity::Warning, "slot", "no transaction is old",
-                "process " + pid + " has one since " +
-                    seconds_text(unsigned_of(number_at(each, "seconds").value_or(0))) + " (" +
-                    text_at(each, "state") + ")",
-                "Slots keep all WAL from its begin on, and its changes come only behind its end.",
-                "let it end, or SELECT pg_terminate_backend(" + pid + ");");
+            add(Severity::Warning,
+                {.about = "slot",
+                 .id = "old-transaction:" + pid,
+                 .fault = "a transaction is old",
+                 .found = "process " + pid + " has had it for " +
+                          seconds_text(unsigned_of(number_at(each, "seconds").value_or(0))) + " (" +
+                          text_at(each, "state") + ")",
+                 .means = "Slots keep all WAL from its begin on, and its changes come only behind "
+                          "its end.",
+                 .mend = "SELECT pg_terminate_backend(" + pid + ");",
+                 .advice = "Let it end, or end it."});
         }
-        for (const Facts& each : prepared)
-            add(Severity::Warning, "slot", "no prepared transaction is old",
-                quoted(text_at(each, "gid")) + " since " +
-                    seconds_text(unsigned_of(number_at(each, "seconds").value_or(0))),
-                "Slots keep all WAL from its begin on.",
-                "COMMIT PREPARED or ROLLBACK PREPARED " + sql_literal(text_at(each, "gid")) + ";");
+        for (const Facts& each : prepared) {
+            const std::string gid = text_at(each, "gid");
+            add(Severity::Warning,
+                {.about = "slot",
+                 .id = "prepared-transaction:" + gid,
+                 .fault = "a prepared transaction is old",
+                 .found = quoted(gid) + " was prepared " +
+                          seconds_text(unsigned_of(number_at(each, "seconds").value_or(0))) +
+                          " ago",
+                 .means = "Slots keep all WAL from its begin on.",
+                 .advice = "Only its owner knows which is right: COMMIT PREPARED " +
+                           sql_literal(gid) + "; or ROLLBACK PREPARED " + sql_literal(gid) + ";"});
+        }
         if (running.empty() && prepared.empty())
-            add(Severity::Ok, "slot", "no transaction is old", "", "", "");
+            add(Severity::Ok,
+                {.about = "slot", .id = "old-transactions", .good = "no transaction is old"});
     }
 
     void judge_credentials(const Facts& facts) {
@@ -503,48 +800,56 @@ private:
             if (left >= kSoon) continue;
             is_well = false;
             const std::string name = text_at(each, "name");
-            add(left <= 0 ? Severity::Error : Severity::Warning, "keys",
-                "the key of credential " + quoted(name) + " is valid",
-                left <= 0 ? "it expired " + seconds_text(unsigned_of(-left)) + " ago"
-                          : "it expires in " + seconds_text(unsigned_of(left)),
-                "From then on fatwald refuses who connects with it.",
-                "SELECT fatwal.add_credential(" + sql_literal(name) +
-                    ", 'PUBLIC KEY'); with the key that fatwal keygen FILE prints");
+            add(left <= 0 ? Severity::Error : Severity::Warning,
+                {.about = "keys",
+                 .id = "credential-key:" + name,
+                 .fault = "the key of credential " + quoted(name) +
+                          (left <= 0 ? " has expired" : " expires soon"),
+                 .found = left <= 0 ? seconds_text(unsigned_of(-left)) + " ago"
+                                    : "in " + seconds_text(unsigned_of(left)),
+                 .means = "From then on fatwald refuses who connects with it.",
+                 .advice = "fatwal keygen FILE makes another key and prints its public part; give "
+                           "that to fatwal.add_credential(" +
+                           sql_literal(name) + ", …)."});
         }
-        if (is_well) add(Severity::Ok, "keys", "no credential expires within 14 days", "", "", "");
+        if (is_well)
+            add(Severity::Ok, {.about = "keys",
+                               .id = "credential-keys",
+                               .good = "no credential expires within 14 days"});
     }
 
     void judge_clocks() {
         const std::optional<ClockDifference> fatwald =
             of_.fatwald ? of_.fatwald->clock : std::nullopt;
         const bool read = of_.database && of_.database->facts.is_object();
-        if (fatwald) judge_clock("fatwald's clock", *fatwald);
-        if (read) judge_clock("the server's clock", of_.database->clock);
-        if (fatwald && read) judge_between(*fatwald, of_.database->clock);
+        if (fatwald) add_clock("clock-fatwald", "fatwald's clock", "this host's", *fatwald);
+        if (read)
+            add_clock("clock-server", "the server's clock", "this host's", of_.database->clock);
+        if (fatwald && read)
+            add_clock("clock-fatwald-server", "fatwald's clock", "the server's",
+                      {fatwald->ahead_ms - of_.database->clock.ahead_ms,
+                       fatwald->unsure_ms + of_.database->clock.unsure_ms});
     }
-    void judge_clock(const char* whose, const ClockDifference& clock) {
-        add_clock(std::string(whose) + " agrees with this host's", clock, "behind", "ahead");
-    }
-    void judge_between(const ClockDifference& fatwald, const ClockDifference& server) {
-        add_clock("fatwald's clock agrees with the server's",
-                  {fatwald.ahead_ms - server.ahead_ms, fatwald.unsure_ms + server.unsure_ms},
-                  "behind", "ahead");
-    }
-    void add_clock(std::string what, const ClockDifference& clock, const char* behind,
-                   const char* ahead) {
+    void add_clock(const char* id, const std::string& one, const std::string& other,
+                   const ClockDifference& clock) {
         const std::int64_t apart =
             std::max<std::int64_t>(std::abs(clock.ahead_ms) - clock.unsure_ms, 0);
         std::array<char, 64> found{};
         std::snprintf(found.data(), found.size(), "%.1f s %s (within %.1f s)",
                       static_cast<double>(std::abs(clock.ahead_ms)) / 1000,
-                      clock.ahead_ms < 0 ? behind : ahead,
+                      clock.ahead_ms < 0 ? "behind" : "ahead",
                       static_cast<double>(clock.unsure_ms) / 1000);
         add(apart >= kClockError     ? Severity::Error
             : apart >= kClockWarning ? Severity::Warning
                                      : Severity::Ok,
-            "clock", std::move(what), apart == 0 ? "yes" : found.data(),
-            "Credentials expire early or late, and times in logs do not match.",
-            "timedatectl set-ntp true, on the host whose clock is wrong");
+            {.about = "clock",
+             .id = id,
+             .good = one + " agrees with " + other,
+             .fault = one + " differs from " + other,
+             .found = apart == 0 ? "" : found.data(),
+             .means = "Credentials expire early or late, and times in logs do not match.",
+             .mend = "timedatectl set-ntp true",
+             .advice = "Run it on the host whose clock is wrong."});
     }
 
     // 0.1.0 -> 0.1: what an extension's version has.
@@ -555,11 +860,15 @@ private:
     void judge_versions() {
         const std::string fatwald = status("version");
         if (!fatwald.empty())
-            add(fatwald == of_.version ? Severity::Ok : Severity::Warning, "versions",
-                "fatwald and this program are of one version",
-                "fatwald " + fatwald + ", fatwal and its library " + of_.version,
-                "Releases that are one apart understand each other; others may not.",
-                "install the same version of both (UPGRADING.md), and restart fatwald");
+            add(fatwald == of_.version ? Severity::Ok : Severity::Warning,
+                {.about = "versions",
+                 .id = "version-fatwald",
+                 .good = "fatwald and this program are of one version",
+                 .fault = "fatwald and this program are of two versions",
+                 .found = "fatwald " + fatwald + ", fatwal and its library " + of_.version,
+                 .means = "Releases that are one apart understand each other; others may not.",
+                 .advice = "Install the same version of both (UPGRADING.md), and restart "
+                           "fatwald."});
         if (!of_.database || !of_.database->facts.is_object()) return;
         const Facts& facts = of_.database->facts;
         const std::string comment = text_at(facts, "managed");
@@ -567,28 +876,39 @@ private:
         if (extension != facts.end() && extension->is_object()) {
             judge_extension(*extension, fatwald);
         } else if (comment.find("without its extension") != std::string::npos) {
-            add(comment == of_.managed ? Severity::Ok : Severity::Warning, "versions",
-                "the schema fatwal is of this version",
-                comment == of_.managed ? "yes" : "it was made by another version",
-                "Functions that fatwald calls may lack or differ.",
-                "fatwal init --plugin pgoutput, as at first: it makes what lacks");
+            add(comment == of_.managed ? Severity::Ok : Severity::Warning,
+                {.about = "versions",
+                 .id = "version-schema",
+                 .good = "the schema fatwal is of this version",
+                 .fault = "the schema fatwal is of another version",
+                 .means = "Functions that fatwald calls may lack or differ.",
+                 .mend = "fatwal init --plugin pgoutput",
+                 .advice = "Run it as at first: it makes what lacks."});
         }
     }
     void judge_extension(const Facts& extension, const std::string& fatwald) {
         const std::string installed = text_at(extension, "installed");
         const std::string available = text_at(extension, "available");
         if (!available.empty())
-            add(installed == available ? Severity::Ok : Severity::Warning, "versions",
-                "the extension is as new as its library on the server",
-                installed + ", and the server has " + available,
-                "Its functions are older than the plugin that the server loads.",
-                "ALTER EXTENSION fatwal UPDATE;");
+            add(installed == available ? Severity::Ok : Severity::Warning,
+                {.about = "versions",
+                 .id = "version-library",
+                 .good = "the extension is as new as its library on the server",
+                 .fault = "the extension is not as new as its library on the server",
+                 .found = installed + ", and the server has " + available,
+                 .means = "Its functions are older than the plugin that the server loads.",
+                 .mend = "ALTER EXTENSION fatwal UPDATE;"});
         const std::string wanted = release_of(fatwald.empty() ? of_.version : fatwald);
-        add(installed == wanted ? Severity::Ok : Severity::Warning, "versions",
-            fatwald.empty() ? "the extension and this program are of one release"
-                            : "the extension and fatwald are of one release",
-            installed + " and " + wanted, "One may ask for what the other does not have.",
-            "install the same version of both: UPGRADING.md has the order");
+        const std::string both = std::string("the extension and ") +
+                                 (fatwald.empty() ? "this program" : "fatwald") + " are of ";
+        add(installed == wanted ? Severity::Ok : Severity::Warning,
+            {.about = "versions",
+             .id = "version-extension",
+             .good = both + "one release",
+             .fault = both + "two releases",
+             .found = installed + " and " + wanted,
+             .means = "One may ask for what the other does not have.",
+             .advice = "Install the same version of both: UPGRADING.md has the order."});
     }
 
     const Observed& of_;

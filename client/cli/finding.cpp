@@ -44,10 +44,6 @@ std::string wrapped(const std::string& text, std::size_t columns) {
     return out;
 }
 
-std::string counted(std::size_t count, const char* one, const char* many) {
-    return std::to_string(count) + ' ' + (count == 1 ? one : many);
-}
-
 }  // namespace
 
 const char* name_of(Severity severity) {
@@ -58,6 +54,17 @@ const char* name_of(Severity severity) {
         case Severity::Error: return "error";
     }
     return "error";
+}
+
+std::string counted(std::size_t count, const char* one, const char* many) {
+    return std::to_string(count) + ' ' + (count == 1 ? one : many);
+}
+
+std::string title_of(const Finding& finding) {
+    std::string title = finding.what;
+    if (!finding.found.empty()) title += ": " + finding.found;
+    while (!title.empty() && (title.back() == '.' || title.back() == ' ')) title.pop_back();
+    return title;
 }
 
 void sort_by_severity(std::vector<Finding>& findings) {
@@ -84,9 +91,10 @@ std::string to_table(const std::vector<Finding>& findings, bool all, std::size_t
         if (is_well && !all) continue;
         out += padded(name_of(each.severity), kSeverityWidth) +
                padded(each.about, kIndent - kSeverityWidth);
-        out += wrapped(each.found.empty() ? each.what : each.what + ": " + each.found, columns);
+        out += wrapped(title_of(each), columns);
         out += '\n';
         if (!each.means.empty()) out += indent + wrapped(each.means, columns) + '\n';
+        if (!each.advice.empty()) out += indent + wrapped(each.advice, columns) + '\n';
         if (!each.mend.empty()) out += indent + "-> " + each.mend + '\n';
     }
     if (well == findings.size())
@@ -99,10 +107,12 @@ std::string to_table(const std::vector<Finding>& findings, bool all, std::size_t
 std::string finding_json(const Finding& finding) {
     const nlohmann::ordered_json line = {{"severity", name_of(finding.severity)},
                                          {"about", finding.about},
+                                         {"id", finding.id},
                                          {"what", finding.what},
                                          {"found", finding.found},
                                          {"means", finding.means},
-                                         {"mend", finding.mend}};
+                                         {"mend", finding.mend},
+                                         {"advice", finding.advice}};
     // Names of a database in another encoding must not stop the report.
     return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

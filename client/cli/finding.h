@@ -13,13 +13,22 @@ enum class Severity : std::uint8_t { Ok, Note, Warning, Error };
 struct Finding {
     Severity severity = Severity::Ok;
     const char* about = "";  // database, slot, fatwald, holds, keys, clock or versions
-    std::string what;        // what is asked for, or what there is
+    std::string id;          // kebab-case and the same in each release: "replica-identity:public.t"
+    std::string what;        // the fault; what is so, when it is well
     std::string found;
-    std::string means;  // one sentence: what comes of it. Empty when it is well
-    std::string mend;   // a statement or a command. Empty when it is well
+    // Empty when it is well; else there is `means`, and `mend` or `advice`.
+    std::string means{};   // one sentence: what comes of it
+    std::string mend{};    // one line of SQL or of a shell, which can be pasted as it is
+    std::string advice{};  // for a person: sentences
 };
 
 [[nodiscard]] const char* name_of(Severity severity);
+
+// "1 hold", "2 holds".
+[[nodiscard]] std::string counted(std::size_t count, const char* one, const char* many);
+
+// "fatwald does not answer: no reply within 5 s", with no end of a sentence.
+[[nodiscard]] std::string title_of(const Finding& finding);
 
 // The worst first; those that are equally bad stay in their order.
 void sort_by_severity(std::vector<Finding>& findings);

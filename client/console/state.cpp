@@ -97,10 +97,12 @@ const char* name_of_hold(std::uint8_t kind) {
 Json finding_object(const Finding& finding) {
     return {{"severity", cli::name_of(finding.severity)},
             {"about", finding.about},
+            {"id", finding.id},
             {"what", finding.what},
             {"found", finding.found},
             {"means", finding.means},
-            {"mend", finding.mend}};
+            {"mend", finding.mend},
+            {"advice", finding.advice}};
 }
 
 std::string count_of(const std::string& number, const char* noun) {
@@ -143,17 +145,17 @@ Json verdict_of(const Seen& seen, std::optional<std::size_t> active,
                 const std::vector<Finding>& findings) {
     if (!findings.empty() && findings.front().severity >= Severity::Warning) {
         const Finding& worst = findings.front();
-        std::string sentence = worst.means;
-        if (!worst.found.empty()) sentence += " Found: " + worst.found + '.';
         return {{"severity", cli::name_of(worst.severity)},
-                {"sentence", sentence},
-                {"mend", worst.mend}};
+                {"sentence", cli::title_of(worst) + ". " + worst.means},
+                {"mend", worst.mend},
+                {"advice", worst.advice}};
     }
     if (!active || (seen.asks_database && !seen.database))
         return {{"severity", "note"},
                 {"sentence", std::string("Not all is known yet: ") +
                                  (active ? "the database" : "fatwald") + " has not answered."},
-                {"mend", ""}};
+                {"mend", ""},
+                {"advice", ""}};
     const Status& status = seen.fatwalds[*active].status;
     std::string sentence = "All is well: fatwald streams to " +
                            count_of(text_in(status, "subscribers"), "subscriber") + " of " +
@@ -162,7 +164,7 @@ Json verdict_of(const Seen& seen, std::optional<std::size_t> active,
     if (retained && *retained >= 0)
         sentence += "; its slot keeps " + cli::bytes_text(static_cast<std::uint64_t>(*retained)) +
                     " of WAL";
-    return {{"severity", "ok"}, {"sentence", sentence + '.'}, {"mend", ""}};
+    return {{"severity", "ok"}, {"sentence", sentence + '.'}, {"mend", ""}, {"advice", ""}};
 }
 
 void State::count(std::int64_t at_ms, const Status& status) {
@@ -251,9 +253,10 @@ Json State::update(const Seen& seen) {
     for (std::size_t i = 0; i < seen.fatwalds.size(); ++i)
         if (active && i != *active && !seen.fatwalds[i].failure.empty())
             findings.push_back(
-                {Severity::Warning, "fatwald", "the fatwald at " + seen.endpoints[i] + " answers",
+                {Severity::Warning, "fatwald", "standby-answers:" + seen.endpoints[i],
+                 "the fatwald at " + seen.endpoints[i] + " does not answer",
                  seen.fatwalds[i].failure, "It cannot take over from the one that streams.",
-                 "systemctl status fatwald, on its machine"});
+                 "systemctl status fatwald", "Run it on the machine of that fatwald."});
     cli::sort_by_severity(findings);
 
     Json fatwalds = Json::array();

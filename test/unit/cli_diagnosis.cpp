@@ -67,15 +67,17 @@ std::vector<Finding> faults(const Observed& observed) {
     return found;
 }
 
-// The one thing that is wrong: "severity what: found -> mend".
+// The one thing that is wrong: "severity what: found | advice -> mend".
 std::string fault(const Observed& observed) {
     const auto found = faults(observed);
     std::string text;
     for (const Finding& each : found) {
         EXPECT_NE(each.means, "") << each.what;
-        EXPECT_NE(each.mend, "") << each.what;
-        text += std::string(text.empty() ? "" : "\n") + name_of(each.severity) + ' ' + each.what +
-                ": " + each.found + " -> " + each.mend;
+        EXPECT_NE(each.mend + each.advice, "") << each.what;
+        text += std::string(text.empty() ? "" : "\n") + name_of(each.severity) + ' ' +
+                cli::title_of(each);
+        if (!each.advice.empty()) text += " | " + each.advice;
+        if (!each.mend.empty()) text += " -> " + each.mend;
     }
     return text;
 }
@@ -101,11 +103,11 @@ TEST(DiagnosisTest, AUnboundedSlotIsAWarningWithTwiceTheRetention) {
     Observed observed = well();
     observed.database->facts["settings"]["max_slot_wal_keep_size"] = "-1 MB";
     EXPECT_EQ(fault(observed),
-              "warning max_slot_wal_keep_size bounds the WAL of slots: it is not set -> ALTER "
-              "SYSTEM SET max_slot_wal_keep_size = '20GB'; SELECT pg_reload_conf(); -- less than "
-              "the disk has free");
+              "warning max_slot_wal_keep_size does not bound the WAL of slots: it is not set | "
+              "Choose less than the disk has free. -> ALTER SYSTEM SET max_slot_wal_keep_size = "
+              "'20GB'; SELECT pg_reload_conf();");
     observed.database->facts["settings"]["max_slot_wal_keep_size"] = "1024 MB";
-    EXPECT_EQ(faults(observed).at(0).found, "1.1 GB, and retention_bytes is 10.7 GB");
+    EXPECT_EQ(faults(observed).at(0).found, "it is 1.1 GB, and retention_bytes is 10.7 GB");
 }
 
 TEST(DiagnosisTest, ASlotIsJudgedByItsStateAndItsBounds) {
@@ -122,7 +124,7 @@ TEST(DiagnosisTest, ASlotIsJudgedByItsStateAndItsBounds) {
               "1.1 GB, and 53.7 GB may still be written");
     EXPECT_EQ(with("safe_wal_bytes", 1000).size(), 0U);  // of a small bound
     EXPECT_EQ(with("catalog_age", 150'000'000).at(0).severity, Severity::Warning);
-    EXPECT_EQ(with("name", "other").at(0).what, "fatwald's slot is there");
+    EXPECT_EQ(with("name", "other").at(0).what, "fatwald's slot is not there");
 }
 
 TEST(DiagnosisTest, AnotherSlotCountsOnceItKeepsMuch) {
@@ -132,8 +134,8 @@ TEST(DiagnosisTest, AnotherSlotCountsOnceItKeepsMuch) {
     EXPECT_EQ(fault(observed), "");
     observed.database->facts["slots"][1]["retained_bytes"] = 2 * kGiga;
     EXPECT_EQ(fault(observed),
-              "warning slot \"it's\", not fatwald's, keeps WAL: 2.1 GB -> if nobody needs it: "
-              "SELECT pg_drop_replication_slot('it''s');");
+              "warning slot \"it's\", not fatwald's, keeps WAL: 2.1 GB | Drop it only if "
+              "nobody needs it. -> SELECT pg_drop_replication_slot('it''s');");
 }
 
 TEST(DiagnosisTest, SlotsAndSendersAreToBeFree) {
@@ -142,8 +144,8 @@ TEST(DiagnosisTest, SlotsAndSendersAreToBeFree) {
     EXPECT_EQ(fault(observed), "");
     observed.database->facts["settings"]["max_replication_slots"] = "3";
     EXPECT_EQ(fault(observed),
-              "warning max_replication_slots leaves some free: 1 of 3 in use -> ALTER SYSTEM SET "
-              "max_replication_slots = 6; then restart the server");
+              "warning max_replication_slots leaves few free: 1 of 3 are in use | Then restart the "
+              "server. -> ALTER SYSTEM SET max_replication_slots = 6;");
 }
 
 TEST(DiagnosisTest, ARowOfTheDatabasesOwnCheckHasAMeaning) {
@@ -154,8 +156,9 @@ TEST(DiagnosisTest, ARowOfTheDatabasesOwnCheckHasAMeaning) {
                       {"found", "default"},
                       {"mend", "ALTER TABLE public.t REPLICA IDENTITY FULL;"}});
     EXPECT_EQ(fault(observed),
-              "error public.t has REPLICA IDENTITY FULL: default -> ALTER TABLE public.t REPLICA "
-              "IDENTITY FULL;");
+              "error public.t lacks REPLICA IDENTITY FULL: it has default -> ALTER TABLE public.t "
+              "REPLICA IDENTITY FULL;");
+    EXPECT_EQ(faults(observed).at(0).id, "replica-identity:public.t");
     EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 2);
     checks[1] = {{"requirement", "public.t names its account"},
                  {"ok", nullptr},
@@ -163,6 +166,30 @@ TEST(DiagnosisTest, ARowOfTheDatabasesOwnCheckHasAMeaning) {
                  {"mend", "SELECT 1;"}};
     EXPECT_EQ(faults(observed).at(0).severity, Severity::Note);
     EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 0);
+}
+
+TEST(DiagnosisTest, ARowsStatementsAreApartFromWhatOnlyAPersonCanDo) {
+    const auto with = [](const char* requirement, const char* found, const char* mend) {
+        Observed observed = well();
+        observed.database->facts["checks"] = {
+            {{"requirement", requirement}, {"ok", false}, {"found", found}, {"mend", mend}}};
+        return fault(observed) + " (" + faults(observed).at(0).id + ')';
+    };
+    EXPECT_EQ(with("wal_level is logical", "replica",
+                   "ALTER SYSTEM SET wal_level = logical; then restart the server"),
+              "error wal_level is not logical: it is replica | Then restart the server. -> ALTER "
+              "SYSTEM SET wal_level = logical; (wal-level)");
+    EXPECT_EQ(with("the row filter of publication p on public.t cannot fail", "(1 / a) = 1",
+                   "keep such rows out by a CHECK constraint"),
+              "warning the row filter of publication p on public.t can fail: (1 / a) = 1 | Keep "
+              "such rows out by a CHECK constraint. (row-filter:p/public.t)");
+    EXPECT_EQ(with("a publication has fatwal.credential, which fatwald follows", "none",
+                   "CREATE PUBLICATION ... FOR TABLE fatwal.credential"),
+              "error no publication has fatwal.credential, which fatwald follows: none | CREATE "
+              "PUBLICATION ... FOR TABLE fatwal.credential. (own-table:fatwal.credential)");
+    EXPECT_EQ(with("the moon is full", "half", "wait"),
+              "error fatwal.check() asks in vain: the moon is full: half | Wait. "
+              "(check:the moon is full)");
 }
 
 TEST(DiagnosisTest, HoldsAreNotesUntilTheirEndIsNear) {
@@ -174,8 +201,8 @@ TEST(DiagnosisTest, HoldsAreNotesUntilTheirEndIsNear) {
     EXPECT_EQ(with(hold(wire::HoldKind::Unacknowledged, 5, 3595)), "");  // comes and goes
     EXPECT_EQ(with(hold(wire::HoldKind::Absent, 5, 3595)),
               "note the slot is held back: \"mailer\" of account 7 is absent, 1.0 kB behind for "
-              "5 s; dropped in 59 min or after 1.0 MB -> start it; or, if it does not come back: "
-              "fatwal subscribers forget mailer --account 7");
+              "5 s; dropped in 59 min or after 1.0 MB | Start it. Only if it does not come back, "
+              "forget it. -> fatwal subscribers forget mailer --account 7");
     EXPECT_EQ(with(hold(wire::HoldKind::Absent, 2700, 900)).substr(0, 7), "warning");
     EXPECT_EQ(with(hold(wire::HoldKind::Replay, 61, 3600)).substr(0, 4), "note");
     observed.disguise = [](const std::string& name) { return "#" + name; };
@@ -186,11 +213,11 @@ TEST(DiagnosisTest, HoldsAreNotesUntilTheirEndIsNear) {
 TEST(DiagnosisTest, AnOlderFatwaldHasNoListOfHolds) {
     Observed observed = well();
     observed.fatwald->holds.reset();
-    EXPECT_NE(fault(observed).find("SELECT fatwal.grant_operators"), std::string::npos);
+    EXPECT_NE(fault(observed).find("fatwal.grant_operators"), std::string::npos);
     observed.fatwald->knows_holds = false;
     EXPECT_EQ(fault(observed),
-              "note who keeps WAL can be listed: fatwald is older -> upgrade fatwald "
-              "(UPGRADING.md)");
+              "note who keeps WAL cannot be listed: fatwald is older | Upgrade fatwald: "
+              "UPGRADING.md.");
 }
 
 TEST(DiagnosisTest, OnlyTheWorstHoldsAreListed) {
@@ -237,19 +264,20 @@ TEST(DiagnosisTest, AnOldTransactionIsNamedByWhatEndsIt) {
     observed.database->facts["old_transactions"] = {
         {{"pid", 77}, {"seconds", 7500}, {"state", "idle in transaction"}}};
     EXPECT_EQ(fault(observed),
-              "warning no transaction is old: process 77 has one since 2 h 5 min (idle in "
-              "transaction) -> let it end, or SELECT pg_terminate_backend(77);");
+              "warning a transaction is old: process 77 has had it for 2 h 5 min (idle in "
+              "transaction) | Let it end, or end it. -> SELECT pg_terminate_backend(77);");
     observed = well();
     observed.database->facts["prepared"] = {{{"gid", "it's"}, {"seconds", 700}}};
     EXPECT_EQ(fault(observed),
-              "warning no prepared transaction is old: \"it's\" since 11 min -> COMMIT PREPARED or "
-              "ROLLBACK PREPARED 'it''s';");
+              "warning a prepared transaction is old: \"it's\" was prepared 11 min ago | Only its "
+              "owner knows which is right: COMMIT PREPARED 'it''s'; or ROLLBACK PREPARED "
+              "'it''s';");
 }
 
 TEST(DiagnosisTest, AStandbyAndAPoolerAreNotThePrimary) {
     Observed observed = well();
     observed.database->facts["in_recovery"] = true;
-    EXPECT_EQ(faults(observed).at(0).what, "the server is the primary");
+    EXPECT_EQ(faults(observed).at(0).what, "the server is a standby");
     observed = well();
     observed.database->pooled = true;
     EXPECT_EQ(faults(observed).at(0).severity, Severity::Error);
@@ -263,9 +291,9 @@ TEST(DiagnosisTest, ACredentialIsNamedFourteenDaysAhead) {
     };
     EXPECT_EQ(with(14 * 86'400), "");
     EXPECT_EQ(with(14 * 86'400 - 1),
-              "warning the key of credential \"w\" is valid: it expires in 13 d 23 h -> SELECT "
-              "fatwal.add_credential('w', 'PUBLIC KEY'); with the key that fatwal keygen FILE "
-              "prints");
+              "warning the key of credential \"w\" expires soon: in 13 d 23 h | fatwal keygen "
+              "FILE makes another key and prints its public part; give that to "
+              "fatwal.add_credential('w', …).");
     EXPECT_EQ(with(-90).substr(0, 5), "error");
 }
 
@@ -299,7 +327,10 @@ TEST(DiagnosisTest, VersionsThatDiffer) {
 TEST(DiagnosisTest, AKeyFileThatOthersReadIsAnError) {
     Observed observed = well();
     observed.key_file = {"k", 0100640, ""};
-    EXPECT_EQ(fault(observed), "error the key file k is for its owner alone: 0640 -> chmod 600 k");
+    EXPECT_EQ(fault(observed),
+              "error others may read the key file k: its mode is 0640 -> chmod 600 k");
+    observed.key_file = {"my key's", 0100640, ""};
+    EXPECT_EQ(faults(observed).at(0).mend, "chmod 600 'my key'\\''s'");
     observed.key_file = {"k", 0100600, ""};
     EXPECT_EQ(fault(observed), "");
 }
@@ -307,12 +338,12 @@ TEST(DiagnosisTest, AKeyFileThatOthersReadIsAnError) {
 TEST(DiagnosisTest, WhatCannotBeReachedIsAnErrorAndHidesNothingElse) {
     Observed observed = well();
     observed.fatwald->status.clear();
-    observed.fatwald->failure = "fatwald does not answer";
+    observed.fatwald->failure = "no reply within 5 s.";
     observed.database->facts["slots"][0]["active"] = false;
     const auto found = faults(observed);
     ASSERT_EQ(found.size(), 2U);
-    EXPECT_EQ(found[0].found, "fatwald does not answer");
-    EXPECT_EQ(found[1].what, "slot \"s\" is read");
+    EXPECT_EQ(cli::title_of(found[0]), "fatwald does not answer: no reply within 5 s");
+    EXPECT_EQ(found[1].what, "slot \"s\" is not read");
     observed.database->facts = nullptr;
     observed.database->failure = "no route";
     EXPECT_EQ(faults(observed).size(), 2U);
@@ -321,14 +352,15 @@ TEST(DiagnosisTest, WhatCannotBeReachedIsAnErrorAndHidesNothingElse) {
 TEST(FindingTest, TheTableIsWrappedButStatementsAreWhole) {
     const std::string statement = "SELECT " + std::string(90, 'x') + ';';
     std::vector<Finding> findings = {
-        {Severity::Ok, "slot", "a", "b", "", ""},
-        {Severity::Warning, "database", "one two three four five six seven", "", "It is bad.",
-         statement}};
+        {Severity::Ok, "slot", "it", "a", "b"},
+        {Severity::Warning, "database", "them", "one two three four five six seven", "",
+         "It is bad.", statement, "See to it."}};
     cli::sort_by_severity(findings);
     EXPECT_EQ(cli::to_table(findings, false, 45),
               "warning  database  one two three four five\n"
               "                   six seven\n"
               "                   It is bad.\n"
+              "                   See to it.\n"
               "                   -> " +
                   statement + "\n1 check is well (-v lists them).\n");
     EXPECT_NE(cli::to_table(findings, true, 45).find("ok       slot      a: b\n"),
@@ -336,8 +368,10 @@ TEST(FindingTest, TheTableIsWrappedButStatementsAreWhole) {
 }
 
 TEST(FindingTest, JsonOfABadEncodingIsJson) {
-    const std::string line = cli::finding_json({Severity::Note, "slot", "a\xff", "b", "", ""});
+    const std::string line = cli::finding_json({Severity::Note, "slot", "it", "a\xff", "b"});
     EXPECT_EQ(Json::parse(line).at("severity"), "note");
+    EXPECT_EQ(Json::parse(line).at("id"), "it");
+    EXPECT_EQ(Json::parse(line).at("advice"), "");
 }
 
 }  // namespace cli_diagnosis_tests

@@ -18,6 +18,7 @@ export function Verdict({verdict}) {
   return html`<section class="verdict ${severity}" aria-label="Verdict">
     <${Icon} severity=${severity} label=${severity}/>
     <div><div role="status" aria-live="polite"><h1>${verdict.sentence}</h1></div>
+      ${verdict.advice && html`<p>${verdict.advice}</p>`}
       <${Mend} text=${verdict.mend}/></div></section>`;
 }
 

@@ -12,6 +12,7 @@ function Finding({finding}) {
     <div><h3>${finding.what}<${Badge}>${finding.about}</${Badge}></h3>
       ${finding.found && html`<p><span class="muted">found</span> ${finding.found}</p>`}
       ${severity !== 'ok' && finding.means && html`<p>${finding.means}</p>`}
+      ${severity !== 'ok' && finding.advice && html`<p>${finding.advice}</p>`}
       ${severity !== 'ok' && html`<${Mend} text=${finding.mend}/>`}</div></li>`;
 }
 
@@ -23,11 +24,11 @@ function Findings({findings}) {
     (severity) => plural(of(severity), severity)).join(' · ');
   return html`<${Panel} id="findings" title="Findings" note=${note || 'nothing is to be mended'}>
     ${bad.length > 0 && html`<ul class="findings">${bad.map((each) => html`<${Finding}
-      key=${`${each.about} ${each.what}`} finding=${each}/>`)}</ul>`}
+      key=${`${each.id} ${each.found}`} finding=${each}/>`)}</ul>`}
     <details class="well"><summary>${plural(well.length, 'check')} ${
       well.length === 1 ? 'is' : 'are'} well</summary>
       <ul class="findings compact">${well.map((each) => html`<${Finding}
-        key=${`${each.about} ${each.what}`} finding=${each}/>`)}</ul></details></${Panel}>`;
+        key=${`${each.id} ${each.found}`} finding=${each}/>`)}</ul></details></${Panel}>`;
 }
 
 function readable(name, value) {
