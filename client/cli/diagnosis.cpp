@@ -4,9 +4,11 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <string_view>
 #include <utility>
 
+#include "fatwal/wire/publication_names.h"
 #include "fatwal/wire/text_sink.h"
 
 namespace fatwal::cli {
@@ -23,6 +25,7 @@ constexpr std::int64_t kSoon = 14LL * 86'400;  // a credential's end
 constexpr std::int64_t kClockWarning = 2'000;
 constexpr std::int64_t kClockError = 60'000;
 constexpr std::uint64_t kFewFreeSlots = 3;
+constexpr std::size_t kMostNamed = 5;
 constexpr std::int64_t kOldCatalog = 150'000'000;  // transactions; 200 million freeze all tables
 
 std::string text_at(const Facts& from, const char* key) {
@@ -70,6 +73,14 @@ std::string sql_literal(const std::string& text) {
     return out + '\'';
 }
 
+std::string listed(const std::vector<std::string>& names,
+                   std::size_t most = std::numeric_limits<std::size_t>::max()) {
+    std::string out;
+    for (std::size_t i = 0; i < std::min(names.size(), most); ++i)
+        out += (i == 0 ? "" : ", ") + names[i];
+    return names.size() <= most ? out
+                                : out + " and " + std::to_string(names.size() - most) + " more";
+}
 // As a word of a shell.
 std::string shell_word(const std::string& text) {
     constexpr std::string_view kPlain =
@@ -509,6 +520,7 @@ private:
         const Facts& facts = database.facts;
         judge_schema(facts);
         judge_requirements(facts);
+        judge_rights(facts);
         judge_server(facts);
         judge_slots(facts);
         judge_transactions(facts);
@@ -541,7 +553,34 @@ private:
 
     // The rows of fatwal.check(), with what each kind of them means.
     void judge_requirements(const Facts& facts) {
-        for (const Facts& row : list_at(facts, "checks")) judge_requirement(row);
+        const Facts& rows = list_at(facts, "checks");
+        const bool some_name_accounts = std::any_of(rows.begin(), rows.end(), [](const Facts& row) {
+            return flag_at(row, "ok") &&
+                   text_at(row, "requirement").ends_with(" names its account");
+        });
+        for (const Facts& row : rows) {
+            const auto table = names_in(text_at(row, "requirement"), "* names its account");
+            const Facts& lost = list_at(facts, "lost_columns");
+            if (table && some_name_accounts && row.contains("ok") && row.at("ok").is_null() &&
+                std::find(lost.begin(), lost.end(), table->front()) != lost.end())
+                add_lost_account(row, *table);
+            else
+                judge_requirement(row);
+        }
+    }
+    // Before the column was dropped the table may have been one of accounts. It is no note, as that
+    // of a table that never had one is: its changes would go to the operators without a word.
+    void add_lost_account(const Facts& row, const std::vector<std::string>& table) {
+        Remedy remedy = remedy_of(text_at(row, "mend"));
+        add(Severity::Warning,
+            {.about = "database",
+             .id = id_of("account-column", table),
+             .fault = table.front() + " does not name its account, and a column was dropped",
+             .found = text_at(row, "found"),
+             .means = "If that column named the account, as columns of other tables do, the "
+                      "accounts no longer receive the table's changes: only operators do.",
+             .mend = std::move(remedy.mend),
+             .advice = std::move(remedy.advice)});
     }
     void judge_requirement(const Facts& row) {
         const std::string what = text_at(row, "requirement");
@@ -580,6 +619,58 @@ private:
              .means = "The stream needs it.",
              .mend = std::move(remedy.mend),
              .advice = std::move(remedy.advice)});
+    }
+
+    // Whether the role that reads the slot may read the tables: snapshots do, streaming does not.
+    void judge_rights(const Facts& facts) {
+        const auto all = facts.find("unreadable");
+        if (all == facts.end() || !all->is_array()) return;  // fatwald does not stream, or is older
+        const std::string published = status("publication");
+        std::string malformed;
+        const auto followed = wire::split_publication_names(published, malformed);
+        const auto follows = [&](const Facts& row) {
+            const Facts& names = list_at(row, "publications");
+            return std::any_of(names.begin(), names.end(), [&](const Facts& name) {
+                return !followed ||
+                       std::find(followed->begin(), followed->end(), name) != followed->end();
+            });
+        };
+        std::string role;
+        std::vector<std::string> tables;
+        std::vector<std::string> closed;
+        std::vector<std::string> schemas;
+        for (const Facts& row : *all) {
+            // Two roles read slots here only while one fatwald follows the other.
+            if (!follows(row) || (!role.empty() && text_at(row, "role") != role)) continue;
+            role = text_at(row, "role");
+            tables.push_back(text_at(row, "table"));
+            if (flag_at(row, "table_closed")) closed.push_back(tables.back());
+            const std::string schema = text_at(row, "schema");
+            if (flag_at(row, "schema_closed") &&
+                std::find(schemas.begin(), schemas.end(), schema) == schemas.end())
+                schemas.push_back(schema);
+        }
+        std::string mend;
+        if (!schemas.empty())
+            mend = "GRANT USAGE ON SCHEMA " + listed(schemas) + " TO " + sql_name(role) + ";";
+        if (!closed.empty())
+            mend += (mend.empty() ? "" : " ") + std::string("GRANT SELECT ON ") + listed(closed) +
+                    " TO " + sql_name(role) + ";";
+        add(tables.empty()      ? Severity::Ok
+            : published.empty() ? Severity::Note
+                                : Severity::Error,
+            {.about = "database",
+             .id = "tables-readable",
+             .good = "fatwald's role may read the published tables",
+             .fault = "fatwald's role " + role + " may not read " +
+                      (tables.size() == 1 ? "a published table"
+                                          : std::to_string(tables.size()) + " published tables"),
+             .found = listed(tables, kMostNamed),
+             .means = "The snapshots that have the table fail, so their subscribers get none.",
+             .mend = std::move(mend),
+             .advice = published.empty() ? "It matters if fatwald follows a publication of the "
+                                           "table: give --control, and doctor knows."
+                                         : ""});
     }
 
     void judge_server(const Facts& facts) {

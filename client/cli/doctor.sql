@@ -32,6 +32,54 @@ SELECT coalesce(json_agg(json_build_object('name', name, 'expires_in_s',
            AS credentials
   FROM fatwal.credential WHERE expires_at IS NOT NULL \gset
 \endif
+-- The tables that fatwald's snapshots read, by fatwald's own function: pg_get_publication_tables()
+-- waits for whoever has locked one of them.
+\set unreadable null
+\set lost_columns '[]'
+SELECT :'usable'::boolean AND to_regproc('fatwal.published_relations') IS NOT NULL AS lists_tables
+\gset
+\if :lists_tables
+WITH published AS (
+    SELECT p.published_as AS relid, p.pubname, p.prattrs
+      FROM fatwal.published_relations(ARRAY(SELECT pubname::text FROM pg_publication)) AS p
+      JOIN pg_class c ON c.oid = p.published_as
+     WHERE c.relnamespace <> 'fatwal'::regnamespace
+), reader AS (
+    SELECT DISTINCT r.oid, r.rolname
+      FROM pg_replication_slots s JOIN pg_stat_activity a ON a.pid = s.active_pid
+      JOIN pg_roles r ON r.oid = a.usesysid
+     WHERE s.database = current_database() AND
+           (s.plugin = 'fatwal' OR s.plugin = 'pgoutput' AND s.slot_name = ANY (:'recorded'::name[]))
+), refused AS (
+    -- Whoever may read each column that is published may read the table.
+    SELECT r.rolname, c.relnamespace, p.relid, p.pubname,
+           NOT has_schema_privilege(r.oid, c.relnamespace, 'USAGE') AS schema_closed,
+           NOT has_table_privilege(r.oid, p.relid, 'SELECT') AND EXISTS (
+               SELECT FROM pg_attribute a
+                WHERE a.attrelid = p.relid AND a.attnum > 0 AND NOT a.attisdropped
+                  AND (p.prattrs IS NULL OR a.attnum = ANY (p.prattrs))
+                  AND NOT has_column_privilege(r.oid, p.relid, a.attnum, 'SELECT')) AS table_closed
+      FROM reader r CROSS JOIN published p JOIN pg_class c ON c.oid = p.relid
+)
+SELECT (SELECT CASE WHEN count(*) > 0 THEN coalesce((
+            SELECT json_agg(json_build_object(
+                       'role', f.rolname, 'table', f.relid::regclass::text,
+                       'schema', f.relnamespace::regnamespace::text,
+                       'schema_closed', f.schema_closed, 'table_closed', f.table_closed,
+                       'publications', f.publications) ORDER BY f.relid::regclass::text)
+              FROM (SELECT rolname, relid, relnamespace, bool_or(schema_closed) AS schema_closed,
+                           bool_or(table_closed) AS table_closed,
+                           json_agg(DISTINCT pubname::text) AS publications
+                      FROM refused WHERE schema_closed OR table_closed
+                     GROUP BY rolname, relid, relnamespace) AS f), '[]') ELSE 'null' END FROM reader)
+           AS unreadable,
+       -- Of a dropped column only its length is left: that of a type that can name an account.
+       (SELECT coalesce(json_agg(DISTINCT a.attrelid::regclass::text), '[]')
+          FROM pg_attribute a
+         WHERE a.attisdropped AND a.attnum > 0 AND a.attlen IN (-1, 2, 4, 8, 16)
+           AND a.attrelid IN (SELECT relid FROM published)) AS lost_columns
+\gset
+\endif
 SELECT pg_is_in_recovery() AS standby \gset
 \if :standby
 SELECT pg_last_wal_replay_lsn() AS wal_end \gset
@@ -48,6 +96,8 @@ SELECT json_build_object(
     'schema_there', to_regnamespace('fatwal') IS NOT NULL,
     'checks', :'checks'::json,
     'credentials', :'credentials'::json,
+    'unreadable', :'unreadable'::json,
+    'lost_columns', :'lost_columns'::json,
     'extension', (SELECT json_build_object('installed', e.extversion, 'available', a.default_version)
                     FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname
                    WHERE e.extname = 'fatwal'),

@@ -118,6 +118,14 @@ class Doctor(WithDoctor):
             ],
             [('account-column:public.country', 'note')],
         )
+        # Unless it may have had one.
+        house.sql('ALTER TABLE country ADD owner int', 'ALTER TABLE country DROP owner')
+        fault = self.faults(*self.database)['account-column:public.country']
+        self.assertEqual(fault['severity'], 'warning')
+        self.assertIn('a column was dropped', fault['what'])
+        house.sql('ALTER TABLE t DROP account_id')
+        fault = self.faults(*self.database)['account-column:public.country']
+        self.assertEqual(fault['severity'], 'note')
         house.sql('DROP EXTENSION fatwal')
         fault = self.faults(*self.database)['extension-installed']
         self.assertEqual(fault['mend'], 'CREATE EXTENSION fatwal;')
@@ -142,6 +150,39 @@ class Doctor(WithDoctor):
         found = self.faults('--database', house.conninfo(role))
         self.assertNotIn('schema-usage', found)
         house.sql(f'REVOKE USAGE ON SCHEMA fatwal FROM "{role}"')
+
+    def test_a_published_table_that_fatwalds_role_may_not_read_is_an_error(self):
+        house = self.house
+        role = house.role('REPLICATION')
+        house.sql(
+            *TABLE,
+            'CREATE SCHEMA closed',
+            'CREATE TABLE closed."of us" (id int PRIMARY KEY, account_id int) PARTITION BY LIST (id)',
+            'CREATE TABLE closed.leaf PARTITION OF closed."of us" DEFAULT',
+            'ALTER TABLE closed.leaf REPLICA IDENTITY FULL',
+            'CREATE TABLE shown (id int PRIMARY KEY, account_id int, secret text)',
+            'ALTER TABLE shown REPLICA IDENTITY FULL',
+            'ALTER PUBLICATION p ADD TABLE closed."of us", shown',
+            'CREATE PUBLICATION other FOR TABLE t',
+            'CREATE TABLE theirs (id int PRIMARY KEY)',
+            'ALTER TABLE theirs REPLICA IDENTITY FULL',
+            'ALTER PUBLICATION other ADD TABLE theirs',
+            f'GRANT USAGE ON SCHEMA fatwal TO "{role}"',
+            'GRANT SELECT, INSERT, UPDATE, DELETE ON fatwal.subscriber, fatwal.slot,'
+            f' fatwal.publication_state TO "{role}"',
+            f'GRANT SELECT ON fatwal.credential, fatwal.credential_grant TO "{role}"',
+            # Each column is as good as the table.
+            f'GRANT SELECT (id, account_id, secret) ON shown TO "{role}"',
+        )
+        house.fatwald(database=house.conninfo(role))
+        fault = self.faults(*self.database, *self.control)['tables-readable']
+        self.assertEqual(fault['severity'], 'error')
+        self.assertEqual(fault['what'], f"fatwald's role {role} may not read 2 published tables")
+        self.assertEqual(fault['found'], 'closed.leaf, public.t')
+        house.sql(*fault['mend'].split('; '))
+        found = self.findings(*self.database, *self.control)
+        self.assertEqual(found['tables-readable']['severity'], 'ok')
+        self.assertEqual(self.faults(*self.database)['tables-readable']['severity'], 'note')
 
     def test_who_holds_the_slot_back_is_named_until_forgotten(self):
         house = self.house
