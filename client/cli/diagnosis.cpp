@@ -28,6 +28,17 @@ constexpr std::uint64_t kFewFreeSlots = 3;
 constexpr std::size_t kMostNamed = 5;
 constexpr std::int64_t kOldCatalog = 150'000'000;  // transactions; 200 million freeze all tables
 
+// systemd gives the variable to what it starts, so it is taken back once fatwald has started.
+constexpr char kResyncOnce[] =
+    "systemctl set-environment FATWAL_ON_LOST_SLOT=resync; systemctl restart fatwald; "
+    "systemctl unset-environment FATWAL_ON_LOST_SLOT";
+constexpr char kResyncAdvice[] =
+    "Start fatwald once with --on-lost-slot=resync: it makes the slot again, and has each "
+    "subscriber take a snapshot. Under systemd:";
+constexpr char kLostForGood[] =
+    "The changes that fatwald has not streamed from it are gone for good, and fatwald does not "
+    "start until it is told to go on without them.";
+
 std::string text_at(const Facts& from, const char* key) {
     const auto at = from.find(key);
     return at == from.end() || !at->is_string() ? std::string() : at->get<std::string>();
@@ -743,11 +754,32 @@ private:
             else if (number_at(slot, "retained_bytes").value_or(0) >= kMuchWal)
                 judge_other_slot(slot, name);
         }
-        if (is_there) return;
+        if (!is_there) judge_missing_slot(facts, named);
+    }
+
+    void judge_missing_slot(const Facts& facts, const std::string& named) {
+        bool was_there = false;
+        for (const Facts& each : list_at(facts, "remembered")) {
+            const std::string name = text_at(each, "slot");
+            if (!named.empty() && name != named) continue;
+            was_there = true;
+            const auto waiting = unsigned_of(number_at(each, "subscribers").value_or(0));
+            add(Severity::Error,
+                {.about = "slot",
+                 .id = "slot-there:" + name,
+                 .fault = "slot " + quoted(name) + " is gone",
+                 .found = waiting == 0 ? "fatwald had it before"
+                                       : counted(waiting, "durable subscriber waits for it",
+                                                 "durable subscribers wait for it"),
+                 .means = kLostForGood,
+                 .mend = kResyncOnce,
+                 .advice = kResyncAdvice});
+        }
+        if (was_there) return;
         const bool streaming = status("state") == "streaming";
         add(streaming || !of_.slot.empty() ? Severity::Error : Severity::Note,
             {.about = "slot",
-             .id = "slot-there",
+             .id = named.empty() ? "slot-there" : "slot-there:" + named,
              .fault = "fatwald's slot is not there",
              .found = named.empty() ? "" : "no slot " + quoted(named),
              .means = "fatwald makes it at its first start; before that the server keeps nothing "
@@ -781,9 +813,9 @@ private:
                  .id = "slot-wal:" + name,
                  .fault = its + " has lost its WAL",
                  .found = because.empty() ? wal_status : wal_status + " (" + because + ")",
-                 .means = "Changes are gone for good: every subscriber has to take a snapshot.",
-                 .advice = "Drop the slot by fatwal slot drop --yes, and start fatwald once with "
-                           "--on-lost-slot=resync."});
+                 .means = kLostForGood,
+                 .mend = kResyncOnce,
+                 .advice = kResyncAdvice});
         else
             add(wal_status == "unreserved" ? Severity::Error : Severity::Ok,
                 {.about = "slot",

@@ -6,6 +6,7 @@ SELECT coalesce(has_schema_privilege(to_regnamespace('fatwal'), 'USAGE'), false)
 \if :usable
 SELECT to_regproc('fatwal.check') IS NOT NULL AS installed,
        coalesce(has_table_privilege(to_regclass('fatwal.slot'), 'SELECT') AND
+                has_table_privilege(to_regclass('fatwal.subscriber'), 'SELECT') AND
                 has_table_privilege(to_regclass('fatwal.publication_state'), 'SELECT'), false)
            AS has_slots,
        coalesce(has_table_privilege(to_regclass('fatwal.credential'), 'SELECT'), false) AS has_keys
@@ -19,11 +20,19 @@ SELECT to_regproc('fatwal.check') IS NOT NULL AS installed,
 \if :installed
 SELECT coalesce(json_agg(c), '[]') AS checks FROM fatwal.check() AS c \gset
 \endif
--- By it a slot of pgoutput is known as fatwald's: it may be a subscription's.
+-- The slots that fatwald has had. A slot of pgoutput that is none of them may be a subscription's;
+-- one of them that is not there was dropped, or the server is another one.
 \set recorded '{}'
+\set remembered '[]'
 \if :has_slots
-SELECT coalesce(array_agg(slot), '{}') AS recorded
-  FROM (SELECT slot FROM fatwal.slot UNION SELECT slot FROM fatwal.publication_state) AS r \gset
+SELECT coalesce(array_agg(slot), '{}') AS recorded,
+       coalesce(json_agg(json_build_object('slot', slot, 'subscribers', subscribers)
+                         ORDER BY slot), '[]') AS remembered
+  FROM (SELECT slot, sum(durable) AS subscribers
+          FROM (SELECT slot, 0 FROM fatwal.slot UNION ALL
+                SELECT slot, 0 FROM fatwal.publication_state UNION ALL
+                SELECT slot, 1 FROM fatwal.subscriber) AS all_of (slot, durable)
+         GROUP BY slot) AS r \gset
 \endif
 \set credentials null
 \if :has_keys
@@ -96,6 +105,7 @@ SELECT json_build_object(
     'schema_there', to_regnamespace('fatwal') IS NOT NULL,
     'checks', :'checks'::json,
     'credentials', :'credentials'::json,
+    'remembered', :'remembered'::json,
     'unreadable', :'unreadable'::json,
     'lost_columns', :'lost_columns'::json,
     'extension', (SELECT json_build_object('installed', e.extversion, 'available', a.default_version)

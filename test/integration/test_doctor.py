@@ -157,7 +157,8 @@ class Doctor(WithDoctor):
         house.sql(
             *TABLE,
             'CREATE SCHEMA closed',
-            'CREATE TABLE closed."of us" (id int PRIMARY KEY, account_id int) PARTITION BY LIST (id)',
+            'CREATE TABLE closed."of us" (id int PRIMARY KEY, account_id int)'
+            ' PARTITION BY LIST (id)',
             'CREATE TABLE closed.leaf PARTITION OF closed."of us" DEFAULT',
             'ALTER TABLE closed.leaf REPLICA IDENTITY FULL',
             'CREATE TABLE shown (id int PRIMARY KEY, account_id int, secret text)',
@@ -212,7 +213,7 @@ class Doctor(WithDoctor):
             (fault['severity'], fault['what']), ('warning', f'slot "{house.slot}" is not read')
         )
         found = self.faults(*self.database, '--slot', 'another')
-        self.assertEqual(found['slot-there']['severity'], 'error')
+        self.assertEqual(found['slot-there:another']['severity'], 'error')
 
     def test_a_credential_that_expires_soon(self):
         house = self.house
@@ -299,7 +300,20 @@ class Slot(WithDoctor):
         process = self.house.fatwald('again', wait=False)
         self.assertEqual(process.wait(60), 1)
         self.assertIn('is missing', self.house.read('again.err'))
-        self.house.fatwald('resync', **{'on-lost-slot': 'resync'})
+        # Doctor knows it by itself, and by its name.
+        for slot in (), ('--slot', self.house.slot):
+            fault = self.faults(*self.database, *slot)[f'slot-there:{self.house.slot}']
+            self.assertEqual(
+                (fault['severity'], fault['what'], fault['found']),
+                (
+                    'error',
+                    f'slot "{self.house.slot}" is gone',
+                    '1 durable subscriber waits for it',
+                ),
+            )
+        name, value = re.search(r'set-environment (\w+)=(\w+);', fault['mend']).groups()
+        self.house.fatwald('resync', environment={**os.environ, name: value})
+        self.assertEqual(self.faults(*self.database), {})
 
     def test_another_slot_is_left_alone(self):
         done = fatwal('slot', 'drop', *self.database, '--slot', 'nobody', '--yes')

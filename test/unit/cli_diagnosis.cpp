@@ -127,6 +127,20 @@ TEST(DiagnosisTest, ASlotIsJudgedByItsStateAndItsBounds) {
     EXPECT_EQ(with("name", "other").at(0).what, "fatwald's slot is not there");
 }
 
+TEST(DiagnosisTest, ASlotThatWasThereIsLost) {
+    Observed observed = well();
+    observed.fatwald.reset();
+    observed.database->facts["slots"] = Json::array();
+    EXPECT_EQ(faults(observed).at(0).severity, Severity::Note);  // before the first start
+    observed.database->facts["remembered"] = {{{"slot", "s"}, {"subscribers", 2}}};
+    EXPECT_EQ(fault(observed).substr(0, 59),
+              "error slot \"s\" is gone: 2 durable subscribers wait for it |");
+    observed.database->facts["remembered"][0]["subscribers"] = 0;
+    EXPECT_EQ(faults(observed).at(0).found, "fatwald had it before");
+    observed.slot = "another";
+    EXPECT_EQ(faults(observed).at(0).what, "fatwald's slot is not there");
+}
+
 TEST(DiagnosisTest, AnotherSlotCountsOnceItKeepsMuch) {
     Observed observed = well();
     observed.database->facts["slots"].push_back(
