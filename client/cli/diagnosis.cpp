@@ -328,20 +328,19 @@ private:
         judge_holds(fatwald);
     }
 
+    // Of --slot, or else as fatwald names it.
+    [[nodiscard]] const Facts* slot_named(const std::string& name) const {
+        if (!of_.database || !of_.database->facts.is_object()) return nullptr;
+        for (const Facts& slot : list_at(of_.database->facts, "slots"))
+            if (text_at(slot, "name") == name) return &slot;
+        return nullptr;
+    }
+
     void judge_state() {
         const std::string state = status("state");
-        const std::string reason = status("state_reason");
-        if (state == "connecting")
-            add(Severity::Warning,
-                {.about = "fatwald",
-                 .id = "fatwald-streams",
-                 .fault = "fatwald does not stream",
-                 .found = reason.empty() ? state : state + ": " + reason,
-                 .means = "It waits for the slot, because another fatwald has it, or for the "
-                          "server.",
-                 .advice = "Nothing is to be done if it is the one that is to take over; else its "
-                           "log has the reason."});
-        else
+        if (state == "connecting") {
+            judge_connecting();
+        } else {
             add(state == "streaming" ? Severity::Ok : Severity::Error,
                 {.about = "fatwald",
                  .id = "fatwald-streams",
@@ -351,6 +350,7 @@ private:
                  .means = "Subscribers receive nothing until the server answers again.",
                  .advice =
                      "Check the server and the network to it; fatwald's log has the reason."});
+        }
         const std::string failure = status("snapshot_failure");
         add(failure.empty() ? Severity::Ok : Severity::Error,
             {.about = "fatwald",
@@ -361,6 +361,85 @@ private:
              .means = "The subscribers that wait for the snapshot of an account do not get it.",
              .advice = "docs/troubleshooting.md lists the reasons under Snapshots, with what mends "
                        "each."});
+    }
+
+    // A fatwald whose slot somebody reads waits for that one to leave, whatever it failed with
+    // before; then it has the reason only of its last attempt.
+    void judge_connecting() {
+        const std::string reason = status("state_reason");
+        const Facts* slot = slot_named(status("slot"));
+        const bool stands_by = slot != nullptr && flag_at(*slot, "active");
+        if (stands_by) {
+            add(Severity::Warning,
+                {.about = "fatwald",
+                 .id = "fatwald-streams",
+                 .fault = "fatwald waits for its slot",
+                 .found = "another process reads it",
+                 .means =
+                     "It streams nothing until the other one, as a rule another fatwald, leaves "
+                     "the slot.",
+                 .mend = "SELECT * FROM pg_stat_replication;",
+                 .advice = "Nothing is to be done if it is the one that is to take over."});
+        } else if (reason.empty()) {
+            add(Severity::Warning,
+                {.about = "fatwald",
+                 .id = "fatwald-streams",
+                 .fault = "fatwald does not stream yet",
+                 .found = "it connects",
+                 .means = "It waits for the slot, because another fatwald has it, or for the "
+                          "server.",
+                 .advice = "Nothing is to be done if it is the one that is to take over; else its "
+                           "log has the reason."});
+        } else {
+            Remedy remedy = remedy_of_reason(reason);
+            add(Severity::Error,
+                {.about = "fatwald",
+                 .id = "fatwald-streams",
+                 .fault = "fatwald does not stream",
+                 .found = reason,
+                 .means = "Subscribers receive nothing. fatwald tries again by itself.",
+                 .mend = std::move(remedy.mend),
+                 .advice = std::move(remedy.advice)});
+        }
+    }
+    // By what the texts have in common, the more special ones first. A hint, which is the statement
+    // where there is one, stands in the reason.
+    static Remedy remedy_of_reason(const std::string& reason) {
+        struct Cause {
+            const char* part;
+            const char* mend;
+            const char* advice;
+        };
+        constexpr const char* kServer =
+            "Check that the server runs, and the network from fatwald's host to it.";
+        constexpr const char* kDoor =
+            "Mend what the reason names: the connection string of fatwald, or the server's "
+            "pg_hba.conf.";
+        static constexpr std::array<Cause, 16> kCauses = {{
+            {"\" is missing", kResyncOnce, kResyncAdvice},
+            {"\" is lost", kResyncOnce, kResyncAdvice},
+            {"output plugin", "",
+             "A change cannot be decoded: docs/operations.md says what to do, under row filters "
+             "that can fail."},
+            {"password authentication", "", kDoor},
+            {"pg_hba.conf", "", kDoor},
+            {"certificate", "", kDoor},
+            {"SSL", "", kDoor},
+            {"max_wal_senders", "SHOW max_wal_senders;",
+             "Raise max_wal_senders, and restart the server."},
+            {"all replication slots are in use", "SHOW max_replication_slots;",
+             "Raise max_replication_slots, and restart the server."},
+            {"the role may not", "", "Grant what the reason names."},
+            {"permission denied", "", "Grant what the reason names."},
+            {"Connection refused", "", kServer},
+            {"No such file or directory", "", kServer},
+            {"could not translate host name", "", kServer},
+            {"timeout", "", kServer},
+            {"the stream is lost", "", kServer},
+        }};
+        for (const Cause& cause : kCauses)
+            if (reason.find(cause.part) != std::string::npos) return {cause.mend, cause.advice};
+        return {{}, "Do what the reason asks for; without a word of that, fatwald's log has more."};
     }
 
     // Counts since the start of the process, of what should not happen.
@@ -830,18 +909,7 @@ private:
                                    std::to_string(keep_mb) + "MB'; SELECT pg_reload_conf();",
                  .advice = "Raise max_slot_wal_keep_size at once. fatwal holds names who holds the "
                            "slot."});
-        const bool active = flag_at(slot, "active");
-        const auto idle = number_at(slot, "inactive_s");
-        add(active ? Severity::Ok : Severity::Warning,
-            {.about = "slot",
-             .id = "slot-read:" + name,
-             .good = its + " is read",
-             .fault = its + " is not read",
-             .found = active || !idle ? "" : "for " + seconds_text(unsigned_of(*idle)),
-             .means = "Nothing is streamed, and WAL piles up on the server.",
-             .mend = "systemctl start fatwald",
-             .advice = "Start fatwald. If nobody needs the slot any more, fatwal slot drop drops "
-                       "it."});
+        judge_reader(slot, name, its);
         judge_retained(slot, name, its);
         if (const auto age = number_at(slot, "catalog_age"))
             add(*age >= kOldCatalog ? Severity::Warning : Severity::Ok,
@@ -855,6 +923,28 @@ private:
                  .mend = "fatwal holds",
                  .advice = "It names who holds the slot. Else end old transactions: "
                            "pg_stat_activity and pg_prepared_xacts have them."});
+    }
+
+    // A fatwald that answers needs no start. While it connects, judge_connecting() has why.
+    void judge_reader(const Facts& slot, const std::string& name, const std::string& its) {
+        const bool active = flag_at(slot, "active");
+        const auto idle = number_at(slot, "inactive_s");
+        const bool answers = !status("state").empty() && status("slot") == name;
+        if (!active && answers && status("state") == "connecting") return;
+        add(active ? Severity::Ok : Severity::Warning,
+            {.about = "slot",
+             .id = "slot-read:" + name,
+             .good = its + " is read",
+             .fault = its + " is not read",
+             .found = active || !idle ? "" : "for " + seconds_text(unsigned_of(*idle)),
+             .means = "Nothing is streamed, and WAL piles up on the server.",
+             .mend = answers ? "" : "systemctl start fatwald",
+             .advice = answers
+                           ? "fatwald answers and streams: it reads a slot of this name on "
+                             "another server than --database names, or has just connected "
+                             "again."
+                           : "Start fatwald. If nobody needs the slot any more, fatwal slot drop "
+                             "drops it."});
     }
 
     void judge_retained(const Facts& slot, const std::string& name, const std::string& its) {

@@ -273,6 +273,37 @@ TEST(DiagnosisTest, AStateOtherThanStreamingIsAFault) {
     EXPECT_EQ(cli::exit_status_of(cli::diagnose(observed)), 1);
 }
 
+TEST(DiagnosisTest, AFatwaldThatConnectsIsJudgedByItsReason) {
+    Observed observed = well();
+    observed.fatwald->status["state"] = "connecting";
+    const auto with = [&](const char* reason) {
+        observed.fatwald->status["state_reason"] = reason;
+        return fault(observed);
+    };
+    // It has failed, and now waits for the one that has the slot.
+    EXPECT_EQ(
+        with("the stream has ended"),
+        "warning fatwald waits for its slot: another process reads it | Nothing is to be done "
+        "if it is the one that is to take over. -> SELECT * FROM pg_stat_replication;");
+    // Nobody reads the slot: that is no finding of its own, as fatwald is about to.
+    observed.database->facts["slots"][0]["active"] = false;
+    EXPECT_EQ(with("cannot connect to Postgres. db: Connection refused"),
+              "error fatwald does not stream: cannot connect to Postgres. db: Connection refused | "
+              "Check that the server runs, and the network from fatwald's host to it.");
+    EXPECT_EQ(with("the role may not replicate. ALTER ROLE f REPLICATION;"),
+              "error fatwald does not stream: the role may not replicate. ALTER ROLE f "
+              "REPLICATION; | Grant what the reason names.");
+    EXPECT_NE(with("slot \"s\" is missing").find("-> systemctl set-environment"),
+              std::string::npos);
+    EXPECT_EQ(with("").substr(0, 35), "warning fatwald does not stream yet");
+    // One that streams reads a slot, but not this one.
+    observed.fatwald->status["state"] = "streaming";
+    EXPECT_EQ(with("").find("systemctl"), std::string::npos);
+    EXPECT_EQ(faults(observed).at(0).id, "slot-read:s");
+    observed.fatwald.reset();
+    EXPECT_EQ(faults(observed).at(0).mend, "systemctl start fatwald");
+}
+
 TEST(DiagnosisTest, AnOldTransactionIsNamedByWhatEndsIt) {
     Observed observed = well();
     observed.database->facts["old_transactions"] = {
