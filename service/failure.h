@@ -27,6 +27,8 @@ public:
     std::string hint;
 
     [[nodiscard]] std::string text() const;
+    // The three as sentences behind each other, for where there is one line.
+    [[nodiscard]] std::string sentences() const;
     [[nodiscard]] const char* what() const noexcept override { return message.c_str(); }
 };
 

@@ -265,6 +265,7 @@ public:
 private:
     void add(Severity severity, Check check) {
         const bool is_well = severity == Severity::Ok;
+        check.found = in_one_line(check.found);
         Finding finding{severity, check.about, std::move(check.id),
                         std::move(is_well ? check.good : check.fault), std::move(check.found)};
         if (!is_well) {
@@ -311,13 +312,22 @@ private:
                            "key that it prints."});
     }
 
+    // "fatwald does not answer at ENDPOINT. Is it running, ...?": the title has the first words,
+    // and the advice the last.
+    static std::string without_title(const std::string& failure) {
+        constexpr std::string_view kTitle = "fatwald does not answer ";
+        if (!failure.starts_with(kTitle)) return failure;
+        const std::string rest = failure.substr(kTitle.size());
+        return rest.substr(0, rest.find(". Is it running"));
+    }
+
     void judge_fatwald(const Observed::Fatwald& fatwald) {
         add(fatwald.failure.empty() ? Severity::Ok : Severity::Error,
             {.about = "fatwald",
              .id = "fatwald-answers",
              .good = "fatwald answers",
              .fault = "fatwald does not answer",
-             .found = fatwald.failure,
+             .found = without_title(fatwald.failure),
              .means = "Nobody streams changes, or nobody can reach who does.",
              .mend = "systemctl status fatwald",
              .advice = "If it runs, check that --control names its endpoint."});
@@ -471,7 +481,9 @@ private:
             {"resyncs_sent", "resyncs", "no resync records were sent", "resync records were sent",
              Severity::Note,
              "Each had the subscribers of an account or of a table take a snapshot, as after DDL.",
-             "", "fatwald's log names the reason of each."},
+             "",
+             "DDL has them sent, and so has a table without REPLICA IDENTITY FULL, which is a "
+             "finding of its own."},
             {"unrouted", "unrouted-changes", "each change named its account",
              "changes did not name their account", Severity::Note, "Only operators received them.",
              "", "fatwald's log names the table: give it REPLICA IDENTITY FULL."},
@@ -488,6 +500,11 @@ private:
              "So many connections were closed; they try again.", "",
              "Nothing is to be done after a restart; else see which address they come from."},
         }};
+        const std::string since = status("uptime_seconds").empty()
+                                      ? ""
+                                      : " since fatwald began " +
+                                            seconds_text(unsigned_of(count("uptime_seconds"))) +
+                                            " ago";
         for (const Count& each : kCounts) {
             const std::string value = status(each.name);
             if (value.empty()) continue;  // an older fatwald
@@ -496,10 +513,11 @@ private:
                  .id = each.id,
                  .good = each.good,
                  .fault = each.fault,
-                 .found = std::string(each.name) + " is " + value,
+                 .found = std::string(each.name) + " is " + value + since,
                  .means = each.means,
                  .mend = each.mend,
-                 .advice = each.advice});
+                 .advice = std::string("They never fall, so only a rise is of interest. ") +
+                           each.advice});
         }
     }
 

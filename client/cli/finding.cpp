@@ -60,6 +60,24 @@ std::string counted(std::size_t count, const char* one, const char* many) {
     return std::to_string(count) + ' ' + (count == 1 ? one : many);
 }
 
+std::string in_one_line(std::string_view text) {
+    std::string out;
+    bool blank = false;
+    bool line = false;
+    for (const char c : text) {
+        blank = blank || c == ' ' || c == '\t' || c == '\n' || c == '\r';
+        line = line || c == '\n';
+        if (c == ' ' || c == '\t' || c == '\n' || c == '\r') continue;
+        if (!out.empty() && line &&
+            std::string_view(".?!;:,").find(out.back()) == std::string::npos)
+            out += '.';
+        if (!out.empty() && blank) out += ' ';
+        out += c;
+        blank = line = false;
+    }
+    return out;
+}
+
 std::string title_of(const Finding& finding) {
     std::string title = finding.what;
     if (!finding.found.empty()) title += ": " + finding.found;

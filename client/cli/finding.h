@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace fatwal::cli {
@@ -26,6 +27,9 @@ struct Finding {
 
 // "1 hold", "2 holds".
 [[nodiscard]] std::string counted(std::size_t count, const char* one, const char* many);
+
+// Lines as sentences: "cannot connect\n\tIs it there?" becomes "cannot connect. Is it there?".
+[[nodiscard]] std::string in_one_line(std::string_view text);
 
 // "fatwald does not answer: no reply within 5 s", with no end of a sentence.
 [[nodiscard]] std::string title_of(const Finding& finding);

@@ -145,8 +145,10 @@ Json verdict_of(const Seen& seen, std::optional<std::size_t> active,
                 const std::vector<Finding>& findings) {
     if (!findings.empty() && findings.front().severity >= Severity::Warning) {
         const Finding& worst = findings.front();
+        const std::string title = cli::title_of(worst);
+        const bool asks = title.ends_with('?') || title.ends_with('!');
         return {{"severity", cli::name_of(worst.severity)},
-                {"sentence", cli::title_of(worst) + ". " + worst.means},
+                {"sentence", title + (asks ? " " : ". ") + worst.means},
                 {"mend", worst.mend},
                 {"advice", worst.advice}};
     }

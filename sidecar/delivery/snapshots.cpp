@@ -292,7 +292,7 @@ void Snapshots::try_again(Snapshot& snapshot, const Failure& why, Time now) {
 void Snapshots::failed(Snapshot& snapshot, const Failure& why, Time now) {
     snapshot.failure = why;
     ++failures_;
-    last_failure_ = one_line(why.text());
+    last_failure_ = one_line(why.sentences());
     log_.add(why.text());
     const auto found = cooldowns_.find(snapshot.account);
     const auto pause = found == cooldowns_.end() ? kFirstCooldown

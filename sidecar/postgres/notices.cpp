@@ -1,5 +1,6 @@
 #include "sidecar/postgres/notices.h"
 
+#include <string_view>
 #include <utility>
 
 namespace fatwal::sidecar {
@@ -20,9 +21,23 @@ std::string one_line(std::string text) {
         text.resize(end);
         text += "…";
     }
-    for (char& c : text)
-        if (static_cast<unsigned char>(c) < 0x20U || c == 0x7F) c = ' ';
-    return text;
+    std::string line;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        // libpq begins a further sentence so.
+        if (c == '\n' && i + 1 < text.size() && text[i + 1] == '\t') {
+            if (!line.empty() &&
+                std::string_view(".?!;:").find(line.back()) == std::string_view::npos)
+                line += '.';
+            line += ' ';
+            ++i;
+        } else {
+            line += static_cast<unsigned char>(c) < 0x20U || c == 0x7F ? ' ' : c;
+        }
+    }
+    // The last line of most texts of Postgres ends.
+    while (text.ends_with('\n') && line.ends_with(' ')) line.pop_back();
+    return line;
 }
 
 void Notices::receive(void* self, const PGresult* notice) {

@@ -307,17 +307,20 @@ bool check_slot(PGconn* connection, const Settings& settings, bool streamed_befo
         const Result waiting = query(
             connection, "SELECT count(*) FROM fatwal.subscriber WHERE slot = $1", {settings.slot});
         if ((value(waiting) == "0" && !streamed_before) || resync) return false;
-        throw Failure{name + " is missing",
-                      "It was streamed before" +
-                          (value(waiting) == "0"
-                               ? "."
-                               : ": " + value(waiting) + " durable subscribers wait for it."),
-                      "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " +
-                          quote_literal(connection, settings.slot) + "; then start fatwald again." +
-                          kResyncHint,
-                      true,
-                      {},
-                      true};
+        throw Failure{
+            name + " is missing",
+            "It was streamed before" +
+                (value(waiting) == "0" ? "."
+                                       : ": " + value(waiting) +
+                                             (value(waiting) == "1" ? " durable subscriber waits"
+                                                                    : " durable subscribers wait") +
+                                             " for it."),
+            "If it is gone for good: DELETE FROM fatwal.subscriber WHERE slot = " +
+                quote_literal(connection, settings.slot) + "; then start fatwald again." +
+                kResyncHint,
+            true,
+            {},
+            true};
     }
     const std::string drop =
         "SELECT pg_drop_replication_slot(" + quote_literal(connection, settings.slot) + ");";

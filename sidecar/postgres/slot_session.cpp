@@ -51,7 +51,7 @@ void SlotSession::lose(const Failure& failure, Time now) {
     }
     const auto delay = backoff_.next();
     // `failure` may be the stream's own, so it is logged before the stream ends.
-    why_ = one_line(failure.text());
+    why_ = one_line(failure.sentences());
     spdlog::warn("{}; trying again in {} ms", failure.text(), delay.count());
     state_ = Waiting{now + delay};
 }

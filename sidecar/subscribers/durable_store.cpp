@@ -45,7 +45,7 @@ void DurableStore::stored(const StoreResult& result, Clock::time_point now) {
     for (const auto& [row, failure] : result.refused) {
         refused.emplace(DurableKey{row.account, row.name}, &failure);
         log_.warn("durable subscriber " + log_text(row.name) + " of account " +
-                      log_text(row.account.to_text()) + ": " + one_line(failure.text()),
+                      log_text(row.account.to_text()) + ": " + one_line(failure.sentences()),
                   now);
     }
     if (auto changes = storing_.extract(result.ticket)) {

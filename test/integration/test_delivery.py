@@ -549,7 +549,7 @@ class Delivery(unittest.TestCase):
         self.assertRegex(
             house.read('second.err'),
             (
-                r'slot ".*" is missing\s+detail: It was streamed before: 1 durable subscribers wait'
+                r'slot ".*" is missing\s+detail: It was streamed before: 1 durable subscriber waits'
                 r' for it'
             ),
         )

@@ -261,8 +261,12 @@ TEST(DiagnosisTest, CountsOfWhatShouldNotHappen) {
     const auto found = faults(observed);
     ASSERT_EQ(found.size(), 2U);
     EXPECT_EQ(found[0].severity, Severity::Warning);  // the worst first
-    EXPECT_EQ(found[0].found, "given_up is 2");
+    EXPECT_EQ(found[0].found, "given_up is 2");       // of an older fatwald, which has no uptime
     EXPECT_EQ(found[1].severity, Severity::Note);
+    EXPECT_EQ(found[1].mend, "");
+    observed.fatwald->status["uptime_seconds"] = "7500";
+    EXPECT_EQ(faults(observed)[1].found, "resyncs_sent is 9 since fatwald began 2 h 5 min ago");
+    EXPECT_NE(faults(observed)[1].advice.find("only a rise"), std::string::npos);
 }
 
 TEST(DiagnosisTest, AStateOtherThanStreamingIsAFault) {
@@ -410,6 +414,18 @@ TEST(FindingTest, TheTableIsWrappedButStatementsAreWhole) {
                   statement + "\n1 check is well (-v lists them).\n");
     EXPECT_NE(cli::to_table(findings, true, 45).find("ok       slot      a: b\n"),
               std::string::npos);
+}
+
+TEST(FindingTest, LinesBecomeSentences) {
+    EXPECT_EQ(cli::in_one_line("it failed: no file\n\tIs it there?\n"),
+              "it failed: no file. Is it there?");
+    EXPECT_EQ(cli::in_one_line("it failed.\n  detail:  two"), "it failed. detail: two");
+    EXPECT_EQ(cli::title_of({Severity::Error, "fatwald", "it", "it fails", "no file."}),
+              "it fails: no file");
+    Observed observed = well();
+    observed.fatwald->failure =
+        "fatwald does not answer at ipc://x. Is it running, with this --control?";
+    EXPECT_EQ(cli::title_of(faults(observed).at(0)), "fatwald does not answer: at ipc://x");
 }
 
 TEST(FindingTest, JsonOfABadEncodingIsJson) {

@@ -64,6 +64,7 @@ TEST(ConsoleState, SaysInOneSentenceWhetherItIsWell) {
     EXPECT_EQ(said["severity"], "error");
     EXPECT_NE(said["sentence"].get<std::string>().find("no reply"), std::string::npos) << said;
     EXPECT_NE(said["mend"], "");
+    EXPECT_EQ(said["sentence"].get<std::string>().find(".."), std::string::npos) << said;
     said = verdict({fatwald({}), gone()});
     EXPECT_EQ(said["severity"], "warning");
     EXPECT_NE(said["sentence"].get<std::string>().find("take over"), std::string::npos) << said;

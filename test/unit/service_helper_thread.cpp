@@ -56,6 +56,8 @@ TEST(Failure, HasItsMessageForEveryHandlerAndAllPartsForThoseThatAsk) {
     EXPECT_STREQ(whole.what(), "it failed");
     EXPECT_EQ(text_of(whole), "it failed\n  detail: It is red.\n  hint: Paint it.");
     EXPECT_EQ(text_of(Failure("it failed", {}, "Paint it.")), "it failed\n  hint: Paint it.");
+    EXPECT_EQ(whole.sentences(), "it failed. It is red. Paint it.");
+    EXPECT_EQ(Failure("it failed", "Is it red?").sentences(), "it failed. Is it red?");
     EXPECT_EQ(text_of(std::runtime_error("no Failure")), "no Failure");
 }
 

@@ -157,6 +157,8 @@ TEST(Notices, ManyTextsAreCountedOnly) {
 
 TEST(Notices, ATextCannotForgeALine) {
     EXPECT_EQ(one_line("a\nb\rc\td\x1b[2J\x7f"), "a b c d [2J ");
+    EXPECT_EQ(one_line("no such file\n\tIs the server running?\n"),
+              "no such file. Is the server running?");
     EXPECT_EQ(one_line("größe"), "größe");
     const std::string whole = one_line(std::string(Notices::kTextBytes - 1, 'x') + "ö and more");
     EXPECT_EQ(whole, std::string(Notices::kTextBytes - 1, 'x') + "…") << "not within a character";
