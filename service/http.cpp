@@ -135,7 +135,8 @@ std::optional<HttpOptions> http_options(const std::string& text, const std::stri
     if (options.token.empty() && !address.is_loopback())
         throw Failure("--http " + text + " needs a token",
                       "Others than this machine can reach that address.",
-                      "Give --http-token-file FILE, or an address such as 127.0.0.1:7480.");
+                      "Give --http-token-file FILE, or a loopback address: 127.0.0.1:" +
+                          std::to_string(options.port) + '.');
     return options;
 }
 

@@ -527,6 +527,7 @@ class InTheBrowser(InABrowser, unittest.TestCase):
         self.house.stop(fatwald)
         page.go('#/overview')
         page.until('document.querySelector(".verdict.error") !== null', 'red')
+        page.shows('Unknown while no fatwald answers')
         page.until('document.title.includes("error")', 'the title')
         self.house.fatwald('again')
         page.until('document.querySelector(".verdict.error") === null', 'no red')

@@ -43,7 +43,8 @@ function Left({hold, severity}) {
       bytes(hold.dropped_after_bytes)}</small>`}</span>`;
 }
 
-export function Holds({holds, retention, limit = Infinity}) {
+// `isKnown`: a fatwald answers. Otherwise nobody knows who holds the slot back.
+export function Holds({holds, retention, isKnown = true, limit = Infinity}) {
   useTick();
   const canForget = (hold) => hold.name !== null &&
     (hold.kind === 'absent' || hold.kind === 'unacknowledged' || hold.kind === 'replay');
@@ -64,6 +65,10 @@ export function Holds({holds, retention, limit = Infinity}) {
        account: hold.account, name: hold.name, behind: hold.behind_bytes,
        isAttached: hold.kind !== 'absent', droppedIn: hold.dropped_in_seconds}}/>`},
   ];
+  if (!isKnown) {
+    return html`<p class="nobody"><${Icon} severity="warning"/> Unknown while no fatwald answers. ${''}A
+      durable subscriber may still hold the slot back.</p>`;
+  }
   if (holds.length === 0) {
     return html`<p class="nobody"><${Icon} severity="ok"/> Nobody holds the slot back.</p>`;
   }

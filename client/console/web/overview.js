@@ -61,7 +61,8 @@ export function Overview() {
           holds.length > SHOWN_HOLDS ? `the worst ${SHOWN_HOLDS} of ${holds.length}`
             : 'the worst first',
           moments > 0 ? `and ${moments} for a moment` : ''].filter(Boolean).join(', ')}>
-        <${Holds} holds=${holds} retention=${state.retention} limit=${SHOWN_HOLDS}/></${Panel}>
+        <${Holds} holds=${holds} retention=${state.retention}
+          isKnown=${state.active !== null} limit=${SHOWN_HOLDS}/></${Panel}>
     </div>
     <${Panel} id="rates" title="Rates and delays" note="the lines are the last 5 minutes">
       <${Rates} flow=${state.flow}/></${Panel}>

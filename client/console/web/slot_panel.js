@@ -42,7 +42,8 @@ export function SlotPanel({state, isBrief = false}) {
       slot.invalidation_reason}</p>`}
     <${Against} name="limit for durable subscribers"
       title="Beyond it fatwald drops the durable subscriber that holds the slot back" value=${slot.retained_bytes}
-      limit=${retention.bytes} unlimited="no limit in bytes"/>
+      limit=${retention.bytes}
+      unlimited=${state.active === null ? 'not known while no fatwald answers' : 'no limit in bytes'}/>
     <${Against} name="limit of the server"
       title="Beyond max_slot_wal_keep_size Postgres takes the WAL away, and the slot is lost" value=${slot.retained_bytes}
       limit=${most} unlimited="max_slot_wal_keep_size is not set"/>
@@ -50,7 +51,7 @@ export function SlotPanel({state, isBrief = false}) {
       <div><dt>may still be written</dt><dd>${slot.safe_wal_size === null ? 'without limit'
         : html`<${Bytes} of=${slot.safe_wal_size}/>`}</dd></div>
       <div><dt>a durable subscriber may hold it for</dt><dd class="number">${
-        duration(retention.seconds)}</dd></div>
+        retention.seconds === null ? NONE : duration(retention.seconds)}</dd></div>
       <div><dt>read by</dt><dd>${slot.active ? `process ${slot.active_pid}` : 'nobody'}</dd></div>
       ${!isBrief && html`
       <div><dt>restart</dt><dd><code data-figure="restart_lsn">${slot.restart_lsn ?? NONE}</code></dd></div>
