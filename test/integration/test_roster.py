@@ -82,12 +82,16 @@ class Roster(unittest.TestCase):
             'CREATE TABLE named (id int PRIMARY KEY, account_id text)',
             'ALTER TABLE named REPLICA IDENTITY FULL',
             'ALTER PUBLICATION p ADD TABLE named',
-            "INSERT INTO named VALUES (1, e'a\\tb'), (2, e'c\\x1b[2Jd'), (3, '(operators)'), (4, 'ok')",
+            "INSERT INTO named VALUES (1, e'a\\tb'), (2, e'c\\x1b[2Jd'), (3, '(operators)'),"
+            " (4, 'ok')",
         )
 
         def accounts(*options):
             done = subprocess.run(
-                [BUILD / 'client' / 'fatwal', 'accounts', '--control', self.house.control, *options],
+                [
+                    BUILD / 'client' / 'fatwal', 'accounts', '--control', self.house.control,
+                    *options,
+                ],
                 capture_output=True,
                 text=True,
                 timeout=30,
