@@ -69,7 +69,7 @@ class Snapshots(unittest.TestCase):
             *twins.EVERYTHING,
             'ALTER TABLE everything REPLICA IDENTITY FULL',
             'CREATE PUBLICATION p FOR TABLE everything',
-            *twins.ROWS,
+            *twins.rows(),
         )
         self.start()
         self.assertGreater(len(self.compare('42')['42']), 250)
