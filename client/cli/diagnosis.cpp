@@ -513,7 +513,7 @@ private:
                  .id = each.id,
                  .good = each.good,
                  .fault = each.fault,
-                 .found = std::string(each.name) + " is " + value + since,
+                 .found = std::string(each.name).append(" is ").append(value).append(since),
                  .means = each.means,
                  .mend = each.mend,
                  .advice = std::string("They never fall, so only a rise is of interest. ") +
@@ -701,7 +701,7 @@ private:
             if (!names) continue;
             // Of the slots there is more to say: judge_slots().
             if (std::string_view(kind.id) == "slot-wal") return;
-            if (!is_well) found = kind.found + found;
+            if (!is_well) found.insert(0, kind.found);
             add(!judged   ? Severity::Note
                 : is_well ? Severity::Ok
                           : kind.severity,
@@ -1171,14 +1171,14 @@ std::string seconds_text(std::uint64_t seconds) {
 }
 
 std::string hold_text(const wire::HoldEntry& hold, const Disguise& disguise) {
-    constexpr std::array kKinds = {"is absent", "has not acknowledged", "catches up",
-                                   "reads a snapshot", "is a snapshot that waits to be read"};
+    constexpr std::array kStates = {"is absent", "has not acknowledged", "catches up",
+                                    "reads a snapshot", "is a snapshot that waits to be read"};
     std::string text = hold.name.empty() ? "a snapshot" : '"' + disguise(hold.name) + '"';
     text += hold.account.kind == wire::AccountKind::Operators
                 ? " of the operators"
                 : " of account " + disguise(hold.account.to_text());
-    if (hold.kind >= 1 && hold.kind <= kKinds.size())
-        text += std::string(" ") + kKinds[hold.kind - 1U];
+    if (hold.kind >= 1 && hold.kind <= kStates.size())
+        text += std::string(" ") + kStates[hold.kind - 1U];
     return text + ", " + bytes_text(hold.behind) + " behind for " + seconds_text(hold.held_s) +
            "; dropped in " + seconds_text(hold.seconds_left) + " or after " +
            bytes_text(hold.bytes_left);
